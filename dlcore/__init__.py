@@ -1,0 +1,1 @@
+"""A deep-learning engine for CPUs with the classic BigDL names."""

@@ -1,0 +1,1 @@
+"""Layers, criterions and the graphs that connect them."""

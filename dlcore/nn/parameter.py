@@ -1,0 +1,83 @@
+"""What a layer learns (Parameter) and what it merely remembers (Buffer)."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from dlcore.activity import Array
+from dlcore.nn.init import InitMethod, RandomUniform, Shape
+from dlcore.nn.regularizer import L1L2Regularizer
+
+
+@dataclass(eq=False)
+class Parameter:
+    """A learned array and its gradient; the gradient is allocated when first used.
+
+    value: float32, any shape. A frozen parameter receives no gradient.
+    """
+
+    value: Array
+    init: InitMethod = field(default_factory=RandomUniform)
+    fan_in: int = 1
+    fan_out: int = 1
+    regularizer: L1L2Regularizer | None = None
+    frozen: bool = False
+    _grad: Array | None = field(default=None, repr=False)
+
+    @classmethod
+    def create(
+        cls, shape: Shape, init: InitMethod, fans: tuple[int, int], regularizer: L1L2Regularizer | None = None
+    ) -> "Parameter":
+        """A new parameter, drawn by `init`; `fans` are (fan_in, fan_out) of the layer's weight."""
+        return cls(init(shape, *fans), init, *fans, regularizer)
+
+    @property
+    def grad(self) -> Array:
+        """The summed gradient since it was last zeroed, of the shape of `value`."""
+        if self._grad is None:
+            self._grad = np.zeros_like(self.value, order="C")
+        return self._grad
+
+    def accumulate(self, grad: Array) -> None:
+        """Add `grad`, and the regularizer's gradient, unless frozen."""
+        if self.frozen:
+            return
+        if self.regularizer is not None:
+            grad = grad + self.regularizer.gradient(self.value)
+        self.grad[...] += grad
+
+    def zero_grad(self) -> None:
+        """Set the gradient to zero."""
+        if self._grad is not None:
+            self._grad.fill(0.0)
+
+    def reset(self) -> None:
+        """Draw the value anew."""
+        self.value[...] = self.init(self.value.shape, self.fan_in, self.fan_out)
+
+    def assign(self, value: Array) -> None:
+        """Copy `value` in, keeping the memory.
+
+        Raises:
+            ValueError: another number of elements.
+        """
+        array = np.asarray(value, np.float32)
+        if array.size != self.value.size:
+            raise ValueError(f"got a value of shape {array.shape}, expected {self.value.shape}")
+        self.value[...] = array.reshape(self.value.shape)
+
+    def move_into(self, value: Array, grad: Array) -> None:
+        """Keep value and gradient from now on in these flat stretches of memory."""
+        value[...] = self.value.reshape(-1)
+        if self._grad is None:
+            grad.fill(0.0)
+        else:
+            grad[...] = self._grad.reshape(-1)
+        self.value, self._grad = value.reshape(self.value.shape), grad.reshape(self.value.shape)
+
+
+@dataclass(eq=False)
+class Buffer:
+    """State that is saved with the model but not learned, such as running means."""
+
+    value: Array

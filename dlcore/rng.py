@@ -1,0 +1,82 @@
+"""The one seeded generator: BigDL's streams, number for number.
+
+BigDL's `RandomGenerator` is Torch's MT19937 with one 32-bit draw per number. NumPy's bit generator gives the same
+raw draws when seeded the old way; NumPy's own doubles would use two draws each.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dlcore.activity import Array
+
+_BLOCK = 1 << 20
+Size = int | Sequence[int]
+
+
+class RandomGenerator:
+    """MT19937 as BigDL uses it: `u = raw * 2**-32`, normals by Box-Muller with both values used.
+
+    Example:
+        >>> RandomGenerator(100).uniform(0.0, 1.0, 2).round(6).tolist()
+        [0.543405, 0.671155]
+    """
+
+    def __init__(self, seed: int = 1) -> None:
+        self._bits = np.random.MT19937()
+        self.set_seed(seed)
+
+    def set_seed(self, seed: int) -> None:
+        """Restart the stream; `seed` is taken modulo 2**32."""
+        self._bits._legacy_seeding(seed & 0xFFFFFFFF)  # type: ignore[attr-defined]
+        self._spare: float | None = None
+
+    def draws(self, count: int) -> NDArray[np.float64]:
+        """`count` numbers of [0, 1), one 32-bit draw each."""
+        return self._bits.random_raw(count) * 2.0**-32
+
+    def uniform(self, low: float, high: float, size: Size) -> Array:
+        """Numbers of [low, high), row by row, of shape `size`."""
+        flat = np.empty(int(np.prod(size)), np.float32)
+        for start in range(0, flat.size, _BLOCK):
+            block = flat[start : start + _BLOCK]
+            block[:] = self.draws(block.size) * (high - low) + low
+        return flat.reshape(size)
+
+    def normal(self, mean: float, standard_deviation: float, size: Size) -> Array:
+        """Normal numbers; each pair (x, y) of draws gives rho cos(2 pi x) and rho sin(2 pi x), rho = sqrt(-2 ln(1-y))."""
+        count = int(np.prod(size))
+        values = np.empty(0) if self._spare is None else np.array([self._spare])
+        missing = max(count - values.size, 0)
+        x, y = self.draws(2 * ((missing + 1) // 2)).reshape(-1, 2).T
+        rho = np.sqrt(-2.0 * np.log(1.0 - y))
+        pairs = np.stack([rho * np.cos(2 * np.pi * x), rho * np.sin(2 * np.pi * x)], axis=1).reshape(-1)
+        values = np.concatenate([values, pairs])
+        self._spare = float(values[count]) if values.size > count else None
+        scaled = values[:count] * standard_deviation + mean
+        return scaled.astype(np.float32).reshape(size)
+
+    def bernoulli(self, probability: float, size: Size) -> NDArray[np.bool_]:
+        """True with `probability`."""
+        return (self.draws(int(np.prod(size))) < probability).reshape(size)
+
+    def permutation(self, count: int) -> NDArray[np.intp]:
+        """A random order of `range(count)`."""
+        return np.argsort(self.draws(count), kind="stable")
+
+    def state(self) -> dict[str, Any]:
+        """The stream's position, for `restore`; values are JSON types and one uint32 array (624,)."""
+        state = self._bits.state["state"]
+        return {"key": np.array(state["key"], np.uint32), "position": int(state["pos"]), "spare": self._spare}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from `state()`."""
+        key = np.asarray(state["key"], np.uint64)
+        self._bits.state = {"bit_generator": "MT19937", "state": {"key": key, "pos": int(state["position"])}}
+        self._spare = state["spare"]
+
+
+RNG = RandomGenerator()
+"""The generator of this process: layers draw their weights and their dropout masks from it."""
