@@ -1,0 +1,111 @@
+"""Where everything is: the lake, the models, HBase, Spark. Read once from environment variables, standard library only.
+
+Every field has a variable of its name in capitals with the prefix `PIPELINE_`: `PIPELINE_HOME`, `PIPELINE_WAREHOUSE` ...
+`PIPELINE_PORT_OFFSET` moves every default port of the local stack, so that two stacks can share a machine.
+
+>>> Settings.from_environment({"PIPELINE_HOME": "/srv/pipeline", "PIPELINE_PORT_OFFSET": "100"}).warehouse
+'file:///srv/pipeline/lake'
+>>> Settings.from_environment({"PIPELINE_HBASE_GATEWAYS": "thrift-1:9090, thrift-2:9090"}).gateways()
+(('thrift-1', 9090), ('thrift-2', 9090))
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+PREFIX = "PIPELINE_"
+REPOSITORY = Path(__file__).resolve().parent.parent
+HBASE_THRIFT_PORT = 19090
+SPARK_CONNECT_PORT = 15002
+
+
+@dataclass(frozen=True)
+class Settings:
+    """One place for every address and limit; no job knows which machine or file system it runs on.
+
+    home: folder of everything the local stack writes · port_offset: added to every default port of the local stack
+    hbase_gateways: `host:port` of Thrift servers, separated by commas · hbase_table · salt_buckets: key prefixes of that table
+    warehouse, models, reports, index: URIs (`file://`, `hdfs://` ...) of the lake, the artefacts, the run reports, the search index
+    connect_url: `sc://host:port` of the Spark Connect server · connect_token: its token, None when it has none
+    iceberg_jar: the Iceberg runtime for classic sessions; a Connect server has its own · catalog, namespace: tables are `<catalog>.<namespace>.<dataset>`
+    """
+
+    home: Path
+    port_offset: int
+    hbase_gateways: str
+    hbase_table: str
+    salt_buckets: int
+    warehouse: str
+    models: str
+    reports: str
+    index: str
+    connect_url: str
+    connect_token: str | None
+    iceberg_jar: str
+    catalog: str
+    namespace: str
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str] | None = None) -> Settings:
+        """The settings of this process.
+
+        environment: variables to read, by default `os.environ`. An empty variable counts as unset.
+        Raises ValueError when a number is not one, naming the variable.
+        """
+        variables = os.environ if environment is None else environment
+        given = {
+            field.name: variables[PREFIX + field.name.upper()]
+            for field in fields(cls)
+            if variables.get(PREFIX + field.name.upper())
+        }
+        home = Path(given.get("home", REPOSITORY / "var")).absolute()
+        offset = _whole_number(given, "port_offset", 0)
+        return cls(
+            home=home,
+            port_offset=offset,
+            hbase_gateways=given.get("hbase_gateways", f"127.0.0.1:{HBASE_THRIFT_PORT + offset}"),
+            hbase_table=given.get("hbase_table", "product_images"),
+            salt_buckets=_whole_number(given, "salt_buckets", 4),
+            warehouse=given.get("warehouse", f"file://{home}/lake"),
+            models=given.get("models", f"file://{REPOSITORY}/models"),
+            reports=given.get("reports", f"file://{home}/reports"),
+            index=given.get("index", f"file://{home}/index"),
+            connect_url=given.get("connect_url", f"sc://127.0.0.1:{SPARK_CONNECT_PORT + offset}"),
+            connect_token=given.get("connect_token"),
+            iceberg_jar=given.get("iceberg_jar", ""),
+            catalog=given.get("catalog", "lake"),
+            namespace=given.get("namespace", "pipeline"),
+        )
+
+    def gateways(self) -> tuple[tuple[str, int], ...]:
+        """The Thrift servers as (host, port) pairs, in the order to try them.
+
+        Raises ValueError when an entry is not `host:port`.
+        """
+        return tuple(_host_and_port(entry.strip()) for entry in self.hbase_gateways.split(","))
+
+    def table(self, dataset: str) -> str:
+        """The full name of a dataset's table, e.g. `lake.pipeline.features`."""
+        return f"{self.catalog}.{self.namespace}.{dataset}"
+
+
+def _whole_number(given: Mapping[str, str], name: str, default: int) -> int:
+    text = given.get(name)
+    if text is None:
+        return default
+    if not text.isdecimal():
+        raise ValueError(f"{PREFIX}{name.upper()}: got {text!r}, expected a whole number, for example {default}")
+    return int(text)
+
+
+def _host_and_port(entry: str) -> tuple[str, int]:
+    host, colon, port = entry.rpartition(":")
+    if not (host and colon and port.isdecimal()):
+        raise ValueError(
+            f"{PREFIX}HBASE_GATEWAYS: got {entry!r}, expected host:port entries separated by commas, "
+            f"for example 127.0.0.1:{HBASE_THRIFT_PORT}"
+        )
+    return host, int(port)
