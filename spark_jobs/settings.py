@@ -1,7 +1,8 @@
-"""Where everything is: the lake, the models, HBase, Spark. Read once from environment variables, standard library only.
+"""Where everything is: the lake, the models, HBase, Spark. Read once from environment variables.
 
 Every field has a variable of its name in capitals with the prefix `PIPELINE_`: `PIPELINE_HOME`, `PIPELINE_WAREHOUSE` ...
 `PIPELINE_PORT_OFFSET` moves every default port of the local stack, so that two stacks can share a machine.
+Standard library only.
 
 >>> Settings.from_environment({"PIPELINE_HOME": "/srv/pipeline", "PIPELINE_PORT_OFFSET": "100"}).warehouse
 'file:///srv/pipeline/lake'
@@ -26,11 +27,15 @@ SPARK_CONNECT_PORT = 15002
 class Settings:
     """One place for every address and limit; no job knows which machine or file system it runs on.
 
-    home: folder of everything the local stack writes · port_offset: added to every default port of the local stack
-    hbase_gateways: `host:port` of Thrift servers, separated by commas · hbase_table · salt_buckets: key prefixes of that table
-    warehouse, models, reports, index: URIs (`file://`, `hdfs://` ...) of the lake, the artefacts, the run reports, the search index
-    connect_url: `sc://host:port` of the Spark Connect server · connect_token: its token, None when it has none
-    iceberg_jar: the Iceberg runtime for classic sessions; a Connect server has its own · catalog, namespace: tables are `<catalog>.<namespace>.<dataset>`
+    home: folder of everything the local stack writes.   port_offset: added to every default port of the local stack.
+    hbase_gateways: `host:port` of Thrift servers, separated by commas.   hbase_table: the table of images.
+    salt_buckets: how many key prefixes that table is spread over.
+    warehouse, models, reports, index: URIs (`file://`, `hdfs://` ...) of the lake, the artefacts, the run reports and
+    the search index.
+    connect_url: `sc://host:port` of the Spark Connect server.   connect_token: its token, None when it has none.
+    iceberg_jar: the Iceberg runtime for classic sessions, empty when Spark has it already; a Connect server has its own.
+    catalog, namespace: tables are `<catalog>.<namespace>.<dataset>`.
+    partitions: how many tasks a job spreads its rows over, by default two per core of this machine.
     """
 
     home: Path
@@ -47,6 +52,7 @@ class Settings:
     iceberg_jar: str
     catalog: str
     namespace: str
+    partitions: int
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] | None = None) -> Settings:
@@ -78,6 +84,7 @@ class Settings:
             iceberg_jar=given.get("iceberg_jar", ""),
             catalog=given.get("catalog", "lake"),
             namespace=given.get("namespace", "pipeline"),
+            partitions=_whole_number(given, "partitions", 2 * (os.cpu_count() or 1)),
         )
 
     def gateways(self) -> tuple[tuple[str, int], ...]:

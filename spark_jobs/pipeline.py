@@ -1,0 +1,205 @@
+"""The stages of the pipeline, as a table: what each runs, reads, writes and promises.
+
+Standard library only: Airflow reads it when it parses the DAG files.
+
+A stage is one job script and one Airflow task. Adding one is a row here, a script `spark_jobs/<verb_noun>.py`, and the
+contract of what it writes.
+
+>>> [stage.name for stage in stages_of("image_pipeline")]
+['read_images', 'preprocess_images', 'detect_objects', 'crop_objects', 'extract_features']
+>>> STAGES["extract_features"].contract
+'data_contracts.features:FEATURES'
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Literal
+from urllib.parse import quote
+from uuid import NAMESPACE_URL, uuid5
+
+Session = Literal["any", "classic", "none"]
+
+EXIT_OK = 0
+EXIT_FAILURE = 1
+"""Something went wrong that may go right the next time: the task may be retried."""
+EXIT_BROKEN_CONTRACT = 65
+"""The rows break the contract (EX_DATAERR of sysexits.h): nothing is published, a retry would give the same rows."""
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One job of the pipeline.
+
+    name: of the stage, its script and its Airflow task.   title: one line for people.   dag: the DAG it belongs to.
+    reads: datasets, pinned to a snapshot when the stage starts.
+    writes: the dataset it replaces; None when it writes files.
+    all_days: whether it reads every day and overwrites its table whole.
+    session: `any` (Spark Connect or spark-submit), `classic` (spark-submit: needs RDDs), `none` (a plain process).
+    options: the options of its script that a DAG run may set.   sql: Spark SQL settings, those of run time only.
+    """
+
+    name: str
+    title: str
+    dag: str
+    reads: tuple[str, ...] = ()
+    writes: str | None = None
+    all_days: bool = False
+    session: Session = "any"
+    options: tuple[str, ...] = ()
+    sql: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+
+    @property
+    def script(self) -> str:
+        """The job script's path inside the project, for spark-submit."""
+        return f"spark_jobs/{self.name}.py"
+
+    @property
+    def module(self) -> str:
+        """The job script as a module, for `python -m`."""
+        return f"spark_jobs.{self.name}"
+
+    @property
+    def contract(self) -> str | None:
+        """Where the contract of the written dataset is, as `module:NAME`."""
+        return None if self.writes is None else f"data_contracts.{self.writes}:{self.writes.upper()}"
+
+
+def _batches_of(rows: int) -> Mapping[str, str]:
+    return MappingProxyType({"spark.sql.execution.arrow.maxRecordsPerBatch": str(rows)})
+
+
+_ROWS = (
+    Stage(
+        name="read_images",
+        title="Read a day's images from HBase",
+        dag="image_pipeline",
+        writes="raw_images",
+        options=("table", "limit"),
+        sql=_batches_of(64),
+    ),
+    Stage(
+        name="preprocess_images",
+        title="Check and decode each image, make it canonical",
+        dag="image_pipeline",
+        reads=("raw_images",),
+        writes="images",
+        sql=_batches_of(64),
+    ),
+    Stage(
+        name="detect_objects",
+        title="Find the products in each image (SSD)",
+        dag="image_pipeline",
+        reads=("images",),
+        writes="detections",
+        options=("models", "detector"),
+        sql=_batches_of(64),
+    ),
+    Stage(
+        name="crop_objects",
+        title="Cut the product out of each image",
+        dag="image_pipeline",
+        reads=("images", "detections"),
+        writes="crops",
+        sql=_batches_of(64),
+    ),
+    Stage(
+        name="extract_features",
+        title="Turn each crop into a binary code (DeepBit)",
+        dag="image_pipeline",
+        reads=("crops",),
+        writes="features",
+        options=("models", "extractor"),
+        sql=_batches_of(64),
+    ),
+    Stage(
+        name="calibrate_duplicates",
+        title="Choose the duplicate threshold on self-augmented pictures of the catalogue",
+        dag="similar_images",
+        reads=("crops", "features"),
+        all_days=True,
+        options=("models", "extractor"),
+        sql=_batches_of(64),
+    ),
+    Stage(
+        name="find_duplicates",
+        title="Group the pictures that show the same product picture",
+        dag="similar_images",
+        reads=("features",),
+        writes="duplicates",
+        all_days=True,
+    ),
+    Stage(
+        name="build_index",
+        title="Write the search index of all codes",
+        dag="similar_images",
+        reads=("features",),
+        all_days=True,
+    ),
+    Stage(
+        name="train_detector",
+        title="Train the detector on generated images",
+        dag="model_training",
+        session="none",
+        options=("minutes", "seed"),
+    ),
+    Stage(
+        name="train_features",
+        title="Train the DeepBit network on generated images",
+        dag="model_training",
+        session="none",
+        options=("minutes", "seed"),
+    ),
+    Stage(
+        name="evaluate_models",
+        title="Score the models on held-out images",
+        dag="model_training",
+        session="none",
+    ),
+    Stage(
+        name="maintain_tables",
+        title="Expire snapshots, compact, remove orphans and old index versions",
+        dag="housekeeping",
+        options=("keep_days", "keep_index_versions", "busy_days"),
+    ),
+)
+
+STAGES: Mapping[str, Stage] = MappingProxyType({stage.name: stage for stage in _ROWS})
+"""Every stage by name, in the order in which the stages of a DAG run."""
+
+ALL_DAYS = "all_days"
+"""Stands for the day in the paths of stages that read every day."""
+
+
+def stages_of(dag: str) -> tuple[Stage, ...]:
+    """The stages of a DAG, in the order in which they run.
+
+    Raises ValueError when no stage belongs to the DAG.
+    """
+    found = tuple(stage for stage in STAGES.values() if stage.dag == dag)
+    if not found:
+        known = ", ".join(sorted({stage.dag for stage in STAGES.values()}))
+        raise ValueError(f"got DAG {dag!r}, expected one of {known}")
+    return found
+
+
+def session_id(dag: str, run: str) -> str:
+    """The Spark Connect session of a DAG run: the same for all its tasks, so that they share warm Python workers.
+
+    >>> session_id("image_pipeline", "manual__1") == session_id("image_pipeline", "manual__1")
+    True
+    """
+    return str(uuid5(NAMESPACE_URL, f"{dag}/{run}"))
+
+
+def report_uri(reports: str, stage: str, day: str | None, run: str) -> str:
+    """Where a stage's run report lies; a later attempt of the same run overwrites it.
+
+    reports: the `reports` setting · day: ISO date, None for a stage over all days.
+
+    >>> report_uri("file:///r", "read_images", "2026-11-02", "manual__2026-11-02T00:00:00+00:00")
+    'file:///r/2026-11-02/read_images/manual__2026-11-02T00%3A00%3A00%2B00%3A00.json'
+    """
+    return f"{reports.rstrip('/')}/{day or ALL_DAYS}/{stage}/{quote(run, safe='')}.json"
