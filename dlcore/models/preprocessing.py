@@ -1,0 +1,60 @@
+"""How pixels become a network's input, as data that is kept with the model."""
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from dlcore.activity import Array
+
+FITS = ("warp", "centre_crop")
+CHANNELS = ("RGB", "BGR")
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """Resize (bilinear) to `resize` pixels a side, take `size`, order the channels, subtract `mean`, multiply by `scale`.
+
+    fit: "warp" ignores the aspect ratio and needs resize == size; "centre_crop" warps to `resize` and cuts the middle out.
+    mean, scale: per channel, in the order of `channels`, for pixels 0 to 255.
+    """
+
+    size: int
+    channels: str = "RGB"
+    mean: tuple[float, float, float] = (123.675, 116.28, 103.53)
+    scale: tuple[float, float, float] = (1 / 58.395, 1 / 57.12, 1 / 57.375)
+    resize: int = 0
+    fit: str = "warp"
+
+    def __post_init__(self) -> None:
+        if self.fit not in FITS or self.channels not in CHANNELS:
+            raise ValueError(f"got fit {self.fit!r}, channels {self.channels!r}, expected one of {FITS} and {CHANNELS}")
+        if not self.resize:
+            object.__setattr__(self, "resize", self.size)
+
+    def metadata(self) -> dict[str, Any]:
+        """As plain values for JSON."""
+        return asdict(self)
+
+    @classmethod
+    def from_metadata(cls, values: dict[str, Any]) -> "Preprocessing":
+        """From what `metadata` gave."""
+        return cls(**{**values, "mean": tuple(values["mean"]), "scale": tuple(values["scale"])})
+
+    def normalise(self, pixels: np.ndarray) -> Array:
+        """The input (N, 3, size, size), channels-last in memory, of RGB pixels (N, resize, resize, 3) uint8.
+
+        Raises:
+            ValueError: the pixels have another shape.
+        """
+        if pixels.shape[1:] != (self.resize, self.resize, 3):
+            raise ValueError(f"got pixels {pixels.shape}, expected (N, {self.resize}, {self.resize}, 3)")
+        margin = (self.resize - self.size) // 2
+        cut = pixels[:, margin : margin + self.size, margin : margin + self.size]
+        ordered = cut if self.channels == "RGB" else cut[..., ::-1]
+        x = (ordered.astype(np.float32) - np.float32(self.mean)) * np.float32(self.scale)
+        return x.transpose(0, 3, 1, 2)
+
+
+SSD_VGG16 = Preprocessing(300, "BGR", (104.0, 117.0, 123.0), (1.0, 1.0, 1.0))
+DEEPBIT_VGG16 = Preprocessing(224, "BGR", (103.939, 116.779, 123.68), (1.0, 1.0, 1.0), resize=256, fit="centre_crop")
