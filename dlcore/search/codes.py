@@ -17,7 +17,7 @@ BLOCK = 2048
 
 
 def pack(values: NDArray[np.floating], threshold: float | NDArray[np.floating] = 0.0) -> Codes:
-    """Codes of `values` (N, K): a bit is set where its value exceeds the threshold (scalar or (K,)) -> (N, ceil(K / 8)).
+    """Codes of `values` (N, K): a bit is set above the threshold, a scalar or (K,) -> (N, ceil(K / 8)).
 
     >>> pack(np.array([[1.0, -1.0, 1.0, -1.0, -1.0, -1.0, -1.0, 1.0]]))
     array([[161]], dtype=uint8)

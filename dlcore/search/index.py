@@ -84,7 +84,7 @@ class Index:
 
 
 def publish(uri: str, entries: Entries, model_version: str) -> str:
-    """Make `entries` the newest version of the index at `uri` -> its name. What is the newest already is not written again."""
+    """Make `entries` the newest version of the index at `uri` -> its name; the newest is not written again."""
     files, root = fsspec.core.url_to_fs(uri)
     with tempfile.TemporaryDirectory() as folder:
         content = _write(Path(folder), entries, model_version)
