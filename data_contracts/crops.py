@@ -1,0 +1,50 @@
+"""crops: the part of each image that the features are of."""
+
+import pyarrow as pa
+
+from data_contracts.contract import CROP, DAY, KEY, REASON, Column, Contract, RowRule, list_of
+
+SOURCES = ("detection", "whole_image")
+"""Where a crop's box comes from."""
+
+CROPS = Contract(
+    dataset="crops",
+    owner="computer-vision",
+    version=1,
+    key=("day", "key", "crop"),
+    columns=(
+        DAY,
+        KEY,
+        CROP,
+        REASON,
+        Column("image", pa.binary(), "JPEG of the crop", is_payload=True),
+        Column("x_min", pa.int32(), "left edge in the canonical image, pixels"),
+        Column("y_min", pa.int32(), "top edge, pixels"),
+        Column("x_max", pa.int32(), "right edge, exclusive, pixels"),
+        Column("y_max", pa.int32(), "bottom edge, exclusive, pixels"),
+        Column("label", pa.string(), "the object's, null for a whole image"),
+        Column("score", pa.float32(), "the object's, null for a whole image"),
+        Column("source", pa.string(), "detection or whole_image"),
+    ),
+    row_rules=(
+        RowRule(
+            "used_has_box",
+            "a used crop has a box that is not empty",
+            "reason = 'ok' AND NOT coalesce(0 <= x_min AND x_min < x_max AND 0 <= y_min AND y_min < y_max, false)",
+        ),
+        RowRule("scores_in_range", "scores are in [0, 1]", "NOT (score BETWEEN 0 AND 1)"),
+        RowRule("crop_is_counted", "crops are numbered from 0", "crop < 0"),
+        RowRule(
+            "used_has_source",
+            "a used crop says where its box comes from",
+            f"reason = 'ok' AND coalesce(source, '') NOT IN {list_of(SOURCES)}",
+        ),
+    ),
+    input_rules=(
+        RowRule(
+            "boxes_inside_image",
+            "boxes end inside the image",
+            "output.x_max > input.width OR output.y_max > input.height",
+        ),
+    ),
+)

@@ -1,0 +1,48 @@
+"""features: the binary code of each crop, and what verifies a pair of similar codes."""
+
+import pyarrow as pa
+
+from data_contracts.contract import CROP, DAY, KEY, REASON, Column, Contract, RowRule
+
+CODE_BYTES = 16
+"""128 bits."""
+
+FEATURES = Contract(
+    dataset="features",
+    owner="computer-vision",
+    version=1,
+    key=("day", "key", "crop"),
+    columns=(
+        DAY,
+        KEY,
+        CROP,
+        REASON,
+        Column("code", pa.binary(), "DeepBit code, 128 bits packed into 16 bytes"),
+        Column(
+            "descriptor", pa.binary(), "the activations before the bits, float16 little endian; null when not asked for"
+        ),
+        Column("luminance_hash", pa.binary(), "signs of the 16 x 16 lowest DCT coefficients, 32 bytes"),
+        Column("chroma", pa.binary(), "8 x 8 grid of mean (Cb, Cr), pairs of int8, 128 bytes"),
+        Column("label", pa.string(), "the crop's"),
+        Column("model_version", pa.string(), "content hash of the extractor"),
+        Column("computed_by", pa.string(), "instruction set and kernels, e.g. avx512/onednn+native"),
+    ),
+    row_rules=(
+        RowRule(
+            "code_length",
+            f"a code has {CODE_BYTES} bytes, and every used row has one",
+            f"(reason = 'ok' AND code IS NULL) OR octet_length(code) <> {CODE_BYTES}",
+        ),
+        RowRule(
+            "verification_length",
+            "descriptor of whole float16 numbers, luminance_hash of 32 bytes, chroma of 128",
+            "octet_length(descriptor) % 2 = 1 OR octet_length(luminance_hash) <> 32 OR octet_length(chroma) <> 128",
+        ),
+        RowRule(
+            "used_has_model",
+            "a used row carries its model's version and what computed it",
+            "reason = 'ok' AND (model_version IS NULL OR computed_by IS NULL)",
+        ),
+        RowRule("unused_is_empty", "a row that is not used has no code", "reason <> 'ok' AND code IS NOT NULL"),
+    ),
+)

@@ -1,0 +1,43 @@
+"""images: each image checked, upright, RGB, as a canonical JPEG."""
+
+import pyarrow as pa
+
+from data_contracts.contract import DAY, KEY, REASON, Column, Contract, RowRule, list_of
+from data_contracts.reasons import FLAGS
+
+IMAGES = Contract(
+    dataset="images",
+    owner="data-platform",
+    version=1,
+    key=("day", "key"),
+    columns=(
+        DAY,
+        KEY,
+        REASON,
+        Column("image", pa.binary(), "canonical JPEG; the original bytes where they already are", is_payload=True),
+        Column("source_format", pa.string(), "what the magic bytes say: jpeg, png, webp ..."),
+        Column("width", pa.int32(), "of the canonical image, pixels"),
+        Column("height", pa.int32(), "of the canonical image, pixels"),
+        Column("sha256", pa.string(), "of the original bytes, 64 hexadecimal digits"),
+        Column("blur", pa.float64(), "variance of the Laplacian: small is blurred"),
+        Column("entropy", pa.float64(), "of the luminance histogram, bits, 0 to 8"),
+        Column("flags", pa.list_(pa.string()), "what was noticed or done to the image"),
+    ),
+    row_rules=(
+        RowRule(
+            "used_has_size",
+            "a used image has a width and a height",
+            "reason = 'ok' AND (width IS NULL OR height IS NULL OR width < 1 OR height < 1)",
+        ),
+        RowRule(
+            "used_has_sha256", "a used image has the hash of its original bytes", "reason = 'ok' AND sha256 IS NULL"
+        ),
+        RowRule("sha256_is_hexadecimal", "sha256 is 64 hexadecimal digits", "NOT sha256 RLIKE '^[0-9a-f]{{64}}$'"),
+        RowRule("measures_in_range", "blur >= 0, entropy in [0, 8]", "blur < 0 OR entropy < 0 OR entropy > 8.000001"),
+        RowRule(
+            "known_flags",
+            "every flag is of the closed list",
+            f"exists(flags, flag -> flag NOT IN {list_of(FLAGS)})",
+        ),
+    ),
+)

@@ -1,0 +1,24 @@
+"""raw_images: the images as HBase holds them, bytes untouched."""
+
+import pyarrow as pa
+
+from data_contracts.contract import DAY, KEY, REASON, Column, Contract, RowRule
+
+RAW_IMAGES = Contract(
+    dataset="raw_images",
+    owner="data-platform",
+    version=1,
+    key=("day", "key"),
+    columns=(
+        DAY,
+        KEY,
+        REASON,
+        Column("image", pa.binary(), "the cell's bytes, null when there is no cell", is_payload=True),
+        Column("size_bytes", pa.int32(), "length of the cell, 0 when there is none", is_required=True),
+        Column("metadata", pa.map_(pa.string(), pa.string()), "the row's other cells, by qualifier"),
+    ),
+    row_rules=(
+        RowRule("size_is_counted", "size_bytes is not negative", "size_bytes < 0"),
+        RowRule("used_has_bytes", "a used row has bytes", "reason = 'ok' AND size_bytes = 0"),
+    ),
+)
