@@ -1,0 +1,71 @@
+"""Every day: HBase images to DeepBit codes on the lake, five stages, each published before the next begins.
+
+By hand: `airflow dags trigger image_pipeline --conf '{"day": "2026-11-02"}'`.
+For the past: `airflow backfill create --dag-id image_pipeline --from-date 2026-11-01 --to-date 2026-11-03`.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from airflow.sdk import DAG, Param, chain
+from dlcore_airflow.operators import StageOperator
+from dlcore_airflow.schedule import FIRST_DAY, scheduling
+
+from spark_jobs.pipeline import stages_of
+
+PARAMS = {
+    "day": Param(
+        None,
+        type=["null", "string"],
+        format="date",
+        title="Day",
+        description="The day to process. Empty: the day of the run's data interval; for a run by hand, yesterday.",
+    ),
+    "table": Param(
+        None,
+        type=["null", "string"],
+        pattern=r"^[A-Za-z0-9_.:-]+$",
+        title="HBase table",
+        description="The table to read the images from. Empty: the setting PIPELINE_HBASE_TABLE.",
+    ),
+    "models": Param(
+        None,
+        type=["null", "string"],
+        title="Models",
+        description="Where the models are, as a URI. Empty: the setting PIPELINE_MODELS.",
+    ),
+    "detector": Param(
+        None,
+        type=["null", "string"],
+        title="Detector",
+        description="The detector's name under the models. `none`: no detection, codes are of whole images. Empty: the shipped one.",
+    ),
+    "limit": Param(
+        None,
+        type=["null", "integer"],
+        minimum=1,
+        title="Limit",
+        description="Read at most this many images: for a trial. Empty: all of the day.",
+    ),
+    "allow_empty": Param(
+        False,
+        type="boolean",
+        title="Allow an empty day",
+        description="A day without any row is an error unless this is set; then the day is published empty.",
+    ),
+}
+
+with DAG(
+    dag_id="image_pipeline",
+    description="Product images from HBase: preprocess, detect, crop, DeepBit codes",
+    doc_md=__doc__,
+    start_date=FIRST_DAY,
+    max_active_runs=4,
+    params=PARAMS,
+    default_args={"retries": 2, "retry_delay": timedelta(seconds=20), "retry_exponential_backoff": True},
+    tags=["images"],
+    **scheduling(),
+):
+    stages = stages_of("image_pipeline")
+    chain(*(StageOperator(stage=stage.name, release=stage is stages[-1]) for stage in stages))

@@ -1,0 +1,24 @@
+"""After each day's features: duplicate groups and the search index, over all published days."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from airflow.sdk import DAG, Asset, chain
+from dlcore_airflow.operators import StageOperator
+from dlcore_airflow.schedule import FIRST_DAY
+
+from spark_jobs.pipeline import stages_of
+
+with DAG(
+    dag_id="similar_images",
+    description="Calibrate, group duplicates, build the search index",
+    doc_md=__doc__,
+    start_date=FIRST_DAY,
+    schedule=[Asset("features")],
+    max_active_runs=1,
+    default_args={"retries": 2, "retry_delay": timedelta(seconds=20), "retry_exponential_backoff": True},
+    tags=["images"],
+):
+    stages = stages_of("similar_images")
+    chain(*(StageOperator(stage=stage.name, release=stage is stages[-1]) for stage in stages))

@@ -1,0 +1,1 @@
+"""What the pipeline adds to Airflow: one operator, its connections, its links and a page."""

@@ -1,0 +1,72 @@
+"""Run reports as the jobs write them: read back for XCom, for a task's error message and for the page."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+from urllib.parse import unquote
+
+from spark_jobs.pipeline import STAGES, report_uri
+from spark_jobs.settings import Settings
+
+MAX_REPORT_BYTES = 4_000_000
+MAX_REPORTS = 2_000
+
+Report = dict[str, Any]
+
+
+def read_report(uri: str) -> Report | None:
+    """The run report at `uri`; None when there is none.
+
+    Raises ValueError when the file is larger than MAX_REPORT_BYTES or not a JSON object.
+    """
+    import fsspec
+
+    files, path = fsspec.core.url_to_fs(uri)
+    if not files.exists(path):
+        return None
+    if files.size(path) > MAX_REPORT_BYTES:
+        raise ValueError(f"{uri}: got {files.size(path)} bytes, expected a run report of at most {MAX_REPORT_BYTES}")
+    report = json.loads(files.cat_file(path))
+    if not isinstance(report, dict):
+        raise ValueError(f"{uri}: got a JSON {type(report).__name__}, expected an object")
+    return report
+
+
+def report_of(stage: str, day: str | None, run: str) -> Report | None:
+    """The run report of one stage of one DAG run; None before the job has written it."""
+    return read_report(report_uri(Settings.from_environment().reports, stage, day, run))
+
+
+def latest_reports(days: int) -> list[Report]:
+    """The newest report of each stage and day, newest day first, of the newest `days` days; `all_days` comes first of all."""
+    import fsspec
+
+    root = Settings.from_environment().reports.rstrip("/")
+    files, path = fsspec.core.url_to_fs(root)
+    if not files.exists(path):
+        return []
+    folders = sorted((folder for folder in files.ls(path, detail=False)), key=_name, reverse=True)[: days + 1]
+    newest: dict[tuple[str, str], tuple[float, str]] = {}
+    for folder in folders:
+        for entry in files.glob(f"{folder}/*/*.json", detail=True).values():
+            key = _day_and_stage(entry["name"])
+            modified = float(entry.get("mtime") or entry.get("modificationTime") or 0)
+            newest[key] = max(newest.get(key, (-1.0, "")), (modified, entry["name"]))
+    chosen = sorted(newest, key=lambda key: (key[0], -_place(key[1])), reverse=True)[:MAX_REPORTS]
+    reports = (read_report(files.unstrip_protocol(newest[key][1])) for key in chosen)
+    return [report for report in reports if report is not None]
+
+
+def _name(path: str) -> str:
+    return path.rstrip("/").rsplit("/", 1)[-1]
+
+
+def _day_and_stage(path: str) -> tuple[str, str]:
+    day, stage, _ = path.rsplit("/", 3)[-3:]
+    return unquote(day), stage
+
+
+def _place(stage: str) -> int:
+    names = list(STAGES)
+    return names.index(stage) if stage in names else len(names)

@@ -1,0 +1,53 @@
+"""When the DAGs run, and for which day: the scheduling setting and the partition of a run.
+
+`PIPELINE_SCHEDULE` is `daily` (the default) or `off`. Off keeps the daily partitions, so that backfills and runs by hand
+work, but the scheduler starts nothing by itself.
+"""
+
+from __future__ import annotations
+
+import os
+from datetime import datetime, timedelta
+from typing import Any
+
+from airflow.sdk import CronDataIntervalTimetable
+from airflow.sdk.exceptions import AirflowFailException
+
+SCHEDULES = ("daily", "off")
+BY_HAND = ("manual", "backfill", "asset_triggered", "operator_triggered")
+FIRST_DAY = datetime(2020, 1, 1)
+
+
+def schedule_setting() -> str:
+    """The value of `PIPELINE_SCHEDULE`.
+
+    Raises ValueError when it is neither `daily` nor `off`.
+    """
+    value = os.environ.get("PIPELINE_SCHEDULE") or "daily"
+    if value not in SCHEDULES:
+        raise ValueError(f"PIPELINE_SCHEDULE: got {value!r}, expected one of {', '.join(SCHEDULES)}")
+    return value
+
+
+def scheduling(cron: str = "0 0 * * *") -> dict[str, Any]:
+    """The DAG arguments that follow from the setting: a data interval per cron tick, run when it has ended."""
+    arguments: dict[str, Any] = {"schedule": CronDataIntervalTimetable(cron, timezone="UTC"), "catchup": False}
+    if schedule_setting() == "off":
+        arguments["allowed_run_types"] = BY_HAND
+    return arguments
+
+
+def partition_day(context: Any) -> str:
+    """The day a run is for, as YYYY-MM-DD: the param `day`, else the start of its data interval, else the day before it was asked for.
+
+    context: Airflow's task context.
+    Raises AirflowFailException when the param is not a day: a retry would read the same param.
+    """
+    given = context["params"].get("day")
+    if not given:
+        run = context["dag_run"]
+        return str((run.logical_date or run.run_after - timedelta(days=1)).date())
+    try:
+        return datetime.strptime(str(given), "%Y-%m-%d").date().isoformat()
+    except ValueError:
+        raise AirflowFailException(f"param day: got {given!r}, expected a day as YYYY-MM-DD, e.g. 2026-11-02") from None

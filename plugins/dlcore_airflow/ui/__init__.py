@@ -1,0 +1,1 @@
+"""The page of the pipeline in Airflow's web UI."""
