@@ -1,0 +1,213 @@
+"""Files as they go wrong in the field: one maker per class, with the reason and flags that preprocessing must give.
+
+Catalogues plant one of each; the tests decode one of each. `make_bad_image(name, picture, rng)` spoils a good picture,
+so that classes which are used all the same still show a product.
+
+>>> BAD_IMAGES["html_page"].reason.value
+'html_error_page'
+>>> make_bad_image("html_page", sample_picture(np.random.default_rng(1)), np.random.default_rng(1))[:15]
+b'<!DOCTYPE html>'
+"""
+
+from __future__ import annotations
+
+import io
+import re
+import struct
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import simplejpeg
+from PIL import Image
+
+from data_contracts.reasons import Flag, Reason
+
+Maker = Callable[[Image.Image, np.random.Generator], bytes]
+_EXIF_ORIENTATION, _TURN_RIGHT = 0x0112, 6
+
+
+@dataclass(frozen=True)
+class BadImage:
+    """How one class of bad image is made, and what preprocessing must say of it."""
+
+    make: Maker
+    reason: Reason
+    flags: frozenset[Flag] = frozenset()
+    suffix: str = ".jpg"
+
+
+def make_bad_image(name: str, picture: Image.Image, rng: np.random.Generator) -> bytes:
+    """Spoil `picture` (RGB, both sides at least 200) in the way `name` of `BAD_IMAGES`; same rng, same bytes.
+
+    Raises:
+        ValueError: no such class.
+    """
+    if name not in BAD_IMAGES:
+        raise ValueError(f"got bad-image class {name!r}, expected one of {sorted(BAD_IMAGES)}")
+    return BAD_IMAGES[name].make(picture, rng)
+
+
+def sample_picture(rng: np.random.Generator, width: int = 480, height: int = 400) -> Image.Image:
+    """Draw a soft coloured pattern (RGB), enough of a picture for every class."""
+    y, x = np.mgrid[:height, :width]
+    waves = rng.uniform(20, 60, 3), rng.uniform(20, 60, 3), rng.uniform(0, 6, 3)
+    planes = [
+        128 + 50 * np.sin(x / across + phase) + 50 * np.cos(y / down)
+        for across, down, phase in zip(*waves, strict=True)
+    ]
+    noise = rng.normal(0, 6, (height, width, 3))
+    return Image.fromarray((np.stack(planes, -1) + noise).clip(0, 255).astype(np.uint8))
+
+
+def _encoded(picture: Image.Image, name: str, **options: Any) -> bytes:
+    buffer = io.BytesIO()
+    picture.save(buffer, name, **options)
+    return buffer.getvalue()
+
+
+def _jpeg(picture: Image.Image, **options: Any) -> bytes:
+    return _encoded(picture, "JPEG", quality=85, **options)
+
+
+def _truncated_tail(picture: Image.Image, rng: np.random.Generator) -> bytes:
+    """Cut off the last eight rows of pixels: 4 % of 200."""
+    data = _jpeg(picture, restart_marker_rows=1, subsampling="4:4:4")
+    *_, last_restart = re.finditer(rb"\xff[\xd0-\xd7]", data)
+    return data[: last_restart.start()]
+
+
+def _in_mode(mode: str, name: str = "PNG") -> Maker:
+    return lambda picture, rng: _encoded(picture.convert(mode), name)
+
+
+def _text(words: str) -> Maker:
+    return lambda picture, rng: words.encode()
+
+
+def _corrupt_middle(picture: Image.Image, rng: np.random.Generator) -> bytes:
+    """Overwrite 100 bytes of the scan, at a place where libjpeg notices (it does for about three places of four)."""
+    data = bytearray(_jpeg(picture, restart_marker_blocks=8))
+    for _ in range(1000):
+        start = int(rng.integers(len(data) // 3, 2 * len(data) // 3))
+        spoiled = bytes(data[:start]) + bytes(100) + bytes(data[start + 100 :])
+        try:
+            simplejpeg.decode_jpeg(spoiled, "RGB", strict=True)
+        except ValueError as error:
+            if "Corrupt JPEG data" in str(error):
+                return spoiled
+    raise ValueError(f"got a JPEG of {len(data)} bytes in which no damage shows, expected a picture with detail")
+
+
+def _with_alpha(picture: Image.Image) -> Image.Image:
+    """Hide the outer quarter of each side, with soft edges; the hidden colours are loud."""
+    ramp = [np.clip(np.minimum(i, i[::-1]) / (len(i) / 8) - 1, 0, 1) for i in map(np.arange, picture.size[::-1])]
+    alpha = (255 * np.outer(*ramp)).astype(np.uint8)
+    colours = np.where(alpha[:, :, None] == 0, np.array([255, 0, 255], np.uint8), np.asarray(picture))
+    return Image.fromarray(np.dstack([colours, alpha]))
+
+
+def _sixteen_bit(picture: Image.Image, rng: np.random.Generator) -> bytes:
+    return _encoded(Image.fromarray(np.asarray(picture.convert("L")).astype(np.uint16) * 257), "PNG")
+
+
+def _float_tiff(picture: Image.Image, rng: np.random.Generator) -> bytes:
+    return _encoded(Image.fromarray(np.asarray(picture.convert("L")).astype(np.float32) / 255), "TIFF")
+
+
+def _animated(name: str) -> Maker:
+    return lambda picture, rng: _encoded(
+        picture, name, save_all=True, append_images=[picture.rotate(90)], duration=100, loop=0
+    )
+
+
+def _exif_rotated(picture: Image.Image, rng: np.random.Generator) -> bytes:
+    """Store the picture lying down, with the EXIF note that turns it upright."""
+    exif = Image.Exif()
+    exif[_EXIF_ORIENTATION] = _TURN_RIGHT
+    return _jpeg(picture.transpose(Image.Transpose.ROTATE_90), exif=exif)
+
+
+def _bomb(picture: Image.Image, rng: np.random.Generator) -> bytes:
+    """Write a PNG of a few hundred bytes whose header promises 60,000 x 60,000 pixels."""
+    header = struct.pack(">IIBBBBB", 60_000, 60_000, 8, 2, 0, 0, 0)
+    chunks = [(b"IHDR", header), (b"IDAT", zlib.compress(bytes(100_000))), (b"IEND", b"")]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body)) for kind, body in chunks
+    )
+
+
+def _corrupt_header(picture: Image.Image, rng: np.random.Generator) -> bytes:
+    return _jpeg(picture)[:4] + rng.integers(0, 250, 400, dtype=np.uint8).tobytes()
+
+
+def _sized(width: int, height: int) -> Maker:
+    return lambda picture, rng: _encoded(picture.resize((width, height)), "PNG")
+
+
+def _blank(picture: Image.Image, rng: np.random.Generator) -> bytes:
+    gray = int(rng.integers(200, 256))
+    return _jpeg(Image.new("RGB", picture.size, (gray, gray, gray)))
+
+
+def _oversized(picture: Image.Image, rng: np.random.Generator) -> bytes:
+    scale = 2400 / max(picture.size)
+    return _jpeg(picture.resize((round(picture.width * scale), round(picture.height * scale))))
+
+
+_HTML = "<!DOCTYPE html>\n<html><head><title>503</title></head><body><h1>Service Unavailable</h1></body></html>\n"
+_SVG = '<?xml version="1.0"?>\n<svg xmlns="http://www.w3.org/2000/svg"><rect width="9" height="9"/></svg>'
+_HEIC = b"\x00\x00\x00\x18ftypheic\x00\x00\x00\x00mif1heic"
+
+BAD_IMAGES: dict[str, BadImage] = {
+    "zero_bytes": BadImage(_text(""), Reason.EMPTY),
+    "html_page": BadImage(_text(_HTML), Reason.HTML_ERROR_PAGE),
+    "json_error": BadImage(_text('{"error": "not found", "status": 404}'), Reason.NOT_IMAGE),
+    "svg_drawing": BadImage(_text(_SVG), Reason.NOT_IMAGE),
+    "plain_text": BadImage(_text("image to follow\n"), Reason.NOT_IMAGE),
+    "heic": BadImage(lambda picture, rng: _HEIC + rng.bytes(500), Reason.UNSUPPORTED_FORMAT),
+    "leading_garbage": BadImage(lambda picture, rng: b"\r\n\r\n" + _jpeg(picture), Reason.LEADING_GARBAGE),
+    "corrupt_header": BadImage(_corrupt_header, Reason.CORRUPT_HEADER),
+    "decompression_bomb": BadImage(_bomb, Reason.TOO_MANY_PIXELS, suffix=".png"),
+    "one_pixel": BadImage(_sized(1, 1), Reason.TOO_SMALL, suffix=".png"),
+    "thin_line": BadImage(_sized(1, 5000), Reason.EXTREME_ASPECT, suffix=".png"),
+    "truncated_half": BadImage(lambda picture, rng: (data := _jpeg(picture))[: len(data) // 2], Reason.TRUNCATED),
+    "truncated_png": BadImage(lambda picture, rng: _encoded(picture, "PNG")[:9000], Reason.TRUNCATED, suffix=".png"),
+    "blank": BadImage(_blank, Reason.BLANK),
+    "truncated_tail": BadImage(_truncated_tail, Reason.OK, frozenset({Flag.TRUNCATED_TAIL})),
+    "missing_end": BadImage(lambda picture, rng: _jpeg(picture)[:-2], Reason.OK, frozenset({Flag.TRUNCATED_TAIL})),
+    "corrupt_middle": BadImage(_corrupt_middle, Reason.OK, frozenset({Flag.CORRUPT_DATA})),
+    "trailing_garbage": BadImage(
+        lambda picture, rng: _jpeg(picture) + rng.bytes(300) + b"\n", Reason.OK, frozenset({Flag.TRAILING_GARBAGE})
+    ),
+    "exif_rotated": BadImage(_exif_rotated, Reason.OK, frozenset({Flag.EXIF_ROTATED})),
+    "cmyk": BadImage(_in_mode("CMYK", "JPEG"), Reason.OK, frozenset({Flag.CMYK})),
+    "gray": BadImage(_in_mode("L", "JPEG"), Reason.OK, frozenset({Flag.GRAYSCALE})),
+    "one_bit": BadImage(_in_mode("1"), Reason.OK, frozenset({Flag.GRAYSCALE}), ".png"),
+    "gray_alpha": BadImage(
+        lambda picture, rng: _encoded(_with_alpha(picture).convert("LA"), "PNG"),
+        Reason.OK,
+        frozenset({Flag.GRAYSCALE, Flag.ALPHA}),
+        ".png",
+    ),
+    "palette": BadImage(
+        lambda picture, rng: _encoded(picture.quantize(64), "PNG"), Reason.OK, frozenset({Flag.PALETTE}), ".png"
+    ),
+    "palette_transparency": BadImage(
+        lambda picture, rng: _encoded(_with_alpha(picture), "GIF"),
+        Reason.OK,
+        frozenset({Flag.PALETTE, Flag.ALPHA}),
+        ".gif",
+    ),
+    "transparent": BadImage(
+        lambda picture, rng: _encoded(_with_alpha(picture), "PNG"), Reason.OK, frozenset({Flag.ALPHA}), ".png"
+    ),
+    "sixteen_bit_gray": BadImage(_sixteen_bit, Reason.OK, frozenset({Flag.SIXTEEN_BIT, Flag.GRAYSCALE}), ".png"),
+    "float_tiff": BadImage(_float_tiff, Reason.OK, frozenset({Flag.FLOAT_SAMPLES, Flag.GRAYSCALE}), ".tiff"),
+    "animated_gif": BadImage(_animated("GIF"), Reason.OK, frozenset({Flag.ANIMATED, Flag.PALETTE}), ".gif"),
+    "animated_webp": BadImage(_animated("WEBP"), Reason.OK, frozenset({Flag.ANIMATED}), ".webp"),
+    "oversized": BadImage(_oversized, Reason.OK, frozenset({Flag.DOWNSCALED})),
+}
+"""Class name -> how it is made and what it must give."""
