@@ -3,8 +3,6 @@
 // Layouts and the reasons for them: README.md.
 #include <omp.h>
 
-#include <cstring>
-
 namespace {
 
 using dlcore::ConvArrays;
@@ -338,22 +336,39 @@ void forward(const ConvShape& s, const ConvArrays& arrays) {
     (blocking.is_shared ? forward_shared : forward_private)(layout, arrays, blocking.tiles);
 }
 
-// G w G^T in double, laid out (point, panel, input channel, 2 vectors of output channels).
-void prepare(const float* w, float* prepared, int64_t out_channels, int64_t in_channels) {
-    static const double kG[kIn][3] = {{1 / 4.0, 0, 0},          {-1 / 6.0, -1 / 6.0, -1 / 6.0}, {-1 / 6.0, 1 / 6.0, -1 / 6.0},
-                                      {1 / 24.0, 1 / 12.0, 1 / 6.0}, {1 / 24.0, -1 / 12.0, 1 / 6.0}, {0, 0, 1}};
-    const int64_t panels = divide_up(out_channels, kPanel);
-    memset(prepared, 0, sizeof(float) * weights_size(in_channels, out_channels));
-    for (int64_t k = 0; k < out_channels; k++) {
-        for (int64_t c = 0; c < in_channels; c++) {
-            const float* tap = w + (k * in_channels + c) * 9;
-            for (int64_t point = 0; point < kPoints; point++) {
-                const double *down = kG[point / kIn], *across = kG[point % kIn];
-                double sum = 0;
-                for (int64_t i = 0; i < 9; i++) sum += down[i / 3] * across[i % 3] * tap[i];
-                const int64_t row = (point * panels + k / kPanel) * in_channels + c;
-                prepared[row * kPanel + k % kPanel] = static_cast<float>(sum);
+// G of the same points, from 3 taps to 6.
+const double kG[kIn][3] = {{1 / 4.0, 0, 0},          {-1 / 6.0, -1 / 6.0, -1 / 6.0}, {-1 / 6.0, 1 / 6.0, -1 / 6.0},
+                           {1 / 24.0, 1 / 12.0, 1 / 6.0}, {1 / 24.0, -1 / 12.0, 1 / 6.0}, {0, 0, 1}};
+
+// G w G^T for up to kPanel output channels of one input channel; rows of `prepared` are `plane` apart.
+void prepare_panel(const float* w, float* prepared, int64_t plane, int64_t count, int64_t step) {
+    double taps[9][kPanel] = {}, down[kIn][3][kPanel];
+    for (int64_t k = 0; k < count; k++) {
+        for (int64_t i = 0; i < 9; i++) taps[i][k] = w[k * step + i];
+    }
+    for (int64_t i = 0; i < kIn; i++) {
+        for (int64_t j = 0; j < 3; j++) {
+            for (int64_t k = 0; k < kPanel; k++) {
+                down[i][j][k] = kG[i][0] * taps[j][k] + kG[i][1] * taps[3 + j][k] + kG[i][2] * taps[6 + j][k];
             }
+        }
+    }
+    for (int64_t point = 0; point < kPoints; point++) {
+        const double(*row)[kPanel] = down[point / kIn];
+        const double* g = kG[point % kIn];
+        float* to = prepared + point * plane;
+        for (int64_t k = 0; k < kPanel; k++) to[k] = static_cast<float>(g[0] * row[0][k] + g[1] * row[1][k] + g[2] * row[2][k]);
+    }
+}
+
+// From (K, C, 3, 3) to (point, panel, input channel, 2 vectors of output channels), zeros behind the last.
+void prepare(const float* w, float* prepared, int64_t out_channels, int64_t in_channels) {
+    const int64_t panels = divide_up(out_channels, kPanel);
+    for (int64_t panel = 0; panel < panels; panel++) {
+        const int64_t first_channel = panel * kPanel, count = least(kPanel, out_channels - first_channel);
+        for (int64_t c = 0; c < in_channels; c++) {
+            prepare_panel(w + (first_channel * in_channels + c) * 9, prepared + (panel * in_channels + c) * kPanel,
+                          panels * in_channels * kPanel, count, in_channels * 9);
         }
     }
 }

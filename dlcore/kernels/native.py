@@ -1,0 +1,265 @@
+"""Kernels of our own in C++: Winograd convolution, non-maximum suppression, Hamming distances.
+
+Built on first need (see `native_build`); where that cannot be done `is_available()` is False and other backends serve.
+`python -m dlcore.kernels.native build` builds them ahead. How they work, and their numbers: native/README.md.
+"""
+
+import ctypes
+import logging
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+
+from dlcore.activity import Array
+from dlcore.kernels.native_build import NativeUnavailableError, build
+
+logger = logging.getLogger(__name__)
+
+INSTRUCTION_SETS = ("portable", "avx2", "avx512")
+POOLS = {"none": 0, "floor": 1, "ceil": 2}
+Padding = tuple[int, int, int, int]
+
+
+class _ConvShape(ctypes.Structure):
+    """`ConvShape` of winograd.h."""
+
+    _fields_ = [
+        (name, ctypes.c_int64)
+        for name in (
+            "images height width in_channels out_channels out_height out_width pad_top pad_left dilation relu pool threads block"
+        ).split()
+    ]
+
+
+class _ConvArrays(ctypes.Structure):
+    """`ConvArrays` of winograd.h."""
+
+    _fields_ = [(name, ctypes.c_void_p) for name in ("x", "weights", "bias", "residual", "y", "workspace")]
+
+
+_Int, _Pointer = ctypes.c_int64, ctypes.c_void_p
+_SIGNATURES: dict[str, tuple[type | None, list[type]]] = {
+    "dlcore_isa": (_Int, []),
+    "dlcore_limit_isa": (_Int, [_Int]),
+    "dlcore_winograd_weights_size": (_Int, [_Int, _Int]),
+    "dlcore_winograd_workspace_size": (_Int, [_Pointer]),
+    "dlcore_winograd_prepare": (None, [_Pointer, _Pointer, _Int, _Int]),
+    "dlcore_winograd_forward": (None, [_Pointer, _Pointer]),
+    "dlcore_nms": (_Int, [_Pointer, _Pointer, _Int, ctypes.c_float, _Pointer]),
+    "dlcore_hamming": (None, [_Pointer, _Pointer, _Pointer, _Int, _Int, _Int]),
+}
+
+
+@cache
+def library() -> ctypes.CDLL:
+    """The loaded library, built if need be.
+
+    Raises:
+        NativeUnavailableError: it cannot be built or loaded.
+    """
+    try:
+        loaded = ctypes.CDLL(str(build()))
+    except OSError as error:
+        raise NativeUnavailableError(f"cannot load the native kernels: {error}") from error
+    for name, (result, arguments) in _SIGNATURES.items():
+        function = getattr(loaded, name)
+        function.restype, function.argtypes = result, arguments
+    return loaded
+
+
+@cache
+def is_available() -> bool:
+    """Whether the library can be used here; the reason is logged once if not."""
+    try:
+        library()
+    except NativeUnavailableError as error:
+        logger.warning("native kernels are off: %s", error)
+        return False
+    return True
+
+
+def instruction_set() -> str:
+    """The one in use: "avx512", "avx2" or "portable"."""
+    return INSTRUCTION_SETS[library().dlcore_isa()]
+
+
+def limit_instruction_set(name: str) -> str:
+    """Use `name` or the best below it that this CPU has; returns which. For tests. Prepared weights become invalid."""
+    return INSTRUCTION_SETS[library().dlcore_limit_isa(INSTRUCTION_SETS.index(name))]
+
+
+def aligned(size: int) -> Array:
+    """An uninitialised float32 array (size,) that begins at a cache line."""
+    spare = np.empty(size + 16, np.float32)
+    start = (-spare.ctypes.data % 64) // 4
+    return spare[start : start + size]
+
+
+# --- Winograd ---------------------------------------------------------------------------------------------------------
+
+
+def has_winograd() -> bool:
+    """Whether this machine runs the Winograd convolution: an x86 with AVX2 at least."""
+    return is_available() and instruction_set() != "portable"
+
+
+def winograd_suits(
+    weight_shape: Sequence[int], stride: Sequence[int], padding: Padding, dilation: Sequence[int], groups: int
+) -> bool:
+    """Whether a convolution is one that Winograd computes, and faster than directly: 3x3, stride 1, enough channels."""
+    planes, planes_in, *kernel = weight_shape
+    is_square = tuple(kernel) == (3, 3) and tuple(stride) == (1, 1) and dilation[0] == dilation[1] and groups == 1
+    return is_square and min(padding) >= 0 and planes_in >= 16 and planes >= 16
+
+
+@dataclass(frozen=True)
+class WinogradWeights:
+    """Weights (K, C, 3, 3) transformed and laid out for this machine's instruction set; four times their size."""
+
+    prepared: Array
+    in_channels: int
+    out_channels: int
+
+    @classmethod
+    def prepare(cls, w: Array) -> "WinogradWeights":
+        """Transform weights (K, C, 3, 3)."""
+        planes, planes_in = w.shape[:2]
+        given = np.ascontiguousarray(w, np.float32)
+        prepared = aligned(library().dlcore_winograd_weights_size(planes_in, planes))
+        library().dlcore_winograd_prepare(given.ctypes.data, prepared.ctypes.data, planes, planes_in)
+        return cls(prepared, planes_in, planes)
+
+
+class WinogradConvolution:
+    """One convolution of a fixed shape with its arrays bound: call it to compute `y` from what is in `x`.
+
+    x (N, H, W, C), y (N, H', W', K) and residual (like y) are contiguous channels-last arrays; residual is added before
+    the ReLU. pool: "none", or "floor" or "ceil" for maxima of 2x2 with stride 2 behind the ReLU; y is then pooled.
+    The result does not depend on `threads`, nor an image's on the others.
+    """
+
+    def __init__(
+        self,
+        x: Array,
+        weights: WinogradWeights,
+        bias: Array,
+        y: Array,
+        padding: Padding,
+        *,
+        dilation: int = 1,
+        relu: bool = False,
+        pool: str = "none",
+        residual: Array | None = None,
+        threads: int = 1,
+        block: int = 0,
+    ) -> None:
+        images, height, width, _ = x.shape
+        top, left, bottom, right = padding
+        reach = 2 * dilation
+        self._shape = _ConvShape(
+            images, height, width, weights.in_channels, weights.out_channels,
+            height + top + bottom - reach, width + left + right - reach,
+            top, left, dilation, relu, POOLS[pool], threads, block,
+        )  # fmt: skip
+        self._check(x, y, residual)
+        self.workspace_size: int = library().dlcore_winograd_workspace_size(ctypes.addressof(self._shape))
+        self._arrays = _ConvArrays(
+            x.ctypes.data,
+            weights.prepared.ctypes.data,
+            bias.ctypes.data,
+            None if residual is None else residual.ctypes.data,
+            y.ctypes.data,
+            None,
+        )
+        self._kept = (x, weights, bias, residual, y)
+        self._run = library().dlcore_winograd_forward
+        self._addresses = ctypes.addressof(self._shape), ctypes.addressof(self._arrays)
+
+    def _check(self, x: Array, y: Array, residual: Array | None) -> None:
+        s = self._shape
+        extra = 1 if s.pool == POOLS["ceil"] else 0
+        size = (s.out_height, s.out_width)
+        pooled = size if s.pool == POOLS["none"] else tuple((side + extra) // 2 for side in size)
+        expected = {"x": (s.images, s.height, s.width, s.in_channels), "y": (s.images, *pooled, s.out_channels)}
+        for name, array in (("x", x), ("y", y)):
+            if array.shape != expected[name] or not array.flags.c_contiguous:
+                raise ValueError(f"winograd: got {name} of shape {array.shape}, expected a contiguous {expected[name]}")
+        if residual is not None and (s.pool or residual.shape != y.shape or not residual.flags.c_contiguous):
+            raise ValueError(f"winograd: got residual {residual.shape}, expected a contiguous {y.shape} and no pooling")
+
+    def use_workspace(self, workspace: Array) -> None:
+        """Scratch memory of at least `workspace_size` floats; many convolutions may share it, one after the other."""
+        self._arrays.workspace = workspace.ctypes.data
+        self._workspace = workspace
+
+    def __call__(self) -> None:
+        """Compute y."""
+        self._run(*self._addresses)
+
+
+def channels_last(x: Array) -> Array:
+    """(N, C, H, W) as a contiguous (N, H, W, C); a view if it lies so already."""
+    return np.ascontiguousarray(x.transpose(0, 2, 3, 1), np.float32)
+
+
+def winograd(x: Array, w: Array, b: Array | None, padding: Padding, dilation: int, relu: bool, threads: int) -> Array:
+    """A convolution at once: x (N, C, H, W), w (K, C, 3, 3) -> y (N, K, H', W'), channels-last in memory."""
+    top, left, bottom, right = padding
+    height, width = x.shape[2] + top + bottom - 2 * dilation, x.shape[3] + left + right - 2 * dilation
+    y = np.empty((len(x), height, width, len(w)), np.float32)
+    if y.size:
+        bias = np.zeros(len(w), np.float32) if b is None else np.ascontiguousarray(b, np.float32)
+        run = WinogradConvolution(
+            channels_last(x), WinogradWeights.prepare(w), bias, y, padding, dilation=dilation, relu=relu, threads=threads
+        )
+        run.use_workspace(aligned(run.workspace_size))
+        run()
+    return y.transpose(0, 3, 1, 2)
+
+
+# --- boxes and codes --------------------------------------------------------------------------------------------------
+
+
+def nms(boxes: Array, scores: Array, iou_threshold: float, top_k: int) -> np.ndarray:
+    """Indices of kept boxes, best first: see `reference.nms`."""
+    order = np.argsort(-scores, kind="stable")[:top_k] if top_k > 0 else np.argsort(-scores, kind="stable")
+    given = np.ascontiguousarray(boxes, np.float32)
+    kept = np.empty(len(order), np.int64)
+    count = library().dlcore_nms(given.ctypes.data, order.ctypes.data, len(order), iou_threshold, kept.ctypes.data)
+    return kept[:count]
+
+
+def hamming(queries: np.ndarray, codes: np.ndarray) -> np.ndarray:
+    """Differing bits (Q, N) uint16 between queries (Q, B) and codes (N, B), both uint8.
+
+    Raises:
+        ValueError: the code lengths differ.
+    """
+    if queries.shape[1:] != codes.shape[1:]:
+        raise ValueError(f"hamming: got codes of {queries.shape[1:]} and {codes.shape[1:]} bytes, expected equal lengths")
+    first, second = (np.ascontiguousarray(part, np.uint8) for part in (queries, codes))
+    distances = np.empty((len(first), len(second)), np.uint16)
+    library().dlcore_hamming(
+        first.ctypes.data, second.ctypes.data, distances.ctypes.data, len(first), len(second), first.shape[1]
+    )
+    return distances
+
+
+def main(arguments: Sequence[str]) -> int:
+    """`build`: compile the library unless it is there, and say where it is."""
+    if list(arguments) != ["build"]:
+        print("usage: python -m dlcore.kernels.native build", file=sys.stderr)
+        return 2
+    try:
+        print(f"{build()} ({instruction_set()})")
+    except NativeUnavailableError as error:
+        print(f"native kernels cannot be built: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,111 @@
+"""Compiles the native kernels once per machine and source version, into a cache folder.
+
+Safe with many processes at once: one compiles under a file lock, the library appears by an atomic rename.
+"""
+
+import ctypes
+import fcntl
+import hashlib
+import logging
+import os
+import platform
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from dlcore.errors import DlcoreError
+from dlcore.settings import settings
+
+logger = logging.getLogger(__name__)
+
+SOURCES = Path(__file__).parent / "native"
+TIMEOUT_S = 300
+_COMMON = ("-O3", "-std=gnu++17", "-fPIC", "-fopenmp", "-ffp-contract=fast")
+_AVX512 = ("-mavx512f", "-mavx512bw", "-mavx512vl", "-mavx512dq", "-mfma", "-mtune=znver3")
+# Flags per file: only these files may hold instructions that not every x86-64 has; entry.cpp chooses among them.
+FLAGS: dict[str, tuple[str, ...]] = {
+    "entry.cpp": (),
+    "nms.cpp": (),
+    "hamming_portable.cpp": (),
+    "hamming_avx512.cpp": (*_AVX512, "-mavx512vpopcntdq"),
+    "winograd_avx2.cpp": ("-mavx2", "-mfma"),
+    "winograd_avx512.cpp": _AVX512,
+}
+
+
+class NativeUnavailableError(DlcoreError, RuntimeError):
+    """The native kernels cannot be built or loaded here; the other backends do their work."""
+
+
+def compiler() -> str:
+    """The C++ compiler: `CXX` from the environment, else g++.
+
+    Raises:
+        NativeUnavailableError: there is none.
+    """
+    name = os.environ.get("CXX", "g++")
+    found = shutil.which(name)
+    if found is None:
+        raise NativeUnavailableError(f"got no C++ compiler {name!r}, expected one on PATH; install g++ or set CXX")
+    return found
+
+
+def library_path() -> Path:
+    """Where the library of these sources, flags and processor family belongs."""
+    digest = hashlib.sha256(f"{platform.machine()} {_COMMON} {FLAGS}".encode())
+    for source in sorted(SOURCES.iterdir()):
+        if source.suffix in (".cpp", ".h"):
+            digest.update(source.name.encode() + source.read_bytes())
+    return settings().cache / "native" / f"libdlcore-{digest.hexdigest()[:16]}.so"
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    with path.open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _run(command: list[str]) -> None:
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT_S, check=False)
+    except subprocess.TimeoutExpired as error:
+        raise NativeUnavailableError(f"{' '.join(command)}: not done after {TIMEOUT_S} s") from error
+    if done.returncode:
+        raise NativeUnavailableError(f"{' '.join(command)}: {done.stderr.strip()[-2000:]}")
+
+
+def _compile(target: Path) -> None:
+    cxx = compiler()
+    with tempfile.TemporaryDirectory(dir=target.parent) as folder:
+        objects = []
+        for name, flags in FLAGS.items():
+            objects.append(str(Path(folder, name).with_suffix(".o")))
+            _run([cxx, *_COMMON, *flags, "-c", str(SOURCES / name), "-o", objects[-1]])
+        linked = Path(folder, "linked.so")
+        _run([cxx, "-shared", "-fopenmp", *objects, "-o", str(linked)])
+        ctypes.CDLL(str(linked))
+        os.replace(linked, target)
+
+
+def build() -> Path:
+    """The library's path, compiling it (some seconds) unless it is there.
+
+    Raises:
+        NativeUnavailableError: no compiler, a compiler's error (quoted), or a cache folder that cannot be written.
+    """
+    target = library_path()
+    if target.exists():
+        return target
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with _locked(target.with_suffix(".lock")):
+            if not target.exists():
+                logger.info("compiling the native kernels into %s", target)
+                _compile(target)
+    except OSError as error:
+        raise NativeUnavailableError(f"cannot build in {target.parent}: {error}; set DLCORE_CACHE to a folder of yours") from error
+    return target
