@@ -72,6 +72,16 @@ def _jpeg(picture: Image.Image, **options: Any) -> bytes:
     return _encoded(picture, "JPEG", quality=85, **options)
 
 
+def _half_jpeg(picture: Image.Image, rng: np.random.Generator) -> bytes:
+    data = _jpeg(picture)
+    return data[: len(data) // 2]
+
+
+def _half_png(picture: Image.Image, rng: np.random.Generator) -> bytes:
+    data = _encoded(picture, "PNG")
+    return data[: len(data) // 2]
+
+
 def _truncated_tail(picture: Image.Image, rng: np.random.Generator) -> bytes:
     """Cut off the last eight rows of pixels: 4 % of 200."""
     data = _jpeg(picture, restart_marker_rows=1, subsampling="4:4:4")
@@ -173,8 +183,8 @@ BAD_IMAGES: dict[str, BadImage] = {
     "decompression_bomb": BadImage(_bomb, Reason.TOO_MANY_PIXELS, suffix=".png"),
     "one_pixel": BadImage(_sized(1, 1), Reason.TOO_SMALL, suffix=".png"),
     "thin_line": BadImage(_sized(1, 5000), Reason.EXTREME_ASPECT, suffix=".png"),
-    "truncated_half": BadImage(lambda picture, rng: (data := _jpeg(picture))[: len(data) // 2], Reason.TRUNCATED),
-    "truncated_png": BadImage(lambda picture, rng: _encoded(picture, "PNG")[:9000], Reason.TRUNCATED, suffix=".png"),
+    "truncated_half": BadImage(_half_jpeg, Reason.TRUNCATED),
+    "truncated_png": BadImage(_half_png, Reason.TRUNCATED, suffix=".png"),
     "blank": BadImage(_blank, Reason.BLANK),
     "truncated_tail": BadImage(_truncated_tail, Reason.OK, frozenset({Flag.TRUNCATED_TAIL})),
     "missing_end": BadImage(lambda picture, rng: _jpeg(picture)[:-2], Reason.OK, frozenset({Flag.TRUNCATED_TAIL})),
