@@ -77,7 +77,7 @@ def surface(rng: np.random.Generator, width: int, height: int) -> Image.Image:
     floor = kinds[rng.integers(4)](rng, width, height - horizon)
     image.paste(floor, (0, horizon))
     if rng.random() < 0.6:
-        ImageDraw.Draw(image).rectangle((0, horizon, width, horizon + rng.integers(1, 5)), fill=_colour(rng))
+        ImageDraw.Draw(image).rectangle((0, horizon, width, horizon + int(rng.integers(1, 5))), fill=_colour(rng))
     return image.filter(ImageFilter.GaussianBlur(rng.uniform(0.3, 4) * width / 400)) if rng.random() < 0.7 else image
 
 

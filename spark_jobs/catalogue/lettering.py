@@ -23,9 +23,12 @@ _FACES = (
     "DejaVuSerif-Bold.ttf",
     "DejaVuSerif-Italic.ttf",
 )
-_BEGINNINGS = ["b", "br", "c", "ch", "d", "dr", "f", "fl", "g", "gl", "h", "j", "k", "kr", "l", "m", "n", "p", "pr", "qu", "r", "s", "st", "t", "tr", "v", "w", "z"]
-_VOWELS = ["a", "e", "i", "o", "u", "ai", "ea", "io", "oo", "y"]
-_ENDINGS = ["l", "n", "r", "s", "t", "x", "nd", "rt", "ck", "mo", "na", "ra", "lux", "to"]
+_SOUNDS = {
+    "beginning": "b br c ch d dr f fl g gl h j k kr l m n p pr qu r s st t tr v w z",
+    "vowel": "a e i o u ai ea io oo y",
+    "ending": "l n r s t x nd rt ck mo na ra lux to",
+}
+_BEGINNINGS, _VOWELS, _ENDINGS = (sounds.split() for sounds in _SOUNDS.values())
 
 
 @cache

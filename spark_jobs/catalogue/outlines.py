@@ -74,7 +74,7 @@ def revolve(profile: Sequence[tuple[float, float]], is_smooth: bool = True, x: f
     right = open_curve(profile) if is_smooth else np.asarray(profile, dtype=np.float64)
     right[:, 0] = np.maximum(right[:, 0], 0.004)
     left = right[::-1] * [-1, 1]
-    return np.concatenate([right, left]) + [x, 0]
+    return moved(np.concatenate([right, left]), x, 0)
 
 
 def ribbon(path: ArrayLike, width: float | ArrayLike) -> Points:
@@ -88,7 +88,7 @@ def ribbon(path: ArrayLike, width: float | ArrayLike) -> Points:
     return np.concatenate([line + side, (line - side)[::-1]])
 
 
-def star(x: float, y: float, outer: float, inner: float, spikes: int, turn: float = 0.0) -> Points:
+def star(x: float, y: float, outer: float, inner: float, spikes: int | np.integer, turn: float = 0.0) -> Points:
     """Star with `spikes` points; inner = outer * cos(pi / spikes) gives the regular polygon of 2 * spikes corners."""
     angle = np.arange(2 * spikes) * np.pi / spikes + turn
     radius = np.where(np.arange(2 * spikes) % 2 == 0, outer, inner)
@@ -98,10 +98,16 @@ def star(x: float, y: float, outer: float, inner: float, spikes: int, turn: floa
 def turned(points: Points, degrees: float, x: float = 0.0, y: float = 0.0) -> Points:
     """`points` rotated clockwise (as seen) about (x, y)."""
     c, s = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
-    moved: Points = (points - [x, y]) @ np.array([[c, s], [-s, c]]) + [x, y]
-    return moved
+    about: Points = (points - [x, y]) @ np.array([[c, s], [-s, c]]) + [x, y]
+    return about
 
 
 def mirrored(points: Points, x: float = 0.0) -> Points:
     """`points` mirrored about the vertical line at `x`."""
     return points * [-1, 1] + [2 * x, 0]
+
+
+def moved(points: Points, x: float, y: float) -> Points:
+    """`points` shifted by (x, y)."""
+    shifted: Points = points + np.array([x, y])
+    return shifted

@@ -23,10 +23,10 @@ def _grid(width: int, height: int, degrees: float = 0.0) -> tuple[_Floats, _Floa
     x = np.arange(width, dtype=np.float32)[None, :] / longest
     y = np.arange(height, dtype=np.float32)[:, None] / longest
     c, s = np.float32(np.cos(np.radians(degrees))), np.float32(np.sin(np.radians(degrees)))
-    return x * c + y * s, y * c - x * s
+    return (x * c + y * s).astype(np.float32), (y * c - x * s).astype(np.float32)
 
 
-def _to_image(values: _Floats, width: int, height: int) -> Image.Image:
+def _to_image(values: NDArray[np.floating], width: int, height: int) -> Image.Image:
     """Values in [0, 1], broadcast to (height, width), as an `L` image."""
     full = np.broadcast_to(values, (height, width))
     return Image.fromarray((np.clip(full, 0, 1) * 255).astype(np.uint8), "L")

@@ -41,7 +41,8 @@ class Changed:
         new_x, new_y = a * x + b * y + c, d * x + e * y + f
         limits = np.array([*self.image.size, *self.image.size], np.float32)
         corners = np.stack([new_x.min(1), new_y.min(1), new_x.max(1), new_y.max(1)], axis=1)
-        return np.clip(corners, 0, limits).astype(np.float32)
+        clipped: NDArray[np.float32] = np.clip(corners, 0, limits).astype(np.float32)
+        return clipped
 
 
 def encoded(image: Image.Image, file_format: str = "JPEG", quality: int = 92) -> bytes:

@@ -232,5 +232,5 @@ def bag(rng: np.random.Generator) -> Drawing:
     elif kind == 2:
         parts.append(Part(o.rectangle(-top, 0.0, top, height * 0.1), "trim", "bevel"))
     if kind != 1 and rng.random() < 0.5:
-        parts.append(Part(o.ribbon(handle + [0, 0.03], thick * 0.9), "trim", "bevel"))
+        parts.append(Part(o.ribbon(o.moved(handle, 0, 0.03), thick * 0.9), "trim", "bevel"))
     return parts

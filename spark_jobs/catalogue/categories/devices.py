@@ -162,7 +162,7 @@ def headphones(rng: np.random.Generator) -> Drawing:
     if rng.random() < 0.6:
         count = len(band)
         parts.append(
-            Part(o.ribbon(band[count // 4 : 3 * count // 4] + [0, thick * 0.6], thick * 0.8), "second", "bevel")
+            Part(o.ribbon(o.moved(band[count // 4 : 3 * count // 4], 0, thick * 0.6), thick * 0.8), "second", "bevel")
         )
     tilt = rng.uniform(-12, 12)
     for side in (-1, 1):

@@ -74,7 +74,7 @@ def lamp(rng: np.random.Generator) -> Drawing:
             Part(o.ribbon([(knee, -0.55), (head, -0.95)], arm), "metal", "bevel"),
         ]
         cone = o.turned(o.revolve([(0.06, -0.12), (rng.uniform(0.16, 0.24), 0.16)], False), rng.uniform(-50, 10))
-        parts.append(Part(cone + [head, -0.9], "main", "cylinder"))
+        parts.append(Part(o.moved(cone, head, -0.9), "main", "cylinder"))
         parts.append(Part(o.ellipse(0, 0.02, rng.uniform(0.16, 0.26), 0.05), "trim", "bevel"))
         return parts
     height, top, bottom, tall = (
