@@ -1,0 +1,241 @@
+"""One local stack: where its files lie, which ports it takes, and the environment in which its processes run.
+
+    from deploy.stack import Stack
+    stack = Stack(home=Path("/srv/pipeline"), offset=100)
+    stack.port("thrift")            # 19190
+    stack.environment()             # every PIPELINE_, AIRFLOW and SPARK variable, secrets included
+
+Everything is written under `home`; every port is moved by `offset`, so that two stacks can share a machine.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import sys
+from base64 import urlsafe_b64encode
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Literal, get_args
+from urllib.parse import quote
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+MARKER = "PIPELINE_STACK"
+"""Variable that every process of a stack inherits; its value is the stack's home, so that none is ever missed."""
+
+Lake = Literal["local", "hdfs"]
+
+PORTS: Mapping[str, int] = {
+    "thrift": 19090,
+    "hbase_master": 16000,
+    "hbase_regionserver": 16020,
+    "zookeeper": 12181,
+    "connect": 15002,
+    "airflow": 18080,
+    "namenode": 18020,
+    "namenode_http": 19870,
+    "datanode": 19866,
+    "datanode_http": 19864,
+    "datanode_ipc": 19867,
+}
+"""The port of each server at offset 0."""
+
+_OWN_SERVERS = (
+    "HBASE_GATEWAYS",
+    "WAREHOUSE",
+    "CONNECT_URL",
+    "CONNECT_TOKEN",
+    "MODELS",
+    "REPORTS",
+    "INDEX",
+    "HBASE_TABLE",
+)
+"""PIPELINE_ variables that the user may point at servers of his own; the stack keeps them."""
+
+
+@dataclass(frozen=True)
+class Stack:
+    """The servers of one machine, started and stopped together.
+
+    home: folder of everything they write.   offset: added to every port.   lake: where HBase and the lake keep their
+    files, the local disk or HDFS.   cores: how many tasks Spark runs at once.   overrides: variables that win over
+    those the stack would set, for example `{"PIPELINE_HBASE_GATEWAYS": "thrift-1:9090"}`.
+    """
+
+    home: Path
+    offset: int = 0
+    lake: Lake = "local"
+    cores: int = field(default_factory=lambda: os.cpu_count() or 1)
+    overrides: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str] | None = None, lake: Lake | None = None) -> Stack:
+        """The stack that PIPELINE_HOME, PIPELINE_PORT_OFFSET and PIPELINE_LAKE describe; by default `var`, 0 and local.
+
+        Raises ValueError when the offset is no number or the lake is unknown.
+        """
+        variables = os.environ if environment is None else environment
+        kind = lake or variables.get("PIPELINE_LAKE") or "local"
+        if kind not in get_args(Lake):
+            raise ValueError(f"LAKE: got {kind!r}, expected one of {', '.join(get_args(Lake))}")
+        offset = variables.get("PIPELINE_PORT_OFFSET") or "0"
+        if not offset.isdecimal():
+            raise ValueError(f"PIPELINE_PORT_OFFSET: got {offset!r}, expected a whole number, for example 100")
+        kept = {f"PIPELINE_{name}" for name in _OWN_SERVERS}
+        return cls(
+            home=Path(variables.get("PIPELINE_HOME") or REPOSITORY / "var").absolute(),
+            offset=int(offset),
+            lake="hdfs" if kind == "hdfs" else "local",
+            overrides={name: value for name, value in variables.items() if name in kept and value},
+        )
+
+    def port(self, server: str) -> int:
+        """The port of a server of `PORTS`."""
+        return PORTS[server] + self.offset
+
+    def folder(self, name: str) -> Path:
+        """A folder below `home`, created when it is missing."""
+        folder = self.home / name
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
+    @property
+    def warehouse(self) -> str:
+        """URI of the Iceberg warehouse."""
+        own = self.overrides.get("PIPELINE_WAREHOUSE")
+        return own or (
+            f"hdfs://127.0.0.1:{self.port('namenode')}/lake" if self.lake == "hdfs" else f"file://{self.home}/lake"
+        )
+
+    @property
+    def airflow_url(self) -> str:
+        """Address of Airflow's pages and REST interface."""
+        return f"http://127.0.0.1:{self.port('airflow')}"
+
+    @cached_property
+    def secrets(self) -> Mapping[str, str]:
+        """Tokens and passwords of this stack, drawn once and kept in a file that only its owner reads."""
+        path = self.folder("secrets") / "secrets.json"
+        if not path.exists():
+            drawn = {name: secrets.token_urlsafe(24) for name in ("connect_token", "airflow_password", "jwt", "cookie")}
+            drawn["fernet"] = urlsafe_b64encode(secrets.token_bytes(32)).decode()
+            _write_private(path, drawn)
+        loaded: dict[str, str] = json.loads(path.read_text())
+        _write_private(path.with_name("airflow_passwords.json"), {"admin": loaded["airflow_password"]})
+        return loaded
+
+    def environment(self) -> dict[str, str]:
+        """The variables in which every process of the stack, and every client of it, runs."""
+        pipeline = {
+            "PIPELINE_HOME": str(self.home),
+            "PIPELINE_PORT_OFFSET": str(self.offset),
+            "PIPELINE_LAKE": self.lake,
+            "PIPELINE_HBASE_GATEWAYS": f"127.0.0.1:{self.port('thrift')}",
+            "PIPELINE_WAREHOUSE": self.warehouse,
+            "PIPELINE_CONNECT_URL": f"sc://127.0.0.1:{self.port('connect')}",
+            "PIPELINE_CONNECT_TOKEN": self.secrets["connect_token"],
+            "PIPELINE_ICEBERG_JAR": str(iceberg_jar()),
+            **self.overrides,
+        }
+        return {
+            **pipeline,
+            **_python_variables(),
+            **self._spark_variables(pipeline),
+            **self._airflow_variables(pipeline),
+        }
+
+    def full_environment(self) -> dict[str, str]:
+        """`environment()` on top of this process's own variables, with the marker by which the stack finds its processes."""
+        return {**os.environ, **self.environment(), MARKER: str(self.home)}
+
+    def _spark_variables(self, pipeline: Mapping[str, str]) -> dict[str, str]:
+        return {
+            "SPARK_HOME": str(spark_home()),
+            "SPARK_CONF_DIR": str(self.home / "configuration" / "spark"),
+            "SPARK_LOCAL_IP": "127.0.0.1",
+            "SPARK_LOCAL_DIRS": str(self.home / "scratch"),
+            "SPARK_CONNECT_AUTHENTICATE_TOKEN": pipeline["PIPELINE_CONNECT_TOKEN"],
+            "PYSPARK_PYTHON": sys.executable,
+            "PYSPARK_DRIVER_PYTHON": sys.executable,
+        }
+
+    def _airflow_variables(self, pipeline: Mapping[str, str]) -> dict[str, str]:
+        home = self.home / "airflow"
+        return {
+            "AIRFLOW_HOME": str(home),
+            "AIRFLOW__CORE__DAGS_FOLDER": str(REPOSITORY / "dags"),
+            "AIRFLOW__CORE__PLUGINS_FOLDER": str(REPOSITORY / "plugins"),
+            "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+            "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
+            "AIRFLOW__CORE__PARALLELISM": "4",
+            "AIRFLOW__CORE__FERNET_KEY": self.secrets["fernet"],
+            "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": "admin:admin",
+            "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "False",
+            "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(self.home / "secrets" / "airflow_passwords.json"),
+            "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{self.airflow_url}/execution/",
+            # Without a timeout a second writer gets "database is locked" at once.
+            "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{home}/airflow.db?timeout=60",
+            "AIRFLOW__API__BASE_URL": self.airflow_url,
+            "AIRFLOW__API__HOST": "127.0.0.1",
+            "AIRFLOW__API__PORT": str(self.port("airflow")),
+            "AIRFLOW__API__WORKERS": "1",
+            "AIRFLOW__API__SECRET_KEY": self.secrets["cookie"],
+            "AIRFLOW__API_AUTH__JWT_SECRET": self.secrets["jwt"],
+            "AIRFLOW__LOGGING__BASE_LOG_FOLDER": str(self.home / "logs" / "airflow"),
+            "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "30",
+            "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
+            "AIRFLOW_CONN_SPARK_CONNECT": _connect_connection(pipeline),
+            "AIRFLOW_CONN_SPARK_DEFAULT": f"spark://{quote(f'local[{self.cores}]', safe='')}",
+            "AIRFLOW_CONN_HBASE": _hbase_connection(pipeline["PIPELINE_HBASE_GATEWAYS"]),
+        }
+
+
+def iceberg_jar() -> Path:
+    """The Iceberg runtime that deploy/spark/pom.xml names, as installed."""
+    folder = REPOSITORY / "build" / "java" / "spark"
+    jars = sorted(folder.glob("iceberg-spark-runtime-*.jar"))
+    return jars[0] if jars else folder / "iceberg-spark-runtime.jar"
+
+
+def spark_home() -> Path:
+    """The Spark that pip installed into this environment."""
+    version = f"python{sys.version_info.major}.{sys.version_info.minor}"
+    return Path(sys.prefix) / "lib" / version / "site-packages" / "pyspark"
+
+
+def _python_variables() -> dict[str, str]:
+    """One process per core and one thread per process: two processes of two threads fall to a third of the speed."""
+    one_thread = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+    binaries = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
+    return {**one_thread, "PYTHONPATH": str(REPOSITORY), "PYTHONUNBUFFERED": "1", "PATH": binaries}
+
+
+def _connect_connection(pipeline: Mapping[str, str]) -> str:
+    host, _, port = pipeline["PIPELINE_CONNECT_URL"].removeprefix("sc://").partition(":")
+    return json.dumps(
+        {
+            "conn_type": "spark_connect",
+            "host": host,
+            "port": int(port or 15002),
+            "password": pipeline["PIPELINE_CONNECT_TOKEN"],
+            # The token travels in clear text on the loopback device; Spark's client would insist on TLS otherwise.
+            "extra": {"use_ssl": False},
+        }
+    )
+
+
+def _hbase_connection(gateways: str) -> str:
+    host, _, port = gateways.split(",", maxsplit=1)[0].strip().rpartition(":")
+    return json.dumps({"conn_type": "generic", "host": host, "port": int(port), "extra": {"gateways": gateways}})
+
+
+def _write_private(path: Path, content: Mapping[str, str]) -> None:
+    """Write JSON that only the owner may read, whole or not at all."""
+    partial = path.with_suffix(".partial")
+    partial.unlink(missing_ok=True)
+    with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        json.dump(content, file)
+    partial.replace(path)
