@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from airflow.plugins_manager import AirflowPlugin
 from dlcore_airflow.links import RunReportLink
+from dlcore_airflow.timetable import OnRequestTimetable
 from dlcore_airflow.ui.app import app
 
 
@@ -22,3 +23,4 @@ class ImagePipelinePlugin(AirflowPlugin):
         }
     ]
     operator_extra_links = [RunReportLink()]  # noqa: RUF012
+    timetables = [OnRequestTimetable]  # noqa: RUF012

@@ -13,8 +13,9 @@ from typing import Any
 from airflow.sdk import CronDataIntervalTimetable
 from airflow.sdk.exceptions import AirflowFailException
 
+from dlcore_airflow.timetable import OnRequestTimetable
+
 SCHEDULES = ("daily", "off")
-BY_HAND = ("manual", "backfill", "asset_triggered", "operator_triggered")
 FIRST_DAY = datetime(2020, 1, 1)
 
 
@@ -31,10 +32,8 @@ def schedule_setting() -> str:
 
 def scheduling(cron: str = "0 0 * * *") -> dict[str, Any]:
     """The DAG arguments that follow from the setting: a data interval per cron tick, run when it has ended."""
-    arguments: dict[str, Any] = {"schedule": CronDataIntervalTimetable(cron, timezone="UTC"), "catchup": False}
-    if schedule_setting() == "off":
-        arguments["allowed_run_types"] = BY_HAND
-    return arguments
+    timetable = OnRequestTimetable if schedule_setting() == "off" else CronDataIntervalTimetable
+    return {"schedule": timetable(cron, timezone="UTC"), "catchup": False}
 
 
 def partition_day(context: Any) -> str:

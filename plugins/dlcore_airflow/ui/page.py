@@ -16,7 +16,8 @@ STYLE = """
 :root { color-scheme: light dark; --line: #8884; --soft: #8881; --good: #1a7f37; --bad: #cf222e; --bar: #4493f8; }
 body { font: 14px/1.45 system-ui, sans-serif; margin: 1.5rem; }
 h1 { font-size: 1.25rem } h2 { font-size: 1.05rem; margin: 1.6rem 0 .4rem } p { max-width: 60rem }
-table { border-collapse: collapse; width: 100% } th, td { text-align: left; padding: .35rem .6rem; border-bottom: 1px solid var(--line); vertical-align: top }
+table { border-collapse: collapse; width: 100% } th, td { text-align: left; padding: .35rem .6rem; vertical-align: top }
+th, td { border-bottom: 1px solid var(--line) }
 th { font-weight: 600; background: var(--soft) } td.n, th.n { text-align: right; font-variant-numeric: tabular-nums }
 .published, .already_published, .held { color: var(--good) } .broken_contract, .failed, .broken { color: var(--bad); font-weight: 600 }
 .bar { display: inline-block; height: .6em; background: var(--bar); border-radius: 2px; vertical-align: middle; margin-right: .4em }

@@ -1,0 +1,78 @@
+"""The DAG files as Airflow reads them: they load, they follow the stage table, they import nothing heavy."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PROJECT = Path(__file__).resolve().parents[2]
+HEAVY = ("numpy", "pandas", "pyarrow", "pyspark", "great_expectations", "dlcore")
+PARSE = """
+import importlib.util, sys
+import airflow.sdk
+before = set(sys.modules)
+for path in sys.argv[1:]:
+    spec = importlib.util.spec_from_file_location("dag_file", path)
+    spec.loader.exec_module(importlib.util.module_from_spec(spec))
+print(sorted({name.split(".")[0] for name in set(sys.modules) - before}))
+"""
+LIST = """
+import json
+from airflow.dag_processing.dagbag import DagBag
+bag = DagBag("dags")
+print(json.dumps([bag.import_errors, {name: sorted(dag.task_ids) for name, dag in bag.dags.items()},
+                  {name: type(dag.timetable).__name__ for name, dag in bag.dags.items()}]))
+"""
+
+pytestmark = pytest.mark.airflow
+
+
+@pytest.fixture(scope="module")
+def airflow_environment(tmp_path_factory):
+    """Environment of an Airflow with an empty database of its own."""
+    home = tmp_path_factory.mktemp("airflow")
+    environment = {
+        "PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin",
+        "HOME": str(home),
+        "AIRFLOW_HOME": str(home),
+        "AIRFLOW__CORE__DAGS_FOLDER": str(PROJECT / "dags"),
+        "AIRFLOW__CORE__PLUGINS_FOLDER": str(PROJECT / "plugins"),
+        "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+        "PYTHONPATH": f"{PROJECT}:{PROJECT / 'plugins'}",
+    }
+    run(["-m", "airflow", "db", "migrate"], environment)
+    return environment
+
+
+def run(arguments, environment):
+    """The last line a Python process prints."""
+    done = subprocess.run(
+        [sys.executable, *arguments], env=environment, cwd=PROJECT, capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    return (done.stdout.strip().splitlines() or [""])[-1]
+
+
+@pytest.mark.parametrize(
+    ("schedule", "timetable"), [("daily", "CronDataIntervalTimetable"), ("off", "OnRequestTimetable")]
+)
+def test_every_dag_loads_and_follows_the_stage_table(airflow_environment, schedule, timetable):
+    import json
+
+    from spark_jobs.pipeline import STAGES
+
+    errors, tasks, timetables = json.loads(run(["-c", LIST], {**airflow_environment, "PIPELINE_SCHEDULE": schedule}))
+    assert errors == {}
+    expected = {}
+    for stage in STAGES.values():
+        expected.setdefault(stage.dag, []).append(stage.name)
+    assert tasks == {name: sorted(stages) for name, stages in expected.items()}
+    assert timetables["image_pipeline"] == timetables["housekeeping"] == timetable
+
+
+def test_parsing_dag_files_imports_nothing_heavy(airflow_environment):
+    files = sorted(str(path) for path in (PROJECT / "dags").glob("*.py"))
+    imported = run(["-c", PARSE, *files], airflow_environment)
+    assert "dlcore_airflow" in imported
+    assert [name for name in HEAVY if f"'{name}'" in imported] == []
