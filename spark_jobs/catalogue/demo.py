@@ -53,7 +53,8 @@ def draw_entry(entry: Entry) -> File:
     change = TRANSFORMS.get(entry.transform or "")
     changed = change(picture.image, rng) if change else Changed(picture.image, quality=int(rng.integers(85, 96)))
     width, height = changed.image.size
-    fractions: Boxes = changed.moved(picture.boxes) / np.array([width, height, width, height], np.float32)
+    size = np.array([width, height, width, height], np.float32)
+    fractions = np.divide(changed.moved(picture.boxes), size, dtype=np.float32)
     seen = (fractions[:, 2] > fractions[:, 0]) & (fractions[:, 3] > fractions[:, 1])
     labels = tuple(label for label, is_seen in zip(picture.labels, seen, strict=True) if is_seen)
     data = encoded(changed.image, changed.file_format, changed.quality)
