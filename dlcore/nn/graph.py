@@ -139,9 +139,7 @@ class Graph(Container):
             sources = self._sources[index]
             for source, part in zip(sources, grad if len(sources) > 1 else [grad], strict=True):
                 grads[source] = _sum(grads[source], part)
-        result = [
-            taken[i] if i in taken else zeros_like(x) for i, x in zip(self._input_positions, inputs, strict=True)
-        ]
+        result = [taken[i] if i in taken else zeros_like(x) for i, x in zip(self._input_positions, inputs, strict=True)]
         return result[0] if len(result) == 1 else result
 
 

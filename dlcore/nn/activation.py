@@ -1,0 +1,294 @@
+"""Activation functions: any shape -> same shape unless said otherwise."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from dlcore import kernels
+from dlcore.activity import Array, Pullback
+from dlcore.nn.init import ConstInitMethod
+from dlcore.nn.layout import channel_sum
+from dlcore.nn.module import Module
+from dlcore.nn.parameter import Parameter
+from dlcore.rng import RNG
+
+
+@dataclass(eq=False)
+class ReLU(Module):
+    """max(x, 0)."""
+
+    ip: bool = False
+
+    def apply(self, x: Array) -> tuple[Array, Pullback]:
+        y = kernels.relu(x)
+        return y, lambda grad: kernels.relu_backward(grad, y)
+
+
+@dataclass(eq=False)
+class ReLU6(Module):
+    """min(max(x, 0), 6)."""
+
+    inplace: bool = False
+
+    def apply(self, x: Array) -> tuple[Array, Pullback]:
+        return np.clip(x, 0.0, 6.0), lambda grad: grad * ((x > 0) & (x < 6))
+
+
+@dataclass(eq=False)
+class HardTanh(Module):
+    """Clip every element to [min_value, max_value]."""
+
+    min_value: float = -1.0
+    max_value: float = 1.0
+    inplace: bool = False
+
+    def __post_init__(self) -> None:
+        if self.min_value >= self.max_value:
+            raise ValueError(f"{self.label()}: got [{self.min_value}, {self.max_value}], expected min below max")
+
+    def apply(self, x: Array) -> tuple[Array, Pullback]:
+        inside = (x > self.min_value) & (x < self.max_value)
+        return np.clip(x, self.min_value, self.max_value), lambda grad: grad * inside
+
+
+@dataclass(eq=False)
+class Clamp(Module):
+    """Clip every element to [min, max]."""
+
+    min: float
+    max: float
+
+    def apply(self, x: Array) -> tuple[Array, Pullback]:
+        inside = (x > self.min) & (x < self.max)
+        return np.clip(x, self.min, self.max), lambda grad: grad * inside
+
+
+@dataclass(eq=False)
+class Tanh(Module):
+    """tanh(x)."""
+
+    def apply(self, x: Array) -> tuple[Array, Pullback]:
+        y = np.tanh(x)
+        return y, lambda grad: grad * (1 - y * y)
+
+
+@dataclass(eq=False)
+class Sigmoid(Module):
+    """1 / (1 + exp(-x)), without overflow."""
+
+    def apply(self, x: Array) -> tuple[Array, Pullback]:
+        y = sigmoid(x)
+        return y, lambda grad: grad * y * (1 - y)
+
+
+@dataclass(eq=False)
+class HardSigmoid(Module):
+    """min(max(0.2 x + 0.5, 0), 1)."""
+
+    def apply(self, x: Array) -> tuple[Array, Pullback]:
+        inside = (x > -2.5) & (x < 2.5)
+        return np.clip(np.float32(0.2) * x + np.float32(0.5), 0, 1), lambda grad: grad * np.float32(0.2) * inside
+
+
+@dataclass(eq=False)
+class LogSigmoid(Module):
+    """log(1 / (1 + exp(-x)))."""
+
+    def apply(self, x: Array) -> tuple[Array, Pullback]:
+        return -np.logaddexp(np.float32(0), -x), lambda grad: grad * sigmoid(-x)
+
+
+def softmax_axis(x: Array, pos: int, label: str) -> int:
+    """The axis of the classes: 0 without batch (1-D, 3-D), else `pos`, which counts from 0 with the batch."""
+    if not 1 <= x.ndim <= 4:
+        raise ValueError(f"{label}: got input {x.shape}, expected 1 to 4 dimensions")
+    return 0 if pos == 1 and x.ndim in (1, 3) else pos
+
+
+@dataclass(eq=False)
+class SoftMax(Module):
+    """exp(x) / sum of exp(x) over the classes: axis `pos` of (N, C) or (N, C, H, W), the first of (C,) or (C, H, W)."""
+
+    pos: int = 1
+
+    def apply(self, x: Array) -> tuple[Array, Pullback]:
+        axis = softmax_axis(x, self.pos, self.label())
+        y = kernels.softmax(x, axis)
+        return y, lambda grad: y * (grad - (grad * y).sum(axis=axis, keepdims=True))
+
+
+@dataclass(eq=False)
+class SoftMin(Module):
+    """SoftMax of -x."""
+
+    def apply(self, x: Array) -> tuple[Array, Pullback]:
+        axis = softmax_axis(x, 1, self.label())
+        y = kernels.softmax(-x, axis)
+        return y, lambda grad: y * ((grad * y).sum(axis=axis, keepdims=True) - grad)
+
+
+@dataclass(eq=False)
+class LogSoftMax(Module):
+    """log(SoftMax(x)), computed without overflow."""
+
+    def apply(self, x: Array) -> tuple[Array, Pullback]:
+        axis = softmax_axis(x, 1, self.label())
+        y = log_softmax(x, axis)
+        return y, lambda grad: grad - np.exp(y) * grad.sum(axis=axis, keepdims=True)
+
+
+@dataclass(eq=False)
+class ELU(Module):
+    """x where positive, else alpha (exp(x) - 1)."""
+
+    alpha: float = 1.0
+    inplace: bool = False
+
+    def apply(self, x: Array) -> tuple[Array, Pullback]:
+        alpha = np.float32(self.alpha)
+        y = np.where(x > 0, x, alpha * np.expm1(np.minimum(x, 0)))
+        return y, lambda grad: grad * np.where(x > 0, np.float32(1), y + alpha)
+
+
+@dataclass(eq=False)
+class LeakyReLU(Module):
+    """x where positive, else negval x."""
+
+    negval: float = 0.01
+    inplace: bool = False
+
+    def apply(self, x: Array) -> tuple[Array, Pullback]:
+        slope = np.where(x > 0, np.float32(1), np.float32(self.negval))
+        return x * slope, lambda grad: grad * slope
+
+
+@dataclass(eq=False)
+class RReLU(Module):
+    """Leaky ReLU whose slope is drawn uniform in [lower, upper] per element in training, and their mean in evaluation."""
+
+    lower: float = 1.0 / 8
+    upper: float = 1.0 / 3
+    inplace: bool = False
+
+    def apply(self, x: Array) -> tuple[Array, Pullback]:
+        drawn = RNG.uniform(self.lower, self.upper, x.shape) if self._training else (self.lower + self.upper) / 2
+        slope = np.where(x > 0, np.float32(1), np.float32(drawn))
+        return x * slope, lambda grad: grad * slope
+
+
+@dataclass(eq=False)
+class PReLU(Module):
+    """x where positive, else weight x; one weight for all, or one per plane of dimension 2.
+
+    weight: (1,) or (n_output_plane,), 0.25 at first.
+    """
+
+    n_output_plane: int = 0
+    weight: Parameter = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        self.weight = Parameter.create((max(self.n_output_plane, 1),), ConstInitMethod(0.25), (1, 1))
+
+    def apply(self, x: Array) -> tuple[Array, Pullback]:
+        is_per_plane = self.n_output_plane > 0
+        shape = (-1, *[1] * (x.ndim - 2)) if is_per_plane else (1,)
+        slope = np.where(x > 0, np.float32(1), self.weight.value.reshape(shape))
+
+        def pull(grad: Array) -> Array:
+            product = grad * np.minimum(x, 0)
+            self.weight.accumulate(channel_sum(product) if is_per_plane else product.sum().reshape(1))
+            return grad * slope
+
+        return x * slope, pull
+
+
+@dataclass(eq=False)
+class SoftPlus(Module):
+    """log(1 + exp(beta x)) / beta, and x itself where beta x > 20."""
+
+    beta: float = 1.0
+
+    def apply(self, x: Array) -> tuple[Array, Pullback]:
+        beta = np.float32(self.beta)
+        y = np.where(beta * x > 20, x, np.logaddexp(np.float32(0), beta * x) / beta)
+        return y, lambda grad: grad * sigmoid(beta * x)
+
+
+@dataclass(eq=False)
+class SoftSign(Module):
+    """x / (1 + |x|)."""
+
+    def apply(self, x: Array) -> tuple[Array, Pullback]:
+        size = 1 + np.abs(x)
+        return x / size, lambda grad: grad / np.square(size)
+
+
+@dataclass(eq=False)
+class SoftShrink(Module):
+    """x moved towards zero by the_lambda, zero within."""
+
+    the_lambda: float = 0.5
+
+    def apply(self, x: Array) -> tuple[Array, Pullback]:
+        outside = np.abs(x) > self.the_lambda
+        return np.where(outside, x - np.sign(x) * np.float32(self.the_lambda), 0), lambda grad: grad * outside
+
+
+@dataclass(eq=False)
+class HardShrink(Module):
+    """x where |x| > the_lambda, else zero."""
+
+    the_lambda: float = 0.5
+
+    def apply(self, x: Array) -> tuple[Array, Pullback]:
+        outside = np.abs(x) > self.the_lambda
+        return x * outside, lambda grad: grad * outside
+
+
+@dataclass(eq=False)
+class TanhShrink(Module):
+    """x - tanh(x)."""
+
+    def apply(self, x: Array) -> tuple[Array, Pullback]:
+        y = np.tanh(x)
+        return x - y, lambda grad: grad * y * y
+
+
+@dataclass(eq=False)
+class Threshold(Module):
+    """x where x > th, else v."""
+
+    th: float = 1e-6
+    v: float = 0.0
+    ip: bool = False
+
+    def apply(self, x: Array) -> tuple[Array, Pullback]:
+        above = x > self.th
+        return np.where(above, x, np.float32(self.v)), lambda grad: grad * above
+
+
+@dataclass(eq=False)
+class BinaryThreshold(Module):
+    """1 where x > th, else 0. It has no gradient: zeros go back."""
+
+    th: float = 1e-6
+    ip: bool = False
+
+    def apply(self, x: Array) -> tuple[Array, Pullback]:
+        return (x > self.th).astype(np.float32), np.zeros_like
+
+
+def sigmoid(x: Array) -> Array:
+    """1 / (1 + exp(-x)), without overflow."""
+    half = np.float32(0.5)
+    result: Array = half * np.tanh(half * x) + half
+    return result
+
+
+def log_softmax(x: Array, axis: int) -> Array:
+    """log of the softmax over `axis`, without overflow; an empty input is returned as it is."""
+    if x.size == 0:
+        return x
+    shifted = x - x.max(axis=axis, keepdims=True)
+    result: Array = shifted - np.log(np.exp(shifted).sum(axis=axis, keepdims=True))
+    return result

@@ -1,0 +1,159 @@
+"""SSD's loss (Liu et al. 2016; details as in the released Caffe code)."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dlcore.activity import Array
+from dlcore.nn.criterion.criterion import Criterion, Gradient
+from dlcore.nn.criterion.regression import smooth_l1
+
+_BACKGROUND = 0
+
+
+@dataclass(eq=False)
+class MultiBoxLoss(Criterion):
+    """Smooth L1 on the matched priors' offsets plus softmax loss on classes with hard negatives, over the matches.
+
+    output: [locations (N, P, 4), logits (N, P, C)], or flat (N, P * 4) and (N, P * C); class 0 is the background.
+    target: a table of one array (M, 5) per image: label 1..C-1, x_min, y_min, x_max, y_max as fractions; M may be 0.
+
+    Matching: each true box takes its best free prior, the best pairs first; then each other prior takes its best box where
+    IoU >= overlap. Negatives are unmatched priors whose best IoU is < neg_overlap; per image the neg_pos_ratio times as many
+    as matched priors with the largest loss are used. Both sums are divided by the number of matches in the batch, and are 0
+    without any.
+
+    Raises:
+        ValueError: shapes that do not fit the priors, a label out of range, a box without area.
+    """
+
+    priors: Array
+    variances: tuple[float, float, float, float] = (0.1, 0.1, 0.2, 0.2)
+    overlap: float = 0.5
+    neg_overlap: float = 0.5
+    neg_pos_ratio: float = 3.0
+    loc_weight: float = 1.0
+    parts: tuple[float, float] = field(default=(0.0, 0.0), init=False)
+
+    def __post_init__(self) -> None:
+        self.priors = np.ascontiguousarray(self.priors, np.float32)
+        if self.priors.ndim != 2 or self.priors.shape[1] != 4:
+            raise ValueError(f"{self.label()}: got priors {self.priors.shape}, expected (P, 4) corners")
+
+    def apply(self, output: list[Array], target: list[Array]) -> tuple[float, Gradient]:
+        count, size = len(output[0]), len(self.priors)
+        locations, logits = output[0].reshape(count, -1, 4), output[1].reshape(count, size, -1)
+        if locations.shape[1] != size or len(target) != count:
+            raise ValueError(
+                f"{self.label()}: got {locations.shape[1]} locations and {len(target)} targets for {count} images, "
+                f"expected {size} locations each and one target per image"
+            )
+        matches = [match(self.priors, boxes, self.overlap) for boxes in self._checked(target, logits.shape[2])]
+        log_sum = _log_sum_exp(logits)
+        rows, labels, images = self._chosen(matches, target, log_sum - logits[..., _BACKGROUND])
+        positive = labels != _BACKGROUND
+        total = np.float32(positive.sum())
+        if total == 0:
+            self.parts = (0.0, 0.0)
+            return 0.0, lambda: [np.zeros_like(output[0]), np.zeros_like(output[1])]
+        confidence = (log_sum[images, rows] - logits[images, rows, labels]).sum() / total
+        where = images[positive], rows[positive]
+        gap = locations[where] - self._encoded(matches, target, *where)
+        location = smooth_l1(gap).sum() / total
+        self.parts = float(location), float(confidence)
+
+        def gradient() -> list[Array]:
+            grad_locations, grad_logits = np.zeros(locations.shape, np.float32), np.zeros(logits.shape, np.float32)
+            grad_locations[where] = np.clip(gap, -1, 1) * np.float32(self.loc_weight) / total
+            share = np.exp(logits[images, rows] - log_sum[images, rows][:, None])
+            share[np.arange(len(rows)), labels] -= 1
+            grad_logits[images, rows] = share / total
+            return [grad_locations.reshape(output[0].shape), grad_logits.reshape(output[1].shape)]
+
+        return float(self.loc_weight * location + confidence), gradient
+
+    def _checked(self, target: list[Array], classes: int) -> list[Array]:
+        for index, truth in enumerate(target):
+            if truth.size == 0:
+                continue
+            if truth.ndim != 2 or truth.shape[1] != 5:
+                raise ValueError(f"{self.label()}: got target {truth.shape} for image {index}, expected (M, 5)")
+            if truth[:, 0].min() < 1 or truth[:, 0].max() >= classes:
+                raise ValueError(
+                    f"{self.label()}: got labels {truth[:, 0]} for image {index}, expected 1 to {classes - 1}; "
+                    "0 is the background"
+                )
+            if (truth[:, 3:5] <= truth[:, 1:3]).any():
+                raise ValueError(f"{self.label()}: got a box without area for image {index}, expected min below max")
+        return [truth.reshape(-1, 5)[:, 1:] for truth in target]
+
+    def _chosen(
+        self, matches: list[tuple[NDArray[np.intp], Array]], target: list[Array], background_loss: Array
+    ) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.intp]]:
+        """(prior, label, image) of all priors that count: the matched, and the hardest unmatched."""
+        rows, labels, images = [], [], []
+        for image, ((assigned, best), truth) in enumerate(zip(matches, target, strict=True)):
+            positive = np.flatnonzero(assigned >= 0)
+            eligible = np.flatnonzero((assigned < 0) & (best < self.neg_overlap))
+            wanted = min(int(self.neg_pos_ratio * len(positive)), len(eligible))
+            hardest = np.argpartition(-background_loss[image, eligible], wanted - 1)[:wanted] if wanted else []
+            negative = eligible[hardest] if wanted else eligible[:0]
+            rows.append(np.concatenate([positive, negative]))
+            known = truth[assigned[positive], 0].astype(np.intp) if len(positive) else positive
+            labels.append(np.concatenate([known, np.full(len(negative), _BACKGROUND, np.intp)]))
+            images.append(np.full(len(rows[-1]), image, np.intp))
+        return np.concatenate(rows), np.concatenate(labels), np.concatenate(images)
+
+    def _encoded(
+        self,
+        matches: list[tuple[NDArray[np.intp], Array]],
+        target: list[Array],
+        images: NDArray[np.intp],
+        rows: NDArray[np.intp],
+    ) -> Array:
+        """(K, 4) the offsets of the matched boxes from their priors, in centre-size form, divided by the variances."""
+        boxes = np.stack([target[i][matches[i][0][row], 1:] for i, row in zip(images, rows, strict=True)])
+        priors = self.priors[rows]
+        centre, side = (boxes[:, :2] + boxes[:, 2:]) / 2, boxes[:, 2:] - boxes[:, :2]
+        prior_centre, prior_side = (priors[:, :2] + priors[:, 2:]) / 2, priors[:, 2:] - priors[:, :2]
+        offsets = np.concatenate([(centre - prior_centre) / prior_side, np.log(side / prior_side)], axis=1)
+        encoded: Array = offsets / np.asarray(self.variances, np.float32)
+        return encoded
+
+
+def _log_sum_exp(logits: Array) -> Array:
+    """(N, P) log of the sum over classes of exp(logits)."""
+    top = logits.max(axis=2)
+    result: Array = top + np.log(np.exp(logits - top[..., None]).sum(axis=2))
+    return result
+
+
+def overlaps(priors: Array, boxes: Array) -> Array:
+    """(P, M) intersection over union of corner boxes."""
+    low = np.maximum(priors[:, None, :2], boxes[None, :, :2])
+    high = np.minimum(priors[:, None, 2:], boxes[None, :, 2:])
+    shared = np.maximum(high - low, 0).prod(axis=2)
+    areas = (priors[:, 2:] - priors[:, :2]).prod(axis=1)[:, None] + (boxes[:, 2:] - boxes[:, :2]).prod(axis=1)[None]
+    result: Array = shared / np.maximum(areas - shared, np.float32(1e-12))
+    return result
+
+
+def match(priors: Array, boxes: Array, overlap: float) -> tuple[NDArray[np.intp], Array]:
+    """(P,) the index of the box of each prior or -1, and (P,) its best IoU.
+
+    A box without any overlap stays unmatched.
+    """
+    if len(boxes) == 0:
+        return np.full(len(priors), -1, np.intp), np.zeros(len(priors), np.float32)
+    shared = overlaps(priors, boxes)
+    best = shared.max(axis=1)
+    assigned = np.where(best >= overlap, shared.argmax(axis=1), -1)
+    left = shared.copy()
+    for _ in range(len(boxes)):
+        prior, box = np.unravel_index(left.argmax(), left.shape)
+        if left[prior, box] <= 1e-6:
+            break
+        assigned[prior] = box
+        left[prior, :], left[:, box] = -1, -1
+    return assigned, best

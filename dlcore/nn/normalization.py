@@ -1,0 +1,223 @@
+"""Normalisation layers."""
+
+from dataclasses import InitVar, dataclass, field
+
+import numpy as np
+
+from dlcore import kernels
+from dlcore.activity import Array, Pullback
+from dlcore.nn.init import ConstInitMethod, Ones, RandomUniform, Zeros
+from dlcore.nn.layout import Layout, channel_sum, unbroadcast
+from dlcore.nn.module import Module
+from dlcore.nn.parameter import Buffer, Parameter
+from dlcore.nn.regularizer import L1L2Regularizer
+
+
+@dataclass(eq=False)
+class BatchNormalization(Module):
+    """y = (x - mean) / sqrt(var + eps) * weight + bias, by column; evaluation uses the running means.
+
+    x: (N, n_output). running = (1 - momentum) running + momentum batch, with the unbiased variance. As in BigDL the weight
+    starts uniform in [0, 1) and the bias at zero, and saved running values are a mean of 0 and a variance of 1 at first.
+
+    Raises:
+        ValueError: another number of columns.
+    """
+
+    n_output: int
+    eps: float = 1e-5
+    momentum: float = 0.1
+    affine: bool = True
+    init_weight: InitVar[Array | None] = None
+    init_bias: InitVar[Array | None] = None
+    init_grad_weight: InitVar[Array | None] = None
+    init_grad_bias: InitVar[Array | None] = None
+    weight: Parameter | None = field(init=False, repr=False)
+    bias: Parameter | None = field(init=False, repr=False)
+    running_mean: Buffer = field(init=False, repr=False)
+    running_var: Buffer = field(init=False, repr=False)
+
+    def __post_init__(
+        self,
+        init_weight: Array | None,
+        init_bias: Array | None,
+        init_grad_weight: Array | None,
+        init_grad_bias: Array | None,
+    ) -> None:
+        shape = (self.n_output,)
+        self.weight = Parameter.create(shape, RandomUniform(1.0, 0.0), (1, 1)) if self.affine else None
+        self.bias = Parameter.create(shape, Zeros(), (1, 1)) if self.affine else None
+        for parameter, value, grad in (
+            (self.weight, init_weight, init_grad_weight),
+            (self.bias, init_bias, init_grad_bias),
+        ):
+            if parameter is not None and value is not None:
+                parameter.assign(value)
+            if parameter is not None and grad is not None:
+                parameter.grad[...] = grad
+        self.running_mean = Buffer(np.zeros(shape, np.float32))
+        self.running_var = Buffer(np.ones(shape, np.float32))
+
+    def set_running_mean(self, mean: Array) -> "BatchNormalization":
+        """Replace the running mean, (n_output,)."""
+        self.running_mean.value[...] = mean
+        return self
+
+    def set_running_std(self, variance: Array) -> "BatchNormalization":
+        """Replace the running variance, (n_output,); BigDL's name."""
+        self.running_var.value[...] = variance
+        return self
+
+    def apply(self, x: Array) -> tuple[Array, Pullback]:
+        if x.ndim != 2 or x.shape[1] != self.n_output:
+            raise ValueError(f"{self.label()}: got input {x.shape}, expected (N, {self.n_output})")
+        y, pullback = self._normalise(x[:, :, None, None])
+        return y[:, :, 0, 0], lambda grad: pullback(grad[:, :, None, None])[:, :, 0, 0]
+
+    def _normalise(self, x: Array) -> tuple[Array, Pullback]:
+        gamma = np.ones(self.n_output, np.float32) if self.weight is None else self.weight.value
+        beta = np.zeros(self.n_output, np.float32) if self.bias is None else self.bias.value
+        return self._by_batch(x, gamma, beta) if self._training and x.size else self._by_running(x, gamma, beta)
+
+    def _by_batch(self, x: Array, gamma: Array, beta: Array) -> tuple[Array, Pullback]:
+        y, mean, var, saved = kernels.batch_norm(x, gamma, beta, self.eps)
+        count = x.size // self.n_output
+        unbiased = var * np.float32(count / max(count - 1, 1))
+        for buffer, measured in ((self.running_mean, mean), (self.running_var, unbiased)):
+            buffer.value += np.float32(self.momentum) * (measured - buffer.value)
+
+        def pull(grad: Array) -> Array:
+            grad_x, grad_gamma, grad_beta = kernels.batch_norm_backward(grad, saved)
+            self._accumulate(grad_gamma, grad_beta)
+            return grad_x
+
+        return y, pull
+
+    def _by_running(self, x: Array, gamma: Array, beta: Array) -> tuple[Array, Pullback]:
+        inverse = 1.0 / np.sqrt(self.running_var.value + np.float32(self.eps))
+        mean = self.running_mean.value
+        scale = (gamma * inverse)[:, None, None]
+        shift = (beta - mean * gamma * inverse)[:, None, None]
+        y = x * scale
+        y += shift
+
+        def pull(grad: Array) -> Array:
+            centred = (x - mean[:, None, None]) * inverse[:, None, None]
+            self._accumulate(channel_sum(grad * centred), channel_sum(grad))
+            return grad * scale
+
+        return y, pull
+
+    def _accumulate(self, grad_gamma: Array, grad_beta: Array) -> None:
+        if self.weight is not None and self.bias is not None:
+            self.weight.accumulate(grad_gamma)
+            self.bias.accumulate(grad_beta)
+
+
+@dataclass(eq=False)
+class SpatialBatchNormalization(BatchNormalization):
+    """BatchNormalization by plane.
+
+    x: (N, n_output, H, W), or (N, H, W, n_output) with data_format 'NHWC'.
+    """
+
+    data_format: str = "NCHW"
+
+    def apply(self, x: Array) -> tuple[Array, Pullback]:
+        layout = Layout.of(x, self.data_format, self.n_output, self.label())
+        y, pullback = self._normalise(layout.enter(x))
+        return layout.leave(y), lambda grad: layout.leave(pullback(layout.enter(grad)))
+
+
+@dataclass(eq=False)
+class LayerNormalization(Module):
+    """y = (x - mean) / sqrt(var + 1e-6) * weight + bias over the last dimension.
+
+    x: (..., hidden_size).
+    """
+
+    hidden_size: int
+    weight: Parameter = field(init=False, repr=False)
+    bias: Parameter = field(init=False, repr=False)
+
+    eps = 1e-6
+
+    def __post_init__(self) -> None:
+        self.weight = Parameter.create((self.hidden_size,), Ones(), (1, 1))
+        self.bias = Parameter.create((self.hidden_size,), Zeros(), (1, 1))
+
+    def apply(self, x: Array) -> tuple[Array, Pullback]:
+        inverse = 1.0 / np.sqrt(x.var(axis=-1, keepdims=True) + np.float32(self.eps))
+        unit = (x - x.mean(axis=-1, keepdims=True)) * inverse
+
+        def pull(grad: Array) -> Array:
+            self.weight.accumulate((grad * unit).reshape(-1, self.hidden_size).sum(axis=0))
+            self.bias.accumulate(grad.reshape(-1, self.hidden_size).sum(axis=0))
+            back = grad * self.weight.value
+            inner = (back * unit).mean(axis=-1, keepdims=True)
+            result: Array = (back - back.mean(axis=-1, keepdims=True) - unit * inner) * inverse
+            return result
+
+        return unit * self.weight.value + self.bias.value, pull
+
+
+def normalise(x: Array, p: float, eps: float) -> tuple[Array, Pullback]:
+    """x / (sum over axis 1 of |x|^p + eps)^(1/p), the maximum norm for p = inf; one axis 0 for 1-D input."""
+    axis = min(1, x.ndim - 1)
+    if p == 2.0:
+        norm = np.sqrt(np.square(x).sum(axis=axis, keepdims=True) + np.float32(eps))
+        unit = x / norm
+        return unit, lambda grad: (grad - unit * (grad * unit).sum(axis=axis, keepdims=True)) / norm
+    if np.isinf(p):
+        norm = np.abs(x).max(axis=axis, keepdims=True) + np.float32(eps)
+        slope = np.sign(x) * (np.abs(x) == norm - np.float32(eps))
+    else:
+        norm = (np.power(np.abs(x), p).sum(axis=axis, keepdims=True) + np.float32(eps)) ** np.float32(1 / p)
+        slope = np.sign(x) * np.power(np.abs(x) / norm, p - 1)
+    return x / norm, lambda grad: grad / norm - slope * (grad * x).sum(axis=axis, keepdims=True) / np.square(norm)
+
+
+@dataclass(eq=False)
+class Normalize(Module):
+    """Scale to Lp norm 1 along dimension 2 (the columns, or the planes at each position); p may be inf.
+
+    x: (N, D) or (N, C, H, W) -> same shape.
+    """
+
+    p: float
+    eps: float = 1e-10
+
+    def apply(self, x: Array) -> tuple[Array, Pullback]:
+        return normalise(x, self.p, self.eps)
+
+
+@dataclass(eq=False)
+class NormalizeScale(Module):
+    """Normalize, then a learned factor per plane that starts at `scale`: SSD's conv4_3_norm with scale 20.
+
+    x: (N, C, H, W) -> same shape; size is the weight's shape, usually [1, C, 1, 1].
+    """
+
+    p: float
+    scale: float
+    size: list[int]
+    w_regularizer: L1L2Regularizer | None = None
+    eps: float = 1e-10
+    weight: Parameter = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        shape = tuple(self.size)
+        self.weight = Parameter.create(shape, ConstInitMethod(self.scale), (1, 1), self.w_regularizer)
+
+    def apply(self, x: Array) -> tuple[Array, Pullback]:
+        unit, pullback = normalise(x, self.p, self.eps)
+
+        def pull(grad: Array) -> Array:
+            product = grad * unit
+            is_per_plane = self.weight.value.shape == (1, x.shape[1], 1, 1)
+            total = channel_sum(product) if is_per_plane else unbroadcast(product, self.weight.value.shape)
+            self.weight.accumulate(total.reshape(self.weight.value.shape))
+            back: Array = pullback(grad * self.weight.value)
+            return back
+
+        return unit * self.weight.value, pull

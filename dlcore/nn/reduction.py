@@ -1,0 +1,88 @@
+"""Layers that reduce one dimension. Dimensions are 1-based; with n_input_dims they do not count the batch."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from dlcore.activity import Array, Pullback
+from dlcore.nn.layout import axis_of
+from dlcore.nn.module import Module
+from dlcore.nn.shape import INTMIN
+
+
+def _summed(x: Array, axis: int, share: float, is_squeezed: bool) -> tuple[Array, Pullback]:
+    factor = np.float32(share)
+    y = x.sum(axis=axis, keepdims=not is_squeezed) * factor
+
+    def pull(grad: Array) -> Array:
+        kept = np.expand_dims(grad, axis) if is_squeezed else grad
+        return np.broadcast_to(kept * factor, x.shape)
+
+    return y, pull
+
+
+@dataclass(eq=False)
+class Mean(Module):
+    """The mean over `dimension`, which disappears unless squeeze=False."""
+
+    dimension: int = 1
+    n_input_dims: int = -1
+    squeeze: bool = True
+
+    def apply(self, x: Array) -> tuple[Array, Pullback]:
+        axis = axis_of(self.dimension, x.ndim, self.n_input_dims, self.label())
+        return _summed(x, axis, 1.0 / x.shape[axis], self.squeeze)
+
+
+def _extreme(module: "Max | Min", x: Array, choose: Callable[..., Any]) -> tuple[Array, Pullback]:
+    axis = axis_of(module.dim, x.ndim, module.num_input_dims, module.label())
+    chosen = np.expand_dims(choose(x, axis=axis), axis)
+
+    def pull(grad: Array) -> Array:
+        back = np.zeros_like(x)
+        np.put_along_axis(back, chosen, np.expand_dims(grad, axis), axis=axis)
+        return back
+
+    return np.take_along_axis(x, chosen, axis=axis).squeeze(axis), pull
+
+
+@dataclass(eq=False)
+class Max(Module):
+    """The maximum over `dim`, which disappears; the gradient goes to the first maximum."""
+
+    dim: int
+    num_input_dims: int = INTMIN
+
+    def apply(self, x: Array) -> tuple[Array, Pullback]:
+        return _extreme(self, x, np.argmax)
+
+
+@dataclass(eq=False)
+class Min(Module):
+    """The minimum over `dim`, which disappears; the gradient goes to the first minimum."""
+
+    dim: int = 1
+    num_input_dims: int = INTMIN
+
+    def apply(self, x: Array) -> tuple[Array, Pullback]:
+        return _extreme(self, x, np.argmin)
+
+
+@dataclass(eq=False)
+class Sum(Module):
+    """The sum over `dimension`, or the mean with size_average.
+
+    As measured on BigDL 0.13 the dimension stays, of size 1, while `squeeze` is True, and disappears with False: its Python class
+    hands the flag to an argument that means the opposite.
+    """
+
+    dimension: int = 1
+    n_input_dims: int = -1
+    size_average: bool = False
+    squeeze: bool = True
+
+    def apply(self, x: Array) -> tuple[Array, Pullback]:
+        axis = axis_of(self.dimension, x.ndim, self.n_input_dims, self.label())
+        return _summed(x, axis, 1.0 / x.shape[axis] if self.size_average else 1.0, not self.squeeze)
