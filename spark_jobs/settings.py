@@ -116,3 +116,22 @@ def _host_and_port(entry: str) -> tuple[str, int]:
             f"for example 127.0.0.1:{HBASE_THRIFT_PORT}"
         )
     return host, int(port)
+
+
+def static_spark_conf(settings: Settings) -> dict[str, str]:
+    """The Spark settings that can only be given before a session starts, the same for every way to start one.
+
+    The catalogue's cache is off: with it a session would not see what another one has committed.
+    """
+    catalog = f"spark.sql.catalog.{settings.catalog}"
+    conf = {
+        "spark.sql.extensions": "org.apache.iceberg.spark.extensions.IcebergSparkSessionExtensions",
+        catalog: "org.apache.iceberg.spark.SparkCatalog",
+        f"{catalog}.type": "hadoop",
+        f"{catalog}.warehouse": settings.warehouse,
+        f"{catalog}.cache-enabled": "false",
+        "spark.sql.session.timeZone": "UTC",
+        "spark.executorEnv.OMP_NUM_THREADS": "1",
+        "spark.executorEnv.OPENBLAS_NUM_THREADS": "1",
+    }
+    return conf | ({"spark.jars": settings.iceberg_jar} if settings.iceberg_jar else {})

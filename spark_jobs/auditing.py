@@ -1,0 +1,82 @@
+"""Audits of staged rows: the rules of a contract, checked by Great Expectations on the snapshot nobody can read yet."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from threading import Thread
+from typing import Any
+
+from data_contracts.contract import Contract, Rule
+from spark_jobs.run_report import BrokenRule
+
+SAMPLES = 3
+
+
+class BrokenContract(Exception):
+    """Staged rows break rules of their contract. Trying again would give the same rows."""
+
+    def __init__(self, contract: Contract, broken: Sequence[BrokenRule]) -> None:
+        """contract: what was promised.   broken: the rules that do not hold, at least one."""
+        self.broken = list(broken)
+        rules = "; ".join(
+            f"{rule.rule} ({rule.meaning}): {rule.rows} rows, for example {', '.join(rule.samples)}" for rule in broken
+        )
+        super().__init__(
+            f"contract {contract.dataset} version {contract.version} is broken, nothing was published: {rules}"
+        )
+
+
+def import_in_background() -> Thread:
+    """Begin to import Great Expectations (seconds of CPU) while Spark writes; join the thread before auditing."""
+    # It would report each use over the network.
+    os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")
+    thread = Thread(target=_import, name="import great_expectations", daemon=True)
+    thread.start()
+    return thread
+
+
+def _import() -> None:
+    import great_expectations.expectations  # noqa: F401
+
+
+def broken_rules(frame: Any, contract: Contract, rules: Sequence[Rule]) -> list[BrokenRule]:
+    """The rules that the rows of a DataFrame break, in the order of the rules.
+
+    frame: the audited columns alone, never image bytes (a failed result quotes what it selects).
+    Raises RuntimeError when a rule cannot be computed, which is no verdict about the rows.
+    """
+    result = _batch(frame, contract.dataset).validate(contract.suite(rules), result_format="COMPLETE")
+    verdicts = {item.expectation_config.meta["rule"]: item for item in result.results}
+    return [broken for rule in rules if (broken := _broken(rule, verdicts[rule.name], contract.key)) is not None]
+
+
+def _batch(frame: Any, name: str) -> Any:
+    import great_expectations as gx
+    from great_expectations.data_context.types.base import ProgressBarsConfig
+
+    context = gx.get_context(mode="ephemeral")
+    context.variables.progress_bars = ProgressBarsConfig(globally=False)
+    source = context.data_sources.add_or_update_spark(name, persist=False)
+    definition = source.add_dataframe_asset(name).add_batch_definition_whole_dataframe(name)
+    return definition.get_batch({"dataframe": frame})
+
+
+def _broken(rule: Rule, verdict: Any, key: Sequence[str]) -> BrokenRule | None:
+    if verdict.success:
+        return None
+    failures = [
+        info["exception_message"] for info in _exceptions(verdict.exception_info) if info.get("raised_exception")
+    ]
+    if failures:
+        raise RuntimeError(
+            f"rule {rule.name} of the contract could not be computed: {failures[0]}; query: {rule.query}"
+        )
+    rows = verdict.result["details"]["unexpected_rows"]
+    samples = ["/".join(str(row[name]) for name in key if name in row) for row in rows[:SAMPLES]]
+    return BrokenRule(rule.name, rule.meaning, int(verdict.result["observed_value"]), samples)
+
+
+def _exceptions(info: dict[str, Any]) -> list[dict[str, Any]]:
+    """One record, or one by metric: Great Expectations gives either."""
+    return [info] if "raised_exception" in info else list(info.values())

@@ -1,0 +1,99 @@
+"""A job's command line: what every job takes, and the fields of the job's own dataclass as options."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Sequence
+from dataclasses import MISSING, Field, dataclass, field, fields
+from datetime import date
+from typing import Annotated, Any, TypeVar, get_type_hints
+
+import typer
+
+from spark_jobs.pipeline import Stage
+
+Options = TypeVar("Options")
+
+
+@dataclass(frozen=True)
+class NoOptions:
+    """For a job that has no options of its own."""
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """Which attempt of which run this process is; the options that every job takes."""
+
+    run: str = field(metadata={"help": "id of the DAG run; a run that has been published is not repeated"})
+    day: str | None = field(default=None, metadata={"help": "ISO date; none for a job over all days"})
+    attempt: int = field(default=1, metadata={"help": "try number of the task"})
+    dag: str | None = field(default=None, metadata={"help": "id of the DAG, for the report"})
+    remote: str | None = field(default=None, metadata={"help": "sc://host:port of a Spark Connect server"})
+    allow_empty: bool = field(default=False, metadata={"help": "a day without rows empties the day"})
+    release: bool = field(default=False, metadata={"help": "last task of the run: free the Connect session"})
+
+    def date(self) -> date | None:
+        """The day as a date; None for a job over all days."""
+        return None if self.day is None else date.fromisoformat(self.day)
+
+
+def parse(stage: Stage, options: type[Options], arguments: Sequence[str]) -> tuple[Attempt, Options]:
+    """The attempt and the job's own options from a command line.
+
+    options: a dataclass; each field becomes `--field-name`, a boolean one `--x / --no-x`; `metadata["help"]` explains it.
+    Raises SystemExit(2), after a message, when the command line is wrong; SystemExit(0) after `--help`.
+
+    >>> from spark_jobs.pipeline import STAGES
+    >>> parse(STAGES["read_images"], NoOptions, ["--run", "r", "--day", "2026-11-02"])[0].date()
+    datetime.date(2026, 11, 2)
+    """
+    found: dict[str, Any] = {}
+    command = _command(found, (Attempt, options))
+    app = typer.Typer(add_completion=False)
+    app.command(help=stage.title)(command)
+    try:
+        app(args=list(arguments), prog_name=stage.name, standalone_mode=True)
+    except SystemExit as stop:
+        if stop.code or not found:
+            raise
+    return _pick(Attempt, found), _pick(options, found)
+
+
+def check_day(stage: Stage, attempt: Attempt) -> None:
+    """Raise ValueError when the day is missing, wrong, or given to a job over all days."""
+    needs_day = stage.writes is not None and not stage.all_days
+    if needs_day and attempt.day is None:
+        raise ValueError(f"{stage.name}: got no day, expected --day, for example --day 2026-11-02")
+    if attempt.day is not None and stage.all_days:
+        raise ValueError(f"{stage.name}: got --day {attempt.day}, but it works over all days; leave it out")
+    try:
+        attempt.date()
+    except ValueError as error:
+        raise ValueError(f"{stage.name}: got --day {attempt.day!r}, expected an ISO date like 2026-11-02") from error
+
+
+def _command(found: dict[str, Any], classes: Sequence[type[Any]]) -> Callable[..., None]:
+    """A function with one keyword parameter per field, that puts what it is called with into `found`."""
+
+    def command(**values: Any) -> None:
+        found.update(values)
+
+    parameters = [_parameter(item, get_type_hints(cls)[item.name]) for cls in classes for item in fields(cls)]
+    command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    command.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+    return command
+
+
+def _parameter(item: Field[Any], kind: Any) -> inspect.Parameter:
+    option = typer.Option(f"--{item.name.replace('_', '-')}", help=item.metadata.get("help", ""))
+    if kind is bool:
+        flag = item.name.replace("_", "-")
+        option = typer.Option(f"--{flag}/--no-{flag}", help=item.metadata.get("help", ""))
+    default = inspect.Parameter.empty if item.default is MISSING else item.default
+    annotation = Annotated[kind, option]
+    return inspect.Parameter(item.name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
+
+
+def _pick(cls: type[Options], found: dict[str, Any]) -> Options:
+    names = inspect.signature(cls).parameters
+    return cls(**{name: found[name] for name in names})

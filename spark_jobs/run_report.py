@@ -1,0 +1,100 @@
+"""The report of one attempt of a stage: what came in and went out, why rows are not used, how long each phase took."""
+
+from __future__ import annotations
+
+import json
+import platform
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any, Literal
+
+import fsspec
+
+from spark_jobs.pipeline import report_uri
+
+Status = Literal["running", "published", "already_published", "empty", "broken_contract", "failed"]
+
+_PACKAGES = ("product-image-pipeline", "pyspark", "pyarrow", "numpy")
+
+
+@dataclass
+class BrokenRule:
+    """A rule of the contract that rows break: how many, and the keys of up to three of them."""
+
+    rule: str
+    meaning: str
+    rows: int
+    samples: list[str]
+
+
+@dataclass
+class RunReport:
+    """One attempt of a stage, as written for the Airflow task, its XCom and the page.
+
+    reasons: rows by reason.   rules: names of the rules checked.   seconds: by phase.   size_bytes: of the files written.
+    inputs: the pinned snapshot of each dataset read.   snapshot: the published one.   extra: what the job itself adds.
+    """
+
+    stage: str
+    run: str
+    attempt: int
+    day: str | None = None
+    dag: str | None = None
+    dataset: str | None = None
+    contract_version: int | None = None
+    status: Status = "running"
+    error: str | None = None
+    rows_in: int | None = None
+    rows_out: int | None = None
+    reasons: dict[str, int] = field(default_factory=dict)
+    rules: list[str] = field(default_factory=list)
+    broken: list[BrokenRule] = field(default_factory=list)
+    images_per_second: float | None = None
+    seconds: dict[str, float] = field(default_factory=dict)
+    size_bytes: int | None = None
+    inputs: dict[str, int] = field(default_factory=dict)
+    snapshot: int | None = None
+    started_at: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
+    versions: dict[str, str] = field(default_factory=dict)
+    extra: dict[str, Any] = field(default_factory=dict)
+
+    @contextmanager
+    def phase(self, name: str) -> Iterator[None]:
+        """Add the seconds that the block takes to the phase's."""
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            spent = time.perf_counter() - start
+            self.seconds[name] = round(self.seconds.get(name, 0.0) + spent, 3)
+
+    def finish(self) -> None:
+        """Fill in what follows from the rest: the throughput of the staging phase, and the versions."""
+        staging = self.seconds.get("stage", 0.0)
+        if self.rows_out and staging:
+            self.images_per_second = round(self.rows_out / staging, 2)
+        self.versions = {"python": platform.python_version()} | {name: _version(name) for name in _PACKAGES}
+
+    def to_json(self) -> str:
+        """The report as one line of JSON."""
+        return json.dumps(asdict(self), default=str)
+
+    def write(self, reports: str) -> str:
+        """Write the report below the `reports` setting, over that of an earlier attempt of the run; return its URI."""
+        uri = report_uri(reports, self.stage, self.day, self.run)
+        filesystem, path = fsspec.url_to_fs(uri)
+        filesystem.makedirs(path.rpartition("/")[0], exist_ok=True)
+        with filesystem.open(path, "w") as file:
+            file.write(self.to_json() + "\n")
+        return uri
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "from the source folder"

@@ -1,0 +1,307 @@
+"""Runs one stage: pins its inputs, stages its rows, audits them, publishes them, and reports.
+
+A job script gives the Spark plan of its stage and calls `run`. What `run` promises: no row is readable before its audit;
+an attempt may be killed at any moment and tried again; a run that has been published is not repeated; a new run of a day
+replaces the day. This and the files it imports are the only generic Spark code of the project.
+"""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, ExitStack, nullcontext
+from dataclasses import dataclass
+from datetime import date
+from typing import Any, Generic, TypeVar
+
+from data_contracts.contract import Contract
+from spark_jobs import auditing, publishing, sessions
+from spark_jobs.auditing import BrokenContract
+from spark_jobs.command_line import Attempt, NoOptions, check_day, parse
+from spark_jobs.pipeline import EXIT_BROKEN_CONTRACT, EXIT_FAILURE, EXIT_OK, STAGES, Stage
+from spark_jobs.publishing import ChangedPartition, Staged
+from spark_jobs.run_report import RunReport
+from spark_jobs.settings import Settings
+
+log = logging.getLogger(__name__)
+
+EXIT_TERMINATED = 128 + signal.SIGTERM
+PUBLISH_TRIES = 5
+INPUT_VIEW = "pinned_input"
+
+Options = TypeVar("Options")
+
+
+@dataclass(frozen=True)
+class Job(Generic[Options]):
+    """What the plan of a stage works with.
+
+    spark: the session, Connect or classic: the DataFrame API only; None for a stage with session `none`.
+    day: None for a stage over all days.   options: the job's own dataclass.   contract: of what the stage writes.
+    """
+
+    spark: Any
+    stage: Stage
+    settings: Settings
+    attempt: Attempt
+    options: Options
+    contract: Contract | None
+    record: RunReport
+
+    @property
+    def day(self) -> date | None:
+        """The day of this run."""
+        return self.attempt.date()
+
+    @property
+    def run(self) -> str:
+        """The id of the DAG run."""
+        return self.attempt.run
+
+    @property
+    def schema(self) -> Any:
+        """The Spark schema of the rows to return, for `mapInArrow`; ValueError for a stage that writes no rows."""
+        if self.contract is None:
+            raise ValueError(f"{self.stage.name} writes no dataset, so it has no schema")
+        return self.contract.spark_schema()
+
+    def read(self, dataset: str, columns: Sequence[str] = ()) -> Any:
+        """One of the stage's inputs as a DataFrame: the pinned snapshot, this run's day of it (or every day).
+
+        columns: which to read, by default all. Image bytes are only read from disk when they are asked for.
+        Raises ValueError when the stage table does not list the dataset among the stage's inputs.
+        """
+        if dataset not in self.record.inputs:
+            raise ValueError(
+                f"{self.stage.name} reads {list(self.stage.reads)}, got {dataset!r}; add it to its row in pipeline.py"
+            )
+        rows = publishing.read_snapshot(self.spark, self.settings.table(dataset), self.record.inputs[dataset])
+        rows = _of_day(rows, self.day)
+        return rows.select(*columns) if columns else rows
+
+    def report(self, name: str, value: Any) -> None:
+        """Add a value (anything that JSON takes) to the run report, under `extra`."""
+        self.record.extra[name] = value
+
+
+Plan = Callable[[Job[Any]], Any]
+"""The Spark plan of a stage: returns the DataFrame to publish, or nothing when the stage writes files."""
+
+
+def run(name: str, plan: Plan, options: type[Any] = NoOptions) -> None:
+    """Run the stage as the command line says and leave the process: the last statement of every job script.
+
+    name: of the stage in `pipeline.STAGES`.   plan: its Spark plan.   options: a frozen dataclass of its own options.
+    The last line of standard output is the run report as one line of JSON, also when the stage failed.
+    Exit codes: 0, 1 (may be tried again), 65 (a broken contract: trying again is no use), 143 (told to stop).
+    """
+    logging.basicConfig(stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logging.getLogger("spark_jobs").setLevel(logging.INFO)
+    sys.exit(execute(name, plan, options, sys.argv[1:], Settings.from_environment()))
+
+
+def execute(name: str, plan: Plan, options: type[Any], arguments: Sequence[str], settings: Settings) -> int:
+    """Run the stage as `arguments` say; return the exit code. Used by `run`, and by tests in their own process."""
+    stage = STAGES[name]
+    attempt, own_options = parse(stage, options, arguments)
+    report = RunReport(stage.name, attempt.run, attempt.attempt, attempt.day, attempt.dag or stage.dag, stage.writes)
+    signal.signal(signal.SIGTERM, _terminated)
+    code = EXIT_FAILURE
+    try:
+        check_day(stage, attempt)
+        code = _attempt(stage, plan, attempt, own_options, settings, report)
+    except BrokenContract as error:
+        report.status, report.error, report.broken = "broken_contract", str(error), error.broken
+        code = EXIT_BROKEN_CONTRACT
+    except SystemExit as stop:
+        report.status, report.error = "failed", "the job was told to stop"
+        code = int(stop.code or EXIT_FAILURE)
+    except Exception as error:
+        log.exception("%s failed", stage.name)
+        report.status, report.error = "failed", f"{type(error).__name__}: {error}"
+    report.finish()
+    log.info("run report: %s", report.write(settings.reports))
+    print(report.to_json(), flush=True)
+    return code
+
+
+def _terminated(signum: int, frame: object) -> None:
+    raise SystemExit(EXIT_TERMINATED)
+
+
+def _attempt(stage: Stage, plan: Plan, attempt: Attempt, options: Any, settings: Settings, report: RunReport) -> int:
+    contract = load_contract(stage)
+    gx_import = auditing.import_in_background() if contract else None
+    with report.phase("total"), ExitStack() as stack:
+        with report.phase("connect"):
+            spark = stack.enter_context(_session(stage, settings, attempt))
+        job = Job(spark, stage, settings, attempt, options, contract, report)
+        with report.phase("pin"):
+            report.inputs = {dataset: _pinned(job, dataset) for dataset in stage.reads}
+        if contract is None or gx_import is None:
+            with report.phase("stage"):
+                plan(job)
+            report.status = "published"
+        else:
+            report.contract_version = contract.version
+            publishing.ensure_table(spark, settings.table(contract.dataset), contract)
+            _replace_rows(job, plan, contract, gx_import.join)
+    return EXIT_OK
+
+
+def load_contract(stage: Stage) -> Contract | None:
+    """The contract that the stage table names; None for a stage that writes no rows."""
+    if stage.contract is None:
+        return None
+    module, _, name = stage.contract.partition(":")
+    contract = getattr(importlib.import_module(module), name)
+    if not isinstance(contract, Contract):
+        raise TypeError(f"{stage.contract}: got {type(contract).__name__}, expected a Contract")
+    return contract
+
+
+def _session(stage: Stage, settings: Settings, attempt: Attempt) -> AbstractContextManager[Any]:
+    if stage.session == "none":
+        return nullcontext(None)
+    if stage.session == "classic" and attempt.remote:
+        raise ValueError(f"{stage.name} needs a classic session, got --remote {attempt.remote}; use spark-submit")
+    return sessions.opened(stage, settings, attempt.remote, is_last=attempt.release)
+
+
+def _pinned(job: Job[Any], dataset: str) -> int:
+    """The snapshot of an input that this attempt reads from first to last, whatever is published meanwhile."""
+    table = job.settings.table(dataset)
+    writers = [stage.name for stage in STAGES.values() if stage.writes == dataset]
+    snapshot = publishing.current_snapshot(job.spark, table) if job.spark.catalog.tableExists(table) else None
+    if snapshot is None:
+        raise LookupError(f"{table}: nothing has been published yet; run {' or '.join(writers)} first")
+    return snapshot
+
+
+def _replace_rows(job: Job[Any], plan: Plan, contract: Contract, wait_for_import: Callable[[], None]) -> None:
+    """Stage, audit and publish the day's rows (all rows, for a stage over all days); stage again while the table changes."""
+    report, table = job.record, job.settings.table(contract.dataset)
+    if _is_published(job, table) or _is_without_input(job, table):
+        return
+    with report.phase("stage"):
+        staged = _stage(job, plan(job), table)
+    if staged is None:
+        _publish_empty(job, table)
+        return
+    wait_for_import()
+    for _ in range(PUBLISH_TRIES):
+        with report.phase("audit"):
+            _audit(job, contract, table, staged)
+        try:
+            with report.phase("publish"):
+                report.snapshot = publishing.publish(job.spark, table, staged.snapshot)
+        except ChangedPartition as change:
+            log.warning("%s; staging the same rows again", change)
+            if _is_published(job, table):
+                return
+            staged = _stage_again(job, table, staged)
+        else:
+            report.status = "published"
+            return
+    raise RuntimeError(
+        f"{table}: the table changed {PUBLISH_TRIES} times between staging and publishing; try again later"
+    )
+
+
+def _is_published(job: Job[Any], table: str) -> bool:
+    snapshot = publishing.published_by(job.spark, table, job.run)
+    if snapshot is None:
+        return False
+    log.info("%s: run %s has been published as snapshot %d, nothing to do", table, job.run, snapshot)
+    job.record.status, job.record.snapshot = "already_published", snapshot
+    published = _of_day(publishing.read_snapshot(job.spark, table, snapshot), job.day)
+    _count(job.record, published)
+    return True
+
+
+def _is_without_input(job: Job[Any], table: str) -> bool:
+    """Count the input's rows; publish an empty day when there are none."""
+    if not job.stage.reads:
+        return False
+    job.record.rows_in = job.read(job.stage.reads[0], ["key"]).count()
+    if job.record.rows_in == 0:
+        _publish_empty(job, table)
+    return job.record.rows_in == 0
+
+
+def _publish_empty(job: Job[Any], table: str) -> None:
+    if not job.attempt.allow_empty:
+        where = f"day {job.day}" if job.day else "any day"
+        raise LookupError(
+            f"{job.stage.name}: no rows for {where}; check the day, or pass allow_empty if it is meant to be empty"
+        )
+    with job.record.phase("publish"):
+        publishing.empty_day(job.spark, table, job.day)
+    job.record.status, job.record.rows_out = "empty", 0
+
+
+def _stage(job: Job[Any], frame: Any, table: str) -> Staged | None:
+    identity = publishing.wap_id(job.run, job.attempt.attempt)
+    with publishing.staging(job.spark, job.run, identity):
+        staged = publishing.stage_rows(_in_order(frame, job), table, identity, job.day)
+    if staged is not None:
+        job.record.rows_out, job.record.size_bytes = staged.rows, staged.size_bytes
+    return staged
+
+
+def _in_order(frame: Any, job: Job[Any]) -> Any:
+    """The frame's columns in the contract's order; ValueError when one is missing or is not in the contract."""
+    expected = [field.name for field in job.schema]
+    if set(frame.columns) != set(expected):
+        raise ValueError(f"{job.stage.name}: got columns {frame.columns}, expected {expected} as the contract says")
+    return frame.select(*[f"`{name}`" for name in expected])
+
+
+def _stage_again(job: Job[Any], table: str, staged: Staged) -> Staged:
+    """Copy staged rows to a new snapshot on the table's present state: nothing is computed twice."""
+    rows = _of_day(publishing.read_snapshot(job.spark, table, staged.snapshot), job.day)
+    with job.record.phase("stage_again"):
+        again = _stage(job, rows, table)
+    if again is None:
+        raise RuntimeError(f"{table}: the staged snapshot {staged.snapshot} has no rows any more; try again")
+    return again
+
+
+def _audit(job: Job[Any], contract: Contract, table: str, staged: Staged) -> None:
+    """Check every rule on the staged rows. Raises BrokenContract."""
+    rows = _of_day(publishing.read_snapshot(job.spark, table, staged.snapshot), job.day)
+    rows = rows.select(*[f"`{name}`" for name in contract.audited_columns()]).cache()
+    try:
+        _count(job.record, rows)
+        rules = contract.rules(_register_input(job, contract), INPUT_VIEW)
+        job.record.rules = [rule.name for rule in rules]
+        broken = auditing.broken_rules(rows, contract, rules)
+    finally:
+        rows.unpersist()
+    if broken:
+        raise BrokenContract(contract, broken)
+
+
+def _register_input(job: Job[Any], contract: Contract) -> tuple[str, ...]:
+    """Make the first input a temporary view, for the rules that compare with it; return the key columns of both."""
+    if not job.stage.reads:
+        return ()
+    writer = next(stage for stage in STAGES.values() if stage.writes == job.stage.reads[0])
+    given = load_contract(writer)
+    if given is None:
+        return ()
+    columns = [f"`{name}`" for name in given.audited_columns()]
+    job.read(given.dataset, columns).createOrReplaceTempView(INPUT_VIEW)
+    return tuple(name for name in contract.key if name in given.key)
+
+
+def _count(report: RunReport, rows: Any) -> None:
+    report.reasons = {row["reason"]: row["count"] for row in rows.groupBy("reason").count().collect()}
+    report.rows_out = sum(report.reasons.values())
+
+
+def _of_day(rows: Any, day: date | None) -> Any:
+    return rows if day is None else rows.where(f"day = DATE '{day}'")

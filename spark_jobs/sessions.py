@@ -1,0 +1,113 @@
+"""Spark sessions for a job: a client of a warm Spark Connect server, or a classic session under spark-submit.
+
+The tasks of one DAG run share one Connect session by its id, so that they find warm Python workers. A job therefore
+closes its end without releasing the session; the last task releases it.
+"""
+
+from __future__ import annotations
+
+import logging
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+from urllib.parse import urlsplit
+
+from spark_jobs.pipeline import Stage
+from spark_jobs.settings import Settings, static_spark_conf
+
+log = logging.getLogger(__name__)
+
+PROBE_TIMEOUT_S = 5.0
+RETRIES = 6
+LONGEST_PAUSE_MS = 2000
+_LOOPBACK = ("127.0.0.1", "::1", "[::1]")
+_RUN_TIME_DEFAULTS = {"spark.sql.execution.arrow.maxRecordsPerBatch": "10000"}
+
+
+@contextmanager
+def opened(stage: Stage, settings: Settings, remote: str | None, is_last: bool) -> Iterator[Any]:
+    """A session with the stage's SQL settings, closed at the end.
+
+    remote: `sc://host:port/;session_id=...` of a Spark Connect server; None: a classic session.
+    is_last: whether to release the Connect session when all went well, because no other task of the DAG run uses it.
+    Raises ConnectionError when nothing listens at `remote`.
+    """
+    spark = connected(remote, settings) if remote else _classic(stage, settings)
+    is_done = False
+    try:
+        _configure(spark, stage, settings)
+        yield spark
+        is_done = True
+    finally:
+        if remote and not is_done:
+            _quietly("interrupt what the session runs", spark.interruptAll)
+        if remote:
+            spark.release_session_on_close = is_last and is_done
+        _quietly("close the session", spark.stop)
+
+
+def connected(remote: str, settings: Settings) -> Any:
+    """A client of the Spark Connect server at `remote`, after whatever its session still runs has been interrupted.
+
+    A killed client leaves its job running in the server: without the interruption two attempts would work at once.
+    Raises ConnectionError within seconds when nothing listens there (the client itself would retry for minutes).
+    """
+    probe(remote)
+    from pyspark.sql import SparkSession
+    from pyspark.sql.connect.client.retries import DefaultPolicy
+
+    builder: Any = SparkSession.builder
+    spark = builder.remote(_with_token(remote, settings.connect_token)).getOrCreate()
+    spark.client.set_retry_policies([DefaultPolicy(max_retries=RETRIES, max_backoff=LONGEST_PAUSE_MS)])
+    spark.interruptAll()
+    return spark
+
+
+def probe(remote: str) -> None:
+    """Open and close a TCP connection to the server of a Connect URL.
+
+    Raises ValueError when `remote` is no Connect URL, ConnectionError when nothing listens there.
+    """
+    url = urlsplit(remote)
+    if url.scheme != "sc" or not url.hostname:
+        raise ValueError(f"got {remote!r} as --remote, expected a Spark Connect URL like sc://localhost:15002")
+    port = url.port or 15002
+    try:
+        socket.create_connection((url.hostname, port), timeout=PROBE_TIMEOUT_S).close()
+    except OSError as error:
+        raise ConnectionError(
+            f"no Spark Connect server at {url.hostname}:{port} ({error}); "
+            "start one (make up) or correct the connection's host and port"
+        ) from error
+
+
+def _with_token(remote: str, token: str | None) -> str:
+    """Add the token; over plain text the client sends one to the host name `localhost` alone."""
+    url = urlsplit(remote)
+    if token is None or ";token=" in remote:
+        return remote
+    host = "localhost" if url.hostname in _LOOPBACK else url.hostname
+    return f"sc://{host}:{url.port or 15002}/{url.path.lstrip('/').rstrip(';')};token={token}"
+
+
+def _classic(stage: Stage, settings: Settings) -> Any:
+    from pyspark.sql import SparkSession
+
+    builder: Any = SparkSession.builder
+    return builder.appName(stage.name).config(map=static_spark_conf(settings)).getOrCreate()
+
+
+def _configure(spark: Any, stage: Stage, settings: Settings) -> None:
+    """Set the stage's SQL settings over the defaults: the task before left its own in a shared session."""
+    partitions = {"spark.sql.shuffle.partitions": str(settings.partitions)}
+    for name, value in (_RUN_TIME_DEFAULTS | partitions | dict(stage.sql)).items():
+        spark.conf.set(name, value)
+
+
+def _quietly(purpose: str, action: Callable[[], Any]) -> None:
+    """Do what is only tidying up: its failure must not hide why the job failed."""
+    try:
+        action()
+    except Exception:
+        log.warning("could not %s", purpose, exc_info=True)
