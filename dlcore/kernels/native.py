@@ -14,6 +14,7 @@ from functools import cache
 import numpy as np
 
 from dlcore.activity import Array
+from dlcore.kernels.memory import channels_last, empty
 from dlcore.kernels.native_build import NativeUnavailableError, build
 
 logger = logging.getLogger(__name__)
@@ -91,13 +92,6 @@ def limit_instruction_set(name: str) -> str:
     return INSTRUCTION_SETS[library().dlcore_limit_isa(INSTRUCTION_SETS.index(name))]
 
 
-def aligned(size: int) -> Array:
-    """An uninitialised float32 array (size,) that begins at a cache line."""
-    spare = np.empty(size + 16, np.float32)
-    start = (-spare.ctypes.data % 64) // 4
-    return spare[start : start + size]
-
-
 # --- Winograd ---------------------------------------------------------------------------------------------------------
 
 
@@ -128,7 +122,7 @@ class WinogradWeights:
         """Transform weights (K, C, 3, 3)."""
         planes, planes_in = w.shape[:2]
         given = np.ascontiguousarray(w, np.float32)
-        prepared = aligned(library().dlcore_winograd_weights_size(planes_in, planes))
+        prepared = empty((library().dlcore_winograd_weights_size(planes_in, planes),))
         library().dlcore_winograd_prepare(given.ctypes.data, prepared.ctypes.data, planes, planes_in)
         return cls(prepared, planes_in, planes)
 
@@ -200,11 +194,6 @@ class WinogradConvolution:
         self._run(*self._addresses)
 
 
-def channels_last(x: Array) -> Array:
-    """(N, C, H, W) as a contiguous (N, H, W, C); a view if it lies so already."""
-    return np.ascontiguousarray(x.transpose(0, 2, 3, 1), np.float32)
-
-
 def winograd(x: Array, w: Array, b: Array | None, padding: Padding, dilation: int, relu: bool, threads: int) -> Array:
     """A convolution at once: x (N, C, H, W), w (K, C, 3, 3) -> y (N, K, H', W'), channels-last in memory."""
     top, left, bottom, right = padding
@@ -213,9 +202,9 @@ def winograd(x: Array, w: Array, b: Array | None, padding: Padding, dilation: in
     if y.size:
         bias = np.zeros(len(w), np.float32) if b is None else np.ascontiguousarray(b, np.float32)
         run = WinogradConvolution(
-            channels_last(x), WinogradWeights.prepare(w), bias, y, padding, dilation=dilation, relu=relu, threads=threads
+            channels_last(x).transpose(0, 2, 3, 1), WinogradWeights.prepare(w), bias, y, padding, dilation=dilation, relu=relu, threads=threads
         )
-        run.use_workspace(aligned(run.workspace_size))
+        run.use_workspace(empty((run.workspace_size,)))
         run()
     return y.transpose(0, 3, 1, 2)
 

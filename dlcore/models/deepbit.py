@@ -71,7 +71,7 @@ def _conv(name: str, planes_in: int, planes: int, kernel: int, stride: int, node
     layer = SpatialConvolution(
         planes_in, planes, kernel, kernel, stride, stride, pad, pad, propagate_back=planes_in != 3, with_bias=False
     )
-    layer.set_name(name).set_init_method(MsraFiller(False), Zeros())
+    layer.set_name(name).set_init_method(MsraFiller(False))
     norm = SpatialBatchNormalization(planes, init_weight=np.ones(planes, np.float32)).set_name(f"{name}_bn")
     return norm(layer(node))
 
@@ -116,7 +116,7 @@ def deepbit_small(config: DeepBitConfig | None = None) -> Graph:
     ]
     descriptor = JoinTable(1, 1).set_name("descriptor")(pools)
     layer = Linear(config.descriptor_size, config.bits, with_bias=False).set_name("code")
-    layer.set_init_method(Xavier(), Zeros())
+    layer.set_init_method(Xavier())
     balanced = BatchNormalization(config.bits, affine=False).set_name("code_bn")(layer(descriptor))
     return Graph([image], [Tanh().set_name("code_tanh")(balanced), descriptor])
 

@@ -117,14 +117,14 @@ class _Builder:
 
     def conv(self, row: Conv, node: Node, planes_in: int) -> Node:
         layer = _convolution(row, planes_in, not self.config.batch_norm).set_name(row.name)
-        layer.set_init_method(MsraFiller(False), Zeros())
+        layer.set_init_method(MsraFiller(False), Zeros() if layer.bias is not None else None)
         rectified = ReLU(True).set_name(f"{row.name}_relu")
         return rectified(self.normalised(layer(node), row.name, row.planes))
 
     def residual(self, row: Residual, node: Node, planes: int) -> Node:
         first = self.conv(Conv(f"{row.name}_1", planes), node, planes)
         layer = _convolution(Conv("", planes), planes, not self.config.batch_norm).set_name(f"{row.name}_2")
-        layer.set_init_method(MsraFiller(False), Zeros())
+        layer.set_init_method(MsraFiller(False), Zeros() if layer.bias is not None else None)
         second = self.normalised(layer(first), f"{row.name}_2", planes)
         total = CAddTable().set_name(f"{row.name}_sum")([second, node])
         return ReLU(True).set_name(f"{row.name}_relu")(total)
