@@ -25,6 +25,7 @@ CROPS = Contract(
         Column("label", pa.string(), "the object's, null for a whole image"),
         Column("score", pa.float32(), "the object's, null for a whole image"),
         Column("source", pa.string(), "detection or whole_image"),
+        Column("whole_hash", pa.binary(), "luminance hash of the whole image: signs of 16 x 16 DCT frequencies, 32 bytes"),
     ),
     row_rules=(
         RowRule(
@@ -34,6 +35,7 @@ CROPS = Contract(
         ),
         RowRule("scores_in_range", "scores are in [0, 1]", "NOT (score BETWEEN 0 AND 1)"),
         RowRule("crop_is_counted", "crops are numbered from 0", "crop < 0"),
+        RowRule("hash_length", "whole_hash has 32 bytes", "octet_length(whole_hash) <> 32"),
         RowRule(
             "used_has_source",
             "a used crop says where its box comes from",

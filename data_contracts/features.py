@@ -22,6 +22,7 @@ FEATURES = Contract(
             "descriptor", pa.binary(), "the activations before the bits, float16 little endian; null when not asked for"
         ),
         Column("luminance_hash", pa.binary(), "signs of the 16 x 16 lowest DCT coefficients, 32 bytes"),
+        Column("whole_hash", pa.binary(), "the crop's: luminance hash of the whole image, 32 bytes"),
         Column("chroma", pa.binary(), "8 x 8 grid of mean (Cb, Cr), pairs of int8, 128 bytes"),
         Column("label", pa.string(), "the crop's"),
         Column("model_version", pa.string(), "content hash of the extractor"),
@@ -35,8 +36,9 @@ FEATURES = Contract(
         ),
         RowRule(
             "verification_length",
-            "descriptor of whole float16 numbers, luminance_hash of 32 bytes, chroma of 128",
-            "octet_length(descriptor) % 2 = 1 OR octet_length(luminance_hash) <> 32 OR octet_length(chroma) <> 128",
+            "descriptor of whole float16 numbers, luminance_hash and whole_hash of 32 bytes, chroma of 128",
+            "octet_length(descriptor) % 2 = 1 OR octet_length(luminance_hash) <> 32 OR octet_length(whole_hash) <> 32"
+            " OR octet_length(chroma) <> 128",
         ),
         RowRule(
             "used_has_model",

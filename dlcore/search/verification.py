@@ -1,0 +1,184 @@
+"""Whether a pair of similar codes is a pair of duplicates: several cues of a pair, and one probability from them.
+
+The learned code sees through mirrors, frames, rotations and new backgrounds but may take a recoloured article for the same;
+the luminance hash is sure of copies in another tone or without colour; the grid of colours tells a hue shift. A
+logistic regression over these cues and a few of their products weighs them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dlcore.search.codes import Codes, Indices
+from dlcore.search.signatures import GRID, LOW_HASH_BYTES, chroma_numbers, mirrored_hash
+
+Floats = NDArray[np.float64]
+CUES = ("code", "descriptor", "hash", "low_hash", "hue", "turn", "grid", "grey")
+PRODUCTS = (
+    ("hash", "grey"),
+    ("descriptor", "grey"),
+    ("hash", "descriptor"),
+    ("descriptor", "descriptor"),
+    ("hue", "hue"),
+    ("hue", "descriptor"),
+    ("turn", "hash"),
+    ("hash", "hash"),
+)
+_HUES = 12
+_GREY_CHROMA = 5.0
+_PAIRS = 65536
+
+
+@dataclass(frozen=True)
+class Signatures:
+    """What is known of N pictures, row by row.
+
+    codes (N, B) uint8 · descriptors (N, D) float16 or float32 · hashes (N, 32) uint8 · chroma (N, 128) int8.
+    """
+
+    codes: Codes
+    descriptors: NDArray[np.floating]
+    hashes: Codes
+    chroma: NDArray[np.int8]
+
+    def __len__(self) -> int:
+        return len(self.codes)
+
+    def take(self, rows: NDArray[np.integer]) -> Signatures:
+        """The signatures of these rows."""
+        return Signatures(**{field.name: getattr(self, field.name)[rows] for field in fields(self)})
+
+
+def joined(first: Signatures, second: Signatures) -> Signatures:
+    """The rows of one after those of the other."""
+    names = [field.name for field in fields(Signatures)]
+    return Signatures(**{name: np.concatenate([getattr(first, name), getattr(second, name)]) for name in names})
+
+
+def cues(signatures: Signatures, i: Indices, j: Indices) -> Floats:
+    """Cues of the pairs (i, j), both (P,) -> (P, len(CUES)); 0 is no difference, except `grey`.
+
+    code: share of differing bits · descriptor: 1 - cosine · hash, low_hash: share of differing bits of the luminance hash, all
+    of it and its coarse part, the smaller of direct and mirrored · hue: how far the two hue histograms of the middle
+    disagree · turn: 1 - cosine of the hue shift that aligns the colour grids, times their coherence · grid: 1 - correlation of
+    the colour grids · grey: near 1 when either picture has hardly any colour; hue, turn and grid are then near 0.
+    """
+    parts = [
+        _cues(signatures, i[start : start + _PAIRS], j[start : start + _PAIRS]) for start in range(0, len(i), _PAIRS)
+    ]
+    return np.concatenate(parts) if parts else np.empty((0, len(CUES)))
+
+
+@dataclass(frozen=True)
+class Verifier:
+    """Logistic regression over cues and their products: P(duplicate) = sigmoid(bias + weights . inputs)."""
+
+    weights: tuple[float, ...]
+    bias: float
+
+    def probability(self, pair_cues: Floats) -> Floats:
+        """P(duplicate) of pairs from their cues (P, len(CUES)) -> (P,)."""
+        return _sigmoid(_inputs(pair_cues) @ np.array(self.weights) + self.bias)
+
+
+def fit_verifier(
+    pair_cues: Floats, is_duplicate: NDArray[np.bool_], weights: Floats | None = None, ridge: float = 1e-3
+) -> Verifier:
+    """Verifier of pairs whose truth is known, by Newton's method on the log-loss with a small ridge.
+
+    weights: how much each pair counts, (P,); negatives that stand for many get more.
+    """
+    x = np.concatenate([_inputs(pair_cues), np.ones((len(pair_cues), 1))], axis=1)
+    importance = np.ones(len(x)) if weights is None else weights
+    importance = importance / importance.sum()
+    penalty = ridge * np.append(np.ones(x.shape[1] - 1), 0.0) * 1e-2
+    solution = np.zeros(x.shape[1])
+    for _ in range(50):
+        p = _sigmoid(x @ solution)
+        gradient = x.T @ (importance * (p - is_duplicate)) + penalty * solution
+        curvature = (x * (importance * p * (1 - p))[:, None]).T @ x + np.diag(penalty + 1e-9)
+        step = np.linalg.solve(curvature, gradient)
+        solution -= step * min(1.0, 5.0 / max(float(np.abs(step).max()), 1e-12))
+        if np.abs(step).max() < 1e-6:
+            break
+    return Verifier(tuple(float(v) for v in solution[:-1]), float(solution[-1]))
+
+
+def _cues(signatures: Signatures, i: Indices, j: Indices) -> Floats:
+    first, second = signatures.take(i), signatures.take(j)
+    straight, mirrored = first.hashes ^ second.hashes, first.hashes ^ mirrored_hash(second.hashes)
+    hue, turn, grid, grey = _colour_cues(first.chroma, second.chroma)
+    columns = (
+        _share(first.codes ^ second.codes),
+        1 - _cosine(first.descriptors, second.descriptors),
+        np.minimum(_share(straight), _share(mirrored)),
+        np.minimum(_share(straight[:, :LOW_HASH_BYTES]), _share(mirrored[:, :LOW_HASH_BYTES])),
+        hue,
+        turn,
+        grid,
+        grey,
+    )
+    return np.stack(columns, axis=1).astype(np.float64)
+
+
+def _colour_cues(first: NDArray[np.int8], second: NDArray[np.int8]) -> tuple[Floats, Floats, Floats, Floats]:
+    """hue, turn, grid and grey of pairs of colour grids (P, 128)."""
+    middle = _middle_weights()
+    a, b = chroma_numbers(first), chroma_numbers(second)
+    energy_a, energy_b = (np.sqrt((middle * np.abs(x) ** 2).sum(axis=(1, 2))) for x in (a, b))
+    has_colour = 1 - np.exp(-((np.minimum(energy_a, energy_b) / _GREY_CHROMA) ** 2))
+    norm = np.maximum(energy_a * energy_b, 1e-6)
+    products = np.stack([(middle * a.conj() * other).sum(axis=(1, 2)) / norm for other in (b, b[:, :, ::-1])])
+    best = products[np.argmax(products.real, axis=0), np.arange(len(a))]
+    coherence = np.abs(best)
+    turn = coherence - best.real
+    overlap = np.minimum(_hue_histogram(a, middle), _hue_histogram(b, middle)).sum(axis=1)
+    return has_colour * (1 - overlap), has_colour * turn, has_colour * (1 - best.real), 1 - has_colour
+
+
+def _hue_histogram(grid: NDArray[np.complex64], middle: NDArray[np.float32]) -> Floats:
+    """(P, 12): share of the colour of the middle in each hue, every cell divided between its two nearest hues."""
+    place = (np.angle(grid) / (2 * np.pi) * _HUES) % _HUES
+    low = np.floor(place).astype(np.int64)
+    rest = place - low
+    strength = middle * np.abs(grid)
+    histogram = np.zeros((len(grid), _HUES))
+    rows = np.arange(len(grid))[:, None, None]
+    np.add.at(histogram, (rows, low % _HUES), strength * (1 - rest))
+    np.add.at(histogram, (rows, (low + 1) % _HUES), strength * rest)
+    return histogram / np.maximum(histogram.sum(axis=1, keepdims=True), 1e-6)
+
+
+def _middle_weights() -> NDArray[np.float32]:
+    """(8, 8) weights that fall off from the middle, where the product is, and sum to 1."""
+    place = (np.arange(GRID) - (GRID - 1) / 2) / GRID
+    bell = np.exp(-((place / 0.28) ** 2)).astype(np.float32)
+    weights = np.outer(bell, bell)
+    return np.asarray(weights / weights.sum(), np.float32)
+
+
+def _inputs(pair_cues: Floats) -> Floats:
+    """Cues and their products (P, len(CUES) + len(PRODUCTS))."""
+    place = {name: column for column, name in enumerate(CUES)}
+    products = [pair_cues[:, place[a]] * pair_cues[:, place[b]] for a, b in PRODUCTS]
+    return np.concatenate([pair_cues, np.stack(products, axis=1)], axis=1)
+
+
+def _share(difference: Codes) -> Floats:
+    """Share of set bits of each row (P, B) -> (P,)."""
+    share: Floats = np.bitwise_count(difference).sum(axis=1, dtype=np.int64) / (8 * difference.shape[1])
+    return share
+
+
+def _cosine(a: NDArray[np.floating], b: NDArray[np.floating]) -> Floats:
+    a, b = a.astype(np.float32), b.astype(np.float32)
+    norm = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
+    cosine: Floats = np.einsum("pd,pd->p", a, b) / np.maximum(norm, 1e-6)
+    return cosine
+
+
+def _sigmoid(x: Floats) -> Floats:
+    return 0.5 * (1 + np.tanh(0.5 * x))
