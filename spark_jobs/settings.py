@@ -29,7 +29,8 @@ class Settings:
 
     home: folder of everything the local stack writes.   port_offset: added to every default port of the local stack.
     hbase_gateways: `host:port` of Thrift servers, separated by commas.   hbase_table: the table of images.
-    salt_buckets: how many key prefixes that table is spread over.
+    hbase_command: runs a class of HBase, as its own `hbase` script does; only used to create a table that is split.
+    salt_buckets: how many key prefixes a new table is spread over; the table remembers it.
     warehouse, models, reports, index: URIs (`file://`, `hdfs://` ...) of the lake, the artefacts, the run reports and
     the search index.
     connect_url: `sc://host:port` of the Spark Connect server.   connect_token: its token, None when it has none.
@@ -42,6 +43,7 @@ class Settings:
     port_offset: int
     hbase_gateways: str
     hbase_table: str
+    hbase_command: str
     salt_buckets: int
     warehouse: str
     models: str
@@ -74,6 +76,7 @@ class Settings:
             port_offset=offset,
             hbase_gateways=given.get("hbase_gateways", f"127.0.0.1:{HBASE_THRIFT_PORT + offset}"),
             hbase_table=given.get("hbase_table", "product_images"),
+            hbase_command=given.get("hbase_command", "hbase"),
             salt_buckets=_whole_number(given, "salt_buckets", 4),
             warehouse=given.get("warehouse", f"file://{home}/lake"),
             models=given.get("models", f"file://{REPOSITORY}/models"),
@@ -92,11 +95,16 @@ class Settings:
 
         Raises ValueError when an entry is not `host:port`.
         """
-        return tuple(_host_and_port(entry.strip()) for entry in self.hbase_gateways.split(","))
+        return gateways_of(self.hbase_gateways)
 
     def table(self, dataset: str) -> str:
         """The full name of a dataset's table, e.g. `lake.pipeline.features`."""
         return f"{self.catalog}.{self.namespace}.{dataset}"
+
+
+def gateways_of(entries: str) -> tuple[tuple[str, int], ...]:
+    """`host:port` entries separated by commas, as (host, port) pairs; ValueError when one is not like that."""
+    return tuple(_host_and_port(entry.strip()) for entry in entries.split(","))
 
 
 def _whole_number(given: Mapping[str, str], name: str, default: int) -> int:
