@@ -93,7 +93,8 @@ class ViewPool:
         placed: list[tuple[Image.Image, Placement]] = []
         for number in numbers:
             shift = rng.uniform(0, 360) if rng.random() < 0.5 else 0.0
-            placed.append((self.thing(int(number), shift), wild_placement(rng, things)))
+            placement = _free_placement(rng, things, [placement for _, placement in placed])
+            placed.append((self.thing(int(number), shift), placement))
         image, boxes = compose(self.backdrop(rng, int(rng.integers(len(self.backgrounds))), side), placed, rng)
         kept = [(int(n), box) for n, box in zip(numbers, boxes, strict=True) if box is not None]
         return View(image, np.array([box for _, box in kept], np.float32).reshape(-1, 4), tuple(n for n, _ in kept))
@@ -145,6 +146,25 @@ def wild_placement(rng: np.random.Generator, things: int) -> Placement:
         is_mirrored=rng.random() < 0.5, stretch=float(np.exp(rng.normal(0, 0.15))), shear=rng.normal(0, 0.1),
         shadow=rng.uniform(0, 1) if rng.random() < 0.6 else 0.0,
     )  # fmt: skip
+
+
+def _free_placement(rng: np.random.Generator, things: int, taken: list[Placement]) -> Placement:
+    """The first of eight random places that hides little of the things before it; the last when none does."""
+    for _ in range(8):
+        candidate = wild_placement(rng, things)
+        if all(_hidden(other, candidate) < 0.3 for other in taken):
+            break
+    return candidate
+
+
+def _hidden(below: Placement, above: Placement) -> float:
+    """Share of `below` that `above` may cover, taking both for squares of 0.8 times their longer side."""
+    reach = 0.4 * (below.size + above.size)
+    shared = [
+        min(max(reach - abs(a - b), 0.0), 0.8 * min(below.size, above.size))
+        for a, b in ((below.x, above.x), (below.y, above.y))
+    ]
+    return shared[0] * shared[1] / (0.8 * min(below.size, above.size)) ** 2
 
 
 def photographed(image: Image.Image, rng: np.random.Generator) -> Image.Image:

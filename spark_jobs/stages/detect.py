@@ -1,0 +1,204 @@
+"""Finding the products in images: pixels in, labelled boxes out.
+
+The network runs one fixed batch shape and the last batch is padded, so that what is found in an image never depends on
+its neighbours. An artefact is loaded once per process.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from functools import cache
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from dlcore.interop.artefact import load_artefact
+from numpy.typing import NDArray
+from PIL import Image
+
+from data_contracts.detections import DETECTIONS
+from data_contracts.reasons import Reason
+from dlcore import kernels
+from dlcore.activity import Array
+from dlcore.inference import compile
+from dlcore.models.detection_output import Detections, softmax
+from dlcore.models.preprocessing import Preprocessing
+from dlcore.models.priors import PriorLevel, decode, prior_boxes
+from spark_jobs.stages.decode import read_pixels
+
+BATCH = 8
+"""Images that the network sees at a time."""
+
+MOST_OBJECTS = 20
+"""Objects kept of an image, the best first."""
+
+_OVERLAP = 0.45  # of two detections that are taken for the same thing
+_LEAST_SIDE = 1e-3  # of a box, as a fraction of the image
+
+Pixels = NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class FoundObject:
+    """A thing in an image: label, score in [0, 1], box corners as fractions of width and height."""
+
+    label: str
+    score: float
+    x_min: float
+    y_min: float
+    x_max: float
+    y_max: float
+
+
+@dataclass(frozen=True)
+class DetectorSettings:
+    """What a detector's artefact says about it beside the network.
+
+    classes: names by index, the background first.  levels: its priors.  threshold: how sure it must be that there is
+    something (one minus the probability of the background).
+    """
+
+    classes: tuple[str, ...]
+    levels: tuple[PriorLevel, ...]
+    preprocessing: Preprocessing
+    threshold: float
+
+    def metadata(self) -> dict[str, Any]:
+        """As plain values for the artefact's JSON."""
+        return {
+            "kind": "ssd",
+            "classes": list(self.classes),
+            "priors": [asdict(level) for level in self.levels],
+            "preprocessing": self.preprocessing.metadata(),
+            "threshold": self.threshold,
+        }
+
+    @classmethod
+    def from_metadata(cls, values: dict[str, Any]) -> DetectorSettings:
+        """From an artefact's metadata.
+
+        Raises:
+            ValueError: it is not a detector's.
+        """
+        if values.get("kind") != "ssd":
+            raise ValueError(
+                f"got an artefact of kind {values.get('kind')!r}, expected 'ssd'; name a detector's artefact"
+            )
+        levels = tuple(
+            PriorLevel(**{**level, "aspect_ratios": tuple(level["aspect_ratios"])}) for level in values["priors"]
+        )
+        preprocessing = Preprocessing.from_metadata(values["preprocessing"])
+        return cls(tuple(values["classes"]), levels, preprocessing, float(values["threshold"]))
+
+    def prior_boxes(self) -> Array:
+        """(P, 4) corners as fractions."""
+        return prior_boxes(self.levels, self.preprocessing.size)
+
+
+@dataclass(frozen=True, eq=False)
+class Detector:
+    """A network ready to run: `run` takes (BATCH, 3, S, S) and gives [locations, logits]; `version` is the artefact's hash."""
+
+    settings: DetectorSettings
+    run: Callable[[Array], list[Array]]
+    version: str
+
+    def find(self, images: Sequence[Pixels]) -> list[list[FoundObject]]:
+        """The objects of each image (H, W, 3) uint8, best first."""
+        side = self.settings.preprocessing.resize
+        found: list[list[FoundObject]] = []
+        for start in range(0, len(images), BATCH):
+            part = images[start : start + BATCH]
+            batch = np.zeros((BATCH, side, side, 3), np.uint8)
+            for row, pixels in zip(batch, part, strict=False):
+                row[:] = resized(pixels, side)
+            locations, logits = self.run(self.settings.preprocessing.normalise(batch))
+            found += [
+                self.objects(*outputs) for outputs in zip(locations[: len(part)], logits[: len(part)], strict=True)
+            ]
+        return found
+
+    def objects(self, locations: Array, logits: Array) -> list[FoundObject]:
+        """Objects of one image from its outputs (P, 4) and (P, C)."""
+        detections = any_objects(locations, logits, self.settings.prior_boxes(), self.settings.threshold)
+        names = self.settings.classes
+        rows = zip(detections.labels, detections.scores, detections.boxes, strict=True)
+        return [FoundObject(names[label], float(score), *(float(v) for v in box)) for label, score, box in rows]
+
+
+def any_objects(locations: Array, logits: Array, priors: Array, threshold: float) -> Detections:
+    """Things of one image, each once with its likeliest label, whatever it is.
+
+    A prior counts when one minus its probability of background is above `threshold`; of those that overlap the surest is
+    kept. Scores are the labels' probabilities; boxes are cut at the image's edge.
+    """
+    chances = softmax(logits)
+    sureness = 1.0 - chances[:, 0]
+    candidates = np.flatnonzero(sureness > threshold)
+    boxes = np.clip(decode(locations[candidates], priors[candidates]), 0.0, 1.0)
+    whole = ((boxes[:, 2:] - boxes[:, :2]) > _LEAST_SIDE).all(axis=1)
+    candidates, boxes = candidates[whole], boxes[whole]
+    if not len(candidates):
+        return Detections(np.zeros(0, np.int64), np.zeros(0, np.float32), np.zeros((0, 4), np.float32))
+    kept = np.asarray(kernels.nms(boxes, sureness[candidates], _OVERLAP, 0))
+    labels = chances[candidates[kept], 1:].argmax(axis=1) + 1
+    scores = chances[candidates[kept], labels]
+    order = np.argsort(-scores, kind="stable")[:MOST_OBJECTS]
+    return Detections(labels[order], scores[order], boxes[kept][order])
+
+
+def resized(pixels: Pixels, side: int) -> Pixels:
+    """(H, W, 3) -> (side, side, 3), warped, each pixel the mean of what it covers."""
+    if pixels.shape[:2] == (side, side):
+        return pixels
+    return np.asarray(Image.fromarray(pixels).resize((side, side), Image.Resampling.BILINEAR))
+
+
+@cache
+def load_detector(uri: str) -> Detector:
+    """The detector of an artefact, compiled once per process.
+
+    Raises:
+        ValueError: the artefact is not a detector's.
+    """
+    artefact = load_artefact(uri)
+    settings = DetectorSettings.from_metadata(artefact.metadata)
+    side = settings.preprocessing.size
+    return Detector(settings, compile(artefact.model, (BATCH, 3, side, side)), artefact.version)
+
+
+def computed_by() -> str:
+    """Instruction set and kernels in use, such as 'avx512/onednn+native'."""
+    return f"{kernels.instruction_set()}/{kernels.active()}"
+
+
+def detect_batches(batches: Iterable[pa.RecordBatch], models: str, detector: str) -> Iterator[pa.RecordBatch]:
+    """Rows of `images` (day, key, reason, image) -> rows of `detections`, one for one; models: URI of the folder of artefacts."""
+    loaded = load_detector(f"{models.rstrip('/')}/{detector}")
+    for batch in batches:
+        yield _detections(batch, loaded)
+
+
+def _detections(batch: pa.RecordBatch, detector: Detector) -> pa.RecordBatch:
+    reasons, images = batch.column("reason").to_pylist(), batch.column("image")
+    used = [row for row, reason in enumerate(reasons) if reason == Reason.OK]
+    found = detector.find([read_pixels(images[row].as_py()) for row in used])
+    objects: list[list[dict[str, Any]]] = [[] for _ in reasons]
+    version: list[str | None] = [None] * len(reasons)
+    by: list[str | None] = [None] * len(reasons)
+    for row, things in zip(used, found, strict=True):
+        objects[row] = [asdict(thing) for thing in things]
+        version[row], by[row] = detector.version, computed_by()
+    columns = {name: batch.column(name) for name in ("day", "key", "reason")}
+    columns |= {"objects": objects, "model_version": version, "computed_by": by}
+    return as_batch(columns, DETECTIONS.arrow_schema())
+
+
+def as_batch(columns: dict[str, Any], schema: pa.Schema) -> pa.RecordBatch:
+    """Columns (Arrow arrays or lists) in the order and types of `schema`."""
+    arrays = [
+        column.cast(field.type) if isinstance(column, pa.Array) else pa.array(column, field.type)
+        for field, column in ((field, columns[field.name]) for field in schema)
+    ]
+    return pa.RecordBatch.from_arrays(arrays, schema=schema)
