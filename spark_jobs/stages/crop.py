@@ -124,10 +124,17 @@ def crop_row(row: dict[str, Any], policy: CropPolicy) -> list[dict[str, Any]]:
     crops = choose_crops(objects, pixels.shape[1], pixels.shape[0], policy)
     if not crops:
         return [{**address, "reason": Reason.NO_OBJECT.value}]
+    shared = {**address, "whole_hash": whole_hash(pixels)}
     return [
-        {**address, "crop": number, "image": _image(row, pixels, crop), **crop._asdict()}
+        {**shared, "crop": number, "image": _image(row, pixels, crop), **crop._asdict()}
         for number, crop in enumerate(crops)
     ]
+
+
+def whole_hash(pixels: NDArray[np.uint8]) -> bytes:
+    """Luminance hash of the whole image (H, W, 3), 32 bytes: it tells copies that differ in tone or framing only."""
+    small = Image.fromarray(pixels).resize((_HASH_SIDE, _HASH_SIDE), Image.Resampling.BILINEAR, reducing_gap=2.0)
+    return bytes(luminance_hash(np.asarray(small)[None])[0].tobytes())
 
 
 def _image(row: dict[str, Any], pixels: NDArray[np.uint8], crop: Crop) -> bytes:
