@@ -135,7 +135,7 @@ class Stack:
             "PIPELINE_LAKE": self.lake,
             "PIPELINE_HBASE_GATEWAYS": f"127.0.0.1:{self.port('thrift')}",
             "PIPELINE_WAREHOUSE": self.warehouse,
-            "PIPELINE_CONNECT_URL": f"sc://127.0.0.1:{self.port('connect')}",
+            "PIPELINE_CONNECT_URL": f"sc://localhost:{self.port('connect')}",
             "PIPELINE_CONNECT_TOKEN": self.secrets["connect_token"],
             "PIPELINE_ICEBERG_JAR": str(iceberg_jar()),
             **self.overrides,
