@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Array: TypeAlias = NDArray[np.float32]
-Activity: TypeAlias = "Array | list[Activity]"
+Activity: TypeAlias = Array | list["Activity"]
 Pullback: TypeAlias = Callable[[Any], Any]
 """Maps the gradient of an output to the gradient of the input, and adds up parameter gradients on its way."""
 

@@ -196,9 +196,9 @@ class Module:
 
         Pass arrays to choose the memory, for example shared memory. A second call without arrays gives the same ones.
         """
-        if self._flat is not None and weights is None and grads is None:
-            return self._flat
         parameters = list(self.parameters().values())
+        if self._flat is not None and weights is None and grads is None and self._is_flat(parameters):
+            return self._flat
         size = sum(parameter.value.size for parameter in parameters)
         weights = np.empty(size, np.float32) if weights is None else weights
         grads = np.empty(size, np.float32) if grads is None else grads
@@ -209,6 +209,14 @@ class Module:
             offset = end
         self._flat = weights, grads
         return self._flat
+
+    def _is_flat(self, parameters: list[Parameter]) -> bool:
+        """Whether nobody has moved the parameters out of the flat arrays since."""
+        weights, grads = self._flat or (np.empty(0), np.empty(0))
+        return all(
+            np.may_share_memory(parameter.value, weights) and np.may_share_memory(parameter.grad, grads)
+            for parameter in parameters
+        )
 
     def get_weights(self) -> list[Array]:
         """The parameters' values in BigDL's order and shapes (a convolution's weight is 5-D), as copies."""
@@ -250,9 +258,6 @@ class Module:
 
     def zero_grad_parameters(self) -> None:
         """Set all gradients to zero."""
-        if self._flat is not None:
-            self._flat[1].fill(0.0)
-            return
         for parameter in self.parameters().values():
             parameter.zero_grad()
 

@@ -75,6 +75,14 @@ class Parameter:
             grad[...] = self._grad.reshape(-1)
         self.value, self._grad = value.reshape(self.value.shape), grad.reshape(self.value.shape)
 
+    def share_grad(self, grad: Array) -> None:
+        """Keep the gradient from now on in this flat stretch of memory, whose content is left as it is."""
+        self._grad = grad.reshape(self.value.shape)
+
+    def forget_grad(self) -> None:
+        """Give up the gradient's memory; the next use allocates zeros."""
+        self._grad = None
+
 
 @dataclass(eq=False)
 class Buffer:

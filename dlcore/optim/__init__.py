@@ -1,0 +1,1 @@
+"""Training: methods, schedules, triggers, metrics and the loop."""

@@ -1,0 +1,106 @@
+"""Triggers: when to end, validate, save. Called after each step with the training's state."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass
+class TrainingState:
+    """Where training stands after a step.
+
+    iteration: steps done; epoch: the 1-based epoch of the coming step; loss: of the latest step; score: the first metric of the
+    latest validation.
+    """
+
+    iteration: int = 0
+    epoch: int = 1
+    records: int = 0
+    is_epoch_end: bool = False
+    loss: float | None = None
+    score: float | None = None
+    history: dict[str, Any] = field(default_factory=dict)
+
+
+class Trigger:
+    """Whether now is the time."""
+
+    def __call__(self, state: TrainingState) -> bool:
+        raise NotImplementedError
+
+
+@dataclass
+class MaxIteration(Trigger):
+    """After `max` steps."""
+
+    max: int
+
+    def __call__(self, state: TrainingState) -> bool:
+        return state.iteration >= self.max
+
+
+@dataclass
+class MaxEpoch(Trigger):
+    """After `max_epoch` epochs."""
+
+    max_epoch: int
+
+    def __call__(self, state: TrainingState) -> bool:
+        return state.epoch > self.max_epoch
+
+
+@dataclass
+class EveryEpoch(Trigger):
+    """At the end of each epoch."""
+
+    def __call__(self, state: TrainingState) -> bool:
+        return state.is_epoch_end
+
+
+@dataclass
+class SeveralIteration(Trigger):
+    """Every `interval` steps."""
+
+    interval: int
+
+    def __call__(self, state: TrainingState) -> bool:
+        return state.iteration > 0 and state.iteration % self.interval == 0
+
+
+@dataclass
+class MaxScore(Trigger):
+    """When the validation score is above `max`."""
+
+    max: float
+
+    def __call__(self, state: TrainingState) -> bool:
+        return state.score is not None and state.score > self.max
+
+
+@dataclass
+class MinLoss(Trigger):
+    """When the loss is below `min`."""
+
+    min: float
+
+    def __call__(self, state: TrainingState) -> bool:
+        return state.loss is not None and state.loss < self.min
+
+
+class TriggerAnd(Trigger):
+    """When all of them say so."""
+
+    def __init__(self, first: Trigger, *other: Trigger) -> None:
+        self.triggers = (first, *other)
+
+    def __call__(self, state: TrainingState) -> bool:
+        return all(trigger(state) for trigger in self.triggers)
+
+
+class TriggerOr(Trigger):
+    """When one of them says so."""
+
+    def __init__(self, first: Trigger, *other: Trigger) -> None:
+        self.triggers = (first, *other)
+
+    def __call__(self, state: TrainingState) -> bool:
+        return any(trigger(state) for trigger in self.triggers)
