@@ -268,7 +268,7 @@ def between(first: bytes, last: bytes, slices: int) -> list[bytes]:
     """Up to `slices - 1` keys, rising, that part the keys from `first` to `last` about evenly, by their next 8 bytes.
 
     >>> between(b"sku-0000", b"sku-8000", 2)
-    [b'sku-4']
+    [b'sku-4000']
     """
     shared = next((i for i, (a, b) in enumerate(zip(first, last, strict=False)) if a != b), min(len(first), len(last)))
     low, high = (int.from_bytes(key[shared : shared + 8].ljust(8, b"\x00"), "big") for key in (first, last))

@@ -35,6 +35,10 @@ class HBaseError(RuntimeError):
     """HBase cannot give what was asked for; trying again now is no use."""
 
 
+class CellTooLarge(HBaseError):
+    """HBase does not take a cell of this size (`hbase.client.keyvalue.maxsize`, `hbase.server.keyvalue.maxsize`)."""
+
+
 @dataclass(frozen=True)
 class ReadLimits:
     """How a table is read: bytes per reply and in the queue, and patience in seconds.
@@ -77,6 +81,8 @@ def permanent(error: Exception, scan_of: str) -> HBaseError | None:
         return HBaseError(f"HBase has no table {scan_of!r}; create it with spark_jobs/load_images.py, or pass its name")
     if "NoSuchColumnFamilyException" in line:
         return HBaseError(f"table {scan_of!r} lacks a column family that was asked for: {line}")
+    if "KeyValue size too large" in line or "exceeds limit of" in line:
+        return CellTooLarge(line)
     if "TableNotEnabledException" in line:
         return HBaseError(f"table {scan_of!r} is disabled; enable it in the HBase shell: enable {scan_of!r}")
     return None

@@ -1,0 +1,161 @@
+"""Create the image table and write rows to it: nothing that is written is ever lost without a word.
+
+Families: `i:` (bytes) and `m:` (metadata), apart, because they are read apart. HBase's Thrift interface cannot create a
+table that is split from the start; its own RegionSplitter can, through the setting `hbase_command`.
+"""
+
+from __future__ import annotations
+
+import logging
+import shlex
+import shutil
+import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from spark_jobs import row_key
+from spark_jobs.hbase_scan import CellTooLarge, Gateways, HBaseError
+
+log = logging.getLogger(__name__)
+
+IMAGE_COLUMN = b"i:image"
+ERROR_COLUMN = b"m:load_error"
+FAMILIES = ("i", "m")
+BATCH_BYTES, BATCH_ROWS = 8 << 20, 500
+_SPLITTER = "org.apache.hadoop.hbase.util.RegionSplitter"
+_SPLIT_LIMIT_S = 180
+
+Cells = Mapping[bytes, bytes | None]
+"""Values by column; None removes a cell of an earlier load."""
+
+
+def ensure_table(gateways: Gateways, table: str, salt_buckets: int, command: str) -> int:
+    """Create the table if it is missing, split by salt; return how many salts it has.
+
+    A table that exists keeps the number of salts it was made with, whatever `salt_buckets` says.
+    command: runs a class of HBase (see `Settings.hbase_command`).
+
+    Raises:
+        HBaseError: no gateway answers, or the table holds rows of another layout.
+    """
+    if table.encode() not in gateways.ask(table, lambda client: client.getTableNames()):
+        _create(gateways, table, row_key.salts(salt_buckets), command)
+    kept = gateways.ask(table, lambda client: client.get(table.encode(), row_key.LAYOUT_ROW, row_key.LAYOUT_COLUMN, {}))
+    if kept:
+        return int(kept[0].value)
+    _refuse_other_layout(gateways, table)
+    writer = RowWriter(gateways, table)
+    writer.put(row_key.LAYOUT_ROW, {row_key.LAYOUT_COLUMN: str(salt_buckets).encode()})
+    writer.flush()
+    return salt_buckets
+
+
+def _refuse_other_layout(gateways: Gateways, table: str) -> None:
+    def has_rows(client: Any) -> bool:
+        scanner = client.scannerOpen(table.encode(), b"", [], {})
+        rows = client.scannerGetList(scanner, 1)
+        client.scannerClose(scanner)
+        return bool(rows)
+
+    if gateways.ask(table, has_rows):
+        raise HBaseError(
+            f"table {table!r} has rows but no row {row_key.LAYOUT_ROW.decode()!r}: another program made it; "
+            "load into a table of another name"
+        )
+
+
+def _create(gateways: Gateways, table: str, salts: Sequence[bytes], command: str) -> None:
+    """Create the table with one region per salt where HBase's command is at hand, else with one region."""
+    if len(salts) > 1 and _split(table, salts, command):
+        return
+
+    def create(client: Any) -> None:
+        from Hbase_thrift import ColumnDescriptor  # made by happybase when it is imported
+
+        if table.encode() not in client.getTableNames():
+            client.createTable(table.encode(), [ColumnDescriptor(name=f"{name}:".encode()) for name in FAMILIES])
+
+    gateways.ask(table, create, patience_s=60)
+
+
+def _split(table: str, salts: Sequence[bytes], command: str) -> bool:
+    """Let RegionSplitter create the table; its decimal splits of the first to the last salt are the salts themselves."""
+    ends = ["--firstrow", salts[0].decode(), "--lastrow", salts[-1].decode()]
+    arguments = [_SPLITTER, "-c", str(len(salts)), "-f", ":".join(FAMILIES), *ends, table, "DecimalStringSplit"]
+    program = shlex.split(command)
+    why = f"no program {program[0]!r}"
+    if shutil.which(program[0]):
+        try:
+            ended = subprocess.run(
+                [*program, *arguments], check=False, capture_output=True, text=True, timeout=_SPLIT_LIMIT_S
+            )
+            if ended.returncode == 0:
+                return True
+            why = (ended.stderr.strip() or ended.stdout.strip() or "no message").splitlines()[-1]
+        except subprocess.TimeoutExpired:
+            why = f"no answer within {_SPLIT_LIMIT_S} s"
+    log.warning(
+        "table %s is created with one region, not one per salt (%s); set PIPELINE_HBASE_COMMAND, or split it in the "
+        "HBase shell: %s",
+        table,
+        why,
+        "; ".join(f"split '{table}', '{salt.decode()}'" for salt in salts[1:]),
+    )
+    return False
+
+
+@dataclass
+class RowWriter:
+    """Puts rows in batches bounded by bytes, and again after any failure of a gateway; puts may be repeated harmlessly.
+
+    refused: rows whose image HBase did not take, and why; they are written without it, with the cell `m:load_error`.
+    """
+
+    gateways: Gateways
+    table: str
+    patience_s: float = 120.0
+    refused: dict[bytes, str] = field(default_factory=dict)
+    _rows: list[tuple[bytes, Cells]] = field(default_factory=list, repr=False)
+    _bytes: int = 0
+
+    def put(self, row: bytes, cells: Cells) -> None:
+        """Write a row, now or with the next batch. Raises HBaseError when no gateway takes the batch."""
+        self._rows.append((row, cells))
+        self._bytes += sum(len(name) + len(value or b"") for name, value in cells.items())
+        if self._bytes >= BATCH_BYTES or len(self._rows) >= BATCH_ROWS:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write what is waiting. Raises HBaseError when no gateway takes it."""
+        rows, self._rows, self._bytes = self._rows, [], 0
+        if not rows:
+            return
+        try:
+            self._mutate(rows)
+        except CellTooLarge:
+            for row, cells in rows:
+                self._put_alone(row, cells)
+
+    def _put_alone(self, row: bytes, cells: Cells) -> None:
+        try:
+            self._mutate([(row, cells)])
+        except CellTooLarge as refusal:
+            why = f"HBase refused an image of {len(cells.get(IMAGE_COLUMN) or b'')} bytes: {refusal}"
+            self.refused[row] = why
+            self._mutate([(row, {**cells, IMAGE_COLUMN: None, ERROR_COLUMN: why.encode()})])
+
+    def _mutate(self, rows: Sequence[tuple[bytes, Cells]]) -> None:
+        from Hbase_thrift import BatchMutation, Mutation  # made by happybase when it is imported
+
+        batch = [
+            BatchMutation(
+                row=row,
+                mutations=[
+                    Mutation(isDelete=value is None, column=name, value=value, writeToWAL=True)
+                    for name, value in cells.items()
+                ],
+            )
+            for row, cells in rows
+        ]
+        self.gateways.ask(self.table, lambda client: client.mutateRows(self.table.encode(), batch, {}), self.patience_s)
