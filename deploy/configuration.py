@@ -6,7 +6,8 @@ import shutil
 from pathlib import Path
 from string import Template
 
-from deploy.stack import PORTS, Stack, iceberg_jar
+from deploy.stack import PORTS, Stack
+from spark_jobs.settings import Settings, static_spark_conf
 
 _HERE = Path(__file__).resolve().parent
 
@@ -43,6 +44,10 @@ def _values(stack: Stack) -> dict[str, str]:
         "lake": stack.lake,
         "cores": str(stack.cores),
         "hbase_root": on_hdfs if stack.lake == "hdfs" else f"file://{stack.home}/hbase/data",
-        "warehouse": stack.warehouse,
-        "iceberg_jar": str(iceberg_jar()),
+        "shared_with_jobs": "\n".join(f"{name} {value}" for name, value in static_spark_conf(_settings(stack)).items()),
     }
+
+
+def _settings(stack: Stack) -> Settings:
+    """The settings that the jobs on this stack read."""
+    return Settings.from_environment(stack.environment())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 
-from deploy.programs import java_command
+from deploy.java import java_command
 from deploy.stack import Stack
 
 _MAIN = "org.apache.hadoop.hdfs.server.namenode.NameNode"
@@ -17,7 +17,7 @@ def main() -> None:
     Raises CalledProcessError when formatting fails; the log says why.
     """
     stack = Stack.from_environment()
-    command = java_command(stack, "hdfs", "256m", _MAIN)
+    command = java_command(stack.home, "hdfs", "256m", _MAIN)
     if not (stack.home / "hdfs" / "name" / "current" / "VERSION").exists():
         subprocess.run([*command, "-format", "-nonInteractive", "-force"], check=True)
     os.execvp(command[0], command)

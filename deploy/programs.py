@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from deploy import readiness
-from deploy.stack import REPOSITORY, Stack, spark_home
+from deploy.java import java_command
+from deploy.stack import Stack, spark_home
 
 Command = Callable[[Stack], list[str]]
 Probe = Callable[[Stack], bool]
@@ -39,36 +40,8 @@ class Program:
     stop_s: int = 20
 
 
-_JAVA_OPENINGS = (
-    *(
-        f"--add-opens=java.base/{package}=ALL-UNNAMED"
-        for package in (
-            "java.lang",
-            "java.lang.reflect",
-            "java.nio",
-            "java.util",
-            "java.util.concurrent",
-            "sun.nio.ch",
-        )
-    ),
-    *(
-        f"--add-exports=java.base/{package}=ALL-UNNAMED"
-        for package in ("jdk.internal.misc", "sun.security.pkcs", "sun.nio.ch")
-    ),
-)
-"""What HBase and Hadoop reach into on Java 17."""
-
-
-def java_command(stack: Stack, service: str, heap: str, main: str, *arguments: str) -> list[str]:
-    """The command that runs a class of `build/java/<service>` with the stack's configuration of that service."""
-    class_path = f"{stack.home / 'configuration' / service}:{REPOSITORY / 'build' / 'java' / service / '*'}"
-    memory = (f"-Xmx{heap}", "-XX:+UseSerialGC", "-XX:+ExitOnOutOfMemoryError")
-    loopback = ("-Djava.net.preferIPv4Stack=true", f"-Djava.io.tmpdir={stack.folder('scratch')}")
-    return ["java", *memory, *loopback, *_JAVA_OPENINGS, "-cp", class_path, main, *arguments]
-
-
 def _java(service: str, heap: str, main: str, *arguments: str) -> Command:
-    return lambda stack: java_command(stack, service, heap, main, *arguments)
+    return lambda stack: java_command(stack.home, service, heap, main, *arguments)
 
 
 def _module(name: str, *arguments: str) -> Command:

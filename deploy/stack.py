@@ -19,10 +19,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from shlex import join
 from typing import Literal, get_args
 from urllib.parse import quote
 
-REPOSITORY = Path(__file__).resolve().parent.parent
+from deploy.java import REPOSITORY, iceberg_jar, java_command
+
 MARKER = "PIPELINE_STACK"
 """Variable that every process of a stack inherits; its value is the stack's home, so that none is ever missed."""
 
@@ -43,17 +45,19 @@ PORTS: Mapping[str, int] = {
 }
 """The port of each server at offset 0."""
 
-_OWN_SERVERS = (
-    "HBASE_GATEWAYS",
-    "WAREHOUSE",
-    "CONNECT_URL",
-    "CONNECT_TOKEN",
-    "MODELS",
-    "REPORTS",
-    "INDEX",
-    "HBASE_TABLE",
+_USERS_OWN = (
+    "PIPELINE_HBASE_GATEWAYS",
+    "PIPELINE_HBASE_TABLE",
+    "PIPELINE_WAREHOUSE",
+    "PIPELINE_CONNECT_URL",
+    "PIPELINE_CONNECT_TOKEN",
+    "PIPELINE_MODELS",
+    "PIPELINE_REPORTS",
+    "PIPELINE_INDEX",
+    "PIPELINE_SCHEDULE",
+    "PIPELINE_SPARK_CONNECTION",
 )
-"""PIPELINE_ variables that the user may point at servers of his own; the stack keeps them."""
+"""Variables with which users point the stack at servers and folders of their own; it keeps them."""
 
 
 @dataclass(frozen=True)
@@ -84,12 +88,11 @@ class Stack:
         offset = variables.get("PIPELINE_PORT_OFFSET") or "0"
         if not offset.isdecimal():
             raise ValueError(f"PIPELINE_PORT_OFFSET: got {offset!r}, expected a whole number, for example 100")
-        kept = {f"PIPELINE_{name}" for name in _OWN_SERVERS}
         return cls(
             home=Path(variables.get("PIPELINE_HOME") or REPOSITORY / "var").absolute(),
             offset=int(offset),
             lake="hdfs" if kind == "hdfs" else "local",
-            overrides={name: value for name, value in variables.items() if name in kept and value},
+            overrides={name: variables[name] for name in _USERS_OWN if variables.get(name)},
         )
 
     def port(self, server: str) -> int:
@@ -138,6 +141,7 @@ class Stack:
             "PIPELINE_CONNECT_URL": f"sc://localhost:{self.port('connect')}",
             "PIPELINE_CONNECT_TOKEN": self.secrets["connect_token"],
             "PIPELINE_ICEBERG_JAR": str(iceberg_jar()),
+            "PIPELINE_HBASE_COMMAND": join(java_command(self.home, "hbase", "256m")),
             **self.overrides,
         }
         return {
@@ -191,13 +195,6 @@ class Stack:
             "AIRFLOW_CONN_SPARK_DEFAULT": f"spark://{quote(f'local[{self.cores}]', safe='')}",
             "AIRFLOW_CONN_HBASE": _hbase_connection(pipeline["PIPELINE_HBASE_GATEWAYS"]),
         }
-
-
-def iceberg_jar() -> Path:
-    """The Iceberg runtime that deploy/spark/pom.xml names, as installed."""
-    folder = REPOSITORY / "build" / "java" / "spark"
-    jars = sorted(folder.glob("iceberg-spark-runtime-*.jar"))
-    return jars[0] if jars else folder / "iceberg-spark-runtime.jar"
 
 
 def spark_home() -> Path:

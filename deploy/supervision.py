@@ -26,8 +26,9 @@ from xmlrpc.client import Fault, ServerProxy
 
 from supervisor.xmlrpc import SupervisorTransport
 
+from deploy.java import REPOSITORY
 from deploy.programs import Program
-from deploy.stack import MARKER, REPOSITORY, Stack
+from deploy.stack import MARKER, Stack
 
 _START_LIMIT_S = 30.0
 _STOP_LIMIT_S = 90.0
