@@ -30,12 +30,13 @@ class RandomGenerator:
 
     def set_seed(self, seed: int) -> None:
         """Restart the stream; `seed` is taken modulo 2**32."""
-        self._bits._legacy_seeding(seed & 0xFFFFFFFF)  # type: ignore[attr-defined]
+        self._bits._legacy_seeding(seed & 0xFFFFFFFF)
         self._spare: float | None = None
 
     def draws(self, count: int) -> NDArray[np.float64]:
         """`count` numbers of [0, 1), one 32-bit draw each."""
-        return self._bits.random_raw(count) * 2.0**-32
+        uniform: NDArray[np.float64] = self._bits.random_raw(count) * np.float64(2.0**-32)
+        return uniform
 
     def uniform(self, low: float, high: float, size: Size) -> Array:
         """Numbers of [low, high), row by row, of shape `size`."""
@@ -73,7 +74,7 @@ class RandomGenerator:
 
     def restore(self, state: dict[str, Any]) -> None:
         """Go on from `state()`."""
-        key = np.asarray(state["key"], np.uint64)
+        key = np.asarray(state["key"], np.uint32)
         self._bits.state = {"bit_generator": "MT19937", "state": {"key": key, "pos": int(state["position"])}}
         self._spare = state["spare"]
 

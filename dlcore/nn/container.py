@@ -1,7 +1,7 @@
 """Containers: modules that combine others."""
 
 from dataclasses import dataclass, field
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 
@@ -13,6 +13,7 @@ from dlcore.nn.module import Module
 class Container(Module):
     """Holds modules in order; subclasses say how they are combined."""
 
+    are_modules_added: ClassVar[bool] = True
     modules: list[Module] = field(default_factory=list, init=False)
 
     def add(self, model: Module) -> Self:
@@ -148,6 +149,7 @@ class Bottle(Container):
     x: (A..., rest of n_input_dim - 1 dimensions) -> (A..., rest of n_output_dim1 - 1 dimensions).
     """
 
+    are_modules_added = False
     module: Module
     n_input_dim: int = 2
     n_output_dim1: int | None = None

@@ -15,6 +15,13 @@ from dlcore.nn.regularizer import L1L2Regularizer
 Regularizer = L1L2Regularizer
 
 
+def needed(grad: Array | None) -> Array:
+    """A gradient that was asked for, of a kernel that gives None for those that were not."""
+    if grad is None:
+        raise RuntimeError("got no gradient from the kernel, expected one")
+    return grad
+
+
 def default_init(fan_in: int) -> InitMethod:
     """BigDL's default: uniform within 1 / sqrt(fan_in)."""
     bound = 1.0 / float(np.sqrt(fan_in))
@@ -67,18 +74,18 @@ class Window:
                 f"{label}: got {self}, expected kernel, stride and dilation >= 1 and padding >= 0 (or -1: same)"
             )
 
-    def padding(self, height: int, width: int, label: str) -> tuple[int, int, int, int]:
-        """(top, left, bottom, right) for an input of this size.
+    def padding(self, image: tuple[int, ...], label: str) -> tuple[int, int, int, int]:
+        """(top, left, bottom, right) for an image (height, width).
 
         Raises:
             ValueError: the kernel does not fit.
         """
         pads = []
-        for size, k, s, p, d in zip((height, width), self.kernel, self.stride, self.pad, self.dilation, strict=True):
+        for size, k, s, p, d in zip(image, self.kernel, self.stride, self.pad, self.dilation, strict=True):
             extent = (k - 1) * d + 1
             before, after = same_padding(size, extent, s) if p == SAME else (p, p)
             if size + before + after < extent:
-                raise ValueError(f"{label}: got input size {height}x{width}, expected at least the kernel, {extent}")
+                raise ValueError(f"{label}: got input size {image}, expected at least the kernel, {extent}")
             pads.append((before, after))
         (top, bottom), (left, right) = pads
         return top, left, bottom, right
@@ -90,7 +97,7 @@ def convolve(module: "SpatialConvolution | SpatialDilatedConvolution", x: Array)
     layout = Layout.of(x, module.data_format, module.n_input_plane, label)
     window, weight, bias = module.window, module.weight, module.bias
     entered = layout.enter(x)
-    padding = window.padding(*entered.shape[2:], label)
+    padding = window.padding(entered.shape[2:], label)
     geometry = (window.stride, padding, window.dilation, window.groups)
     y = kernels.conv2d(entered, weight.value, None if bias is None else bias.value, *geometry)
 
@@ -299,9 +306,10 @@ class SpatialFullConvolution(Module):
         pads = (self.pad_h, self.pad_w, self.pad_h, self.pad_w)
         geometry = ((self.dh, self.dw), pads, (1, 1), self.n_group)
         weight, bias = self.weight, self.bias
-        y, _, _ = kernels.conv2d_backward(shape, weight.value, entered, *geometry, True, False, False)
+        transposed, _, _ = kernels.conv2d_backward(shape, weight.value, entered, *geometry, True, False, False)
+        y = needed(transposed)
         if bias is not None:
-            y = y + bias.value[:, None, None]
+            y += bias.value[:, None, None]
 
         def pull(grad: Array) -> Array:
             entered_grad = layout.enter(grad)
@@ -309,9 +317,10 @@ class SpatialFullConvolution(Module):
                 _, grad_w, _ = kernels.conv2d_backward(
                     entered_grad, weight.value, entered, *geometry, False, True, False
                 )
-                weight.accumulate(grad_w)
+                weight.accumulate(needed(grad_w))
             if bias is not None and not bias.frozen:
                 bias.accumulate(channel_sum(entered_grad))
-            return layout.leave(kernels.conv2d(entered_grad, weight.value, None, *geometry))
+            back: Array = layout.leave(kernels.conv2d(entered_grad, weight.value, None, *geometry))
+            return back
 
         return layout.leave(y), pull

@@ -63,6 +63,7 @@ class Graph(Container):
         ValueError: the nodes form a cycle, or an input cannot be reached.
     """
 
+    are_modules_added = False
     inputs: list[Node]
     outputs: list[Node]
 
@@ -77,7 +78,7 @@ class Graph(Container):
         self._sources = [[position[id(p)] for p in node.previous] for node in self.nodes]
         self._input_positions = [position[id(node)] for node in self.inputs]
         self._output_positions = [position[id(node)] for node in self.outputs]
-        self._stopped: set[int] = set()
+        self.stopped: set[int] = set()
         open_ends = {i for i, sources in enumerate(self._sources) if not sources} - set(self._input_positions)
         if open_ends:
             names = ", ".join(self.nodes[i].module.label() for i in sorted(open_ends))
@@ -98,7 +99,7 @@ class Graph(Container):
     def stop_gradient(self, names: Iterable[str]) -> "Graph":
         """Send no gradient through the named layers to what lies before them."""
         wanted = {id(self.node(name)) for name in names}
-        self._stopped |= {index for index, node in enumerate(self.nodes) if id(node) in wanted}
+        self.stopped |= {index for index, node in enumerate(self.nodes) if id(node) in wanted}
         return self
 
     def apply(self, x: Any) -> tuple[Any, Pullback]:
@@ -129,7 +130,7 @@ class Graph(Container):
         taken: dict[int, Any] = {}
         for index in reversed(range(len(pullbacks))):
             pullback, pullbacks[index] = pullbacks[index], None
-            if grads[index] is None or pullback is None or index in self._stopped:
+            if grads[index] is None or pullback is None or index in self.stopped:
                 continue
             grad = pullback(grads[index])
             grads[index] = None

@@ -6,7 +6,7 @@ import numpy as np
 
 from dlcore import kernels
 from dlcore.activity import Array, Pullback
-from dlcore.nn.convolution import Regularizer, create_weights
+from dlcore.nn.convolution import Regularizer, create_weights, needed
 from dlcore.nn.module import Module
 from dlcore.nn.parameter import Parameter
 
@@ -70,7 +70,6 @@ class Linear(Module):
                 weight.accumulate(grad_w)
             if bias is not None and has_bias:
                 bias.accumulate(grad_rows.sum(axis=0) if grad_b is None else grad_b)
-            back: Array = grad_x.reshape(x.shape)
-            return back
+            return needed(grad_x).reshape(x.shape)
 
         return y.reshape(*x.shape[:-1], self.output_size), pull

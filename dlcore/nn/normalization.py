@@ -104,7 +104,8 @@ class BatchNormalization(Module):
         def pull(grad: Array) -> Array:
             centred = (x - mean[:, None, None]) * inverse[:, None, None]
             self._accumulate(channel_sum(grad * centred), channel_sum(grad))
-            return grad * scale
+            back: Array = grad * scale
+            return back
 
         return y, pull
 

@@ -35,17 +35,17 @@ class PoolWindow:
     pad: tuple[int, int]
     is_ceil: bool
 
-    def fit(self, height: int, width: int, label: str) -> tuple[tuple[int, int], tuple[int, int, int, int]]:
-        """(output size, (top, left, bottom, right)).
+    def fit(self, image: tuple[int, ...], label: str) -> tuple[tuple[int, int], tuple[int, int, int, int]]:
+        """For an image (height, width): (output size, (top, left, bottom, right)).
 
         Raises:
             ValueError: the input is smaller than the kernel, or the padding above half of it.
         """
         is_padded = self.pad != (0, 0) or 1 in self.kernel
-        sizes = zip((height, width), self.kernel, self.stride, self.pad, strict=True)
+        sizes = zip(image, self.kernel, self.stride, self.pad, strict=True)
         (rows, top, bottom), (columns, left, right) = (pooled_size(*each, self.is_ceil, is_padded) for each in sizes)
         if rows < 1 or columns < 1:
-            raise ValueError(f"{label}: got input size {height}x{width}, expected at least the kernel, {self.kernel}")
+            raise ValueError(f"{label}: got input size {image}, expected at least the kernel, {self.kernel}")
         if any(2 * p > k for p, k in zip(self.pad, self.kernel, strict=True)):
             raise ValueError(f"{label}: got padding {self.pad}, expected at most half of the kernel {self.kernel}")
         return (rows, columns), (top, left, bottom, right)
@@ -80,7 +80,7 @@ class SpatialMaxPooling(Module):
     def apply(self, x: Array) -> tuple[Array, Pullback]:
         layout = Layout.of(x, self.format, None, self.label())
         entered = layout.enter(x)
-        _, padding = self.window.fit(*entered.shape[2:], self.label())
+        _, padding = self.window.fit(entered.shape[2:], self.label())
         y, saved = kernels.max_pool2d(entered, self.window.kernel, self.window.stride, padding)
         return layout.leave(y), lambda grad: layout.leave(kernels.max_pool2d_backward(layout.enter(grad), saved))
 
@@ -111,7 +111,7 @@ class SpatialAveragePooling(Module):
         if self.global_pooling:
             return self._apply_global(entered, layout)
         window = PoolWindow((self.kh, self.kw), (self.dh, self.dw), (self.pad_h, self.pad_w), self.ceil_mode)
-        size, padding = window.fit(*entered.shape[2:], self.label())
+        size, padding = window.fit(entered.shape[2:], self.label())
         scale = self._scale(entered.shape[2:], size, padding)
         geometry = (window.kernel, window.stride, padding, True)
         y, saved = kernels.avg_pool2d(entered, *geometry)

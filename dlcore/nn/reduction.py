@@ -72,10 +72,10 @@ class Min(Module):
 
 @dataclass(eq=False)
 class Sum(Module):
-    """The sum over `dimension`, or the mean with size_average.
+    """The mean over `dimension`, kept with size 1; with squeeze=False the sum; with size_average=True the dimension disappears.
 
-    As measured on BigDL 0.13 the dimension stays, of size 1, while `squeeze` is True, and disappears with False: its Python class
-    hands the flag to an argument that means the opposite.
+    These are the results of BigDL 0.13, whose Python class hands its two flags over in the other's place; for a plain sum that
+    removes the dimension write `Sum(dimension, size_average=True, squeeze=False)`.
     """
 
     dimension: int = 1
@@ -85,4 +85,4 @@ class Sum(Module):
 
     def apply(self, x: Array) -> tuple[Array, Pullback]:
         axis = axis_of(self.dimension, x.ndim, self.n_input_dims, self.label())
-        return _summed(x, axis, 1.0 / x.shape[axis] if self.size_average else 1.0, not self.squeeze)
+        return _summed(x, axis, 1.0 / x.shape[axis] if self.squeeze else 1.0, self.size_average)

@@ -50,7 +50,7 @@ class CMulTable(Module):
 
     def apply(self, x: list[Array]) -> tuple[Array, Pullback]:
         def pull(grad: Array) -> list[Array]:
-            others = [reduce(np.multiply, x[:i] + x[i + 1 :], np.float32(1)) for i in range(len(x))]
+            others = [np.prod(np.broadcast_arrays(*x[:i], *x[i + 1 :], np.float32(1)), axis=0) for i in range(len(x))]
             return [unbroadcast(grad * other, entry.shape) for other, entry in zip(others, x, strict=True)]
 
         return reduce(np.multiply, x), pull
@@ -149,7 +149,7 @@ class Pack(Module):
             parts: list[Activity] = list(np.moveaxis(grad, axis, 0))
             return parts if isinstance(x, list) else parts[0]
 
-        return np.stack(entries, axis=axis), pull  # type: ignore[arg-type]
+        return np.stack(entries, axis=axis), pull
 
 
 @dataclass(eq=False)

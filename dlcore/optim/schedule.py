@@ -185,7 +185,7 @@ class Plateau(Schedule):
             value = progress.loss if self.monitor.lower() == "loss" else progress.score
             if value is not None:
                 self._judge(value)
-        return max(base * self._kept["scale"], self.min_lr)
+        return max(base * float(self._kept["scale"]), self.min_lr)
 
     def _judge(self, value: float) -> None:
         kept = self._kept

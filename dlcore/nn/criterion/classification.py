@@ -117,7 +117,8 @@ class CategoricalCrossEntropy(Criterion):
 
         def gradient() -> Array:
             slope = -target / share / count
-            return (slope - (slope * share).sum(axis=-1, keepdims=True)) / total
+            back: Array = (slope - (slope * share).sum(axis=-1, keepdims=True)) / total
+            return back
 
         return float(-(target * np.log(share)).sum() / count), gradient
 
@@ -191,7 +192,7 @@ class MultiMarginCriterion(Criterion):
         share = (factor / np.float32(classes * (count if self.size_average else 1)))[:, None]
 
         def gradient() -> Array:
-            grad = share * ((slack > 0).astype(np.float32) if self.p == 1 else 2 * slack)
+            grad: Array = share * ((slack > 0).astype(np.float32) if self.p == 1 else 2 * slack)
             grad[index, labels] = -grad.sum(axis=1)
             return grad[0] if is_single else grad
 
@@ -221,7 +222,7 @@ class MultiLabelMarginCriterion(Criterion):
 
         def gradient() -> Array:
             active = (slack > 0).astype(np.float32) * share
-            grad = active.sum(axis=1) - active.sum(axis=2)
+            grad: Array = active.sum(axis=1) - active.sum(axis=2)
             return grad[0] if is_single else grad
 
         return float(slack.sum() * share), gradient

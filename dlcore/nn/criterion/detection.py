@@ -97,8 +97,8 @@ class MultiBoxLoss(Criterion):
             positive = np.flatnonzero(assigned >= 0)
             eligible = np.flatnonzero((assigned < 0) & (best < self.neg_overlap))
             wanted = min(int(self.neg_pos_ratio * len(positive)), len(eligible))
-            hardest = np.argpartition(-background_loss[image, eligible], wanted - 1)[:wanted] if wanted else []
-            negative = eligible[hardest] if wanted else eligible[:0]
+            order = np.argpartition(-background_loss[image, eligible], max(wanted - 1, 0)) if wanted else eligible[:0]
+            negative = eligible[order[:wanted]]
             rows.append(np.concatenate([positive, negative]))
             known = truth[assigned[positive], 0].astype(np.intp) if len(positive) else positive
             labels.append(np.concatenate([known, np.full(len(negative), _BACKGROUND, np.intp)]))
@@ -118,7 +118,7 @@ class MultiBoxLoss(Criterion):
         centre, side = (boxes[:, :2] + boxes[:, 2:]) / 2, boxes[:, 2:] - boxes[:, :2]
         prior_centre, prior_side = (priors[:, :2] + priors[:, 2:]) / 2, priors[:, 2:] - priors[:, :2]
         offsets = np.concatenate([(centre - prior_centre) / prior_side, np.log(side / prior_side)], axis=1)
-        encoded: Array = offsets / np.asarray(self.variances, np.float32)
+        encoded: Array = np.divide(offsets, np.asarray(self.variances, np.float32), dtype=np.float32)
         return encoded
 
 
