@@ -13,7 +13,7 @@ import signal
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, ExitStack, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from typing import Any, Generic, TypeVar
 
@@ -50,6 +50,7 @@ class Job(Generic[Options]):
     options: Options
     contract: Contract | None
     record: RunReport
+    observations: dict[str, Any] = field(default_factory=dict)
 
     @property
     def day(self) -> date | None:
@@ -81,6 +82,18 @@ class Job(Generic[Options]):
         rows = publishing.read_snapshot(self.spark, self.settings.table(dataset), self.record.inputs[dataset])
         rows = _of_day(rows, self.day)
         return rows.select(*columns) if columns else rows
+
+    def observe(self, frame: Any, name: str, **sums: str) -> Any:
+        """The frame, of which the sums of columns or SQL expressions go to the run report under `extra[name]`.
+
+        They are taken while the stage runs, of the rows that pass here, without a second look at them.
+        """
+        from pyspark.sql import Observation
+        from pyspark.sql import functions as F
+
+        observation = Observation(name)
+        self.observations[name] = observation
+        return frame.observe(observation, *[F.sum(F.expr(sql)).alias(alias) for alias, sql in sums.items()])
 
     def report(self, name: str, value: Any) -> None:
         """Add a value (anything that JSON takes) to the run report, under `extra`."""
@@ -249,6 +262,9 @@ def _stage(job: Job[Any], frame: Any, table: str) -> Staged | None:
         staged = publishing.stage_rows(_in_order(frame, job), table, identity, job.day)
     if staged is not None:
         job.record.rows_out, job.record.size_bytes = staged.rows, staged.size_bytes
+        while job.observations:
+            name, observation = job.observations.popitem()
+            job.report(name, observation.get)
     return staged
 
 

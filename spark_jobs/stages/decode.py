@@ -11,13 +11,17 @@ import contextlib
 import hashlib
 import io
 import warnings
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 import PIL
+import pyarrow as pa
 import simplejpeg
 from PIL import Image, ImageChops, features
 
+from data_contracts.images import IMAGES
 from data_contracts.reasons import Flag, Reason
 from spark_jobs.stages import file_format, jpeg
 from spark_jobs.stages.colour import to_rgb
@@ -113,6 +117,23 @@ def decode_image(data: bytes | None, limits: Limits | None = None) -> CanonicalI
             return replace(row, reason=unusable.reason)
         except Exception:  # decoders raise anything on hostile bytes
             return replace(row, reason=_damage(source, Reason.UNDECODABLE))
+
+
+def decode_batches(batches: Iterable[pa.RecordBatch], limits: Limits) -> Iterator[pa.RecordBatch]:
+    """Rows of `raw_images` (day, key, reason, image) to rows of `images`, one for one.
+
+    A row that is not used already keeps its reason.
+    """
+    schema = IMAGES.arrow_schema()
+    for batch in batches:
+        rows = batch.select(["day", "key", "reason", "image"]).to_pylist()
+        yield pa.RecordBatch.from_pylist([_decoded(row, limits) for row in rows], schema)
+
+
+def _decoded(row: dict[str, Any], limits: Limits) -> dict[str, Any]:
+    if row["reason"] != Reason.OK:
+        return row | {"image": None}
+    return row | vars(decode_image(row["image"], limits))
 
 
 def read_pixels(canonical: bytes) -> Pixels:
