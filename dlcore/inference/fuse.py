@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from dlcore import kernels
 from dlcore.activity import Array
 from dlcore.inference.trace import Layer, Network, Op, leaves
 from dlcore.kernels import native
@@ -94,7 +95,11 @@ def _fold_batch_norm(op: Weighted, user: Op) -> bool:
 
 
 def _fuse_relu(op: Weighted, user: Op) -> bool:
-    if not isinstance(user, Layer) or type(user.module) is not ReLU or (isinstance(op, Convolution) and op.pool != "none"):
+    if (
+        not isinstance(user, Layer)
+        or type(user.module) is not ReLU
+        or (isinstance(op, Convolution) and op.pool != "none")
+    ):
         return False
     op.relu = True
     return True
@@ -114,11 +119,16 @@ def _fuse_pool(op: Weighted, user: Op) -> bool:
     return True
 
 
+def uses(backend: str) -> bool:
+    """Whether the kernels in use include those of `backend`."""
+    return backend in kernels.active().split("+")
+
+
 def suits_winograd(op: Convolution) -> bool:
     """Whether the Winograd kernel computes this convolution here, and faster than others."""
     window = op.window
     padding = (*window.pad, *window.pad)
-    return native.has_winograd() and native.winograd_suits(
+    return uses("native") and native.has_winograd() and native.winograd_suits(
         op.weight.shape, window.stride, padding, window.dilation, window.groups
     )
 

@@ -19,7 +19,6 @@ from dlcore.nn.layer import (
     NormalizeScale,
     ReLU,
     Reshape,
-    SpatialAveragePooling,
     SpatialMaxPooling,
     Tanh,
     Transpose,
@@ -146,7 +145,7 @@ def _reshape(state: Lowering, op: Op) -> Activity:
 def _convolution(state: Lowering, op: Convolution) -> Activity:
     x, *others = (state.values[source] for source in op.sources)
     n, _, height, width = x.shape
-    top, left, bottom, right = padding = op.window.padding(height, width, "plan")
+    top, left, bottom, right = padding = op.window.padding((height, width), "plan")
     sizes = (height + top + bottom, width + left + right)
     geometry = zip(sizes, op.window.kernel, op.window.stride, op.window.dilation, strict=True)
     rows, columns = ((size - d * (k - 1) - 1) // s + 1 for size, k, s, d in geometry)
@@ -172,13 +171,15 @@ def _product(state: Lowering, op: Product) -> Activity:
     return y
 
 
-def _pool(state: Lowering, op: Op) -> Activity:
+def _max_pooling(state: Lowering, op: Op) -> Activity:
     x, module = state.array(op), _module(op)
-    step = steps.pooling(module, x, lambda shape: state.new(op, shape))
-    if step is None:
+    if module.format.upper() != "NCHW" or x.ndim != 4:
         return _eager(state, op)
-    state.program.append(step[0])
-    return step[1]
+    window = module.window
+    size, padding = window.fit(x.shape[2:], module.label())
+    y = state.new(op, (*x.shape[:2], *size))
+    state.program.append(steps.max_pooling(x, y, window.kernel, window.stride, padding))
+    return y
 
 
 def _elementwise(make: Callable[[Array, Array], steps.Step]) -> Callable[[Lowering, Op], Activity]:
@@ -223,8 +224,7 @@ def _join(state: Lowering, op: Op) -> Activity:
 RULES: dict[type, Callable[[Lowering, Op], Activity]] = {
     Convolution: _convolution,
     Product: _product,
-    SpatialMaxPooling: _pool,
-    SpatialAveragePooling: _pool,
+    SpatialMaxPooling: _max_pooling,
     ReLU: _elementwise(steps.relu),
     Tanh: _elementwise(steps.tanh),
     NormalizeScale: _normalize_scale,

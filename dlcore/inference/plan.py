@@ -34,7 +34,9 @@ class Plan:
             ValueError: `x` has another shape.
         """
         if x.shape != self.input_shape:
-            raise ValueError(f"plan: got input {x.shape}, expected {self.input_shape}; predict(x) takes any number of rows")
+            raise ValueError(
+                f"plan: got input {x.shape}, expected {self.input_shape}; predict(x) takes any number of rows"
+            )
         np.copyto(self._x, x)
         for step in self._steps:
             step()
@@ -74,9 +76,7 @@ def default_threads() -> int:
     return int(value) if value.isdigit() and int(value) else len(os.sched_getaffinity(0))
 
 
-def compile(
-    model: Module, input_shape: Sequence[int], precision: str = "fp32", threads: int | None = None
-) -> Plan:
+def compile(model: Module, input_shape: Sequence[int], precision: str = "fp32", threads: int | None = None) -> Plan:
     """Lower `model` for inputs of `input_shape` (N, ...).
 
     Batch normalisation is folded into weights; bias, residual sums, ReLU and pooling are computed with their convolution;

@@ -7,7 +7,8 @@ import numpy as np
 
 from dlcore import kernels
 from dlcore.activity import Activity, Array
-from dlcore.inference.fuse import Convolution, Product
+from dlcore.inference import packed
+from dlcore.inference.fuse import Convolution, Product, uses
 from dlcore.kernels import native
 from dlcore.nn.module import Module
 
@@ -28,27 +29,47 @@ def eager(module: Module, x: Activity, y: Activity) -> Step:
     return lambda: store(module.apply(x)[0], y)
 
 
+def _add(y: Array, residual: Array, relu: bool) -> None:
+    np.add(y, residual, out=y)
+    if relu:
+        np.maximum(y, 0, out=y)
+
+
 def convolution(op: Convolution, x: Array, residual: Array | None, y: Array, padding: kernels.Padding) -> Step:
-    """By the kernel of the seam, weights packed at each call: where no backend prepares them."""
-    window = op.window
-    relu_now = op.relu and residual is None
+    """By oneDNN with packed weights, else by the kernel of the seam; then the residual."""
+    window, relu_now = op.window, op.relu and residual is None
+    if uses("onednn"):
+        run = packed.convolution((x, op.weight, op.bias, y), window, padding, relu_now)
+    else:
+        geometry = (window.stride, padding, window.dilation, window.groups)
 
-    def run() -> None:
-        result = kernels.conv2d(
-            x, op.weight, op.bias, window.stride, padding, window.dilation, window.groups, relu=relu_now
-        )
-        if residual is not None:
-            result += residual
-            if op.relu:
-                np.maximum(result, 0, out=result)
-        np.copyto(y, result)
+        def run() -> None:
+            np.copyto(y, kernels.conv2d(x, op.weight, op.bias, *geometry, relu=relu_now))
 
-    return run
+    if residual is None:
+        return run
+
+    def run_and_add() -> None:
+        run()
+        _add(y, residual, op.relu)
+
+    return run_and_add
 
 
 def product(op: Product, x: Array, y: Array) -> Step:
-    """By the kernel of the seam."""
+    """By oneDNN with packed weights, else by the kernel of the seam."""
+    if uses("onednn"):
+        return packed.product((x, op.weight, op.bias, y), op.relu)
     return lambda: np.copyto(y, kernels.linear(x, op.weight, op.bias, relu=op.relu))
+
+
+def max_pooling(
+    x: Array, y: Array, kernel: kernels.Pair, stride: kernels.Pair, padding: kernels.Padding
+) -> Step:
+    """By oneDNN, else by the kernel of the seam."""
+    if uses("onednn"):
+        return packed.max_pooling(x, y, kernel, stride, padding)
+    return lambda: np.copyto(y, kernels.max_pool2d(x, kernel, stride, padding)[0])
 
 
 def winograd(
@@ -70,11 +91,6 @@ def winograd(
     )
 
 
-def pooling(module: Module, x: Array, new: Callable[[tuple[int, ...]], Array]) -> tuple[Step, Array] | None:
-    """A pooling layer and its output, or None where it has to run as it is."""
-    return None
-
-
 def relu(x: Array, y: Array) -> Step:
     """max(x, 0)."""
     return lambda: np.maximum(x, 0, out=y) and None  # type: ignore[func-returns-value]
@@ -83,7 +99,9 @@ def relu(x: Array, y: Array) -> Step:
 def join(parts: list[Array], y: Array, axis: int) -> Step:
     """Concatenate along `axis`."""
     ends = np.cumsum([part.shape[axis] for part in parts])
-    index = [(slice(None),) * axis + (slice(end - part.shape[axis], end),) for part, end in zip(parts, ends, strict=True)]
+    index = [
+        (slice(None),) * axis + (slice(end - part.shape[axis], end),) for part, end in zip(parts, ends, strict=True)
+    ]
 
     def run() -> None:
         for part, where in zip(parts, index, strict=True):

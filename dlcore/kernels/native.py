@@ -202,7 +202,14 @@ def winograd(x: Array, w: Array, b: Array | None, padding: Padding, dilation: in
     if y.size:
         bias = np.zeros(len(w), np.float32) if b is None else np.ascontiguousarray(b, np.float32)
         run = WinogradConvolution(
-            channels_last(x).transpose(0, 2, 3, 1), WinogradWeights.prepare(w), bias, y, padding, dilation=dilation, relu=relu, threads=threads
+            channels_last(x).transpose(0, 2, 3, 1),
+            WinogradWeights.prepare(w),
+            bias,
+            y,
+            padding,
+            dilation=dilation,
+            relu=relu,
+            threads=threads,
         )
         run.use_workspace(empty((run.workspace_size,)))
         run()
@@ -228,7 +235,9 @@ def hamming(queries: np.ndarray, codes: np.ndarray) -> np.ndarray:
         ValueError: the code lengths differ.
     """
     if queries.shape[1:] != codes.shape[1:]:
-        raise ValueError(f"hamming: got codes of {queries.shape[1:]} and {codes.shape[1:]} bytes, expected equal lengths")
+        raise ValueError(
+            f"hamming: got codes of {queries.shape[1:]} and {codes.shape[1:]} bytes, expected equal lengths"
+        )
     first, second = (np.ascontiguousarray(part, np.uint8) for part in (queries, codes))
     distances = np.empty((len(first), len(second)), np.uint16)
     library().dlcore_hamming(

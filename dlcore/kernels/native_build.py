@@ -107,5 +107,7 @@ def build() -> Path:
                 logger.info("compiling the native kernels into %s", target)
                 _compile(target)
     except OSError as error:
-        raise NativeUnavailableError(f"cannot build in {target.parent}: {error}; set DLCORE_CACHE to a folder of yours") from error
+        raise NativeUnavailableError(
+            f"cannot build in {target.parent}: {error}; set DLCORE_CACHE to a folder of yours"
+        ) from error
     return target

@@ -55,7 +55,9 @@ class DeepBitConfig:
 
     def __post_init__(self) -> None:
         if len(self.planes) != len(self.blocks):
-            raise ValueError(f"DeepBitConfig: got {len(self.planes)} planes and {len(self.blocks)} blocks, expected as many")
+            raise ValueError(
+                f"DeepBitConfig: got {len(self.planes)} planes and {len(self.blocks)} blocks, expected as many"
+            )
         if self.size % 2 ** len(self.planes):
             raise ValueError(f"DeepBitConfig: got size {self.size}, expected a multiple of {2 ** len(self.planes)}")
 

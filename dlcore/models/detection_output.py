@@ -62,6 +62,8 @@ def detection_output(
         ValueError: the shapes do not belong together.
     """
     if locations.shape[1:] != priors.shape or logits.shape[:2] != locations.shape[:2]:
-        raise ValueError(f"got locations {locations.shape}, logits {logits.shape}, expected (N, P, 4), (N, P, C) with P = {len(priors)}")
+        raise ValueError(
+            f"got locations {locations.shape}, logits {logits.shape}, expected (N, P, 4), (N, P, C) with P = {len(priors)}"
+        )
     boxes, scores = decode(locations, priors), softmax(logits)
     return [_one_image(b, s, rule or DetectionRule()) for b, s in zip(boxes, scores, strict=True)]

@@ -197,7 +197,9 @@ def _extra(block: int, narrow: int, last: Conv) -> tuple[Row, ...]:
     return Conv(f"conv{block}_1", narrow, kernel=1, pad=0), replace(last, name=f"conv{block}_2")
 
 
-def _sources(rows: tuple[str, ...], sides: tuple[int, ...], steps: tuple[int, ...], sizes: tuple[float, ...]) -> tuple[Source, ...]:
+def _sources(
+    rows: tuple[str, ...], sides: tuple[int, ...], steps: tuple[int, ...], sizes: tuple[float, ...]
+) -> tuple[Source, ...]:
     """Sources whose first and last two maps have aspect ratio 2, the others 2 and 3."""
     found = []
     for i, (row, side, step) in enumerate(zip(rows, sides, steps, strict=True)):
@@ -268,7 +270,9 @@ def ssd_small(classes: tuple[str, ...], size: int = 192, width: int = 32) -> Ssd
     sources = []
     for i, (row, stride) in enumerate(levels.items()):
         side = -(-size // stride)
-        level = PriorLevel(side, size / side, fractions[i] * size, fractions[i + 1] * size, (2.0,) if i == 0 else (2.0, 3.0))
+        level = PriorLevel(
+            side, size / side, fractions[i] * size, fractions[i + 1] * size, (2.0,) if i == 0 else (2.0, 3.0)
+        )
         sources.append(Source(row, level))
     return SsdConfig(size, classes, body, tuple(sources), batch_norm=True)
 

@@ -267,12 +267,9 @@ struct Blocking {
 Blocking choose_blocking(const Layout& layout) {
     const ConvShape& s = layout.shape;
     if (s.block) return {least(s.block < 0 ? -s.block : s.block, layout.tiles), s.block < 0};
-    const int64_t weights = s.in_channels * s.out_channels;
-    int64_t tiles = 98;
-    if (weights <= 64 * 64) tiles = 42;
-    else if (weights <= 64 * 128) tiles = 56;
-    else if (weights <= 256 * 256) tiles = 28;
-    if (layout.tiles < tiles * s.threads) return {least(layout.tiles, 196), true};
+    // Few channels: the weights stay in the cache, so one column of tiles at a time, whose transforms do as well.
+    const int64_t tiles = s.in_channels * s.out_channels <= 256 * 256 ? kRows : 7 * kRows;
+    if (layout.tiles < tiles * s.threads) return {least(layout.tiles, 14 * kRows), true};
     return {least(tiles, divide_up(layout.tiles, s.threads)), false};
 }
 
