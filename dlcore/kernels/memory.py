@@ -1,10 +1,34 @@
-"""Memory of arrays: channels-last order and aligned buffers that are used again."""
+"""Memory of arrays: channels-last order, alignment to cache lines, and freed memory that stays with the process."""
 
+import ctypes
+import logging
+import math
 from collections.abc import Sequence
 
 import numpy as np
 
 from dlcore.activity import Array
+
+logger = logging.getLogger(__name__)
+
+CACHE_LINE_BYTES = 64
+_FLOATS_PER_LINE = CACHE_LINE_BYTES // 4
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of mallopt(3)
+_LARGEST_THRESHOLD = 32 << 20  # glibc refuses more
+
+
+def empty(shape: Sequence[int]) -> Array:
+    """A new contiguous array of undefined content that begins at a cache line."""
+    size = math.prod(shape)
+    spare = np.empty(size + _FLOATS_PER_LINE, np.float32)
+    start = (-spare.ctypes.data % CACHE_LINE_BYTES) // 4
+    return spare[start : start + size].reshape(shape)
+
+
+def empty_channels_last(shape: Sequence[int]) -> Array:
+    """A new array of logical `shape` (N, C, H, W) in channels-last memory, of undefined content."""
+    n, c, h, w = shape
+    return empty((n, h, w, c)).transpose(0, 3, 1, 2)
 
 
 def channels_last(x: Array) -> Array:
@@ -12,12 +36,20 @@ def channels_last(x: Array) -> Array:
     return np.ascontiguousarray(x.transpose(0, 2, 3, 1), np.float32).transpose(0, 3, 1, 2)
 
 
-def empty(shape: Sequence[int]) -> Array:
-    """A new contiguous array of undefined content."""
-    return np.empty(shape, np.float32)
+def contiguous(x: Array) -> Array:
+    """`x` as float32 in row-major order; itself if it already is."""
+    return np.ascontiguousarray(x, np.float32)
 
 
-def empty_channels_last(shape: Sequence[int]) -> Array:
-    """A new array of logical `shape` (N, C, H, W) in channels-last memory, of undefined content."""
-    n, c, h, w = shape
-    return empty((n, h, w, c)).transpose(0, 3, 1, 2)
+def retain_freed_memory() -> bool:
+    """Let this process keep the memory of freed arrays up to 32 MiB instead of giving it back to the system.
+
+    For training processes: a step frees what the next one needs, and fetching zeroed pages anew doubles the time of simple
+    operations. The process stays as large as it has ever been. Gives False, and changes nothing, without glibc.
+    """
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (OSError, AttributeError):
+        logger.info("no mallopt in the C library; freed memory goes back to the system")
+        return False
+    return bool(mallopt(_M_TRIM_THRESHOLD, 2**31 - 1) and mallopt(_M_MMAP_THRESHOLD, _LARGEST_THRESHOLD))

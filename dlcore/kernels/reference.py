@@ -131,7 +131,7 @@ def _shares(shape: tuple[int, ...], kernel: Pair, stride: Pair, padding: Padding
     counts = np.zeros((1, 1, *size), np.float32)
     for _, _, pixels in _taps(inside, size, kernel, stride):
         counts += pixels
-    shares: Array = 1 / np.maximum(counts, 1)
+    shares: Array = np.reciprocal(np.maximum(counts, 1))
     return shares
 
 
