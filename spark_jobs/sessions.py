@@ -58,8 +58,10 @@ def connected(remote: str, settings: Settings) -> Any:
     from pyspark.sql.connect.client.retries import DefaultPolicy
 
     builder: Any = SparkSession.builder
-    spark = builder.remote(_with_token(remote, settings.connect_token)).getOrCreate()
+    spark = builder.remote(_with_token(remote, settings.connect_token)).create()
     spark.client.set_retry_policies([DefaultPolicy(max_retries=RETRIES, max_backoff=LONGEST_PAUSE_MS)])
+    # The server would answer what it has been asked before, such as whether a table exists, from the first answer.
+    spark.conf.set("spark.connect.session.planCache.enabled", "false")
     spark.interruptAll()
     return spark
 
