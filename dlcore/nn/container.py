@@ -6,6 +6,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 
 from dlcore.activity import Activity, Array, Pullback, add
+from dlcore.nn.activation import ReLU
 from dlcore.nn.module import Module
 
 
@@ -47,7 +48,7 @@ class Container(Module):
 
 @dataclass(eq=False)
 class Sequential(Container):
-    """One module after the other.
+    """One module after the other; a ReLU is computed together with the layer before it.
 
     Example:
         >>> from dlcore.nn.layer import Linear, ReLU
@@ -57,8 +58,13 @@ class Sequential(Container):
 
     def apply(self, x: Any) -> tuple[Any, Pullback]:
         pullbacks: list[Pullback] = []
-        for module in self.modules:
-            x, pullback = module.apply(x)
+        is_rectified = False
+        for module, following in zip(self.modules, [*self.modules[1:], None], strict=True):
+            if is_rectified:
+                is_rectified = False
+                continue
+            is_rectified = type(following) is ReLU
+            x, pullback = module.apply_with_relu(x) if is_rectified else module.apply(x)
             pullbacks.append(pullback)
 
         def pull(grad: Any) -> Any:

@@ -91,27 +91,28 @@ class Window:
         return top, left, bottom, right
 
 
-def convolve(module: "SpatialConvolution | SpatialDilatedConvolution", x: Array) -> tuple[Array, Pullback]:
-    """The convolution of `module`, and its pullback."""
+def convolve(module: "SpatialConvolution | SpatialDilatedConvolution", x: Array, relu: bool) -> tuple[Array, Pullback]:
+    """The convolution of `module`, followed by a ReLU if so, and its pullback."""
     label = module.label()
     layout = Layout.of(x, module.data_format, module.n_input_plane, label)
     window, weight, bias = module.window, module.weight, module.bias
     entered = layout.enter(x)
     padding = window.padding(entered.shape[2:], label)
     geometry = (window.stride, padding, window.dilation, window.groups)
-    y = kernels.conv2d(entered, weight.value, None if bias is None else bias.value, *geometry)
+    y = kernels.conv2d(entered, weight.value, None if bias is None else bias.value, *geometry, relu)
 
     def pull(grad: Array) -> Array:
         need_w, has_bias = not weight.frozen, bias is not None and not bias.frozen
         if not module.propagate_back and not need_w and not has_bias:
             return zeros_like(x)  # type: ignore[return-value]
+        entered_grad = kernels.relu_backward(layout.enter(grad), y) if relu else layout.enter(grad)
         grad_x, grad_w, grad_b = kernels.conv2d_backward(
-            entered, weight.value, layout.enter(grad), *geometry, module.propagate_back, need_w, has_bias
+            entered, weight.value, entered_grad, *geometry, module.propagate_back, need_w, has_bias
         )
         if grad_w is not None and need_w:
             weight.accumulate(grad_w)
         if bias is not None and has_bias:
-            bias.accumulate(channel_sum(layout.enter(grad)) if grad_b is None else grad_b)
+            bias.accumulate(channel_sum(entered_grad) if grad_b is None else grad_b)
         return layout.leave(grad_x) if grad_x is not None else zeros_like(x)  # type: ignore[return-value]
 
     return layout.leave(y), pull
@@ -197,7 +198,10 @@ class SpatialConvolution(Module):
         return grouped.reshape(self.weight.value.shape)
 
     def apply(self, x: Array) -> tuple[Array, Pullback]:
-        return convolve(self, x)
+        return convolve(self, x, relu=False)
+
+    def apply_with_relu(self, x: Array) -> tuple[Array, Pullback]:
+        return convolve(self, x, relu=True)
 
 
 @dataclass(eq=False)
@@ -246,7 +250,10 @@ class SpatialDilatedConvolution(Module):
         )
 
     def apply(self, x: Array) -> tuple[Array, Pullback]:
-        return convolve(self, x)
+        return convolve(self, x, relu=False)
+
+    def apply_with_relu(self, x: Array) -> tuple[Array, Pullback]:
+        return convolve(self, x, relu=True)
 
 
 @dataclass(eq=False)

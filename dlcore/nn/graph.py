@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from dlcore.activity import Pullback, add, zeros_like
+from dlcore.nn.activation import ReLU
 from dlcore.nn.container import Container
 from dlcore.nn.module import Module
 
@@ -79,11 +80,27 @@ class Graph(Container):
         self._input_positions = [position[id(node)] for node in self.inputs]
         self._output_positions = [position[id(node)] for node in self.outputs]
         self.stopped: set[int] = set()
+        self._rectified = self._find_rectified()
+        self._merged = set(self._rectified.values())
         open_ends = {i for i, sources in enumerate(self._sources) if not sources} - set(self._input_positions)
         if open_ends:
             names = ", ".join(self.nodes[i].module.label() for i in sorted(open_ends))
             raise ValueError(f"{self.label()}: got nodes without input: {names}; list them in inputs")
         self.modules = [node.module for node in self.nodes]
+
+    def _find_rectified(self) -> dict[int, int]:
+        """Positions of nodes that only a ReLU takes -> the position of that ReLU: both are computed together."""
+        takers: dict[int, list[int]] = {}
+        for index, sources in enumerate(self._sources):
+            for source in sources:
+                takers.setdefault(source, []).append(index)
+        ends = {*self._input_positions, *self._output_positions}
+        found: dict[int, int] = {}
+        for index, by in takers.items():
+            is_relu = len(by) == 1 and type(self.nodes[by[0]].module) is ReLU and by[0] not in self._input_positions
+            if is_relu and index not in ends and index not in found.values():
+                found[index] = by[0]
+        return found
 
     def node(self, name: str) -> Node:
         """The node whose module has this name.
@@ -107,8 +124,13 @@ class Graph(Container):
         pullbacks: list[Pullback | None] = [None] * len(self.nodes)
         given = dict(zip(self._input_positions, self._table(x), strict=True))
         for index, (node, sources) in enumerate(zip(self.nodes, self._sources, strict=True)):
-            taken = given[index] if index in given else _gather(values, sources)
-            values[index], pullbacks[index] = node.module.apply(taken)
+            taken = given[index] if index in given else None if index in self._merged else _gather(values, sources)
+            if index in self._rectified:
+                values[self._rectified[index]], pullbacks[index] = node.module.apply_with_relu(taken)
+            elif index in self._merged:
+                pullbacks[index] = _passed
+            else:
+                values[index], pullbacks[index] = node.module.apply(taken)
         outputs = [values[i] for i in self._output_positions]
         inputs = [values[i] for i in self._input_positions]
         del values
@@ -162,6 +184,10 @@ def _ordered(outputs: list[Node]) -> list[Node]:
                     raise ValueError(f"got a cycle through {previous!r}, expected a graph without cycles")
                 stack.append((previous, False))
     return order
+
+
+def _passed(grad: Any) -> Any:
+    return grad
 
 
 def _gather(values: list[Any], sources: list[int]) -> Any:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 
+from dlcore import kernels
 from dlcore.activity import Activity, Array, Pullback, as_activity, describe
 from dlcore.nn.init import InitMethod
 from dlcore.nn.parameter import Buffer, Parameter
@@ -71,6 +72,12 @@ class Module:
     def apply(self, x: Any) -> tuple[Any, Pullback]:
         """The output for `x`, and the function from its gradient to the gradient of `x`. Each layer defines it."""
         raise NotImplementedError(f"{type(self).__name__} does not define apply")
+
+    def apply_with_relu(self, x: Any) -> tuple[Any, Pullback]:
+        """`apply` with negative outputs set to 0, for a ReLU that follows. Layers whose kernel does both in one override it."""
+        y, pullback = self.apply(x)
+        rectified = kernels.relu(y)
+        return rectified, lambda grad: pullback(kernels.relu_backward(grad, rectified))
 
     def forward(self, x: Any) -> Any:
         """The output for `x`; arrays are converted to float32, tuples to tables. Remembers what `backward` needs."""

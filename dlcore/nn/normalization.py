@@ -69,18 +69,25 @@ class BatchNormalization(Module):
         return self
 
     def apply(self, x: Array) -> tuple[Array, Pullback]:
+        return self._columns(x, relu=False)
+
+    def apply_with_relu(self, x: Array) -> tuple[Array, Pullback]:
+        return self._columns(x, relu=True)
+
+    def _columns(self, x: Array, relu: bool) -> tuple[Array, Pullback]:
         if x.ndim != 2 or x.shape[1] != self.n_output:
             raise ValueError(f"{self.label()}: got input {x.shape}, expected (N, {self.n_output})")
-        y, pullback = self._normalise(x[:, :, None, None])
+        y, pullback = self._normalise(x[:, :, None, None], relu)
         return y[:, :, 0, 0], lambda grad: pullback(grad[:, :, None, None])[:, :, 0, 0]
 
-    def _normalise(self, x: Array) -> tuple[Array, Pullback]:
+    def _normalise(self, x: Array, relu: bool) -> tuple[Array, Pullback]:
         gamma = np.ones(self.n_output, np.float32) if self.weight is None else self.weight.value
         beta = np.zeros(self.n_output, np.float32) if self.bias is None else self.bias.value
-        return self._by_batch(x, gamma, beta) if self._training and x.size else self._by_running(x, gamma, beta)
+        by = self._by_batch if self._training and x.size else self._by_running
+        return by(x, gamma, beta, relu)
 
-    def _by_batch(self, x: Array, gamma: Array, beta: Array) -> tuple[Array, Pullback]:
-        y, mean, var, saved = kernels.batch_norm(x, gamma, beta, self.eps)
+    def _by_batch(self, x: Array, gamma: Array, beta: Array, relu: bool) -> tuple[Array, Pullback]:
+        y, mean, var, saved = kernels.batch_norm(x, gamma, beta, self.eps, relu)
         count = x.size // self.n_output
         unbiased = var * np.float32(count / max(count - 1, 1))
         for buffer, measured in ((self.running_mean, mean), (self.running_var, unbiased)):
@@ -93,15 +100,18 @@ class BatchNormalization(Module):
 
         return y, pull
 
-    def _by_running(self, x: Array, gamma: Array, beta: Array) -> tuple[Array, Pullback]:
+    def _by_running(self, x: Array, gamma: Array, beta: Array, relu: bool) -> tuple[Array, Pullback]:
         inverse = 1.0 / np.sqrt(self.running_var.value + np.float32(self.eps))
         mean = self.running_mean.value
         scale = (gamma * inverse)[:, None, None]
         shift = (beta - mean * gamma * inverse)[:, None, None]
         y = x * scale
         y += shift
+        if relu:
+            np.maximum(y, 0, out=y)
 
         def pull(grad: Array) -> Array:
+            grad = kernels.relu_backward(grad, y) if relu else grad
             centred = (x - mean[:, None, None]) * inverse[:, None, None]
             self._accumulate(channel_sum(grad * centred), channel_sum(grad))
             back: Array = grad * scale
@@ -125,8 +135,14 @@ class SpatialBatchNormalization(BatchNormalization):
     data_format: str = "NCHW"
 
     def apply(self, x: Array) -> tuple[Array, Pullback]:
+        return self._planes(x, relu=False)
+
+    def apply_with_relu(self, x: Array) -> tuple[Array, Pullback]:
+        return self._planes(x, relu=True)
+
+    def _planes(self, x: Array, relu: bool) -> tuple[Array, Pullback]:
         layout = Layout.of(x, self.data_format, self.n_output, self.label())
-        y, pullback = self._normalise(layout.enter(x))
+        y, pullback = self._normalise(layout.enter(x), relu)
         return layout.leave(y), lambda grad: layout.leave(pullback(layout.enter(grad)))
 
 
