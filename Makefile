@@ -1,0 +1,74 @@
+# Every command of the project. `make` alone lists them.
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+RUN := .venv/bin/python
+LAKE ?= local
+RING ?=
+PACKAGES := dlcore spark_jobs data_contracts deploy plugins dags
+# One process per core and one thread per process.
+export OMP_NUM_THREADS ?= 1
+export OPENBLAS_NUM_THREADS ?= 1
+
+PLAIN := not (spark or airflow or services or end_to_end)
+SELECTED := $(if $(RING),$(if $(filter plain,$(RING)),$(PLAIN),$(RING)),)
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo up services-up down status catalogue check format test bench-env bench lock clean distclean
+
+help:  ## list the commands
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@echo
+	@echo "  PIPELINE_HOME (default var), PIPELINE_PORT_OFFSET (default 0) and LAKE=local|hdfs choose the stack;"
+	@echo "  make test RING=plain|spark|airflow|services|end_to_end runs one ring of tests"
+
+install:  ## install what is missing: .venv, Java services, native kernels
+	@$(PYTHON) -m deploy.install
+
+demo: install  ## the whole pipeline on a generated catalogue, with a report (LAKE=hdfs: on HDFS)
+	@$(RUN) -m deploy.demo --lake $(LAKE)
+
+up: install  ## start Airflow, HBase, Thrift and Spark Connect, and keep them running
+	@$(RUN) -m deploy.services up --lake $(LAKE)
+
+services-up: install  ## the same with real HDFS under HBase and the lake
+	@$(RUN) -m deploy.services up --lake hdfs
+
+down:  ## stop everything that `make up` started
+	@$(RUN) -m deploy.services down
+
+status:  ## what runs, and whether it serves
+	@$(RUN) -m deploy.services status
+
+catalogue: install  ## draw the demo's catalogue and load it into the running HBase
+	@eval "$$($(RUN) -m deploy.services environment)" && $(RUN) -m spark_jobs.catalogue.demo $$PIPELINE_HOME/catalogue \
+		&& $(RUN) -m spark_jobs.load_images $$PIPELINE_HOME/catalogue/manifest.jsonl
+
+check: install  ## ruff, mypy, import-linter, plain tests: before each commit
+	@$(RUN) -m ruff check .
+	@$(RUN) -m ruff format --check .
+	@$(RUN) -m mypy $(PACKAGES)
+	@.venv/bin/lint-imports
+	@$(RUN) -m pytest -q -m "$(PLAIN)"
+
+format: install  ## format the code and repair what ruff can
+	@$(RUN) -m ruff check --fix .
+	@$(RUN) -m ruff format .
+
+test: install  ## every ring of tests, with everything it needs (RING=...: one)
+	@$(RUN) -m pytest $(if $(SELECTED),-m "$(SELECTED)")
+
+bench-env:  ## .venv-bench: the peers that the benchmarks measure against
+	@$(PYTHON) -m deploy.install bench
+
+bench: install bench-env  ## every benchmark, one after another
+	@for benchmark in benchmarks/bench_*.py; do echo "== $$benchmark"; OMP_NUM_THREADS= .venv-bench/bin/python $$benchmark || exit 1; done
+
+lock: install  ## resolve requirements*.in anew into the locks
+	@for name in requirements requirements-bench; do build/tools/uv-*/bin/uv pip compile $$name.in -o $$name.lock --python-version 3.11 \
+		--no-annotate --no-header --generate-hashes --quiet || exit 1; done
+
+clean: down  ## remove what running and building left (var, build), keep .venv
+	rm -rf build var .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+
+distclean: clean  ## remove the environments as well
+	rm -rf .venv .venv-bench
