@@ -12,6 +12,7 @@ from dlcore.inference.fuse import Convolution, Product, suits_winograd
 from dlcore.inference.trace import Layer, Network, Op, Value
 from dlcore.inference.trace import leaves as ops_of
 from dlcore.kernels import native
+from dlcore.kernels.memory import empty
 from dlcore.nn.layer import (
     CAddTable,
     InferReshape,
@@ -77,7 +78,8 @@ class Lowering:
     def _share_workspace(self) -> None:
         convolutions = [step for step in self.program if isinstance(step, native.WinogradConvolution)]
         if convolutions:
-            workspace = self.arena.take(max(step.workspace_size for step in convolutions)).memory
+            # Not from the arena: its free buffers are in use at other times.
+            workspace = empty((max(step.workspace_size for step in convolutions),))
             for step in convolutions:
                 step.use_workspace(workspace)
 
