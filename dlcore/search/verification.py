@@ -16,7 +16,7 @@ from dlcore.search.codes import Codes, Indices
 from dlcore.search.signatures import GRID, LOW_HASH_BYTES, chroma_numbers, mirrored_hash
 
 Floats = NDArray[np.float64]
-CUES = ("code", "descriptor", "hash", "low_hash", "hue", "turn", "grid", "grey")
+CUES = ("code", "descriptor", "hash", "low_hash", "whole", "hue", "turn", "grid", "grey")
 PRODUCTS = (
     ("hash", "grey"),
     ("descriptor", "grey"),
@@ -26,6 +26,10 @@ PRODUCTS = (
     ("hue", "descriptor"),
     ("turn", "hash"),
     ("hash", "hash"),
+    ("whole", "whole"),
+    ("whole", "descriptor"),
+    ("whole", "grey"),
+    ("whole", "hue"),
 )
 _HUES = 12
 _GREY_CHROMA = 5.0
@@ -36,12 +40,14 @@ _PAIRS = 65536
 class Signatures:
     """What is known of N pictures, row by row.
 
-    codes (N, B) uint8 · descriptors (N, D) float16 or float32 · hashes (N, 32) uint8 · chroma (N, 128) int8.
+    codes (N, B) uint8 · descriptors (N, D) float16 or float32 · hashes (N, 32) uint8 of the crops · wholes (N, 32) uint8,
+    hashes of the whole images · chroma (N, 128) int8.
     """
 
     codes: Codes
     descriptors: NDArray[np.floating]
     hashes: Codes
+    wholes: Codes
     chroma: NDArray[np.int8]
 
     def __len__(self) -> int:
@@ -62,9 +68,10 @@ def cues(signatures: Signatures, i: Indices, j: Indices) -> Floats:
     """Cues of the pairs (i, j), both (P,) -> (P, len(CUES)); 0 is no difference, except `grey`.
 
     code: share of differing bits · descriptor: 1 - cosine · hash, low_hash: share of differing bits of the luminance hash, all
-    of it and its coarse part, the smaller of direct and mirrored · hue: how far the two hue histograms of the middle
-    disagree · turn: 1 - cosine of the hue shift that aligns the colour grids, times their coherence · grid: 1 - correlation of
-    the colour grids · grey: near 1 when either picture has hardly any colour; hue, turn and grid are then near 0.
+    of it and its coarse part, the smaller of direct and mirrored · whole: the same of the whole image's hash · hue: how
+    far the two hue histograms of the middle disagree · turn: 1 - cosine of the hue shift that aligns the colour grids,
+    times their coherence · grid: 1 - correlation of the colour grids · grey: near 1 when either picture has hardly any
+    colour; hue, turn and grid are then near 0.
     """
     parts = [
         _cues(signatures, i[start : start + _PAIRS], j[start : start + _PAIRS]) for start in range(0, len(i), _PAIRS)
@@ -116,6 +123,7 @@ def _cues(signatures: Signatures, i: Indices, j: Indices) -> Floats:
         1 - _cosine(first.descriptors, second.descriptors),
         np.minimum(_share(straight), _share(mirrored)),
         np.minimum(_share(straight[:, :LOW_HASH_BYTES]), _share(mirrored[:, :LOW_HASH_BYTES])),
+        np.minimum(_share(first.wholes ^ second.wholes), _share(first.wholes ^ mirrored_hash(second.wholes))),
         hue,
         turn,
         grid,
@@ -181,4 +189,5 @@ def _cosine(a: NDArray[np.floating], b: NDArray[np.floating]) -> Floats:
 
 
 def _sigmoid(x: Floats) -> Floats:
-    return 0.5 * (1 + np.tanh(0.5 * x))
+    result: Floats = 0.5 * (1 + np.tanh(0.5 * x))
+    return result

@@ -20,7 +20,7 @@ from spark_jobs.catalogue.views import ViewPool, photographed, shop_placement
 
 VIEWS = 2
 COLOURLESS = "greyscale"
-_SCENE_SIDE = 144
+_SCENE_SIDE = 112
 _MARGIN = 0.08
 _PIXELS_ONLY = ("jpeg_quality", "watermark", "brightness", "tint", "to_webp")
 _MOVING = ("resize", "crop", "border", "banner", "rotate", "mirror")
@@ -38,6 +38,7 @@ class Article:
     backdrop: Image.Image
     companions: tuple[tuple[Image.Image, Placement], ...] = ()
     has_twin: bool = False
+    is_whole: bool = False
 
     def drawn(self, rng: np.random.Generator, backdrop: Image.Image | None = None) -> tuple[Image.Image, Box]:
         """The picture, before another backdrop when one is given, and the (1, 4) box of the article in pixels."""
@@ -53,7 +54,8 @@ def family(pool: ViewPool, rng: np.random.Generator) -> list[Article]:
     """
     number = int(rng.integers(len(pool.goods)))
     backdrop = _backdrop(pool, rng)
-    first = Article(_thing(pool, rng, number), shop_placement(rng), backdrop, _companions(pool, rng))
+    is_whole = bool(rng.random() < 0.1)
+    first = Article(_thing(pool, rng, number), shop_placement(rng), backdrop, _companions(pool, rng), is_whole=is_whole)
     other = replace(first, cut_out=_thing(pool, rng, _another(pool, rng, number)), companions=())
     if rng.random() < 0.4 or not _is_colourful(first.cut_out):
         third = replace(first, cut_out=_thing(pool, rng, _another(pool, rng, number)), placement=shop_placement(rng))
@@ -68,17 +70,17 @@ def family(pool: ViewPool, rng: np.random.Generator) -> list[Article]:
 def views_of(article: Article, pool: ViewPool, rng: np.random.Generator, side: int) -> list[Pixels]:
     """`VIEWS` views of an article: the first as it is, the others changed."""
     plain, box = article.drawn(rng)
-    if rng.random() < 0.3:
+    if rng.random() < 0.4:
         plain = photographed_colourful(plain, rng)
-    views = [cut(plain, box, rng, side)]
+    views = [cut(plain, box, rng, side, article.is_whole)]
     for _ in range(VIEWS - 1):
         image, moved = plain, box
-        if rng.random() < 0.3:
+        if rng.random() < 0.25:
             image, moved = article.drawn(rng, _backdrop(pool, rng))
         for name in _changes(rng, has_twin=article.has_twin):
             changed = TRANSFORMS[name](image, rng)
             image, moved = _stored(changed), changed.moved(moved)
-        views.append(cut(image, moved, rng, side))
+        views.append(cut(image, moved, rng, side, article.is_whole))
     return views
 
 
@@ -92,19 +94,18 @@ def batch(pool: ViewPool, rng: np.random.Generator, families: int, side: int) ->
     return np.stack(views), np.repeat(np.arange(len(articles)), VIEWS)
 
 
-def cut(image: Image.Image, box: Box, rng: np.random.Generator, side: int) -> Pixels:
+def cut(image: Image.Image, box: Box, rng: np.random.Generator, side: int, is_whole: bool) -> Pixels:
     """The article as the crop stage gives it, its box (1, 4) off by a few percent and widened by a margin; at times whole."""
-    if rng.random() < 0.15:
+    if is_whole or rng.random() < 0.05:
         bounds = (0.0, 0.0, float(image.width), float(image.height))
     else:
         x_min, y_min, x_max, y_max = (float(v) for v in box[0])
-        width, height = max(x_max - x_min, 8.0), max(y_max - y_min, 8.0)
-        off = rng.normal(0, 0.04, 4) + _MARGIN
+        off = (rng.normal(0, 0.04, 4) + _MARGIN) * max(x_max - x_min, y_max - y_min, 8.0)
         bounds = (
-            max(x_min - off[0] * width, 0.0),
-            max(y_min - off[1] * height, 0.0),
-            min(x_max + off[2] * width, float(image.width)),
-            min(y_max + off[3] * height, float(image.height)),
+            max(x_min - off[0], 0.0),
+            max(y_min - off[1], 0.0),
+            min(x_max + off[2], float(image.width)),
+            min(y_max + off[3], float(image.height)),
         )
         if bounds[2] - bounds[0] < 8 or bounds[3] - bounds[1] < 8:
             bounds = (0.0, 0.0, float(image.width), float(image.height))
@@ -119,7 +120,7 @@ def photographed_colourful(image: Image.Image, rng: np.random.Generator) -> Imag
 
 def _changes(rng: np.random.Generator, has_twin: bool) -> list[str]:
     """Names of one to three transforms; no greyscale where a twin differs by colour alone."""
-    names = [*_PIXELS_ONLY, *_MOVING, *_MOVING, *(() if has_twin else (COLOURLESS, COLOURLESS, COLOURLESS))]
+    names = [*_PIXELS_ONLY, *_MOVING, *_MOVING, *(() if has_twin else (COLOURLESS, COLOURLESS))]
     count = int(rng.choice([1, 2, 3], p=[0.5, 0.35, 0.15]))
     return [str(name) for name in rng.choice(names, count, replace=False)]
 
@@ -140,8 +141,20 @@ def _backdrop(pool: ViewPool, rng: np.random.Generator) -> Image.Image:
 
 
 def _thing(pool: ViewPool, rng: np.random.Generator, number: int) -> Image.Image:
-    """A cut-out, half of the time in a random other colour: more articles than the pool has products."""
+    """A cut-out, half of the time in a random other colour: more articles than the pool has products; at times a poster."""
+    if rng.random() < 0.1:
+        return _poster(pool, rng)
     return _turned(pool.cut_outs[number], rng.uniform(0, 360)) if rng.random() < 0.5 else pool.cut_outs[number]
+
+
+def _poster(pool: ViewPool, rng: np.random.Generator) -> Image.Image:
+    """A rectangle of artwork: a part of a backdrop, mostly with a product on it."""
+    picture = _backdrop(pool, rng)
+    if rng.random() < 0.6:
+        thing = pool.cut_outs[int(rng.integers(len(pool.cut_outs)))]
+        picture, _ = compose(picture, [(thing, replace(shop_placement(rng), size=rng.uniform(0.3, 0.7)))], rng)
+    width, height = (int(v) for v in rng.uniform(0.5, 1.0, 2) * _SCENE_SIDE)
+    return picture.crop((0, 0, width, height)).convert("RGBA")
 
 
 def _another(pool: ViewPool, rng: np.random.Generator, number: int) -> int:

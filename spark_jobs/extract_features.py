@@ -1,0 +1,38 @@
+"""Turns each crop of a day into a binary code and what verifies it: crops -> features, one row for one row."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+from spark_jobs import runner
+from spark_jobs.runner import Job
+from spark_jobs.stages.features import feature_batches
+
+
+@dataclass(frozen=True)
+class Options:
+    """Which network makes the codes."""
+
+    models: str = field(default="", metadata={"help": "URI of the folder of artefacts; empty: that of the settings"})
+    extractor: str = field(default="deepbit-small", metadata={"help": "artefact to use"})
+    keep_descriptor: bool = field(
+        default=True, metadata={"help": "keep the real values of the bits: find_duplicates needs them"}
+    )
+
+
+def plan(job: Job[Options]) -> Any:
+    """Each crop through the network, in as many tasks as the settings say."""
+    crops = job.read("crops", ("day", "key", "crop", "reason", "image", "label", "whole_hash"))
+    extract = partial(
+        feature_batches,
+        models=job.options.models or job.settings.models,
+        extractor=job.options.extractor,
+        keep_descriptor=job.options.keep_descriptor,
+    )
+    return crops.repartition(job.settings.partitions).mapInArrow(extract, job.schema)
+
+
+if __name__ == "__main__":
+    runner.run("extract_features", plan, Options)

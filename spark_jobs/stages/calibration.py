@@ -1,0 +1,242 @@
+"""How alike two pictures must be to be duplicates, found without labels on pictures of the catalogue at hand.
+
+Pictures of the catalogue are changed as shops change them: a picture and its changed copy are duplicates; a picture and the
+changed copy of another are not, nor is a picture with its hue turned by 60 degrees and more. The threshold is the lowest at
+which the groups of the whole catalogue may be expected to reach the wanted precision, with a margin.
+"""
+
+from __future__ import annotations
+
+import json
+import uuid
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import fsspec
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from dlcore.search.codes import Indices, distances, pairs_within
+from dlcore.search.verification import CUES, Signatures, Verifier, cues, joined
+from spark_jobs.stages.changed_copies import ORIGINAL, RECOLOURED
+
+FILE = "calibration.json"
+
+Floats = NDArray[np.float64]
+_CODE, _WHOLE = CUES.index("code"), CUES.index("whole")
+_LEAST = 0.5  # P(duplicate) below which no pair is called one
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """What `find_duplicates` needs to know.
+
+    threshold: least P(duplicate) of the verifier.  code_distance, hash_distance: bits within which a pair is verified at
+    all, of the code and of the whole image's hash.  expected: precision and recall that the sample promises, recall by
+    transform, share of recoloured pictures that pass.
+    """
+
+    verifier: Verifier
+    threshold: float
+    code_distance: int
+    hash_distance: int
+    model_version: str
+    expected: dict[str, Any] = field(default_factory=dict)
+
+    def write(self, uri: str) -> None:
+        """Write `calibration.json` into the folder at `uri`, in place of an older one."""
+        files, root = fsspec.core.url_to_fs(uri)
+        files.makedirs(root, exist_ok=True)
+        staging = f"{root}/.{uuid.uuid4().hex}"
+        with files.open(staging, "w") as file:
+            json.dump(asdict(self), file, indent=1)
+        if files.exists(f"{root}/{FILE}") and "file" not in np.atleast_1d(files.protocol):
+            files.rm(f"{root}/{FILE}")
+        files.mv(staging, f"{root}/{FILE}")
+
+    @classmethod
+    def read(cls, uri: str) -> Calibration:
+        """The calibration in the folder at `uri`.
+
+        Raises FileNotFoundError when there is none.
+        """
+        files, root = fsspec.core.url_to_fs(uri)
+        if not files.exists(f"{root}/{FILE}"):
+            raise FileNotFoundError(f"no {FILE} at {uri}; run calibrate_duplicates first")
+        with files.open(f"{root}/{FILE}", "r") as file:
+            values = json.load(file)
+        return cls(**{**values, "verifier": verifier_from(values["verifier"])})
+
+
+def verifier_from(values: dict[str, Any]) -> Verifier:
+    """A verifier from what `asdict` gave."""
+    return Verifier(tuple(values["weights"]), float(values["bias"]))
+
+
+@dataclass(frozen=True)
+class ChangedViews:
+    """Signatures of changed copies, row by row: `source` is the picture it was made of, `change` what was done to it."""
+
+    signatures: Signatures
+    source: Indices
+    change: NDArray[np.str_]
+
+
+@dataclass(frozen=True)
+class Target:
+    """What the groups must reach: precision of the pairs, and the share of recoloured pictures that may pass."""
+
+    precision: float = 0.995
+    recoloured: float = 0.01
+
+
+def calibrate(
+    verifier: Verifier,
+    model_version: str,
+    originals: Signatures,
+    copies: ChangedViews,
+    catalogue: Signatures,
+    target: Target | None = None,
+) -> Calibration:
+    """Thresholds for a catalogue, from a sample of its pictures (`originals`) and their changed copies.
+
+    Raises ValueError when there is nothing to calibrate on.
+    """
+    if not len(copies.source) or not len(originals):
+        raise ValueError("calibrate: got no changed pictures, expected some; is there a used image in the catalogue?")
+    target = target or Target()
+    true_cues, true = _score(verifier, originals, copies, copies.source, np.arange(len(copies.source)))
+    is_copy = copies.change != RECOLOURED
+    reach = true_cues[is_copy & (true >= _LEAST)]
+    limits = (
+        _distance(reach[:, _CODE], originals.codes, 0.995, 0.34),
+        _distance(reach[:, _WHOLE], originals.wholes, 0.9, 0.2),
+    )
+    unset = Calibration(verifier, _LEAST, *limits, model_version)
+    negatives, tried = _other_pictures(unset, originals, copies)
+    found = _found(unset, catalogue)
+    pairs = len(catalogue) * (len(catalogue) - 1) / 2
+    expected: dict[str, Any] = {}
+    for threshold in _sigmoid(np.linspace(0, 9, 91)):
+        wrong = ((negatives >= threshold).sum() + 1) / tried * pairs
+        expected = _expected(threshold, true, copies)
+        expected["precision"] = float(np.clip(1 - wrong / max((found >= threshold).sum(), 1), 0, 1))
+        if expected["precision"] >= target.precision and expected[RECOLOURED] <= target.recoloured:
+            break
+    return Calibration(verifier, float(threshold), *limits, model_version, {**expected, "originals": len(originals)})
+
+
+def _expected(threshold: float, true: Floats, copies: ChangedViews) -> dict[str, Any]:
+    """Share of the changed copies that a threshold finds: in all, by transform, and of the recoloured ones."""
+    passes = true >= threshold
+    is_copy = copies.change != RECOLOURED
+    names = sorted(set(copies.change[is_copy].tolist()))
+    return {
+        "recall": float(passes[is_copy].mean()) if is_copy.any() else 0.0,
+        "by_transform": {name: float(passes[copies.change == name].mean()) for name in names},
+        RECOLOURED: float(passes[~is_copy].mean()) if (~is_copy).any() else 0.0,
+    }
+
+
+def _other_pictures(calibration: Calibration, originals: Signatures, copies: ChangedViews) -> tuple[Floats, int]:
+    """P(duplicate) of copies with other originals than their own that the join would find, and how many pairs were looked at.
+
+    Pictures of the sample that are duplicates of each other already are left out.
+    """
+    alike = _alike(calibration, originals)
+    rows = np.flatnonzero(copies.change != RECOLOURED)
+    near = _is_near(calibration, copies.signatures.take(rows), originals)
+    is_other = ~alike[copies.source[rows]]
+    row, column = np.nonzero(near & is_other)
+    _, probability = _score(calibration.verifier, originals, copies, column, rows[row])
+    return probability, int(is_other.sum())
+
+
+def _alike(calibration: Calibration, originals: Signatures) -> NDArray[np.bool_]:
+    """(S, S): which originals are duplicates of each other, themselves included."""
+    near = np.triu(_is_near(calibration, originals, originals), 1)
+    i, j = np.nonzero(near)
+    is_alike = np.eye(len(originals), dtype=bool)
+    passes = calibration.verifier.probability(cues(originals, i, j)) >= _LEAST
+    is_alike[i[passes], j[passes]] = is_alike[j[passes], i[passes]] = True
+    return is_alike
+
+
+def _is_near(calibration: Calibration, first: Signatures, second: Signatures) -> NDArray[np.bool_]:
+    """(N, M): which pairs the join of `find_duplicates` would hand on."""
+    by_code = distances(first.codes, second.codes) <= calibration.code_distance
+    return np.asarray(by_code | (distances(first.wholes, second.wholes) <= calibration.hash_distance))
+
+
+def _found(calibration: Calibration, catalogue: Signatures) -> Floats:
+    """P(duplicate) of the pairs of the catalogue that the join hands on."""
+    i, j = joined_pairs(catalogue, calibration.code_distance, calibration.hash_distance)
+    return calibration.verifier.probability(cues(catalogue, i, j))
+
+
+def joined_pairs(signatures: Signatures, code_distance: int, hash_distance: int) -> tuple[Indices, Indices]:
+    """Pairs i < j whose codes or whole-image hashes are within these distances in bits, each once, in order."""
+    count = max(len(signatures), 1)
+    joins = pairs_within(signatures.codes, code_distance), pairs_within(signatures.wholes, hash_distance)
+    unique = np.unique(np.concatenate([i * count + j for i, j, _ in joins]))
+    return unique // count, unique % count
+
+
+def _score(
+    verifier: Verifier, originals: Signatures, copies: ChangedViews, original: Indices, copy: Indices
+) -> tuple[Floats, Floats]:
+    """Cues and P(duplicate) of pairs of an original and a copy."""
+    both = joined(originals, copies.signatures)
+    pair_cues = cues(both, original, copy + len(originals))
+    return pair_cues, verifier.probability(pair_cues)
+
+
+def _distance(shares: Floats, codes: NDArray[np.uint8], quantile: float, most: float) -> int:
+    """Bits within which a share `quantile` of true pairs lies, at most a share `most` of the bits."""
+    share = float(np.quantile(shares, quantile)) if len(shares) else most
+    return round(min(share, most) * 8 * codes.shape[1])
+
+
+def _sigmoid(x: Floats) -> Floats:
+    return 1 / (1 + np.exp(-x))
+
+
+def read_copies(rows: pa.Table) -> tuple[Signatures, ChangedViews]:
+    """Rows of `changed_copies.SCHEMA` in any order -> signatures of the originals, and of their copies."""
+    rows = rows.sort_by([("day", "ascending"), ("key", "ascending"), ("change", "ascending")]).combine_chunks()
+    changes = np.array(rows.column("change").to_pylist(), dtype=np.str_)
+    pictures = [
+        f"{day}/{key}" for day, key in zip(*(rows.column(name).to_pylist() for name in ("day", "key")), strict=True)
+    ]
+    is_original = changes == ORIGINAL
+    place = {picture: n for n, picture in enumerate(np.array(pictures)[is_original].tolist())}
+    source = np.array([place[picture] for picture, own in zip(pictures, is_original, strict=True) if not own], np.int64)
+    signatures = signatures_of(rows)
+    originals, copies = (signatures.take(np.flatnonzero(mask)) for mask in (is_original, ~is_original))
+    return originals, ChangedViews(copies, source, changes[~is_original])
+
+
+def signatures_of(rows: pa.Table) -> Signatures:
+    """The signatures of rows of `features` (or of `changed_copies.SCHEMA`) that all have a code.
+
+    Raises ValueError when rows have no descriptor, or codes of several lengths.
+    """
+    if rows.column("descriptor").null_count:
+        raise ValueError("got features without descriptors, expected them: run extract_features with descriptors kept")
+    return Signatures(
+        _matrix(rows, "code", np.uint8),
+        _matrix(rows, "descriptor", np.dtype("<f2")),
+        _matrix(rows, "luminance_hash", np.uint8),
+        _matrix(rows, "whole_hash", np.uint8),
+        _matrix(rows, "chroma", np.int8),
+    )
+
+
+def _matrix(rows: pa.Table, name: str, dtype: Any) -> NDArray[Any]:
+    """A column of equally long byte strings as an array (N, length)."""
+    values = rows.column(name).to_pylist()
+    lengths = {len(value) for value in values}
+    if len(lengths) > 1:
+        raise ValueError(f"got {name} of {sorted(lengths)} bytes, expected one length")
+    return np.frombuffer(b"".join(values), dtype).reshape(len(values), -1 if values else 1)

@@ -1,0 +1,107 @@
+"""Train the small DeepBit network on generated pictures, judge it on a catalogue it has never seen, and promote it.
+
+python -m spark_jobs.train_features --run manual --attempt 1 --steps 4000
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+from dlcore.interop.artefact import save_artefact
+
+from dlcore.inference import compile
+from dlcore.models.deepbit import DeepBitConfig, deepbit_small
+from dlcore.models.preprocessing import Preprocessing
+from dlcore.nn.module import Module
+from dlcore.optim.adaptive import Adam
+from dlcore.optim.loop import Optimizer
+from dlcore.optim.schedule import Cosine
+from dlcore.optim.trigger import MaxIteration
+from dlcore.rng import RNG
+from spark_jobs import runner
+from spark_jobs.catalogue.demo import DEVELOPMENT_SEED, HELD_OUT_SEED, TRAIN_SEED
+from spark_jobs.catalogue.views import ViewPool
+from spark_jobs.runner import Job
+from spark_jobs.stages.feature_training import (
+    CodeCriterion,
+    ViewSource,
+    card,
+    evaluate,
+    judged_catalogue,
+    learn_verifier,
+)
+from spark_jobs.stages.feature_views import VIEWS
+from spark_jobs.stages.features import BATCH, Extractor
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Options:
+    """How the network is trained."""
+
+    steps: int = field(default=4000, metadata={"help": "training steps"})
+    families: int = field(default=64, metadata={"help": "families of three look-alikes in a step"})
+    products: int = field(default=8000, metadata={"help": "different products that are drawn to train on"})
+    backgrounds: int = field(default=2000, metadata={"help": "different backgrounds"})
+    judged: int = field(default=600, metadata={"help": "pictures of the held-out catalogue"})
+    rate: float = field(default=2e-3, metadata={"help": "learning rate at the start"})
+    seed: int = field(default=1, metadata={"help": "of weights and views"})
+    workers: int = field(default=2, metadata={"help": "processes that compute gradients"})
+    artefact: str = field(default="deepbit-small", metadata={"help": "name under the models folder"})
+
+
+def train(options: Options, config: DeepBitConfig, preprocessing: Preprocessing) -> Module:
+    """The trained network; the same for the same options."""
+    pool = ViewPool.drawn(TRAIN_SEED, options.products, options.backgrounds, 128, options.workers)
+    RNG.set_seed(options.seed)
+    batch_size = options.families * 3 * VIEWS
+    optimizer = Optimizer(
+        deepbit_small(config),
+        ViewSource(pool, preprocessing),
+        CodeCriterion(),
+        MaxIteration(options.steps),
+        batch_size,
+        Adam(options.rate, leaningrate_schedule=Cosine(options.steps)),
+        workers=options.workers,
+        seed=options.seed,
+    )
+    return optimizer.optimize()
+
+
+def plan(job: Job[Options]) -> None:
+    """Train, judge, write the artefact."""
+    options, config = job.options, DeepBitConfig()
+    preprocessing = Preprocessing(config.size)
+    model = train(options, config, preprocessing)
+    network = compile(model, (BATCH, 3, config.size, config.size))
+    extractor = Extractor(preprocessing, network.predict, 0.0, "unsaved")
+    verifier = learn_verifier(extractor, judged_catalogue(DEVELOPMENT_SEED, 2 * options.judged, config.size))
+    scores = evaluate(extractor, verifier, judged_catalogue(HELD_OUT_SEED, options.judged, config.size))
+    metadata: dict[str, Any] = {
+        "kind": "deepbit",
+        "config": asdict(config),
+        "preprocessing": preprocessing.metadata(),
+        "threshold": 0.0,
+        "verifier": asdict(verifier),
+        "scores": scores,
+        "options": asdict(options),
+    }
+    folder = f"{job.settings.models.rstrip('/')}/{options.artefact}"
+    version = save_artefact(folder, model, metadata, card(scores, _command(options)))
+    job.report("scores", scores)
+    job.report("version", version)
+    log.info("%s: version %s, mAP %.3f", folder, version[:12], float(np.asarray(scores["deepbit"]["map"])))
+
+
+def _command(options: Options) -> str:
+    changed = {name: value for name, value in asdict(options).items() if value != getattr(Options(), name)}
+    flags = "".join(f" --{name} {value}" for name, value in changed.items())
+    return f"python -m spark_jobs.train_features --run manual --attempt 1{flags}"
+
+
+if __name__ == "__main__":
+    runner.run("train_features", plan, Options)
