@@ -73,6 +73,7 @@ _TABLE = (
         title="HDFS DataNode",
         command=_java("hdfs", "256m", "org.apache.hadoop.hdfs.server.datanode.DataNode"),
         is_ready=readiness.hdfs_is_writable,
+        needs=("namenode",),
         ports=("datanode", "datanode_http", "datanode_ipc"),
         group="hdfs",
         lake="hdfs",

@@ -81,6 +81,12 @@ def running(stack: Stack, only: tuple[str, ...] = (), console: Console | None = 
             down(stack)
 
 
+def interruptible() -> None:
+    """Have SIGTERM and SIGHUP end this process as Ctrl-C does, so that what it started is stopped."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.default_int_handler)
+
+
 @contextmanager
 def undisturbed() -> Iterator[None]:
     """Ignore Ctrl-C while things are being stopped, so that a second one leaves nothing behind."""

@@ -123,7 +123,7 @@ class Stack:
         """Tokens and passwords of this stack, drawn once and kept in a file that only its owner reads."""
         path = self.folder("secrets") / "secrets.json"
         if not path.exists():
-            drawn = {name: secrets.token_urlsafe(24) for name in ("connect_token", "airflow_password", "jwt", "cookie")}
+            drawn = {name: secrets.token_urlsafe(48) for name in ("connect_token", "airflow_password", "jwt", "cookie")}
             drawn["fernet"] = urlsafe_b64encode(secrets.token_bytes(32)).decode()
             _write_private(path, drawn)
         loaded: dict[str, str] = json.loads(path.read_text())

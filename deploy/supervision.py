@@ -106,6 +106,7 @@ def start_supervisor(stack: Stack, programs: list[Program], attached: bool) -> N
     Raises StackError when it does not answer.
     """
     configuration = write_supervisor_configuration(stack, programs)
+    stack.folder("scratch")  # the Java services' temporary folder
     command = [sys.executable, "-m", "supervisor.supervisord", "-c", str(configuration)]
     with open(stack.folder("logs") / "supervisor.out", "ab") as output:
         process = subprocess.Popen(

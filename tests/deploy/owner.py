@@ -1,0 +1,12 @@
+"""A program that owns a stack, for the test that kills it: starts Spark Connect, says so, waits to be interrupted."""
+
+import signal
+
+from deploy.services import interruptible, running
+from deploy.stack import Stack
+
+if __name__ == "__main__":
+    interruptible()
+    with running(Stack.from_environment(), ("connect",)):
+        print("running", flush=True)
+        signal.pause()
