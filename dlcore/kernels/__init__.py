@@ -4,14 +4,16 @@ Each operation runs on the fastest backend that is available; `DLCORE_KERNELS=on
 what that one does not define falls to `reference`. Backends are loaded when the first operation is called.
 """
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from dlcore.activity import Array
 from dlcore.kernels import backends
 from dlcore.kernels.backends import BackendUnavailableError
 from dlcore.kernels.cpu import instruction_set
-from dlcore.kernels.interface import OPERATIONS, Padding, Pair, Saved
+from dlcore.kernels.interface import OPERATIONS, Gradients, Padding, Pair, Saved
 from dlcore.kernels.memory import channels_last, empty, empty_channels_last
 from dlcore.settings import settings
 
@@ -22,7 +24,8 @@ if TYPE_CHECKING:
         batch_norm,
         batch_norm_backward,
         conv2d,
-        conv2d_backward,
+        conv2d_grad_w,
+        conv2d_grad_x,
         hamming,
         linear,
         linear_backward,
@@ -58,8 +61,29 @@ def __getattr__(name: str) -> Any:
 
 def active() -> str:
     """The backends in use, joined by '+', such as 'onednn+native'; 'reference' only where nothing else is."""
-    used = {name for name, _ in _chosen().values()}
+    used = {name for names, _ in _chosen().values() for name in names.split("+")}
     return "+".join(name for name in backends.FASTEST if name in used and name != "reference") or "reference"
+
+
+def conv2d_backward(
+    x: Array,
+    w: Array,
+    grad_y: Array,
+    stride: Pair,
+    padding: Padding,
+    dilation: Pair,
+    groups: int,
+    need_x: bool = True,
+    need_w: bool = True,
+    has_bias: bool = True,
+) -> Gradients:
+    """The gradients of `conv2d` without relu: of x, w and b. Without `need_w` there is none of b either."""
+    geometry = (stride, padding, dilation, groups)
+    kernels = sys.modules[__name__]
+    grad_x = kernels.conv2d_grad_x(x.shape, w, grad_y, *geometry) if need_x else None
+    if not need_w:
+        return grad_x, None, None
+    return grad_x, *kernels.conv2d_grad_w(x, w.shape[2:], grad_y, *geometry, has_bias)
 
 
 @contextmanager
@@ -91,6 +115,8 @@ __all__ = [
     "channels_last",
     "conv2d",
     "conv2d_backward",
+    "conv2d_grad_w",
+    "conv2d_grad_x",
     "empty",
     "empty_channels_last",
     "hamming",

@@ -4,24 +4,26 @@ import importlib
 import logging
 from collections.abc import Callable
 from types import ModuleType
-from typing import Any
+from typing import Any, TypeAlias
 
 from dlcore.errors import DlcoreError
 from dlcore.kernels.interface import OPERATIONS
 
 logger = logging.getLogger(__name__)
 
-Table = dict[str, tuple[str, Callable[..., Any]]]
-"""Operation -> (backend, function)."""
+Operation: TypeAlias = Callable[..., Any]
+Functions: TypeAlias = dict[str, Operation]
+Table: TypeAlias = dict[str, tuple[str, Operation]]
+"""Operation -> (backends joined by '+', function)."""
 
 PAIRS = {"max_pool2d": "max_pool2d_backward", "avg_pool2d": "avg_pool2d_backward", "batch_norm": "batch_norm_backward"}
 """Operations that hand something over through `saved`: one backend must define both."""
 
 FASTEST = ("onednn", "native", "mkl", "reference")
-"""The order in which `auto` asks for an operation. Measured; reference/ numbers are in ARCHITECTURE.md."""
+"""The order in which `auto` asks for an operation. A backend's SUITS, operation -> condition on the arguments, limits it."""
 
-FASTEST_FOR: dict[str, tuple[str, ...]] = {}
-"""Other orders, by operation."""
+FASTEST_FOR = dict.fromkeys(("conv2d", "conv2d_grad_x", "conv2d_grad_w"), ("native", *FASTEST))
+"""Other orders, by operation: Winograd before oneDNN."""
 
 
 class BackendUnavailableError(DlcoreError, ImportError):
@@ -42,12 +44,12 @@ def load(name: str) -> ModuleType:
     return module
 
 
-def _operations(name: str) -> dict[str, Callable[..., Any]]:
+def _operations(name: str) -> Functions:
     module = load(name)
     return {operation: getattr(module, operation) for operation in OPERATIONS if hasattr(module, operation)}
 
 
-def _available() -> dict[str, dict[str, Callable[..., Any]]]:
+def _available() -> dict[str, Functions]:
     found = {}
     for name in FASTEST:
         try:
@@ -57,28 +59,40 @@ def _available() -> dict[str, dict[str, Callable[..., Any]]]:
     return found
 
 
-def fastest() -> Table:
-    """Each operation with the fastest backend that is available here."""
-    available = _available()
+def _first_suiting(operation: str, functions: list[tuple[str, Operation]]) -> tuple[str, Operation]:
+    """The first of (backend, function), which are in order of speed; those with a condition only where it holds."""
+    name, first = functions[0]
+    suits = getattr(load(name), "SUITS", {}).get(operation)
+    if suits is None:
+        return name, first
+    other, rest = _first_suiting(operation, functions[1:])
+
+    def either(*arguments: Any, **options: Any) -> Any:
+        return (first if suits(*arguments, **options) else rest)(*arguments, **options)
+
+    return f"{name}+{other}", either
+
+
+def _table(order: tuple[str, ...], orders: dict[str, tuple[str, ...]], available: dict[str, Functions]) -> Table:
     table: Table = {}
     for operation in OPERATIONS:
-        order = FASTEST_FOR.get(operation, FASTEST)
-        name = next(name for name in order if operation in available.get(name, ()))
-        table[operation] = (name, available[name][operation])
+        names = [name for name in orders.get(operation, order) if operation in available.get(name, ())]
+        table[operation] = _first_suiting(operation, [(name, available[name][operation]) for name in names])
     return table
 
 
+def fastest() -> Table:
+    """Each operation with the fastest backend that is available here, for each call."""
+    return _table(FASTEST, FASTEST_FOR, _available())
+
+
 def forced(name: str) -> Table:
-    """Each operation with backend `name` where it defines it, else with `reference`.
+    """Each operation with backend `name` where it defines it and the call suits it, else with `reference`.
 
     Raises:
         BackendUnavailableError: it cannot run here.
     """
-    plain, wanted = _operations("reference"), _operations(name)
-    return {
-        operation: (name, wanted[operation]) if operation in wanted else ("reference", plain[operation])
-        for operation in OPERATIONS
-    }
+    return _table((name, "reference"), {}, {name: _operations(name), "reference": _operations("reference")})
 
 
 def choose(name: str) -> Table:

@@ -1,6 +1,8 @@
-"""Which vector instructions this CPU has."""
+"""Which vector instructions this CPU has, and how many threads to use of it."""
 
+import os
 import platform
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
@@ -26,3 +28,29 @@ def instruction_set() -> str:
     if flags() >= _AVX512:
         return "avx512"
     return "avx2" if flags() >= _AVX2 else platform.machine()
+
+
+@dataclass
+class _Threads:
+    count: int | None = None
+
+
+_threads = _Threads()
+
+
+def threads() -> int:
+    """Threads for one operation: OMP_NUM_THREADS, else as many as this process has CPUs; 1 in a forked child.
+
+    The OpenMP library's threads do not survive a fork, so a child that asked for them would wait for ever.
+    """
+    if _threads.count is None:
+        wanted = os.environ.get("OMP_NUM_THREADS", "")
+        _threads.count = int(wanted) if wanted.isdigit() and int(wanted) else len(os.sched_getaffinity(0))
+    return _threads.count
+
+
+def _run_alone() -> None:
+    _threads.count = 1
+
+
+os.register_at_fork(after_in_child=_run_alone)

@@ -17,7 +17,9 @@ from dlcore.activity import Array
 Pair: TypeAlias = tuple[int, int]
 Padding: TypeAlias = tuple[int, int, int, int]
 Saved: TypeAlias = Any
-ConvGradients: TypeAlias = tuple[Array | None, Array | None, Array | None]
+Shape: TypeAlias = tuple[int, ...]
+Gradients: TypeAlias = tuple[Array | None, Array | None, Array | None]
+"""Of the input, the weights, the bias; None where not asked for."""
 
 
 class Kernels(Protocol):
@@ -39,23 +41,23 @@ class Kernels(Protocol):
         H' = (H + top + bottom - dilation * (kh - 1) - 1) // stride + 1. With `relu`, negative results become 0.
         """
 
-    def conv2d_backward(
+    def conv2d_grad_x(
+        self, x_shape: Shape, w: Array, grad_y: Array, stride: Pair, padding: Padding, dilation: Pair, groups: int
+    ) -> Array:
+        """The gradient of the input of `conv2d` without relu, of `x_shape` (N, C, H, W)."""
+
+    def conv2d_grad_w(
         self,
         x: Array,
-        w: Array,
+        kernel: Pair,
         grad_y: Array,
         stride: Pair,
         padding: Padding,
         dilation: Pair,
         groups: int,
-        need_x: bool = True,
-        need_w: bool = True,
         has_bias: bool = True,
-    ) -> ConvGradients:
-        """Gradients (grad_x, grad_w, grad_b) of `conv2d` without relu; None where not needed.
-
-        Without `need_w` there is no grad_b either, and only the shape of `x` is used.
-        """
+    ) -> tuple[Array, Array | None]:
+        """The gradients of the weights (K, C / groups, kh, kw) and of the bias (K,), if there is one, of `conv2d` without relu."""
 
     def max_pool2d(self, x: Array, kernel: Pair, stride: Pair, padding: Padding) -> tuple[Array, Saved]:
         """The maximum of each window of `x` (N, C, H, W) -> (N, C, H', W'), H' as in `conv2d`.
@@ -82,8 +84,8 @@ class Kernels(Protocol):
 
     def linear_backward(
         self, x: Array, w: Array, grad_y: Array, need_x: bool = True, need_w: bool = True, has_bias: bool = True
-    ) -> ConvGradients:
-        """Gradients (grad_x, grad_w, grad_b) of `linear` without relu; None where not needed, as in `conv2d_backward`."""
+    ) -> Gradients:
+        """The gradients of `linear` without relu: of x, w and b. Without `need_w` there is none of b either."""
 
     def matmul(self, a: Array, b: Array) -> Array:
         """The matrix product of `a` (..., M, K) and `b` (..., K, N), leading dimensions broadcast -> (..., M, N)."""

@@ -6,7 +6,7 @@ from typing import NamedTuple, TypeAlias
 import numpy as np
 
 from dlcore.activity import Array
-from dlcore.kernels.interface import ConvGradients
+from dlcore.kernels.interface import Gradients
 from dlcore.kernels.memory import contiguous, empty
 
 
@@ -70,7 +70,7 @@ class MatrixProducts:
 
     def linear_backward(
         self, x: Array, w: Array, grad_y: Array, need_x: bool = True, need_w: bool = True, has_bias: bool = True
-    ) -> ConvGradients:
+    ) -> Gradients:
         """See `interface.Kernels.linear_backward`."""
         grad_x, grad_w, grad_b = None, None, None
         if need_x:

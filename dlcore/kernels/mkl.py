@@ -4,6 +4,7 @@ import ctypes
 import sys
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from dlcore.errors import DlcoreError
 from dlcore.kernels.matrix_products import MatrixProducts, Operand
@@ -12,7 +13,7 @@ NAME = "libmkl_rt.so.3"
 _ROW_MAJOR, _PLAIN, _TRANSPOSED = 101, 111, 112  # of cblas.h
 _GNU_THREADS = 3  # MKL_THREADING_GNU of mkl_service.h
 _Int, _Float, _Pointer = ctypes.c_int, ctypes.c_float, ctypes.c_void_p
-_SGEMM = [_Int] * 6 + [_Float, _Pointer, _Int, _Pointer, _Int, _Float, _Pointer, _Int]
+_SGEMM: list[Any] = [_Int] * 6 + [_Float, _Pointer, _Int, _Pointer, _Int, _Float, _Pointer, _Int]
 
 
 class MklError(DlcoreError, RuntimeError):

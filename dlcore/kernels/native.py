@@ -14,6 +14,8 @@ from functools import cache
 import numpy as np
 
 from dlcore.activity import Array
+from dlcore.kernels.cpu import threads
+from dlcore.kernels.interface import Padding, Pair, Shape
 from dlcore.kernels.memory import channels_last, empty
 from dlcore.kernels.native_build import NativeUnavailableError, build
 
@@ -21,7 +23,6 @@ logger = logging.getLogger(__name__)
 
 INSTRUCTION_SETS = ("portable", "avx2", "avx512")
 POOLS = {"none": 0, "floor": 1, "ceil": 2}
-Padding = tuple[int, int, int, int]
 
 
 class _ConvShape(ctypes.Structure):
@@ -30,8 +31,9 @@ class _ConvShape(ctypes.Structure):
     _fields_ = [
         (name, ctypes.c_int64)
         for name in (
-            "images height width in_channels out_channels out_height out_width pad_top pad_left dilation relu pool threads block"
-        ).split()
+            *("images", "height", "width", "in_channels", "out_channels", "out_height", "out_width"),
+            *("pad_top", "pad_left", "dilation", "relu", "pool", "threads", "block"),
+        )
     ]
 
 
@@ -214,6 +216,49 @@ def winograd(x: Array, w: Array, b: Array | None, padding: Padding, dilation: in
         run.use_workspace(empty((run.workspace_size,)))
         run()
     return y.transpose(0, 3, 1, 2)
+
+
+def conv2d(
+    x: Array, w: Array, b: Array | None, stride: Pair, padding: Padding, dilation: Pair, groups: int, relu: bool = False
+) -> Array:
+    """See `interface.Kernels.conv2d`; where SUITS holds."""
+    return winograd(x, w, b, padding, dilation[0], relu, threads())
+
+
+def conv2d_grad_x(
+    x_shape: Shape, w: Array, grad_y: Array, stride: Pair, padding: Padding, dilation: Pair, groups: int
+) -> Array:
+    """See `interface.Kernels.conv2d_grad_x`; where SUITS holds. A convolution of `grad_y` with the weights turned round."""
+    turned = w[:, :, ::-1, ::-1].transpose(1, 0, 2, 3)
+    return winograd(grad_y, turned, None, _padding_back(padding, dilation), dilation[0], False, threads())
+
+
+def _padding_back(padding: Padding, dilation: Pair) -> Padding:
+    top, left, bottom, right = (2 * dilation[0] - side for side in padding)
+    return top, left, bottom, right
+
+
+def _suits_forward(
+    x: Array, w: Array, b: Array | None, stride: Pair, padding: Padding, dilation: Pair, groups: int, relu: bool = False
+) -> bool:
+    return has_winograd() and _pixels(x.shape) >= _ENOUGH_PIXELS and winograd_suits(w.shape, stride, padding, dilation, groups)
+
+
+def _suits_grad_x(
+    x_shape: Shape, w: Array, grad_y: Array, stride: Pair, padding: Padding, dilation: Pair, groups: int
+) -> bool:
+    back = _padding_back(padding, dilation)
+    is_enough = _pixels(x_shape) >= _ENOUGH_PIXELS and min(padding) >= 0
+    return has_winograd() and is_enough and winograd_suits(w.shape, stride, back, dilation, groups)
+
+
+def _pixels(shape: Shape) -> int:
+    return shape[0] * shape[2] * shape[3]
+
+
+_ENOUGH_PIXELS = 512  # below, preparing the weights costs more than it saves
+SUITS = {"conv2d": _suits_forward, "conv2d_grad_x": _suits_grad_x}
+"""When `auto` prefers these to oneDNN, by operation."""
 
 
 # --- boxes and codes --------------------------------------------------------------------------------------------------

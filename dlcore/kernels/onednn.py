@@ -11,11 +11,11 @@ import numpy as np
 from dlcore.activity import Array
 from dlcore.kernels import onednn_api as api
 from dlcore.kernels import reference
-from dlcore.kernels.interface import Padding, Pair, Saved
+from dlcore.kernels.interface import Padding, Pair, Saved, Shape
 from dlcore.kernels.matrix_products import MatrixProducts, Operand
 from dlcore.kernels.memory import channels_last, contiguous, empty, empty_channels_last
-from dlcore.kernels.onednn_api import KEPT, Attributes, Description, Layout, Primitive, Shape, address, library
-from dlcore.kernels.onednn_convolution import conv2d, conv2d_backward
+from dlcore.kernels.onednn_api import KEPT, Attributes, Description, Layout, Primitive, address, library
+from dlcore.kernels.onednn_convolution import conv2d, conv2d_grad_w, conv2d_grad_x
 from dlcore.kernels.reference import output_size
 
 __all__ = [
@@ -24,7 +24,8 @@ __all__ = [
     "batch_norm",
     "batch_norm_backward",
     "conv2d",
-    "conv2d_backward",
+    "conv2d_grad_w",
+    "conv2d_grad_x",
     "library",
     "linear",
     "linear_backward",

@@ -12,13 +12,11 @@ import threading
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 from numpy.typing import NDArray
 
 from dlcore.errors import DlcoreError
-
-Shape: TypeAlias = tuple[int, ...]
 
 KEPT = 512
 """Compiled primitives kept of each kind."""

@@ -12,9 +12,9 @@ from typing import TypeAlias
 from dlcore.activity import Array
 from dlcore.kernels import onednn_api as api
 from dlcore.kernels import reference
-from dlcore.kernels.interface import ConvGradients, Padding, Pair
+from dlcore.kernels.interface import Padding, Pair, Shape
 from dlcore.kernels.memory import channels_last, contiguous, empty, empty_channels_last
-from dlcore.kernels.onednn_api import KEPT, Attributes, Description, Layout, Primitive, Shape, address
+from dlcore.kernels.onednn_api import KEPT, Attributes, Description, Layout, Primitive, address
 from dlcore.kernels.reference import output_size
 
 Geometry: TypeAlias = tuple[Pair, Padding, Pair, int]
@@ -171,40 +171,36 @@ def conv2d(
     return y
 
 
-def conv2d_backward(
+def conv2d_grad_x(
+    x_shape: Shape, w: Array, grad_y: Array, stride: Pair, padding: Padding, dilation: Pair, groups: int
+) -> Array:
+    """See `interface.Kernels.conv2d_grad_x`."""
+    grad_x = empty_channels_last(x_shape)
+    if not grad_x.size:
+        return grad_x
+    backward = _convolution_backward_data(_ConvolutionShapes(x_shape, w.shape, (stride, padding, dilation, groups)))
+    grad_y, packed = channels_last(grad_y), backward.reorder(contiguous(w))
+    backward.primitive(address(grad_y), address(packed), address(grad_x))
+    return grad_x
+
+
+def conv2d_grad_w(
     x: Array,
-    w: Array,
+    kernel: Pair,
     grad_y: Array,
     stride: Pair,
     padding: Padding,
     dilation: Pair,
     groups: int,
-    need_x: bool = True,
-    need_w: bool = True,
     has_bias: bool = True,
-) -> ConvGradients:
-    """See `interface.Kernels.conv2d_backward`."""
+) -> tuple[Array, Array | None]:
+    """See `interface.Kernels.conv2d_grad_w`."""
     geometry = (stride, padding, dilation, groups)
     if not x.size:
-        return reference.conv2d_backward(x, w, grad_y, *geometry, need_x, need_w, has_bias)
-    shapes = _ConvolutionShapes(x.shape, w.shape, geometry)
-    grad_y = channels_last(grad_y)
-    grad_x = _grad_image(shapes, w, grad_y) if need_x else None
-    if not need_w:
-        return grad_x, None, None
-    return grad_x, *_grad_weights(shapes, x, grad_y, has_bias)
-
-
-def _grad_image(shapes: _ConvolutionShapes, w: Array, grad_y: Array) -> Array:
-    backward = _convolution_backward_data(shapes)
-    packed, grad_x = backward.reorder(contiguous(w)), empty_channels_last(shapes.x)
-    backward.primitive(address(grad_y), address(packed), address(grad_x))
-    return grad_x
-
-
-def _grad_weights(shapes: _ConvolutionShapes, x: Array, grad_y: Array, has_bias: bool) -> tuple[Array, Array | None]:
+        return reference.conv2d_grad_w(x, kernel, grad_y, *geometry, has_bias)
+    shapes = _ConvolutionShapes(x.shape, (grad_y.shape[1], x.shape[1] // groups, *kernel), geometry)
     backward = _convolution_backward_weights(shapes, has_bias)
-    x, packed, grad_b = channels_last(x), empty((backward.weights_floats,)), empty(shapes.w[:1])
-    outputs = (packed, grad_b) if has_bias else (packed,)
-    backward.primitive(address(x), address(grad_y), *map(address, outputs))
-    return backward.reorder(packed).reshape(shapes.w), grad_b if has_bias else None
+    x, grad_y, packed = channels_last(x), channels_last(grad_y), empty((backward.weights_floats,))
+    grad_b = empty(shapes.w[:1]) if has_bias else None
+    backward.primitive(*(address(part) for part in (x, grad_y, packed, grad_b) if part is not None))
+    return backward.reorder(packed).reshape(shapes.w), grad_b

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dlcore.activity import Array
-from dlcore.kernels.interface import ConvGradients, Padding, Pair, Saved
+from dlcore.kernels.interface import Gradients, Padding, Pair, Saved, Shape
 from dlcore.kernels.memory import channels_last
 
 _DENSE = (1, 1)
@@ -71,34 +71,33 @@ def conv2d(
     return channels_last(np.maximum(y, 0) if relu else y)
 
 
-def conv2d_backward(
+def conv2d_grad_x(
+    x_shape: Shape, w: Array, grad_y: Array, stride: Pair, padding: Padding, dilation: Pair, groups: int
+) -> Array:
+    """See `interface.Kernels.conv2d_grad_x`."""
+    grad, weights = _grouped(grad_y, groups), w.reshape(groups, -1, *w.shape[1:])
+    sums = _padded(np.zeros(x_shape, np.float32), padding)
+    for i, j, part in _taps(sums, grad_y.shape[2:], (w.shape[2], w.shape[3]), stride, dilation):
+        part[...] += np.einsum("ngkhw,gkc->ngchw", grad, weights[..., i, j], optimize=True).reshape(part.shape)
+    return channels_last(_unpadded(sums, padding))
+
+
+def conv2d_grad_w(
     x: Array,
-    w: Array,
+    kernel: Pair,
     grad_y: Array,
     stride: Pair,
     padding: Padding,
     dilation: Pair,
     groups: int,
-    need_x: bool = True,
-    need_w: bool = True,
     has_bias: bool = True,
-) -> ConvGradients:
-    """See `interface.Kernels.conv2d_backward`."""
-    window = (grad_y.shape[2:], w.shape[2:], stride, dilation)
-    grad = _grouped(grad_y, groups)
-    weights = w.reshape(groups, -1, *w.shape[1:])
-    grad_x, grad_w = None, None
-    if need_x:
-        sums = np.zeros_like(_padded(x, padding))
-        for i, j, part in _taps(sums, *window):
-            part[...] += np.einsum("ngkhw,gkc->ngchw", grad, weights[..., i, j], optimize=True).reshape(part.shape)
-        grad_x = channels_last(_unpadded(sums, padding))
-    if need_w:
-        grad_w = np.empty_like(weights, order="C")
-        for i, j, pixels in _taps(_padded(x, padding), *window):
-            grad_w[..., i, j] = np.einsum("ngkhw,ngchw->gkc", grad, _grouped(pixels, groups), optimize=True)
-        grad_w = grad_w.reshape(w.shape)
-    return grad_x, grad_w, grad_y.sum(axis=(0, 2, 3)) if need_w and has_bias else None
+) -> tuple[Array, Array | None]:
+    """See `interface.Kernels.conv2d_grad_w`."""
+    planes, planes_in = grad_y.shape[1], x.shape[1] // groups
+    grad, grad_w = _grouped(grad_y, groups), np.empty((groups, planes // groups, planes_in, *kernel), np.float32)
+    for i, j, pixels in _taps(_padded(x, padding), grad_y.shape[2:], kernel, stride, dilation):
+        grad_w[..., i, j] = np.einsum("ngkhw,ngchw->gkc", grad, _grouped(pixels, groups), optimize=True)
+    return grad_w.reshape(planes, planes_in, *kernel), grad_y.sum(axis=(0, 2, 3)) if has_bias else None
 
 
 def max_pool2d(x: Array, kernel: Pair, stride: Pair, padding: Padding) -> tuple[Array, Saved]:
@@ -166,7 +165,7 @@ def linear(x: Array, w: Array, b: Array | None, relu: bool = False) -> Array:
 
 def linear_backward(
     x: Array, w: Array, grad_y: Array, need_x: bool = True, need_w: bool = True, has_bias: bool = True
-) -> ConvGradients:
+) -> Gradients:
     """See `interface.Kernels.linear_backward`."""
     return (
         grad_y @ w if need_x else None,
