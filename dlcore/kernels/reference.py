@@ -52,7 +52,7 @@ def _taps(
 
 def _grouped(x: Array, groups: int) -> Array:
     """(N, C, ...) -> (N, groups, C / groups, ...)."""
-    return x.reshape(x.shape[0], groups, -1, *x.shape[2:])
+    return x.reshape(x.shape[0], groups, x.shape[1] // groups, *x.shape[2:])
 
 
 def conv2d(
