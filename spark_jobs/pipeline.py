@@ -118,7 +118,7 @@ _ROWS = (
         name="calibrate_duplicates",
         title="Choose the duplicate threshold on self-augmented pictures of the catalogue",
         dag="similar_images",
-        reads=("crops", "features"),
+        reads=("images", "crops", "features"),
         all_days=True,
         options=("models", "extractor"),
         sql=_batches_of(64),
@@ -135,7 +135,7 @@ _ROWS = (
         name="build_index",
         title="Write the search index of all codes",
         dag="similar_images",
-        reads=("features",),
+        reads=("features", "duplicates", "crops"),
         all_days=True,
     ),
     Stage(

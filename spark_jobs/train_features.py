@@ -1,12 +1,13 @@
 """Train the small DeepBit network on generated pictures, judge it on a catalogue it has never seen, and promote it.
 
-python -m spark_jobs.train_features --run manual --attempt 1 --steps 4000
+python -m spark_jobs.train_features --run manual --attempt 1 --steps 1800
 """
 
 from __future__ import annotations
 
 import logging
 from dataclasses import asdict, dataclass, field
+from time import perf_counter
 from typing import Any
 
 import numpy as np
@@ -33,20 +34,26 @@ from spark_jobs.stages.feature_training import (
     judged_catalogue,
     learn_verifier,
 )
-from spark_jobs.stages.feature_views import VIEWS
+from spark_jobs.stages.feature_views import ARTICLES, VIEWS
 from spark_jobs.stages.features import BATCH, Extractor
 
 log = logging.getLogger(__name__)
+
+SIDE = 64
+"""Side of the network's input, in pixels."""
+_CUT_OUT_SIDE = 128
+_TRIAL_STEPS = 12
 
 
 @dataclass(frozen=True)
 class Options:
     """How the network is trained."""
 
-    steps: int = field(default=4000, metadata={"help": "training steps"})
-    families: int = field(default=64, metadata={"help": "families of three look-alikes in a step"})
-    products: int = field(default=8000, metadata={"help": "different products that are drawn to train on"})
-    backgrounds: int = field(default=2000, metadata={"help": "different backgrounds"})
+    minutes: float = field(default=25.0, metadata={"help": "time for the training itself, when no steps are given"})
+    steps: int = field(default=0, metadata={"help": "training steps; the same steps give the same weights"})
+    families: int = field(default=32, metadata={"help": "families of three look-alikes in a step"})
+    products: int = field(default=6000, metadata={"help": "different products that are drawn to train on"})
+    backgrounds: int = field(default=1500, metadata={"help": "different backgrounds"})
     judged: int = field(default=600, metadata={"help": "pictures of the held-out catalogue"})
     rate: float = field(default=2e-3, metadata={"help": "learning rate at the start"})
     seed: int = field(default=1, metadata={"help": "of weights and views"})
@@ -55,26 +62,38 @@ class Options:
 
 
 def train(options: Options, config: DeepBitConfig, preprocessing: Preprocessing) -> Module:
-    """The trained network; the same for the same options."""
-    pool = ViewPool.drawn(TRAIN_SEED, options.products, options.backgrounds, 128, options.workers)
+    """The trained network; with `steps` given, the same for the same options."""
+    pool = ViewPool.drawn(TRAIN_SEED, options.products, options.backgrounds, _CUT_OUT_SIDE, options.workers)
+    source = ViewSource(pool, preprocessing)
+    steps = options.steps or _affordable_steps(options, config, source)
+    return _optimizer(options, config, source, steps).optimize()
+
+
+def _optimizer(options: Options, config: DeepBitConfig, source: ViewSource, steps: int) -> Optimizer:
     RNG.set_seed(options.seed)
-    batch_size = options.families * 3 * VIEWS
-    optimizer = Optimizer(
+    return Optimizer(
         deepbit_small(config),
-        ViewSource(pool, preprocessing),
+        source,
         CodeCriterion(),
-        MaxIteration(options.steps),
-        batch_size,
-        Adam(options.rate, leaningrate_schedule=Cosine(options.steps)),
+        MaxIteration(steps),
+        options.families * ARTICLES * VIEWS,
+        Adam(options.rate, leaningrate_schedule=Cosine(steps)),
         workers=options.workers,
         seed=options.seed,
     )
-    return optimizer.optimize()
+
+
+def _affordable_steps(options: Options, config: DeepBitConfig, source: ViewSource) -> int:
+    """How many steps fit into the minutes asked for, from the speed of the first few."""
+    trial = _optimizer(options, config, source, _TRIAL_STEPS)
+    start = perf_counter()
+    trial.optimize()
+    return max(round(options.minutes * 60 * _TRIAL_STEPS / (perf_counter() - start)), _TRIAL_STEPS)
 
 
 def plan(job: Job[Options]) -> None:
     """Train, judge, write the artefact."""
-    options, config = job.options, DeepBitConfig()
+    options, config = job.options, DeepBitConfig(size=SIDE)
     preprocessing = Preprocessing(config.size)
     model = train(options, config, preprocessing)
     network = compile(model, (BATCH, 3, config.size, config.size))

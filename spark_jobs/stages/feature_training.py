@@ -22,7 +22,7 @@ from dlcore.nn.criterion import (
 from dlcore.nn.criterion.criterion import Criterion, Gradient
 from dlcore.optim.source import BatchRequest
 from spark_jobs.catalogue.views import ViewPool
-from spark_jobs.stages.feature_views import VIEWS, batch
+from spark_jobs.stages.feature_views import ARTICLES, VIEWS, batch
 
 
 @dataclass(eq=False)
@@ -62,7 +62,7 @@ class ViewSource:
     preprocessing: Preprocessing
 
     def __call__(self, request: BatchRequest) -> tuple[Array, Array]:
-        """Inputs (N, 3, S, S) and the article that each row shows; N is the largest multiple of a family's views."""
-        families = max(request.size // (3 * VIEWS), 1)
+        """Inputs (N, 3, S, S) and the article that each row shows; N is a multiple of a family's views."""
+        families = max(request.size // (ARTICLES * VIEWS), 1)
         pixels, articles = batch(self.pool, request.rng, families, self.preprocessing.size)
         return self.preprocessing.normalise(pixels), articles.astype(np.float32)

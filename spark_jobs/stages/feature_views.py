@@ -18,7 +18,10 @@ from spark_jobs.catalogue.scenes import Placement, compose
 from spark_jobs.catalogue.transforms import TRANSFORMS, Changed, recoloured
 from spark_jobs.catalogue.views import ViewPool, photographed, shop_placement
 
+ARTICLES = 3
+"""Articles of a family."""
 VIEWS = 2
+"""Views of an article in a batch."""
 COLOURLESS = "greyscale"
 _SCENE_SIDE = 112
 _MARGIN = 0.08
@@ -85,7 +88,7 @@ def views_of(article: Article, pool: ViewPool, rng: np.random.Generator, side: i
 
 
 def batch(pool: ViewPool, rng: np.random.Generator, families: int, side: int) -> tuple[Pixels, NDArray[np.int64]]:
-    """Views of `families` families -> pixels (3 * families * VIEWS, side, side, 3) and the article (N,) each view shows.
+    """Views of `families` families -> pixels (families * ARTICLES * VIEWS, side, side, 3) and the article (N,) each view shows.
 
     The views of an article follow each other.
     """
