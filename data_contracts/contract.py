@@ -53,7 +53,7 @@ class RowRule:
 
 
 DAY = Column("day", pa.date32(), "the day the image belongs to", is_required=True)
-KEY = Column("key", pa.string(), "the image's row key in HBase", is_required=True)
+KEY = Column("key", pa.string(), "the image's key, `<sku>/<n>`", is_required=True)
 CROP = Column("crop", pa.int32(), "which object of the image, 0 for the only one", is_required=True)
 REASON = Column("reason", pa.string(), "'ok' when the image is used, else why not", is_required=True)
 

@@ -25,7 +25,9 @@ CROPS = Contract(
         Column("label", pa.string(), "the object's, null for a whole image"),
         Column("score", pa.float32(), "the object's, null for a whole image"),
         Column("source", pa.string(), "detection or whole_image"),
-        Column("whole_hash", pa.binary(), "luminance hash of the whole image: signs of 16 x 16 DCT frequencies, 32 bytes"),
+        Column(
+            "whole_hash", pa.binary(), "luminance hash of the whole image: signs of 16 x 16 DCT frequencies, 32 bytes"
+        ),
     ),
     row_rules=(
         RowRule(
