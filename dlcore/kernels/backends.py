@@ -22,7 +22,11 @@ PAIRS = {"max_pool2d": "max_pool2d_backward", "avg_pool2d": "avg_pool2d_backward
 FASTEST = ("onednn", "native", "mkl", "reference")
 """The order in which `auto` asks for an operation. A backend's SUITS, operation -> condition on the arguments, limits it."""
 
-FASTEST_FOR = dict.fromkeys(("conv2d", "conv2d_grad_x", "conv2d_grad_w"), ("native", *FASTEST))
+FASTEST_FOR: dict[str, tuple[str, ...]] = {
+    "conv2d": ("native", *FASTEST),
+    "conv2d_grad_x": ("native", *FASTEST),
+    "conv2d_grad_w": ("native", *FASTEST),
+}
 """Other orders, by operation: Winograd before oneDNN."""
 
 

@@ -20,12 +20,13 @@ class Operand(NamedTuple):
     @classmethod
     def of(cls, x: Array) -> "Operand | None":
         """The matrix `x` as it lies, or None when neither its rows nor its columns are contiguous."""
-        for is_transposed, (outer, inner), length in (
-            (False, x.strides, x.shape[1]),
-            (True, x.strides[::-1], x.shape[0]),
-        ):
-            if inner == 4 and outer % 4 == 0 and outer >= 4 * length:
-                return cls(int(x.ctypes.data), outer // 4, is_transposed)
+        sides = (
+            (False, x.flags.c_contiguous, x.strides, x.shape[1]),
+            (True, x.flags.f_contiguous, x.strides[::-1], x.shape[0]),
+        )
+        for is_transposed, is_whole, (outer, inner), length in sides:
+            if is_whole or (inner == 4 and outer % 4 == 0 and outer >= 4 * length):
+                return cls(int(x.ctypes.data), length if is_whole else outer // 4, is_transposed)
         return None
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from dlcore.errors import DlcoreError
 from dlcore.kernels.matrix_products import MatrixProducts, Operand
 
-NAME = "libmkl_rt.so.3"
+NAMES = ("libmkl_rt.so.3", "libmkl_rt.so.2")
 _ROW_MAJOR, _PLAIN, _TRANSPOSED = 101, 111, 112  # of cblas.h
 _GNU_THREADS = 3  # MKL_THREADING_GNU of mkl_service.h
 _Int, _Float, _Pointer = ctypes.c_int, ctypes.c_float, ctypes.c_void_p
@@ -28,7 +28,7 @@ def library() -> ctypes.CDLL:
         MklError: it is missing.
     """
     folder = Path(sys.prefix, "lib")
-    for name in (str(folder / NAME), NAME):
+    for name in (*(str(folder / name) for name in NAMES), *NAMES):
         try:
             loaded = ctypes.CDLL(name)
         except OSError:
@@ -36,7 +36,7 @@ def library() -> ctypes.CDLL:
         loaded.MKL_Set_Threading_Layer(_GNU_THREADS)
         loaded.cblas_sgemm.argtypes, loaded.cblas_sgemm.restype = _SGEMM, None
         return loaded
-    raise MklError(f"got no {NAME} in {folder} nor on the library path; install the package mkl")
+    raise MklError(f"got no {NAMES[0]} in {folder} nor on the library path; install the package mkl")
 
 
 def _sgemm(a: Operand, b: Operand, sizes: tuple[int, int, int], start: float, y: Operand) -> None:
