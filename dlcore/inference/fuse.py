@@ -128,8 +128,10 @@ def suits_winograd(op: Convolution) -> bool:
     """Whether the Winograd kernel computes this convolution here, and faster than others."""
     window = op.window
     padding = (*window.pad, *window.pad)
-    return uses("native") and native.has_winograd() and native.winograd_suits(
-        op.weight.shape, window.stride, padding, window.dilation, window.groups
+    return (
+        uses("native")
+        and native.has_winograd()
+        and native.winograd_suits(op.weight.shape, window.stride, padding, window.dilation, window.groups)
     )
 
 

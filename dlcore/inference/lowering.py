@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -106,13 +107,20 @@ class Lowering:
         """The arrays of what an operation takes."""
         return [self.taken(part) for part in value] if isinstance(value, list) else self.values[value]
 
+    def arrays(self, op: Op) -> list[Array]:
+        """The arrays that `op` takes, none of them a table."""
+        found = [self.values[source] for source in op.sources]
+        return [value for value in found if not isinstance(value, list)]
+
     def array(self, op: Op) -> Array:
-        """The single array that `op` takes."""
-        (source,) = op.sources
-        value = self.values[source]
-        if isinstance(value, list):
+        """The single array that `op` takes.
+
+        Raises:
+            ValueError: it takes a table.
+        """
+        if len(found := self.arrays(op)) != 1 or isinstance(op.taken, list):
             raise ValueError(f"plan: got a table as the input of {type(op).__name__}, expected one array")
-        return value
+        return found[0]
 
 
 def _module(op: Op) -> Module:
@@ -145,7 +153,7 @@ def _reshape(state: Lowering, op: Op) -> Activity:
 
 
 def _convolution(state: Lowering, op: Convolution) -> Activity:
-    x, *others = (state.values[source] for source in op.sources)
+    x, *others = state.arrays(op)
     n, _, height, width = x.shape
     top, left, bottom, right = padding = op.window.padding((height, width), "plan")
     sizes = (height + top + bottom, width + left + right)
@@ -204,7 +212,7 @@ def _normalize_scale(state: Lowering, op: Op) -> Activity:
 
 
 def _sum(state: Lowering, op: Op) -> Activity:
-    parts = [state.values[source] for source in op.sources]
+    parts = state.arrays(op)
     if len({part.shape for part in parts}) > 1:
         return _eager(state, op)
     y = state.new(op, parts[0].shape)
@@ -214,7 +222,7 @@ def _sum(state: Lowering, op: Op) -> Activity:
 
 def _join(state: Lowering, op: Op) -> Activity:
     module = _module(op)
-    parts = [state.values[source] for source in op.sources]
+    parts = state.arrays(op)
     axis = axis_of(module.dimension, parts[0].ndim, module.n_input_dims, module.label())
     shape = list(parts[0].shape)
     shape[axis] = sum(part.shape[axis] for part in parts)
@@ -223,7 +231,7 @@ def _join(state: Lowering, op: Op) -> Activity:
     return y
 
 
-RULES: dict[type, Callable[[Lowering, Op], Activity]] = {
+RULES: dict[type, Callable[[Lowering, Any], Activity]] = {
     Convolution: _convolution,
     Product: _product,
     SpatialMaxPooling: _max_pooling,

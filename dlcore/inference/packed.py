@@ -41,7 +41,11 @@ class _Bound:
 
 
 def _weighted(
-    kind: str, arrays: tuple[Array, Array, Array, Array], order: Callable[..., api.Layout], relu: bool, *geometry: kernels.Pair
+    kind: str,
+    arrays: tuple[Array, Array, Array, Array],
+    order: Callable[..., api.Layout],
+    relu: bool,
+    *geometry: kernels.Pair,
 ) -> Step:
     """Forward `kind` of (x, weight, bias, y), x and y lying in memory as `order` says."""
     x, weight, bias, y = arrays

@@ -1,6 +1,5 @@
 """Plan: a model prepared for one input shape."""
 
-import os
 from collections.abc import Sequence
 
 import numpy as np
@@ -9,6 +8,7 @@ from dlcore.activity import Activity, Array, leaves, map_leaves
 from dlcore.inference.fuse import fuse
 from dlcore.inference.lowering import Lowering
 from dlcore.inference.trace import trace
+from dlcore.kernels import cpu
 from dlcore.nn.module import Module
 
 PRECISIONS = ("fp32",)
@@ -67,22 +67,17 @@ def _stack(results: list[Activity]) -> Activity:
     first = results[0]
     if isinstance(first, list):
         return [_stack([result[i] for result in results]) for i in range(len(first))]
-    return np.concatenate(results) if len(results) > 1 else first  # type: ignore[arg-type]
-
-
-def default_threads() -> int:
-    """OMP_NUM_THREADS, else the cores this process may use."""
-    value = os.environ.get("OMP_NUM_THREADS", "")
-    return int(value) if value.isdigit() and int(value) else len(os.sched_getaffinity(0))
+    return np.concatenate(results) if len(results) > 1 else first
 
 
 def compile(model: Module, input_shape: Sequence[int], precision: str = "fp32", threads: int | None = None) -> Plan:
     """Lower `model` for inputs of `input_shape` (N, ...).
 
     Batch normalisation is folded into weights; bias, residual sums, ReLU and pooling are computed with their convolution;
-    weights are packed once (a later change of the model's weights has no effect); layers without a faster step run as they are. The model is put into evaluation mode.
+    weights are packed once, so that a later change of the model's weights has no effect; layers without a faster step run as
+    they are. The model is put into evaluation mode.
 
-    threads: for the native kernels; by default OMP_NUM_THREADS, else all cores.
+    threads: for the native kernels; by default OMP_NUM_THREADS, else all CPUs; one in a forked process.
 
     Raises:
         ValueError: an unknown precision, or an input shape the model refuses.
@@ -95,7 +90,7 @@ def compile(model: Module, input_shape: Sequence[int], precision: str = "fp32", 
     if precision not in PRECISIONS:
         raise ValueError(f"compile: got precision {precision!r}, expected one of {PRECISIONS}")
     network = fuse(trace(model.evaluate()))
-    lowering = Lowering(network, default_threads() if threads is None else threads)
+    lowering = Lowering(network, cpu.threads() if threads is None else threads)
     lowering.run(tuple(input_shape))
     x = lowering.values[network.input]
     return Plan(lowering, lowering.taken(network.output), next(leaves(x)))

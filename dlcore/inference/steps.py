@@ -63,9 +63,7 @@ def product(op: Product, x: Array, y: Array) -> Step:
     return lambda: np.copyto(y, kernels.linear(x, op.weight, op.bias, relu=op.relu))
 
 
-def max_pooling(
-    x: Array, y: Array, kernel: kernels.Pair, stride: kernels.Pair, padding: kernels.Padding
-) -> Step:
+def max_pooling(x: Array, y: Array, kernel: kernels.Pair, stride: kernels.Pair, padding: kernels.Padding) -> Step:
     """By oneDNN, else by the kernel of the seam."""
     if uses("onednn"):
         return packed.max_pooling(x, y, kernel, stride, padding)
@@ -93,7 +91,11 @@ def winograd(
 
 def relu(x: Array, y: Array) -> Step:
     """max(x, 0)."""
-    return lambda: np.maximum(x, 0, out=y) and None  # type: ignore[func-returns-value]
+
+    def run() -> None:
+        np.maximum(x, 0, out=y)
+
+    return run
 
 
 def join(parts: list[Array], y: Array, axis: int) -> Step:

@@ -94,9 +94,12 @@ def load_artefact(uri: str | Path) -> Artefact:
 
 def _check_finite(model: Module, half: bool) -> None:
     limit = float(np.finfo(np.float16 if half else np.float32).max)
-    for name, holder in {**model.parameters(), **model.buffers()}.items():
-        if not (np.abs(holder.value) <= limit).all():
-            raise ModelFormatError(f"got {name} with a value beyond {limit:g} or no number; train it again, or half=False")
+    values = {name: holder.value for held in (model.parameters(), model.buffers()) for name, holder in held.items()}
+    for name, value in values.items():
+        if not (np.abs(value) <= limit).all():
+            raise ModelFormatError(
+                f"got {name} with a value beyond {limit:g} or no number; train it again, or half=False"
+            )
 
 
 def _read(files: Any, path: str, limit_bytes: int) -> bytes:
@@ -114,10 +117,11 @@ def _described(text: bytes, uri: str) -> dict[str, Any]:
         described = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise ModelFormatError(f"{uri}: got damaged JSON in {METADATA} ({error})") from error
-    is_whole = isinstance(described, dict) and described.get("format") == _FORMAT
-    if not is_whole or set(described.get("files", {})) != {TOPOLOGY, WEIGHTS} or "metadata" not in described:
+    is_ours = isinstance(described, dict) and described.get("format") == _FORMAT
+    if not is_ours or set(described.get("files", {})) != {TOPOLOGY, WEIGHTS} or "metadata" not in described:
         raise ModelFormatError(f"{uri}: got another kind of {METADATA}, expected one written by save_artefact")
-    return described
+    found: dict[str, Any] = described
+    return found
 
 
 def _unpack(files: Any, root: str, digests: dict[str, str], folder: Path) -> None:
@@ -129,7 +133,9 @@ def _unpack(files: Any, root: str, digests: dict[str, str], folder: Path) -> Non
         for name, digest in digests.items():
             content = _read(files, f"{root}/{name}", settings().max_model_bytes)
             if hashlib.sha256(content).hexdigest() != digest:
-                raise ModelFormatError(f"{root}/{name}: got another content than {METADATA} says; copy the artefact again")
+                raise ModelFormatError(
+                    f"{root}/{name}: got another content than {METADATA} says; copy the artefact again"
+                )
             (partial / name).write_bytes(content)
         _flatten(read_weights(partial / WEIGHTS), partial)
         (partial / WEIGHTS).unlink()

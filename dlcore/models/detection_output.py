@@ -33,7 +33,8 @@ class Detections:
 def softmax(logits: Array) -> Array:
     """Probabilities along the last axis."""
     shifted = np.exp(logits - logits.max(axis=-1, keepdims=True))
-    return shifted / shifted.sum(axis=-1, keepdims=True)
+    probabilities: Array = shifted / shifted.sum(axis=-1, keepdims=True)
+    return probabilities
 
 
 def _one_image(boxes: Array, scores: Array, rule: DetectionRule) -> Detections:

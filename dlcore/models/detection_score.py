@@ -129,3 +129,11 @@ def best_threshold(found: Sequence[Detections], truth: Sequence[TrueObjects], ov
         return Threshold(1.0, 0.0, 0.0)
     best = int(np.argmax(2 * precision * recall / np.maximum(precision + recall, 1e-9)))
     return Threshold(float(scores[best]), float(precision[best]), float(recall[best]))
+
+
+def all_kept(found: Sequence[Detections], truth: Sequence[TrueObjects], overlap: float = 0.5) -> Threshold:
+    """What all detections together are worth, whatever their labels; `score` is the lowest among them."""
+    scores, precision, recall = precision_recall(*_of_class(0, found, truth, overlap))
+    if not len(scores):
+        return Threshold(1.0, 0.0, 0.0)
+    return Threshold(float(scores[-1]), float(precision[-1]), float(recall[-1]))

@@ -52,7 +52,8 @@ class Preprocessing:
         margin = (self.resize - self.size) // 2
         cut = pixels[:, margin : margin + self.size, margin : margin + self.size]
         ordered = cut if self.channels == "RGB" else cut[..., ::-1]
-        x = (ordered.astype(np.float32) - np.float32(self.mean)) * np.float32(self.scale)
+        mean, scale = (np.array(values, np.float32) for values in (self.mean, self.scale))
+        x: Array = (ordered.astype(np.float32) - mean) * scale
         return x.transpose(0, 3, 1, 2)
 
 

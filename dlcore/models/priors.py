@@ -55,8 +55,9 @@ def prior_boxes(levels: Sequence[PriorLevel], image_size: int, clip: bool = Fals
 
 
 def _centre_form(boxes: Array) -> tuple[Array, Array]:
-    extent = boxes[..., 2:] - boxes[..., :2]
-    return boxes[..., :2] + extent / 2, extent
+    extent: Array = boxes[..., 2:] - boxes[..., :2]
+    centre: Array = boxes[..., :2] + extent / np.float32(2)
+    return centre, extent
 
 
 def encode(boxes: Array, priors: Array) -> Array:
@@ -85,7 +86,8 @@ def iou(first: Array, second: Array) -> Array:
     both = np.prod(np.maximum(high - low, 0), axis=-1)
     areas = [np.prod(np.maximum(boxes[:, 2:] - boxes[:, :2], 0), axis=-1) for boxes in (first, second)]
     union = areas[0][:, None] + areas[1][None, :] - both
-    return np.divide(both, union, out=np.zeros_like(both), where=union > 0).astype(np.float32)
+    overlap: Array = np.divide(both, union, out=np.zeros_like(both), where=union > 0).astype(np.float32)
+    return overlap
 
 
 def match(truth: Array, priors: Array, threshold: float = 0.5) -> tuple[np.ndarray, Array]:

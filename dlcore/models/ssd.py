@@ -14,7 +14,7 @@ import numpy as np
 from dlcore.activity import Array
 from dlcore.models.priors import PriorLevel, prior_boxes
 from dlcore.nn.graph import Graph, Node
-from dlcore.nn.init import MsraFiller, Ones, Xavier, Zeros
+from dlcore.nn.init import MsraFiller, Xavier, Zeros
 from dlcore.nn.layer import (
     CAddTable,
     InferReshape,

@@ -42,7 +42,9 @@ def test_a_round_trip_keeps_model_metadata_and_version(cache: Path, tmp_path: Pa
     save_artefact(tmp_path / "half", model, METADATA)
     half = load_artefact(f"file://{tmp_path}/half")
     np.testing.assert_allclose(outputs(half.model), outputs(model), atol=0.02)
-    assert (tmp_path / "half" / "weights.npz").stat().st_size < 0.7 * (tmp_path / "exact" / "weights.npz").stat().st_size
+    assert (tmp_path / "half" / "weights.npz").stat().st_size < 0.7 * (
+        tmp_path / "exact" / "weights.npz"
+    ).stat().st_size
     assert sorted(path.name for path in tmp_path.iterdir()) == ["cache", "exact", "half"]
 
 
@@ -107,7 +109,7 @@ def damage_topology(folder: Path) -> None:
 def test_damage_is_refused_and_leaves_nothing(damage, cache: Path, tmp_path: Path) -> None:
     save_artefact(tmp_path / "a", small_model(), METADATA)
     damage(tmp_path / "a")
-    with pytest.raises(ModelFormatError, match="a/?"):
+    with pytest.raises(ModelFormatError, match=str(tmp_path / "a")):
         load_artefact(tmp_path / "a")
     assert not cache.exists() or not list(cache.iterdir())
 

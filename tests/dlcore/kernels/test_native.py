@@ -126,7 +126,10 @@ def slow_nms(boxes: np.ndarray, scores: np.ndarray, threshold: float, top_k: int
 
     kept: list[int] = []
     for i in sorted(range(len(scores)), key=lambda i: (-scores[i], i))[: top_k or None]:
-        shared = [np.concatenate([np.maximum(boxes[i, :2], boxes[j, :2]), np.minimum(boxes[i, 2:], boxes[j, 2:])]) for j in kept]
+        shared = [
+            np.concatenate([np.maximum(boxes[i, :2], boxes[j, :2]), np.minimum(boxes[i, 2:], boxes[j, 2:])])
+            for j in kept
+        ]
         unions = [area(boxes[i]) + area(boxes[j]) - area(s) for j, s in zip(kept, shared, strict=True)]
         if all(area(s) <= threshold * u for s, u in zip(shared, unions, strict=True)):
             kept.append(i)

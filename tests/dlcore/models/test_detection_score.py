@@ -10,7 +10,7 @@ from dlcore.models.detection_score import TrueObjects, average_precision, best_t
 def _overlap(a: np.ndarray, b: np.ndarray) -> float:
     wide, high = min(a[2], b[2]) - max(a[0], b[0]), min(a[3], b[3]) - max(a[1], b[1])
     both = max(wide, 0.0) * max(high, 0.0)
-    return both / ((a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1]) - both)
+    return float(both / ((a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1]) - both))
 
 
 def _slow_average_precision(label: int, found: list[Detections], truth: list[TrueObjects], eleven_point: bool) -> float:

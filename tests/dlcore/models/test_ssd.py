@@ -111,7 +111,9 @@ def test_matching_gives_every_true_box_a_prior() -> None:
 def slow_detections(boxes: np.ndarray, scores: np.ndarray, rule: DetectionRule) -> list[tuple[int, float]]:
     found = []
     for label in range(1, scores.shape[1]):
-        order = [i for i in np.argsort(-scores[:, label], kind="stable") if scores[i, label] > rule.min_score][: rule.top_k]
+        order = [i for i in np.argsort(-scores[:, label], kind="stable") if scores[i, label] > rule.min_score][
+            : rule.top_k
+        ]
         kept: list[int] = []
         for i in order:
             if all(iou(boxes[i : i + 1], boxes[j : j + 1])[0, 0] <= rule.nms_threshold for j in kept):
