@@ -88,12 +88,16 @@ class ViewPool:
         return View(image, np.array([b for b in boxes if b is not None], np.float32).reshape(-1, 4), (number,))
 
     def scene(self, rng: np.random.Generator, side: int, things: int) -> View:
-        """`things` products of any size anywhere (they may overlap and leave the picture), on any background."""
+        """`things` products on any background, of any size anywhere (they may leave the picture), or one as a shop shows it
+        and the others beside it."""
         numbers = rng.integers(0, len(self.goods), things)
+        is_shop = rng.random() < 0.5
         placed: list[tuple[Image.Image, Placement]] = []
-        for number in numbers:
+        for order, number in enumerate(numbers):
             shift = rng.uniform(0, 360) if rng.random() < 0.5 else 0.0
-            placement = _free_placement(rng, things, [placement for _, placement in placed])
+            taken = [placement for _, placement in placed]
+            is_main = is_shop and order == 0
+            placement = shop_placement(rng) if is_main else _free_placement(rng, things + is_shop, taken)
             placed.append((self.thing(int(number), shift), placement))
         image, boxes = compose(self.backdrop(rng, int(rng.integers(len(self.backgrounds))), side), placed, rng)
         kept = [(int(n), box) for n, box in zip(numbers, boxes, strict=True) if box is not None]
@@ -136,11 +140,11 @@ def shop_placement(rng: np.random.Generator) -> Placement:
 
 
 def wild_placement(rng: np.random.Generator, things: int) -> Placement:
-    """One of several `things`: any place, 12-110 % of the side, turned up to upside down, stretched and leaning."""
+    """One of several `things`: any place, 15-105 % of the side, mostly upright, stretched and leaning."""
     is_single = things == 1
     reach = 0.2 if is_single else 0.42
     largest = 1.05 if is_single else 0.75 if things == 2 else 0.5
-    degrees = rng.normal(0, 12) if rng.random() < 0.75 else rng.uniform(0, 360)
+    degrees = rng.normal(0, 10) if rng.random() < 0.85 else rng.uniform(0, 360)
     return Placement(
         x=0.5 + rng.uniform(-reach, reach), y=0.5 + rng.uniform(-reach, reach), size=rng.uniform(0.15, largest), degrees=degrees,
         is_mirrored=rng.random() < 0.5, stretch=float(np.exp(rng.normal(0, 0.15))), shear=rng.normal(0, 0.1),

@@ -22,13 +22,16 @@ from data_contracts.reasons import Reason
 from dlcore import kernels
 from dlcore.activity import Array
 from dlcore.inference import compile
-from dlcore.models.detection_output import Detections, softmax
+from dlcore.models.detection_output import softmax
 from dlcore.models.preprocessing import Preprocessing
 from dlcore.models.priors import PriorLevel, decode, prior_boxes
 from spark_jobs.stages.decode import read_pixels
 
 BATCH = 8
 """Images that the network sees at a time."""
+
+NO_DETECTOR = "none"
+"""Name of no detector: no object is found and crops are whole images."""
 
 MOST_OBJECTS = 20
 """Objects kept of an image, the best first."""
@@ -121,31 +124,41 @@ class Detector:
 
     def objects(self, locations: Array, logits: Array) -> list[FoundObject]:
         """Objects of one image from its outputs (P, 4) and (P, C)."""
-        detections = any_objects(locations, logits, self.settings.prior_boxes(), self.settings.threshold)
+        things = any_objects(locations, logits, self.settings.prior_boxes(), self.settings.threshold)
         names = self.settings.classes
-        rows = zip(detections.labels, detections.scores, detections.boxes, strict=True)
+        rows = zip(things.labels, things.scores, things.boxes, strict=True)
         return [FoundObject(names[label], float(score), *(float(v) for v in box)) for label, score, box in rows]
 
 
-def any_objects(locations: Array, logits: Array, priors: Array, threshold: float) -> Detections:
+@dataclass(frozen=True)
+class Things:
+    """Of one image, best label first: labels (D,) int, scores (D,) of the labels, sureness (D,) that it is any thing at all,
+    boxes (D, 4) as fractions inside the image."""
+
+    labels: NDArray[np.int64]
+    scores: Array
+    sureness: Array
+    boxes: Array
+
+
+def any_objects(locations: Array, logits: Array, priors: Array, threshold: float) -> Things:
     """Things of one image, each once with its likeliest label, whatever it is.
 
-    A prior counts when one minus its probability of background is above `threshold`; of those that overlap the surest is
-    kept. Scores are the labels' probabilities; boxes are cut at the image's edge.
+    locations (P, 4), logits (P, C), priors (P, 4). A prior counts when one minus its probability of background is above
+    `threshold`; of those that overlap the surest is kept.
     """
     chances = softmax(logits)
     sureness = 1.0 - chances[:, 0]
-    candidates = np.flatnonzero(sureness > threshold)
-    boxes = np.clip(decode(locations[candidates], priors[candidates]), 0.0, 1.0)
+    boxes = np.clip(decode(locations, priors), 0.0, 1.0)
     whole = ((boxes[:, 2:] - boxes[:, :2]) > _LEAST_SIDE).all(axis=1)
-    candidates, boxes = candidates[whole], boxes[whole]
-    if not len(candidates):
-        return Detections(np.zeros(0, np.int64), np.zeros(0, np.float32), np.zeros((0, 4), np.float32))
-    kept = np.asarray(kernels.nms(boxes, sureness[candidates], _OVERLAP, 0))
-    labels = chances[candidates[kept], 1:].argmax(axis=1) + 1
-    scores = chances[candidates[kept], labels]
+    candidates = np.flatnonzero((sureness > threshold) & whole)
+    if len(candidates):
+        candidates = candidates[kernels.nms(boxes[candidates], sureness[candidates], _OVERLAP, 0)]
+    labels = chances[candidates, 1:].argmax(axis=1) + 1
+    scores = chances[candidates, labels]
     order = np.argsort(-scores, kind="stable")[:MOST_OBJECTS]
-    return Detections(labels[order], scores[order], boxes[kept][order])
+    chosen = candidates[order]
+    return Things(labels[order], scores[order], sureness[chosen], boxes[chosen])
 
 
 def resized(pixels: Pixels, side: int) -> Pixels:
@@ -174,31 +187,32 @@ def computed_by() -> str:
 
 
 def detect_batches(batches: Iterable[pa.RecordBatch], models: str, detector: str) -> Iterator[pa.RecordBatch]:
-    """Rows of `images` (day, key, reason, image) -> rows of `detections`, one for one; models: URI of the folder of artefacts."""
-    loaded = load_detector(f"{models.rstrip('/')}/{detector}")
+    """Rows of `images` (day, key, reason, image) -> rows of `detections`, one for one.
+
+    models: URI of the folder of artefacts.  detector: name of one, or NO_DETECTOR.
+    """
+    loaded = None if detector == NO_DETECTOR else load_detector(f"{models.rstrip('/')}/{detector}")
     for batch in batches:
-        yield _detections(batch, loaded)
+        rows = [_row(row, loaded) for row in batch.select(["day", "key", "reason"]).to_pylist()]
+        if loaded is not None:
+            _look(rows, batch.column("image"), loaded)
+        yield pa.RecordBatch.from_pylist(rows, schema=DETECTIONS.arrow_schema())
 
 
-def _detections(batch: pa.RecordBatch, detector: Detector) -> pa.RecordBatch:
-    reasons, images = batch.column("reason").to_pylist(), batch.column("image")
-    used = [row for row, reason in enumerate(reasons) if reason == Reason.OK]
-    found = detector.find([read_pixels(images[row].as_py()) for row in used])
-    objects: list[list[dict[str, Any]]] = [[] for _ in reasons]
-    version: list[str | None] = [None] * len(reasons)
-    by: list[str | None] = [None] * len(reasons)
-    for row, things in zip(used, found, strict=True):
-        objects[row] = [asdict(thing) for thing in things]
-        version[row], by[row] = detector.version, computed_by()
-    columns = {name: batch.column(name) for name in ("day", "key", "reason")}
-    columns |= {"objects": objects, "model_version": version, "computed_by": by}
-    return as_batch(columns, DETECTIONS.arrow_schema())
+def _row(address: dict[str, Any], detector: Detector | None) -> dict[str, Any]:
+    """A row of `detections` before anything is found."""
+    is_seen = detector is not None and address["reason"] == Reason.OK
+    return {
+        **address,
+        "objects": [],
+        "model_version": detector.version if detector is not None and is_seen else None,
+        "computed_by": computed_by() if is_seen else None,
+    }
 
 
-def as_batch(columns: dict[str, Any], schema: pa.Schema) -> pa.RecordBatch:
-    """Columns (Arrow arrays or lists) in the order and types of `schema`."""
-    arrays = [
-        column.cast(field.type) if isinstance(column, pa.Array) else pa.array(column, field.type)
-        for field, column in ((field, columns[field.name]) for field in schema)
-    ]
-    return pa.RecordBatch.from_arrays(arrays, schema=schema)
+def _look(rows: list[dict[str, Any]], images: pa.Array, detector: Detector) -> None:
+    """Fill in the objects of the rows that are used."""
+    used = [number for number, row in enumerate(rows) if row["reason"] == Reason.OK]
+    found = detector.find([read_pixels(images[number].as_py()) for number in used])
+    for number, things in zip(used, found, strict=True):
+        rows[number]["objects"] = [asdict(thing) for thing in things]

@@ -54,7 +54,7 @@ def draw_sample(pool: ViewPool, rng: np.random.Generator, side: int) -> Sample:
     if rng.random() < 0.3:
         changed = TRANSFORMS[_CHANGES[rng.integers(len(_CHANGES))]](image, rng)
         image, boxes = changed.image, changed.moved(boxes)
-    fractions = boxes / np.array([*image.size, *image.size], np.float32)
+    fractions = np.clip(boxes / np.array([*image.size, *image.size], np.float32), 0, 1)
     if image.size != (side, side):
         image = image.resize((side, side), Image.Resampling.BILINEAR)
     wide = (fractions[:, 2:] - fractions[:, :2]).min(axis=1, initial=1.0) > 0.02

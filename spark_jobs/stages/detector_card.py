@@ -1,0 +1,67 @@
+"""What people read about a trained detector: its model card and its curves."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from spark_jobs.stages.detector_recipe import Curve, Recipe
+
+_CARD = """# Detector of products (SSD, {size} pixels, width {width})
+
+Finds products of {classes} categories, and things of no known category (`other`), in pictures. Made for the crops of this
+pipeline and trained on generated pictures alone: on photographs trust the boxes more than the labels, and measure on
+labelled pictures of your own with `evaluate_models`.
+
+## Scores on pictures of other seeds and other products
+| | catalogue pictures | hard scenes of several things |
+|-|-|-|
+| mAP at IoU 0.5 (area under the curve) | {catalogue[map50]:.3f} | {scenes[map50]:.3f} |
+| mAP at IoU 0.5 (11 points) | {catalogue[map50_eleven_point]:.3f} | {scenes[map50_eleven_point]:.3f} |
+| any thing found, at the threshold: precision | {catalogue[any_precision]:.3f} | {scenes[any_precision]:.3f} |
+| any thing found, at the threshold: recall | {catalogue[any_recall]:.3f} | {scenes[any_recall]:.3f} |
+
+A thing is reported when the network is surer than {threshold:.3f} that there is one (best F1 on the development catalogue).
+
+Average precision by class, catalogue pictures: {per_class}.
+
+## Training
+{steps} steps of {batch} new scenes from {products} products and {backgrounds} backgrounds, Adam at {rate}, cosine; from nothing.
+{wall} s on the clock, {cpu} s of CPU time in all, drawing included.
+
+    {command}
+
+mAP on the development catalogue by step: {curve}
+"""
+
+
+def card(scores: dict[str, Any], recipe: Recipe, curve: Curve, command: str) -> str:
+    """The model card, in Markdown."""
+    per_class = ", ".join(f"{name} {value:.2f}" for name, value in scores["catalogue"]["per_class"].items())
+    return _CARD.format(
+        size=recipe.size, width=recipe.width, classes=len(recipe.config.classes) - 2, catalogue=scores["catalogue"],
+        scenes=scores["scenes"], threshold=scores["threshold"]["score"], per_class=per_class, steps=recipe.steps,
+        batch=recipe.batch, products=recipe.products, backgrounds=recipe.backgrounds, rate=recipe.rate, **scores["seconds"],
+        command=command, curve=", ".join(f"{step}: {value:.3f}" for step, _, value in curve.points),
+    )  # fmt: skip
+
+
+def plot(curve: Curve, scores: dict[str, Any], names: Sequence[str], path: Path) -> None:
+    """Loss and mAP by step, and average precision by class, as a PNG file."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(11, 4), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    steps = [step for step, _, _ in curve.points]
+    left.plot(steps, [loss for _, loss, _ in curve.points], "o-", color="tab:gray")
+    left.set(xlabel="step", ylabel="loss")
+    above = left.twinx()
+    above.plot(steps, [score for _, _, score in curve.points], "o-", color="tab:blue")
+    above.set(ylabel="mAP@0.5, development catalogue", ylim=(0, 1))
+    per_class = scores["catalogue"]["per_class"]
+    shown = [name for name in names if name in per_class]
+    right.barh(shown, [per_class[name] for name in shown], color="tab:blue")
+    right.set(xlim=(0, 1), xlabel="average precision, held-out catalogue")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path)

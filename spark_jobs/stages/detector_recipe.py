@@ -1,0 +1,191 @@
+"""How the small detector is trained and judged.
+
+The network has convolutions only, so it learns on small pictures first, where a step costs a third, then at its full size.
+Adam with warm-up and a cosine, batches of fresh scenes from a pool of pre-drawn things; nothing is seen twice. The number of
+steps is fixed before the first one (given, or measured to fill a time), so a run can be repeated exactly.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from dlcore.activity import Array
+from dlcore.models.detection_output import DetectionRule, Detections, detection_output
+from dlcore.models.detection_score import Threshold, all_kept, best_threshold, mean_average_precision
+from dlcore.models.preprocessing import Preprocessing
+from dlcore.models.ssd import SsdConfig, ssd, ssd_small
+from dlcore.nn.criterion import MultiBoxLoss
+from dlcore.nn.module import Module
+from dlcore.optim.adaptive import Adam
+from dlcore.optim.loop import Optimizer
+from dlcore.optim.schedule import Cosine, SequentialSchedule, Warmup
+from dlcore.optim.source import BatchRequest
+from dlcore.optim.trigger import MaxIteration, SeveralIteration
+from dlcore.rng import RNG
+from spark_jobs.catalogue.views import ViewPool
+from spark_jobs.stages.detect import DetectorSettings, Things, any_objects
+from spark_jobs.stages.detection_training import CLASSES, TestSet, training_batch
+
+_WARM_UP = 200
+_CURVE_POINTS = 10
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What a training run depends on.
+
+    seed: of the weights and the order of scenes; things come from catalogue `catalogue_seed`.  products, backgrounds: in
+    the pool.  size: side of the input in pixels.  width: planes at stride 4.  steps of `batch` scenes at `rate`.
+    first_size, first_share: the size of the pictures in the first part of the steps, and how large that part is.
+    """
+
+    steps: int
+    seed: int = 1
+    catalogue_seed: int = 1001
+    products: int = 6000
+    backgrounds: int = 2000
+    size: int = 160
+    width: int = 32
+    batch: int = 16
+    rate: float = 2e-3
+    weight_decay: float = 1e-4
+    workers: int = 2
+    first_size: int = 96
+    first_share: float = 0.4
+
+    @property
+    def config(self) -> SsdConfig:
+        """The network's definition."""
+        return self.config_at(self.size)
+
+    def config_at(self, size: int) -> SsdConfig:
+        """The same network for pictures of another size."""
+        return ssd_small(CLASSES, size, self.width)
+
+    def phases(self) -> list[tuple[int, int]]:
+        """(size of the pictures, steps) in order."""
+        first = round(self.steps * self.first_share)
+        return [(self.first_size, first), (self.size, self.steps - first)]
+
+    @property
+    def preprocessing(self) -> Preprocessing:
+        """How pixels enter the network."""
+        return Preprocessing(self.size)
+
+    def lasting(self, steps: int) -> Recipe:
+        """The same with another number of steps."""
+        return replace(self, steps=steps)
+
+    def pool(self) -> ViewPool:
+        """The things and backgrounds to train on (a minute and a half on one core with the defaults)."""
+        return ViewPool.drawn(self.catalogue_seed, self.products, self.backgrounds, workers=self.workers)
+
+
+@dataclass(frozen=True)
+class Curve:
+    """Points of a training run: step, loss of that step, mAP on the development set."""
+
+    points: list[tuple[int, float, float]] = field(default_factory=list)
+
+
+def train(recipe: Recipe, pool: ViewPool, development: TestSet) -> tuple[Module, Curve]:
+    """A detector trained from nothing, in evaluation mode, and how it got there."""
+    RNG.set_seed(recipe.seed)
+    model, method, curve, done = ssd(recipe.config), _method(recipe), Curve(), 0
+    for phase, (_, steps) in enumerate(recipe.phases()):
+        optimizer = _optimizer(recipe, model, method, pool, phase)
+
+        def judge(trained: Module, optimizer: Optimizer = optimizer, before: int = done) -> dict[str, float]:
+            score = mean_average_precision(detect(trained, recipe, development), development.truth).map
+            curve.points.append((before + optimizer.state.iteration, float(optimizer.state.loss or 0.0), score))
+            return {"map50": score}
+
+        optimizer.set_evaluation(SeveralIteration(max(recipe.steps // _CURVE_POINTS, 1)), judge).optimize()
+        done += steps
+    return model, curve
+
+
+def _method(recipe: Recipe) -> Adam:
+    warm_up = max(min(_WARM_UP, recipe.steps // 10), 1)
+    schedule = SequentialSchedule(1).add(Warmup(recipe.rate / warm_up), warm_up)
+    schedule.add(Cosine(recipe.steps - warm_up, recipe.rate * 0.01), recipe.steps - warm_up)
+    return Adam(recipe.rate / warm_up, leaningrate_schedule=schedule, weightdecay=recipe.weight_decay)
+
+
+def _optimizer(recipe: Recipe, model: Module, method: Adam, pool: ViewPool, phase: int) -> Optimizer:
+    """One phase of the recipe."""
+    size, steps = recipe.phases()[phase]
+    preprocessing = Preprocessing(size)
+
+    def batches(request: BatchRequest) -> tuple[Array, list[Array]]:
+        return training_batch(pool, request.rng, request.size, preprocessing)
+
+    return Optimizer(
+        model, batches, MultiBoxLoss(recipe.config_at(size).priors()), MaxIteration(steps), recipe.batch, method,
+        workers=recipe.workers, seed=1000 * recipe.seed + phase,
+    ).set_gradclip_l2norm(10.0)  # fmt: skip
+
+
+def steps_in(minutes: float, recipe: Recipe, pool: ViewPool) -> int:
+    """How many steps of `recipe` this machine does in `minutes`, from fifty of them."""
+    trial = recipe.lasting(50)
+    start = time.perf_counter()
+    for phase in range(len(trial.phases())):
+        _optimizer(trial, ssd(trial.config), _method(trial), pool, phase).optimize()
+    return max(int(minutes * 60 * trial.steps / (time.perf_counter() - start)), 100)
+
+
+def detect(model: Module, recipe: Recipe, test_set: TestSet, rule: DetectionRule | None = None) -> list[Detections]:
+    """Detections of each picture, class by class, as VOC's score wants them."""
+    priors = recipe.config.priors()
+    found: list[Detections] = []
+    for locations, logits in outputs(model, recipe, test_set):
+        found += detection_output(locations, logits, priors, rule or DetectionRule())
+    return found
+
+
+def outputs(model: Module, recipe: Recipe, test_set: TestSet) -> list[tuple[Array, Array]]:
+    """The network's outputs for the pictures, batch by batch."""
+    return [tuple(model.forward(recipe.preprocessing.normalise(pixels))) for pixels in test_set.batches(recipe.batch)]
+
+
+def find_any(model: Module, recipe: Recipe, test_set: TestSet, threshold: float) -> list[Things]:
+    """Detections of each picture as the pipeline makes them, each thing once."""
+    priors = recipe.config.priors()
+    return [
+        any_objects(location, logit, priors, threshold)
+        for locations, logits in outputs(model, recipe, test_set)
+        for location, logit in zip(locations, logits, strict=True)
+    ]
+
+
+def choose_threshold(model: Module, recipe: Recipe, development: TestSet) -> Threshold:
+    """The sureness at which the development set's things are found best, whatever they are."""
+    found = find_any(model, recipe, development, 0.05)
+    return best_threshold([Detections(d.labels, d.sureness, d.boxes) for d in found], development.truth)
+
+
+def settings_of(recipe: Recipe, threshold: float) -> DetectorSettings:
+    """What the artefact says beside the network."""
+    config = recipe.config
+    levels = tuple(source.priors for source in config.sources)
+    return DetectorSettings(config.classes, levels, recipe.preprocessing, threshold)
+
+
+def detector_scores(model: Module, recipe: Recipe, test_set: TestSet, threshold: float) -> dict[str, Any]:
+    """What the model is worth on a test set: map50 (area and 11 points), per_class by name, and at `threshold` the precision
+    and recall of finding things whatever their labels."""
+    found = detect(model, recipe, test_set)
+    score = mean_average_precision(found, test_set.truth)
+    things = find_any(model, recipe, test_set, threshold)
+    at_threshold = all_kept([Detections(t.labels, t.sureness, t.boxes) for t in things], test_set.truth)
+    return {
+        "pictures": len(test_set.truth),
+        "map50": round(score.map, 4),
+        "map50_eleven_point": round(mean_average_precision(found, test_set.truth, eleven_point=True).map, 4),
+        "per_class": {CLASSES[label]: round(value, 4) for label, value in score.per_class.items()},
+        "any_precision": round(at_threshold.precision, 4),
+        "any_recall": round(at_threshold.recall, 4),
+    }

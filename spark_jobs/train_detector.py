@@ -1,0 +1,122 @@
+"""Train the small detector on generated scenes, judge it on a catalogue it has never seen, and promote it.
+
+python -m spark_jobs.train_detector --run manual --attempt 1 --steps 4000
+"""
+
+from __future__ import annotations
+
+import logging
+import resource
+import time
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from dlcore.interop.artefact import save_artefact
+
+from spark_jobs import runner
+from spark_jobs.catalogue.demo import DEVELOPMENT_SEED, HELD_OUT_SEED, TRAIN_SEED
+from spark_jobs.catalogue.views import ViewPool
+from spark_jobs.runner import Job
+from spark_jobs.stages.detection_training import CLASSES, catalogue_test_set, scene_test_set
+from spark_jobs.stages.detector_card import card, plot
+from spark_jobs.stages.detector_recipe import (
+    Curve,
+    Recipe,
+    choose_threshold,
+    detector_scores,
+    settings_of,
+    steps_in,
+    train,
+)
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Options:
+    """How the detector is trained."""
+
+    steps: int = field(default=0, metadata={"help": "training steps; 0: as many as fit into --minutes"})
+    minutes: float = field(default=25.0, metadata={"help": "time for training when no steps are given"})
+    seed: int = field(default=1, metadata={"help": "of the weights and the scenes"})
+    products: int = field(default=6000, metadata={"help": "different products that are drawn to train on"})
+    backgrounds: int = field(default=2000, metadata={"help": "different backgrounds"})
+    size: int = field(default=160, metadata={"help": "side of the network's input in pixels"})
+    width: int = field(default=32, metadata={"help": "planes of the network at a quarter of the size"})
+    judged: int = field(default=600, metadata={"help": "pictures of the held-out catalogue"})
+    workers: int = field(default=2, metadata={"help": "processes that compute gradients"})
+    least_map: float = field(default=0.5, metadata={"help": "a detector below this is not promoted"})
+    artefact: str = field(default="detector-small", metadata={"help": "name under the models folder"})
+
+
+def plan(job: Job[Options]) -> None:
+    """Train, judge, write the artefact.
+
+    Raises:
+        ValueError: the detector is not good enough to take the place of the one that is there.
+    """
+    options = job.options
+    start = time.perf_counter()
+    recipe, pool = _recipe(options)
+    development = catalogue_test_set(DEVELOPMENT_SEED, options.judged // 2, options.size, options.workers)
+    model, curve = train(recipe, pool, development)
+    spent = {"wall": round(time.perf_counter() - start), "cpu": round(_cpu_seconds())}
+    threshold = choose_threshold(model, recipe, development)
+    held_out = catalogue_test_set(HELD_OUT_SEED, options.judged, options.size, options.workers)
+    unseen = ViewPool.drawn(HELD_OUT_SEED, options.judged, 100, workers=options.workers)
+    hard = scene_test_set(HELD_OUT_SEED, options.judged, options.size, unseen)
+    scores = {
+        "catalogue": detector_scores(model, recipe, held_out, threshold.score),
+        "scenes": detector_scores(model, recipe, hard, threshold.score),
+        "threshold": {"score": threshold.score, "precision": threshold.precision, "recall": threshold.recall},
+        "seconds": spent,
+    }
+    job.report("scores", scores)
+    found = scores["catalogue"]["map50"]
+    if found < options.least_map:
+        raise ValueError(f"the detector's mAP is {found:.3f}, expected at least {options.least_map}; train longer")
+    job.report("version", _promote(job, recipe, model, curve, scores))
+
+
+def _recipe(options: Options) -> tuple[Recipe, ViewPool]:
+    """The recipe, its number of steps settled, and its pool."""
+    recipe = Recipe(
+        steps=options.steps, seed=options.seed, catalogue_seed=TRAIN_SEED, products=options.products,
+        backgrounds=options.backgrounds, size=options.size, width=options.width, workers=options.workers,
+    )  # fmt: skip
+    pool = recipe.pool()
+    return recipe if options.steps else recipe.lasting(steps_in(options.minutes, recipe, pool)), pool
+
+
+def _cpu_seconds() -> float:
+    """User and system seconds of this process and its finished workers."""
+    usages = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(usage.ru_utime + usage.ru_stime for usage in usages)
+
+
+def _promote(job: Job[Options], recipe: Recipe, model: Any, curve: Curve, scores: dict[str, Any]) -> str:
+    """Write the artefact where the pipeline finds it, and the curve beside the run's other files; its version."""
+    metadata = {
+        **settings_of(recipe, float(scores["threshold"]["score"])).metadata(),
+        "recipe": asdict(recipe),
+        "scores": scores,
+        "curve": curve.points,
+    }
+    folder = f"{job.settings.models.rstrip('/')}/{job.options.artefact}"
+    version = save_artefact(folder, model, metadata, card(scores, recipe, curve, _command(job.options, recipe)))
+    picture = job.settings.home / "training" / f"{job.options.artefact}-{version[:12]}.png"
+    plot(curve, scores, CLASSES, picture)
+    log.info("%s: version %s, mAP %.3f, curve %s", folder, version[:12], scores["catalogue"]["map50"], picture)
+    return str(version)
+
+
+def _command(options: Options, recipe: Recipe) -> str:
+    """The command line that repeats this training exactly."""
+    wanted = {**asdict(options), "steps": recipe.steps}
+    changed = {name: value for name, value in wanted.items() if value != getattr(Options(), name) and name != "minutes"}
+    flags = "".join(f" --{name.replace('_', '-')} {value}" for name, value in changed.items())
+    return f"python -m spark_jobs.train_detector --run manual --attempt 1{flags}"
+
+
+if __name__ == "__main__":
+    runner.run("train_detector", plan, Options)
