@@ -98,12 +98,12 @@ class Xavier(InitMethod):
 
 @dataclass(frozen=True)
 class MsraFiller(InitMethod):
-    """Normal with deviation sqrt(2 / n) (He et al. 2015); n is the mean of the two fans, or fan_in alone."""
+    """Normal with deviation sqrt(2 / n) (He et al. 2015); n is the mean of the two fans, rounded down, or fan_out alone."""
 
     varianceNormAverage: bool = True
 
     def draw(self, shape: Shape, fan_in: int, fan_out: int) -> Array:
-        count = (fan_in + fan_out) / 2 if self.varianceNormAverage else fan_in
+        count = (fan_in + fan_out) // 2 if self.varianceNormAverage else fan_out
         return RNG.normal(0.0, float(np.sqrt(2.0 / count)), shape)
 
 

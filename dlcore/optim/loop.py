@@ -2,7 +2,6 @@
 
 import logging
 import math
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,7 +38,7 @@ class Optimizer:
 
     training_set: a pair (inputs, targets) of arrays, or a function of a BatchRequest that gives a worker's part of a batch.
     workers: processes that compute gradients, one thread each; their mean, weighted by records, is one step. The result is
-    deterministic for a fixed number of workers. Set OMP_NUM_THREADS=1 before the program starts when workers > 1.
+    deterministic for a fixed number of workers.
 
     Raises:
         ValueError: a batch size below 1 or not divisible by the workers.
@@ -197,8 +196,6 @@ class Optimizer:
         ]
         if self.workers == 1:
             return LocalCrew(members[0])
-        if os.environ.get("OMP_NUM_THREADS") != "1":
-            logger.warning("training with %d workers: set OMP_NUM_THREADS=1, or they compete for cores", self.workers)
         return ForkedCrew(members, self.state.iteration)
 
     def _step(self, crew: Crew, memory: Memory, display: ProgressDisplay) -> None:

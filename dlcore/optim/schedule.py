@@ -4,7 +4,7 @@
 """
 
 from bisect import bisect_right
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import cos, exp, floor, pi
 from typing import Any
 
@@ -124,13 +124,14 @@ class Cosine(Schedule):
 
 @dataclass
 class SequentialSchedule(Schedule):
-    """One schedule after the other; each counts steps from its own start, and starts from the rate the last one reached
-    if that was a Warmup, else from the method's rate.
+    """One schedule after the other; each starts from the last rate of the one before and counts steps from its end.
+
+    As in BigDL a schedule is in force for its `max_iteration` steps and one more, the last for ever.
 
     Example:
-        >>> schedule = SequentialSchedule(100).add(Warmup(0.1), 5).add(Cosine(50), 50)
-        >>> round(schedule.rate(0.0, Progress(5)), 3)
-        0.5
+        >>> schedule = SequentialSchedule(100).add(Warmup(0.1), 5).add(Poly(1.0, 10), 10)
+        >>> [round(schedule.rate(0.0, Progress(steps)), 3) for steps in (0, 5, 6, 10)]
+        [0.0, 0.5, 0.45, 0.25]
     """
 
     iteration_per_epoch: int
@@ -146,13 +147,11 @@ class SequentialSchedule(Schedule):
             raise ValueError("SequentialSchedule: got no schedules, expected at least one; call add(schedule, steps)")
         done = progress.steps
         for index, (schedule, length) in enumerate(self.parts):
-            if done < length or index == len(self.parts) - 1:
-                own = Progress(done, progress.epoch, progress.decay, progress.score, progress.loss)
-                return schedule.rate(base, own)
-            if isinstance(schedule, Warmup):
-                base += schedule.delta * length
+            if done <= length or index == len(self.parts) - 1:
+                return schedule.rate(base, replace(progress, steps=done))
+            base = schedule.rate(base, replace(progress, steps=length))
             done -= length
-        raise AssertionError("unreachable")
+        return base
 
 
 @dataclass

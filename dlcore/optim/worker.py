@@ -20,6 +20,7 @@ import numpy as np
 
 from dlcore.activity import Activity, Array, as_activity, leaves
 from dlcore.errors import WorkerError
+from dlcore.kernels.memory import retain_freed_memory
 from dlcore.nn.criterion.criterion import Criterion
 from dlcore.nn.module import Module
 from dlcore.nn.parameter import Buffer, Parameter
@@ -109,7 +110,8 @@ class Worker:
     memory: Memory
 
     def seat(self) -> None:
-        """Take this worker's rows of the shared memory."""
+        """Take this worker's rows of the shared memory; keep freed memory, for each step needs what the last one freed."""
+        retain_freed_memory()
         parameters = trainable(self.model)
         offset = 0
         for parameter in parameters:

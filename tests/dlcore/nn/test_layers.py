@@ -1,0 +1,291 @@
+# ruff: noqa: F403, F405
+"""Every layer through the one harness, by table: a row per layer and variant."""
+
+import numpy as np
+import pytest
+from scipy import signal, special
+
+from dlcore.nn import layer
+from dlcore.nn.layer import *  # the table names every layer
+from dlcore.nn.module import Module
+from dlcore.nn.regularizer import L2Regularizer
+from dlcore.testing import LayerCase, check_layer
+
+RNG = np.random.default_rng(5)
+
+
+def normal(*shape):
+    return RNG.standard_normal(shape).astype(np.float32)
+
+
+def apart(*shape):
+    """Values of which no two, nor any and a kink of an activation, are closer than 0.05."""
+    count = int(np.prod(shape))
+    values = np.linspace(-2.975, 3.025, count) if count > 1 else np.ones(1)
+    return RNG.permutation(values).astype(np.float32).reshape(shape)
+
+
+def slow_convolution(module, x):
+    """Correlation plane by plane with SciPy, then strides."""
+    config = module.config()
+    pads = [(config["pad_h"],) * 2, (config["pad_w"],) * 2]
+    stride = (config.get("stride_h") or config.get("dh"), config.get("stride_w") or config.get("dw"))
+    dilation = (config.get("dilation_h", 1), config.get("dilation_w", 1))
+    w, groups = module.weight.value, config.get("n_group", 1)
+    holes = np.zeros((*w.shape[:2], *[(k - 1) * d + 1 for k, d in zip(w.shape[2:], dilation, strict=True)]))
+    holes[:, :, :: dilation[0], :: dilation[1]] = w
+    padded = np.pad(x, [(0, 0), (0, 0), *pads])
+    y = np.zeros((len(x), len(w), *[p - k + 1 for p, k in zip(padded.shape[2:], holes.shape[2:], strict=True)]))
+    per_group, taken = len(w) // groups, x.shape[1] // groups
+    for n, k, c in np.ndindex(len(x), len(w), taken):
+        plane = padded[n, k // per_group * taken + c]
+        y[n, k] += signal.correlate2d(plane, holes[k, c], mode="valid")
+    bias = 0 if module.bias is None else module.bias.value[:, None, None]
+    return y[:, :, :: stride[0], :: stride[1]] + bias
+
+
+def slow_full_convolution(module, x):
+    """Each input pixel adds its scaled kernel to the output."""
+    c, w = module, module.weight.value
+    height, width = (
+        (s - 1) * d + k + a
+        for s, d, k, a in zip(x.shape[2:], (c.dh, c.dw), (c.kh, c.kw), (c.adj_h, c.adj_w), strict=True)
+    )
+    y = np.zeros((len(x), w.shape[1], height, width))
+    for i, j in np.ndindex(x.shape[2:]):
+        rows, columns = slice(i * c.dh, i * c.dh + c.kh), slice(j * c.dw, j * c.dw + c.kw)
+        y[:, :, rows, columns] += np.einsum("nc,ckhw->nkhw", x[:, :, i, j], w)
+    y = y[:, :, c.pad_h : height - c.pad_h, c.pad_w : width - c.pad_w]
+    return y + (0 if c.bias is None else c.bias.value[:, None, None])
+
+
+def global_mean(_, x):
+    return x.mean((2, 3), keepdims=True)
+
+
+def conv(*args, **options):
+    return LayerCase(lambda: SpatialConvolution(*args, **options), normal(2, args[0], 6, 7), slow_convolution)
+
+
+image, rows, cube = normal(2, 4, 6, 6), normal(4, 5), normal(2, 3, 4)
+distinct, table = apart(2, 3, 4), [normal(2, 3, 4), normal(2, 3, 4)]
+
+CONVOLUTION = {
+    "SpatialConvolution": conv(4, 6, 3, 3),
+    "SpatialConvolution-stride-pad": conv(4, 6, 3, 2, 2, 1, 1, 2),
+    "SpatialConvolution-groups": conv(4, 6, 3, 3, 1, 1, 1, 1, n_group=2, with_bias=False),
+    "SpatialConvolution-depthwise": conv(4, 4, 3, 3, 1, 1, 1, 1, n_group=4),
+    "SpatialConvolution-1x1": conv(4, 6, 1, 1),
+    "SpatialConvolution-same": LayerCase(lambda: SpatialConvolution(4, 3, 3, 3, 2, 2, -1, -1), image),
+    "SpatialConvolution-NHWC": LayerCase(
+        lambda: SpatialConvolution(4, 3, 3, 3, data_format="NHWC"), normal(2, 5, 6, 4)
+    ),
+    "SpatialConvolution-first": LayerCase(
+        lambda: SpatialConvolution(4, 3, 3, 3, propagate_back=False), image, slow_convolution, is_differentiable=False
+    ),
+    "SpatialConvolution-L2": LayerCase(
+        lambda: SpatialConvolution(4, 3, 3, 3, wRegularizer=L2Regularizer(0.1)), image, is_differentiable=False
+    ),
+    "SpatialShareConvolution": LayerCase(lambda: SpatialShareConvolution(4, 6, 3, 3), image, slow_convolution),
+    "SpatialDilatedConvolution": LayerCase(
+        lambda: SpatialDilatedConvolution(4, 6, 3, 3, 1, 2, 2, 3, 2, 3), normal(2, 4, 8, 9), slow_convolution
+    ),
+    "SpatialFullConvolution": LayerCase(lambda: SpatialFullConvolution(4, 3, 3, 3, 2, 2, 1, 1, 1, 1), image, None),
+    "SpatialFullConvolution-plain": LayerCase(
+        lambda: SpatialFullConvolution(4, 3, 3, 2, 2, 1, 1, 0, no_bias=True), image, slow_full_convolution
+    ),
+}
+LINEAR = {
+    "Linear": LayerCase(lambda: Linear(5, 3), rows, lambda m, x: x @ m.weight.value.T + m.bias.value),
+    "Linear-no-bias": LayerCase(lambda: Linear(5, 3, with_bias=False), rows, lambda m, x: x @ m.weight.value.T),
+}
+POOLING = {
+    "SpatialMaxPooling": LayerCase(lambda: SpatialMaxPooling(2, 2, 2, 2), apart(2, 2, 6, 6)),
+    "SpatialMaxPooling-ceil": LayerCase(lambda: SpatialMaxPooling(3, 2, 2, 3, 1, 1, True), apart(2, 2, 6, 6)),
+    "SpatialMaxPooling-same": LayerCase(lambda: SpatialMaxPooling(3, 3, 2, 2, -1, -1), apart(2, 2, 5, 6)),
+    "SpatialAveragePooling": LayerCase(lambda: SpatialAveragePooling(3, 2, 2, 1, 1, 1), image),
+    "SpatialAveragePooling-inside": LayerCase(
+        lambda: SpatialAveragePooling(3, 3, 2, 2, 1, 1, ceil_mode=True, count_include_pad=False), image
+    ),
+    "SpatialAveragePooling-sum": LayerCase(lambda: SpatialAveragePooling(2, 2, 2, 2, divide=False), image),
+    "SpatialAveragePooling-global": LayerCase(
+        lambda: SpatialAveragePooling(1, 1, global_pooling=True), image, global_mean
+    ),
+}
+NORMALISATION = {
+    "BatchNormalization": LayerCase(lambda: BatchNormalization(5), rows, tolerance=2e-2),
+    "BatchNormalization-plain": LayerCase(lambda: BatchNormalization(5, affine=False), rows, tolerance=2e-2),
+    "SpatialBatchNormalization": LayerCase(lambda: SpatialBatchNormalization(4), image, tolerance=2e-2),
+    "SpatialBatchNormalization-NHWC": LayerCase(
+        lambda: SpatialBatchNormalization(6, data_format="NHWC"), image, tolerance=2e-2
+    ),
+    "LayerNormalization": LayerCase(lambda: LayerNormalization(4), cube, tolerance=2e-2),
+    "Normalize": LayerCase(lambda: Normalize(2.0), rows, lambda _, x: x / np.linalg.norm(x, axis=1, keepdims=True)),
+    "Normalize-3": LayerCase(
+        lambda: Normalize(3.0), rows, lambda _, x: x / np.linalg.norm(x, 3, axis=1, keepdims=True)
+    ),
+    "Normalize-inf": LayerCase(
+        lambda: Normalize(float("inf")), apart(4, 5), lambda _, x: x / np.abs(x).max(1, keepdims=True)
+    ),
+    "NormalizeScale": LayerCase(
+        lambda: NormalizeScale(2.0, 20.0, [1, 4, 1, 1]),
+        image,
+        lambda _, x: 20 * x / np.linalg.norm(x, axis=1, keepdims=True),
+    ),
+}
+ACTIVATION = {
+    "ReLU": LayerCase(ReLU, distinct, lambda _, x: np.maximum(x, 0)),
+    "ReLU6": LayerCase(ReLU6, 2.1 * distinct, lambda _, x: np.clip(x, 0, 6)),
+    "HardTanh": LayerCase(lambda: HardTanh(-1.0, 2.0), distinct, lambda _, x: np.clip(x, -1, 2)),
+    "Clamp": LayerCase(lambda: Clamp(-2, 1), distinct, lambda _, x: np.clip(x, -2, 1)),
+    "Tanh": LayerCase(Tanh, cube, lambda _, x: np.tanh(x)),
+    "Sigmoid": LayerCase(Sigmoid, cube, lambda _, x: special.expit(x)),
+    "HardSigmoid": LayerCase(HardSigmoid, distinct, lambda _, x: np.clip(0.2 * x + 0.5, 0, 1), step=1e-3),
+    "LogSigmoid": LayerCase(LogSigmoid, cube, lambda _, x: np.log(special.expit(x))),
+    "SoftMax": LayerCase(SoftMax, image, lambda _, x: special.softmax(x, axis=1)),
+    "SoftMax-rows": LayerCase(SoftMax, rows, lambda _, x: special.softmax(x, axis=1)),
+    "SoftMin": LayerCase(SoftMin, rows, lambda _, x: special.softmax(-x, axis=1)),
+    "LogSoftMax": LayerCase(LogSoftMax, rows, lambda _, x: special.log_softmax(x, axis=1)),
+    "ELU": LayerCase(lambda: ELU(0.7), distinct, lambda _, x: np.where(x > 0, x, 0.7 * (np.exp(x) - 1))),
+    "LeakyReLU": LayerCase(lambda: LeakyReLU(0.1), distinct, lambda _, x: np.where(x > 0, x, 0.1 * x)),
+    "RReLU": LayerCase(RReLU, distinct),
+    "PReLU": LayerCase(PReLU, distinct, lambda _, x: np.where(x > 0, x, 0.25 * x)),
+    "PReLU-planes": LayerCase(lambda: PReLU(3), distinct, lambda _, x: np.where(x > 0, x, 0.25 * x)),
+    "SoftPlus": LayerCase(lambda: SoftPlus(2.0), cube, lambda _, x: np.log1p(np.exp(2 * x)) / 2),
+    "SoftSign": LayerCase(SoftSign, distinct, lambda _, x: x / (1 + np.abs(x))),
+    "SoftShrink": LayerCase(
+        lambda: SoftShrink(0.3), distinct, lambda _, x: np.sign(x) * np.maximum(np.abs(x) - 0.3, 0)
+    ),
+    "HardShrink": LayerCase(lambda: HardShrink(0.3), distinct, lambda _, x: np.where(np.abs(x) > 0.3, x, 0)),
+    "TanhShrink": LayerCase(TanhShrink, cube, lambda _, x: x - np.tanh(x)),
+    "Threshold": LayerCase(lambda: Threshold(0.1, -0.2), distinct, lambda _, x: np.where(x > 0.1, x, -0.2)),
+    "BinaryThreshold": LayerCase(BinaryThreshold, distinct, lambda _, x: x > 1e-6),
+}
+POINTWISE = {
+    "Abs": LayerCase(Abs, distinct, lambda _, x: abs(x)),
+    "Square": LayerCase(Square, cube, lambda _, x: x**2),
+    "Sqrt": LayerCase(Sqrt, np.abs(cube) + 1, lambda _, x: x**0.5),
+    "Exp": LayerCase(Exp, cube, lambda _, x: np.exp(x)),
+    "Log": LayerCase(Log, np.abs(cube) + 1, lambda _, x: np.log(x)),
+    "Power": LayerCase(lambda: Power(3.0, 1.5, 0.5), cube, lambda _, x: (0.5 + 1.5 * x.astype(np.float64)) ** 3),
+    "Negative": LayerCase(Negative, cube, lambda _, x: -x),
+    "AddConstant": LayerCase(lambda: AddConstant(1.5), cube, lambda _, x: x + 1.5),
+    "MulConstant": LayerCase(lambda: MulConstant(2.5), cube, lambda _, x: 2.5 * x),
+    "GradientReversal": LayerCase(GradientReversal, cube, lambda _, x: x, is_differentiable=False),
+}
+AFFINE = {
+    "Mul": LayerCase(Mul, cube, lambda m, x: x * m.weight.value),
+    "Add": LayerCase(lambda: Add(5), rows, lambda m, x: x + m.bias.value),
+    "CMul": LayerCase(lambda: CMul([1, 4, 1, 1]), image, lambda m, x: x * m.weight.value),
+    "CMul-sample": LayerCase(lambda: CMul([3, 1]), cube, lambda m, x: x * m.weight.value),
+    "CAdd": LayerCase(lambda: CAdd([3, 4]), cube, lambda m, x: x + m.bias.value),
+    "Scale": LayerCase(lambda: Scale([1, 4, 1, 1]), image, lambda m, x: x * m.weight.value + m.bias.value),
+}
+SHAPE = {
+    "Identity": LayerCase(Identity, cube, lambda _, x: x),
+    "Contiguous": LayerCase(Contiguous, image, lambda _, x: x),
+    "Reshape": LayerCase(lambda: Reshape([2, 6]), cube, lambda _, x: x.reshape(2, 2, 6)),
+    "Reshape-batch": LayerCase(lambda: Reshape([12], True), cube, lambda _, x: x.reshape(2, 12)),
+    "View": LayerCase(lambda: View([12]), cube, lambda _, x: x.reshape(2, 12)),
+    "View-sample": LayerCase(lambda: View([6, 2], 2), cube, lambda _, x: x.reshape(2, 6, 2)),
+    "InferReshape": LayerCase(lambda: InferReshape([0, 2, -1]), cube, lambda _, x: x.reshape(2, 2, 6), has_batch=False),
+    "InferReshape-batch": LayerCase(
+        lambda: InferReshape([-1, 2], True), cube, lambda _, x: x.reshape(2, 6, 2), has_batch=False
+    ),
+    "Squeeze": LayerCase(lambda: Squeeze(2), normal(2, 1, 4), lambda _, x: x[:, 0]),
+    "Unsqueeze": LayerCase(lambda: Unsqueeze(2), cube, lambda _, x: x[:, None]),
+    "Transpose": LayerCase(lambda: Transpose([(2, 3), (3, 4)]), image, lambda _, x: x.transpose(0, 2, 3, 1)),
+    "Replicate": LayerCase(lambda: Replicate(3, 2), cube, lambda _, x: np.stack([x] * 3, 1)),
+    "Tile": LayerCase(lambda: Tile(3, 2), cube, lambda _, x: np.tile(x, (1, 1, 2))),
+    "Select": LayerCase(lambda: Select(2, -1), cube, lambda _, x: x[:, -1]),
+    "Narrow": LayerCase(lambda: Narrow(3, 2, -1), cube, lambda _, x: x[:, :, 1:]),
+    "Reverse": LayerCase(lambda: Reverse(2), cube, lambda _, x: x[:, ::-1]),
+    "Padding": LayerCase(
+        lambda: Padding(1, -2, 2, 0.5), cube, lambda _, x: np.pad(x, [(0, 0), (2, 0), (0, 0)], constant_values=0.5)
+    ),
+    "SpatialZeroPadding": LayerCase(
+        lambda: SpatialZeroPadding(1, 2, -1, 3),
+        image,
+        lambda _, x: np.pad(x[:, :, 1:], [(0, 0), (0, 0), (0, 3), (1, 2)]),
+    ),
+    "Cropping2D": LayerCase(lambda: Cropping2D([1, 2], [0, 3]), image, lambda _, x: x[:, :, 1:4, :3]),
+}
+TABLE = {
+    "CAddTable": LayerCase(CAddTable, table, lambda _, x: x[0] + x[1]),
+    "CAveTable": LayerCase(CAveTable, table, lambda _, x: (x[0] + x[1]) / 2),
+    "CSubTable": LayerCase(CSubTable, table, lambda _, x: x[0] - x[1]),
+    "CMulTable": LayerCase(CMulTable, [*table, cube], lambda _, x: x[0] * x[1] * x[2]),
+    "CDivTable": LayerCase(CDivTable, [table[0], np.abs(table[1]) + 1], lambda _, x: x[0] / x[1]),
+    "CMaxTable": LayerCase(CMaxTable, list(apart(2, 2, 3)), lambda _, x: np.maximum(*x)),
+    "CMinTable": LayerCase(CMinTable, list(apart(2, 2, 3)), lambda _, x: np.minimum(*x)),
+    "JoinTable": LayerCase(lambda: JoinTable(1, 2), table, lambda _, x: np.concatenate(x, 1)),
+    "JoinTable-planes": LayerCase(lambda: JoinTable(1, 3), [image, image[:, :2]], lambda _, x: np.concatenate(x, 1)),
+    "SplitTable": LayerCase(lambda: SplitTable(2), cube, lambda _, x: [x[:, i] for i in range(3)]),
+    "BifurcateSplitTable": LayerCase(lambda: BifurcateSplitTable(2), cube, lambda _, x: [x[:, :1], x[:, 1:]]),
+    "Pack": LayerCase(lambda: Pack(2), table, lambda _, x: np.stack(x, 1)),
+    "SelectTable": LayerCase(lambda: SelectTable(-1), table, lambda _, x: x[1]),
+    "NarrowTable": LayerCase(lambda: NarrowTable(2, 2), [*table, cube], lambda _, x: x[1:]),
+    "FlattenTable": LayerCase(FlattenTable, [table[0], [table[1], cube]], lambda _, x: [x[0], *x[1]]),
+}
+REDUCTION = {
+    "Sum": LayerCase(lambda: Sum(2, size_average=True, squeeze=False), cube, lambda _, x: x.sum(1)),
+    "Mean": LayerCase(lambda: Mean(1, 2), cube, lambda _, x: x.mean(1)),
+    "Max": LayerCase(lambda: Max(2), distinct, lambda _, x: x.max(1)),
+    "Min": LayerCase(lambda: Min(2), distinct, lambda _, x: x.min(1)),
+}
+DROPOUT = {
+    "Dropout": LayerCase(lambda: Dropout(0.3), cube),
+    "Dropout-unscaled": LayerCase(lambda: Dropout(0.3, scale=False), cube),
+    "GaussianDropout": LayerCase(lambda: GaussianDropout(0.3), cube),
+    "GaussianNoise": LayerCase(lambda: GaussianNoise(0.3), cube),
+    "SpatialDropout1D": LayerCase(lambda: SpatialDropout1D(0.3), cube),
+    "SpatialDropout2D": LayerCase(lambda: SpatialDropout2D(0.3), image),
+}
+
+
+def split_graph():
+    """A graph with a shared layer, a branch, two inputs and two outputs."""
+    first, second = Input(), Input()
+    shared = Linear(5, 5).set_name("shared")
+    hidden = ReLU()(shared(first))
+    joined = CAddTable()([Tanh()(shared(second)), hidden])
+    return Graph([first, second], [Linear(5, 2)(joined), hidden])
+
+
+def small_network():
+    network = Sequential().add(SpatialConvolution(4, 3, 3, 3)).add(SpatialBatchNormalization(3)).add(Tanh())
+    return network.add(SpatialAveragePooling(2, 2, 2, 2)).add(Reshape([12], True)).add(Linear(12, 2)).add(LogSoftMax())
+
+
+def with_relu():
+    return Sequential().add(Linear(5, 4)).add(ReLU()).add(Linear(4, 2))
+
+
+CONTAINER = {
+    "Sequential": LayerCase(small_network, image, tolerance=3e-2),
+    "Sequential-ReLU": LayerCase(with_relu, rows, step=1e-3, tolerance=3e-2),
+    "ConcatTable": LayerCase(lambda: ConcatTable().add(Linear(5, 2)).add(Tanh()), rows),
+    "Concat": LayerCase(lambda: Concat(2).add(SpatialConvolution(4, 2, 1, 1)).add(Tanh()), image),
+    "ParallelTable": LayerCase(lambda: ParallelTable().add(Linear(5, 2)).add(Tanh()), [rows, cube[:, 0].repeat(2, 0)]),
+    "MapTable": LayerCase(lambda: MapTable(Linear(5, 2)), [rows, rows[::-1]]),
+    "Bottle": LayerCase(
+        lambda: Bottle(Linear(4, 2), 2, 2), cube, lambda m, x: x @ m.module.weight.value.T + m.module.bias.value
+    ),
+    "Graph": LayerCase(split_graph, [rows, rows[::-1]], step=1e-3, tolerance=3e-2),
+    "InputLayer": LayerCase(InputLayer, cube, lambda _, x: x),
+}
+CASES = (
+    CONVOLUTION | LINEAR | POOLING | NORMALISATION | ACTIVATION | POINTWISE | AFFINE | SHAPE | TABLE | REDUCTION | DROPOUT | CONTAINER
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_layer(name):
+    check_layer(CASES[name])
+
+
+def test_nothing_escapes_its_harness():
+    abstract = {"Container", "Module"}
+    concrete = {name for name, kind in vars(layer).items() if isinstance(kind, type) and issubclass(kind, Module)}
+    checked = {name.split("-")[0] for name in CASES}
+    assert concrete - abstract - {"Model"} == checked
