@@ -38,6 +38,8 @@ from spark_jobs.hbase_scan import (
 )
 from spark_jobs.settings import gateways_of
 
+_PLAN_PATIENCE_S = 10.0
+
 KeyRange = tuple[bytes, bytes]
 """First row and the row after the last; empty bytes mean the table's start or end."""
 
@@ -113,7 +115,7 @@ class Source:
 
     def columns(self) -> tuple[bytes, ...]:
         """What is read of each row; the filter sees no other columns."""
-        columns = [self.image_column, f"{self.metadata_family}:"]
+        columns = [self.image_column, self.metadata_family]  # a family without a colon means all of it
         if self.day_column and not self.day_column.startswith(f"{self.metadata_family}:"):
             columns.append(self.day_column)
         return tuple(column.encode() for column in columns)
@@ -180,7 +182,8 @@ def plan_slices(source: Source) -> list[Slice]:
     gateways = Gateways(source.gateways)
     try:
         table = source.table.encode()
-        families = gateways.ask(source.table, lambda client: client.getColumnDescriptors(table))
+        patience_s = min(_PLAN_PATIENCE_S, source.limits.patience_s)
+        families = gateways.ask(source.table, lambda client: client.getColumnDescriptors(table), patience_s)
         _check_families(source, {name.rstrip(b":") for name in families})
         regions = gateways.ask(source.table, lambda client: client.getTableRegions(table))
         wanted = (

@@ -56,7 +56,7 @@ class ReadLimits:
 class Scan:
     """The rows from `start` to before `stop` (empty: to the end), the given columns of them.
 
-    columns: `family:qualifier`, or `family:` for all of a family.   condition: a filter in HBase's filter language,
+    columns: `family:qualifier`, or `family` for all of a family.   condition: a filter in HBase's filter language,
     which the region servers apply.
     """
 
@@ -137,8 +137,9 @@ class Gateways:
                 if time.monotonic() >= deadline:
                     raise HBaseError(self._no_answer(patience_s, error)) from error
                 log.warning("HBase: %s; trying again", explain(error))
-                time.sleep(_pause_s(failures))
                 failures += 1
+                if failures % len(self.addresses) == 0:  # each gateway has failed
+                    time.sleep(_pause_s(failures // len(self.addresses) - 1))
 
     def _no_answer(self, patience_s: float, error: Exception) -> str:
         where = ", ".join(f"{host}:{port}" for host, port in self.addresses)
@@ -148,8 +149,8 @@ class Gateways:
         )
 
 
-def _pause_s(failures: int) -> float:
-    return _PAUSES_S[min(failures, len(_PAUSES_S) - 1)]
+def _pause_s(rounds: int) -> float:
+    return _PAUSES_S[min(rounds, len(_PAUSES_S) - 1)]
 
 
 def scan_batches(gateways: Gateways, scan: Scan, limits: ReadLimits) -> Generator[list[Row], None, None]:

@@ -23,6 +23,8 @@ IMAGE_COLUMN = b"i:image"
 ERROR_COLUMN = b"m:load_error"
 FAMILIES = ("i", "m")
 BATCH_BYTES, BATCH_ROWS = 8 << 20, 500
+MESSAGE_BYTES = 90 << 20
+"""Gateways drop the connection at a Thrift message of 100 MB (libthrift's TConfiguration.DEFAULT_MAX_MESSAGE_SIZE)."""
 _SPLITTER = "org.apache.hadoop.hbase.util.RegionSplitter"
 _SPLIT_LIMIT_S = 180
 
@@ -121,8 +123,12 @@ class RowWriter:
 
     def put(self, row: bytes, cells: Cells) -> None:
         """Write a row, now or with the next batch. Raises HBaseError when no gateway takes the batch."""
+        size_bytes = sum(len(name) + len(value or b"") for name, value in cells.items())
+        if size_bytes > MESSAGE_BYTES:
+            self._put_alone(row, cells)
+            return
         self._rows.append((row, cells))
-        self._bytes += sum(len(name) + len(value or b"") for name, value in cells.items())
+        self._bytes += size_bytes
         if self._bytes >= BATCH_BYTES or len(self._rows) >= BATCH_ROWS:
             self.flush()
 
@@ -138,10 +144,13 @@ class RowWriter:
                 self._put_alone(row, cells)
 
     def _put_alone(self, row: bytes, cells: Cells) -> None:
+        size_bytes = len(cells.get(IMAGE_COLUMN) or b"")
         try:
+            if size_bytes > MESSAGE_BYTES:
+                raise CellTooLarge(f"more than {MESSAGE_BYTES} bytes do not fit a Thrift message")
             self._mutate([(row, cells)])
         except CellTooLarge as refusal:
-            why = f"HBase refused an image of {len(cells.get(IMAGE_COLUMN) or b'')} bytes: {refusal}"
+            why = f"HBase refused an image of {size_bytes} bytes: {refusal}"
             self.refused[row] = why
             self._mutate([(row, {**cells, IMAGE_COLUMN: None, ERROR_COLUMN: why.encode()})])
 
