@@ -162,7 +162,7 @@ _ROWS = (
         name="maintain_tables",
         title="Expire snapshots, compact, remove orphans and old index versions",
         dag="housekeeping",
-        options=("keep_days", "keep_index_versions", "busy_days"),
+        options=("keep_days", "quiet_hours", "keep_index_versions"),
     ),
 )
 
