@@ -1,0 +1,88 @@
+"""Keeps the lake small: expires snapshots, compacts quiet days, removes orphaned files and old versions of the index.
+
+Snapshots younger than `keep_days` stay: the runs of these days read them pinned, or are still to publish them. A day
+that changed within `quiet_hours` is not compacted, since a run of it may be under way (it would only have to stage again).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import fsspec
+
+from dlcore.search.index import versions
+from spark_jobs import runner
+from spark_jobs.pipeline import STAGES
+from spark_jobs.runner import Job
+
+LEAST_KEEP_DAYS = 2
+LEAST_FILES = 2
+
+
+@dataclass(frozen=True)
+class Options:
+    """What is kept."""
+
+    keep_days: int = field(default=2, metadata={"help": "days for which snapshots and orphaned files stay, at least 2"})
+    quiet_hours: int = field(default=24, metadata={"help": "a day changed within these hours is not compacted"})
+    keep_index_versions: int = field(default=3, metadata={"help": "newest versions of the search index that stay"})
+
+
+def plan(job: Job[Options]) -> None:
+    """Maintain every table that there is, then the index."""
+    if job.options.keep_days < LEAST_KEEP_DAYS:
+        raise ValueError(
+            f"got keep_days {job.options.keep_days}, expected at least {LEAST_KEEP_DAYS}: runs read old snapshots"
+        )
+    datasets = [stage.writes for stage in STAGES.values() if stage.writes]
+    tables = {dataset: job.settings.table(dataset) for dataset in datasets}
+    there = {dataset: table for dataset, table in tables.items() if job.spark.catalog.tableExists(table)}
+    job.report("tables", {dataset: maintain(job.spark, table, job.options) for dataset, table in there.items()})
+    job.report("index_versions_removed", remove_index_versions(job.settings.index, job.options.keep_index_versions))
+
+
+def maintain(spark: Any, table: str, options: Options) -> dict[str, int]:
+    """Compact, expire and clean one table; return how many files each step has removed."""
+    now = datetime.now(UTC)
+    old = f"TIMESTAMP '{now - timedelta(days=options.keep_days):%Y-%m-%d %H:%M:%S}'"
+    procedures = f"{table.partition('.')[0]}.system"
+    compacted = _compact(spark, table, procedures, now - timedelta(hours=options.quiet_hours))
+    expired = spark.sql(
+        f"CALL {procedures}.expire_snapshots(table => '{table}', older_than => {old}, retain_last => 1)"
+    ).collect()[0]
+    orphans = spark.sql(f"CALL {procedures}.remove_orphan_files(table => '{table}', older_than => {old})").count()
+    return {"files_compacted": compacted, "files_expired": expired["deleted_data_files_count"], "orphans": orphans}
+
+
+def _compact(spark: Any, table: str, procedures: str, quiet_since: datetime) -> int:
+    """Rewrite the days that have several files and have not changed lately; return the number of files replaced."""
+    partitions = spark.table(f"{table}.partitions")
+    if "partition" not in partitions.columns:
+        return 0
+    quiet = partitions.where(
+        f"file_count >= {LEAST_FILES} AND last_updated_at < TIMESTAMP '{quiet_since:%Y-%m-%d %H:%M:%S}'"
+    )
+    days = [row["day"] for row in quiet.select("partition.day").collect()]
+    if not days:
+        return 0
+    where = " OR ".join(f'day = DATE "{day}"' for day in days)
+    least = f"options => map('min-input-files', '{LEAST_FILES}')"
+    call = f"CALL {procedures}.rewrite_data_files(table => '{table}', where => '{where}', {least})"
+    return int(spark.sql(call).collect()[0]["rewritten_data_files_count"])
+
+
+def remove_index_versions(index: str, keep: int) -> list[str]:
+    """Remove all but the newest versions of the search index; return their names."""
+    if keep < 1:
+        raise ValueError(f"got keep_index_versions {keep}, expected at least 1: searches need the newest")
+    old = versions(index)[:-keep]
+    filesystem, path = fsspec.url_to_fs(index)
+    for version in old:
+        filesystem.rm(f"{path}/{version}", recursive=True)
+    return old
+
+
+if __name__ == "__main__":
+    runner.run("maintain_tables", plan, Options)
