@@ -153,7 +153,8 @@ class Stack:
 
     def full_environment(self) -> dict[str, str]:
         """`environment()` on top of this process's own variables, with the marker by which the stack finds its processes."""
-        return {**os.environ, **self.environment(), MARKER: str(self.home)}
+        # Airflow renames its processes; SPT_NOENV keeps that from overwriting their variables, and so the marker.
+        return {**os.environ, **self.environment(), MARKER: str(self.home), "SPT_NOENV": "1"}
 
     def _spark_variables(self, pipeline: Mapping[str, str]) -> dict[str, str]:
         return {
