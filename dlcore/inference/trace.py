@@ -6,7 +6,7 @@ from typing import TypeAlias
 
 from dlcore.nn.container import ConcatTable, ParallelTable, Sequential
 from dlcore.nn.graph import Graph
-from dlcore.nn.layer import Contiguous, Dropout, Identity, InputLayer
+from dlcore.nn.layer import Concat, Contiguous, Dropout, Identity, InputLayer, JoinTable
 from dlcore.nn.module import Module
 
 
@@ -118,10 +118,17 @@ def _graph(module: Graph, x: Value, ops: list[Op]) -> Value:
     return outputs[0] if len(outputs) == 1 else outputs
 
 
+def _concat(module: Concat, x: Value, ops: list[Op]) -> Value:
+    parts: list[Value] = [_take_apart(part, x, ops) for part in module.modules]
+    ops.append(Layer(parts, JoinTable(module.dimension, 0)))
+    return ops[-1]
+
+
 _RULES: dict[type[Module], Callable[..., Value]] = {
     Sequential: _sequential,
     Graph: _graph,
     ParallelTable: _parallel,
+    Concat: _concat,
     ConcatTable: lambda module, x, ops: [_take_apart(part, x, ops) for part in module.modules],
     InputLayer: lambda module, x, ops: x,
     Identity: lambda module, x, ops: x,

@@ -13,6 +13,7 @@ from dlcore.models.ssd import ssd, ssd_small
 from dlcore.nn.layer import (
     ELU,
     CAddTable,
+    Concat,
     ConcatTable,
     Dropout,
     Graph,
@@ -78,8 +79,9 @@ def several_users() -> Module:
 
 def dilated() -> Module:
     model = Sequential().add(conv(3, 20)).add(SpatialDilatedConvolution(20, 18, 3, 3, 1, 1, 3, 3, 3, 3)).add(ReLU())
-    table = ConcatTable().add(SpatialMaxPooling(3, 3, 1, 1, 1, 1)).add(conv(18, 18, 3, 1, 1))
-    return model.add(table).add(JoinTable(1, 3))
+    table = ConcatTable().add(SpatialMaxPooling(3, 3, 1, 1, 1, 1)).add(conv(18, 18))
+    inception = Concat(2).add(conv(36, 8, 1, 1, 0)).add(Sequential().add(conv(36, 16)).add(ReLU()))
+    return model.add(table).add(JoinTable(1, 3)).add(inception)
 
 
 MODELS: dict[str, tuple[Callable[[], Module], tuple[int, ...]]] = {
