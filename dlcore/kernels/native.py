@@ -51,6 +51,8 @@ _SIGNATURES: dict[str, tuple[type | None, list[type]]] = {
     "dlcore_winograd_workspace_size": (_Int, [_Pointer]),
     "dlcore_winograd_prepare": (None, [_Pointer, _Pointer, _Int, _Int]),
     "dlcore_winograd_forward": (None, [_Pointer, _Pointer]),
+    "dlcore_winograd_gradient_workspace_size": (_Int, [_Pointer]),
+    "dlcore_winograd_weight_gradient": (None, [_Pointer, _Pointer, _Pointer]),
     "dlcore_nms": (_Int, [_Pointer, _Pointer, _Int, ctypes.c_float, _Pointer]),
     "dlcore_hamming": (None, [_Pointer, _Pointer, _Pointer, _Int, _Int, _Int]),
 }
@@ -233,6 +235,29 @@ def conv2d_grad_x(
     return winograd(grad_y, turned, None, _padding_back(padding, dilation), dilation[0], False, threads())
 
 
+def conv2d_grad_w(
+    x: Array,
+    kernel: Pair,
+    grad_y: Array,
+    stride: Pair,
+    padding: Padding,
+    dilation: Pair,
+    groups: int,
+    has_bias: bool = True,
+) -> tuple[Array, Array | None]:
+    """See `interface.Kernels.conv2d_grad_w`; where SUITS holds. On one thread."""
+    rows, grads = (channels_last(part).transpose(0, 2, 3, 1) for part in (x, grad_y))
+    (images, height, width, planes_in), (_, out_height, out_width, planes) = rows.shape, grads.shape
+    sizes = (images, height, width, planes_in, planes, out_height, out_width)
+    shape = _ConvShape(*sizes, padding[0], padding[1], dilation[0], 0, POOLS["none"], 1, 0)
+    workspace = empty((library().dlcore_winograd_gradient_workspace_size(ctypes.addressof(shape)),))
+    grad_w = empty((planes, planes_in, *kernel))
+    arrays = _ConvArrays(rows.ctypes.data, None, None, None, grads.ctypes.data, workspace.ctypes.data)
+    run = library().dlcore_winograd_weight_gradient
+    run(ctypes.addressof(shape), ctypes.addressof(arrays), grad_w.ctypes.data)
+    return grad_w, grads.reshape(-1, planes).sum(axis=0) if has_bias else None
+
+
 def _padding_back(padding: Padding, dilation: Pair) -> Padding:
     top, left, bottom, right = (2 * dilation[0] - side for side in padding)
     return top, left, bottom, right
@@ -252,12 +277,26 @@ def _suits_grad_x(
     return has_winograd() and is_enough and winograd_suits(w.shape, stride, back, dilation, groups)
 
 
+def _suits_grad_w(
+    x: Array,
+    kernel: Pair,
+    grad_y: Array,
+    stride: Pair,
+    padding: Padding,
+    dilation: Pair,
+    groups: int,
+    has_bias: bool = True,
+) -> bool:
+    is_enough = has_winograd() and _pixels(x.shape) >= _ENOUGH_PIXELS
+    return is_enough and winograd_suits((grad_y.shape[1], x.shape[1], *kernel), stride, padding, dilation, groups)
+
+
 def _pixels(shape: Shape) -> int:
     return shape[0] * shape[2] * shape[3]
 
 
 _ENOUGH_PIXELS = 512  # below, preparing the weights costs more than it saves
-SUITS = {"conv2d": _suits_forward, "conv2d_grad_x": _suits_grad_x}
+SUITS = {"conv2d": _suits_forward, "conv2d_grad_x": _suits_grad_x, "conv2d_grad_w": _suits_grad_w}
 """When `auto` prefers these to oneDNN, by operation."""
 
 

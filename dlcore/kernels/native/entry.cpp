@@ -50,6 +50,15 @@ void dlcore_winograd_forward(const dlcore::ConvShape* shape, const dlcore::ConvA
     winograd().forward(*shape, *arrays);
 }
 
+int64_t dlcore_winograd_gradient_workspace_size(const dlcore::ConvShape* shape) {
+    return winograd().gradient_workspace_size(*shape);
+}
+
+// The gradient of the weights (K, C, 3, 3), from x and, as y, the gradient of the result; on one thread.
+void dlcore_winograd_weight_gradient(const dlcore::ConvShape* shape, const dlcore::ConvArrays* arrays, float* grad_w) {
+    winograd().weight_gradient(*shape, *arrays, grad_w);
+}
+
 // distances (Q, N) between rows of `bytes` bytes.
 void dlcore_hamming(const uint8_t* queries, const uint8_t* codes, uint16_t* distances, int64_t query_count,
                     int64_t code_count, int64_t bytes) {

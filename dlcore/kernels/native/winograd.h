@@ -24,7 +24,7 @@ struct ConvArrays {
     const float* weights;   // as prepared by `prepare`
     const float* bias;      // (K,)
     const float* residual;  // null, or added before the ReLU, shaped like the result
-    float* y;               // (N, OH, OW, K), or pooled
+    float* y;               // (N, OH, OW, K), or pooled; its gradient, only read, for `weight_gradient`
     float* workspace;
 };
 
@@ -33,6 +33,8 @@ struct Winograd {
     int64_t (*workspace_size)(const ConvShape&);                         // floats
     void (*prepare)(const float* w, float* prepared, int64_t out_channels, int64_t in_channels);  // from (K, C, 3, 3)
     void (*forward)(const ConvShape&, const ConvArrays&);
+    int64_t (*gradient_workspace_size)(const ConvShape&);  // floats
+    void (*weight_gradient)(const ConvShape&, const ConvArrays&, float* grad_w);
 };
 
 extern const Winograd winograd_avx512;

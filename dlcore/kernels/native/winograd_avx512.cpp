@@ -20,5 +20,7 @@ inline Vec maximum(Vec a, Vec b) { return _mm512_max_ps(a, b); }
 }  // namespace
 
 #include "winograd_body.h"
+#include "winograd_weights.h"
 
-const dlcore::Winograd dlcore::winograd_avx512 = {weights_size, workspace_size, prepare, forward};
+const dlcore::Winograd dlcore::winograd_avx512 = {weights_size, workspace_size, prepare, forward,
+                                                  gradient_workspace_size, weight_gradient};

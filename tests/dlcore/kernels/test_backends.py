@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from dlcore import kernels
-from dlcore.kernels import backends, interface, mkl, onednn_api, reference
+from dlcore.kernels import backends, interface, mkl, native, onednn_api, reference
 
 BACKENDS = ("auto", "onednn", "mkl", "native", "reference")
 GEOMETRIES = {
@@ -249,3 +249,20 @@ def test_arrays_begin_at_cache_lines() -> None:
     for shape in ((3,), (2, 5), (1, 3, 4, 5)):
         assert kernels.empty(shape).ctypes.data % 64 == 0
     assert kernels.channels_last(images(2, 3, 4, 5)).base is not None
+
+
+@pytest.mark.parametrize("instruction_set", ["avx2", "avx512"])
+@pytest.mark.parametrize("dilation", [1, 2])
+def test_weight_gradient_of_each_instruction_set(instruction_set: str, dilation: int) -> None:
+    best = native.instruction_set()
+    x, grad_y = images(3, 21, 13, 18), images(3, 35, 13, 18)
+    geometry = ((1, 1), (dilation,) * 4, (dilation, dilation), 1)
+    try:
+        if native.limit_instruction_set(instruction_set) != instruction_set:
+            pytest.skip(f"this CPU has no {instruction_set}")
+        grad_w, grad_b = native.conv2d_grad_w(x, (3, 3), grad_y, *geometry)
+    finally:
+        native.limit_instruction_set(best)
+    expected_w, expected_b = reference.conv2d_grad_w(x, (3, 3), grad_y, *geometry)
+    np.testing.assert_allclose(grad_w, expected_w, atol=2e-5 * np.abs(expected_w).max())
+    np.testing.assert_allclose(grad_b, expected_b, atol=1e-4)
