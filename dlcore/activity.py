@@ -13,8 +13,11 @@ Pullback: TypeAlias = Callable[[Any], Any]
 
 
 def as_activity(x: Any) -> Activity:
-    """`x` with every leaf a float32 array; lists and tuples become tables. Copies only where the type differs."""
-    if isinstance(x, (list, tuple)):
+    """`x` with every leaf a float32 array; lists and tuples become tables, unless they hold plain numbers.
+
+    Copies only where the type differs.
+    """
+    if isinstance(x, (list, tuple)) and not (x and all(isinstance(part, (int, float, np.generic)) for part in x)):
         return [as_activity(part) for part in x]
     return np.asarray(x, dtype=np.float32)
 
