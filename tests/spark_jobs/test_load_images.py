@@ -1,0 +1,154 @@
+"""Loading into a real HBase loses nothing, and the first two jobs account for every row."""
+
+import json
+import logging
+import subprocess
+import sys
+from collections import Counter
+from dataclasses import replace
+from datetime import date
+from pathlib import Path
+from uuid import uuid4
+
+import numpy as np
+import pytest
+
+from data_contracts.reasons import Reason
+from deploy.stack import Stack
+from spark_jobs import hbase_table, preprocess_images, read_images, runner, sessions
+from spark_jobs.catalogue.bad_images import BAD_IMAGES, make_bad_image, sample_picture
+from spark_jobs.hbase import Source, plan_slices, read_slice
+from spark_jobs.hbase_scan import Gateways, HBaseError
+from spark_jobs.load_images import load
+from spark_jobs.manifest import Entry, entries_of
+from spark_jobs.settings import Settings
+
+DAY = date(2026, 11, 2)
+
+
+@pytest.fixture(scope="module")
+def settings(hbase: Stack) -> Settings:
+    return replace(Settings.from_environment(hbase.environment()), hbase_table="loaded_by_tests")
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    """One file of each bad-image class, by key."""
+    picture = sample_picture(np.random.default_rng(5), 300, 240)
+    return {f"{name}/0": make_bad_image(name, picture, np.random.default_rng(1)) for name in BAD_IMAGES}
+
+
+@pytest.fixture(scope="module")
+def manifest(tmp_path_factory: pytest.TempPathFactory, files: dict[str, bytes]) -> Path:
+    folder = tmp_path_factory.mktemp("catalogue")
+    for key, data in files.items():
+        (folder / key.replace("/", "-")).write_bytes(data)
+    lines = [{"day": str(DAY), "key": key, "path": key.replace("/", "-"), "title": f"é {key}"} for key in files]
+    lines.append({"day": str(DAY), "key": "lost/0", "path": "was-never-there.jpg"})
+    (folder / "manifest.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    return folder / "manifest.jsonl"
+
+
+def rows_of(settings: Settings) -> dict[str, tuple[bytes | None, dict[str, str]]]:
+    source = Source(settings.gateways(), settings.hbase_table, DAY)
+    batches = [batch for part in plan_slices(source) for batch in read_slice(source, part)]
+    rows = [row for batch in batches for row in batch.to_pylist()]
+    assert len({row["key"] for row in rows}) == len(rows)
+    return {row["key"]: (row["image"], dict(row["metadata"])) for row in rows}
+
+
+@pytest.mark.services
+def test_everything_is_loaded_and_again(settings: Settings, manifest: Path, files: dict[str, bytes]) -> None:
+    for _ in range(2):
+        report = load(settings, entries_of(manifest))
+        rows = rows_of(settings)
+        assert (report.rows, report.salt_buckets) == (len(files) + 1, 4)
+        assert {key: image for key, (image, _) in rows.items() if key != "lost/0"} == files
+        assert report.without_image == {(DAY, "lost/0"): "cannot read was-never-there.jpg: No such file or directory"}
+    image, metadata = rows["lost/0"]
+    assert (image, metadata["load_error"]) == (None, report.without_image[DAY, "lost/0"])
+    assert rows["cmyk/0"][1]["title"] == "é cmyk/0"
+    assert rows["cmyk/0"][1]["size_bytes"] == str(len(files["cmyk/0"]))
+
+
+@pytest.mark.services
+def test_table_is_split_by_salt(settings: Settings) -> None:
+    gateways = Gateways(settings.gateways())
+    hbase_table.ensure_table(gateways, settings.hbase_table, 9, settings.hbase_command)  # it keeps its 4
+    regions = gateways.ask("", lambda client: client.getTableRegions(settings.hbase_table.encode()))
+    gateways.close()
+    assert sorted(region.startKey for region in regions) == [b"", b"1", b"2", b"3"]
+
+
+@pytest.mark.services
+def test_without_hbase_command_the_table_has_one_region(
+    settings: Settings, manifest: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    plain = replace(settings, hbase_table="unsplit", hbase_command="no-such-program", salt_buckets=3)
+    with caplog.at_level(logging.WARNING):
+        load(plain, entries_of(manifest)[:2])
+    assert "split 'unsplit', '1'; split 'unsplit', '2'" in caplog.text
+    assert len(rows_of(plain)) == 2
+
+
+@pytest.mark.services
+def test_cell_larger_than_hbase_takes_is_reported(settings: Settings, tmp_path: Path) -> None:
+    huge, small = tmp_path / "huge.jpg", tmp_path / "small.jpg"
+    huge.write_bytes(bytes(65 << 20))  # hbase.client.keyvalue.maxsize of the stack is 64 MB
+    small.write_bytes(b"small")
+    table = replace(settings, hbase_table="large_cells", salt_buckets=1)
+    report = load(table, [Entry(DAY, "small/0", small), Entry(DAY, "huge/0", huge), Entry(DAY, "small/1", small)])
+    assert report.rows == 3
+    assert "KeyValue size too large" in report.without_image[DAY, "huge/0"]
+    rows = rows_of(table)
+    assert [rows[key][0] for key in ("small/0", "huge/0", "small/1")] == [b"small", None, b"small"]
+
+
+@pytest.mark.services
+def test_table_of_another_program_is_left_alone(settings: Settings, manifest: Path) -> None:
+    gateways = Gateways(settings.gateways())
+    other = replace(settings, hbase_table="not_ours", salt_buckets=1)
+    load(other, entries_of(manifest)[:1])
+    gateways.ask("", lambda client: client.deleteAllRow(b"not_ours", b"!layout", {}))
+    gateways.close()
+    with pytest.raises(HBaseError, match="another program made it"):
+        load(other, entries_of(manifest))
+
+
+@pytest.mark.services
+@pytest.mark.spark
+def test_jobs_account_for_every_row(
+    settings: Settings, manifest: Path, connect_server: Stack, capfd: pytest.CaptureFixture[str]
+) -> None:
+    load(settings, entries_of(manifest))
+    remote = f"{settings.connect_url}/;session_id={uuid4()}"
+    arguments = ["--run", "r1", "--day", str(DAY), "--remote", remote]
+    assert runner.execute("read_images", read_images.plan, read_images.Options, arguments, settings) == 0
+    raw = json.loads(capfd.readouterr().out.splitlines()[-1])
+    assert raw["reasons"] == {"ok": len(BAD_IMAGES) - 1, "empty": 1, "missing_image": 1}
+    assert raw["extra"]["hbase"]["wait_s"] > 0
+    assert (
+        runner.execute("preprocess_images", preprocess_images.plan, preprocess_images.Options, arguments, settings) == 0
+    )
+    report = json.loads(capfd.readouterr().out.splitlines()[-1])
+    expected = Counter(bad.reason.value for bad in BAD_IMAGES.values()) + Counter([Reason.MISSING_IMAGE.value])
+    assert report["reasons"] == expected
+    spark = sessions.connected(settings.connect_url, settings)
+    rows = spark.table(settings.table("images")).select("key", "reason", "flags").collect()
+    spark.stop()
+    found = {row.key: (row.reason, frozenset(row.flags or [])) for row in rows}
+    assert found.pop("lost/0") == ("missing_image", frozenset())
+    assert found == {f"{name}/0": (bad.reason, bad.flags) for name, bad in BAD_IMAGES.items()}
+
+
+@pytest.mark.services
+def test_command_line(hbase: Stack, manifest: Path) -> None:
+    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "spark_jobs.load_images", *arguments]
+        return subprocess.run(command, env=hbase.full_environment(), capture_output=True, text=True, check=False)
+
+    done = run(str(manifest), "--table", "by_command")
+    assert f"{len(BAD_IMAGES) + 1} images of 1 days" in done.stdout
+    assert "without its image: 2026-11-02 lost/0" in done.stdout
+    refused = run(str(manifest.parent))
+    assert (refused.returncode, "pass --day" in refused.stdout) == (1, True)
