@@ -42,6 +42,9 @@ _DUPLICATE = (
 )
 
 
+_PARTITION = "partitions."
+
+
 class ChangedPartition(Exception):
     """The table changed between staging and publishing: the rows must be staged again on the new state."""
 
@@ -104,8 +107,8 @@ def read_snapshot(spark: Any, table: str, snapshot: int) -> Any:
     return spark.read.option("versionAsOf", snapshot).table(table)
 
 
-def published_by(spark: Any, table: str, run: str) -> int | None:
-    """The snapshot that an earlier attempt of the run has published; None when there is none.
+def published_by(spark: Any, table: str, run: str, day: date | None) -> int | None:
+    """The snapshot of the day (None: of all days) that an earlier attempt of the run has published; None without one.
 
     A cherry-pick onto the staged snapshot's own parent makes the staged snapshot itself current (it carries `wap.id`);
     any other makes a new one (it carries `published-wap-id`).
@@ -114,10 +117,11 @@ def published_by(spark: Any, table: str, run: str) -> int | None:
 
     history = spark.table(f"{table}.history").where("is_current_ancestor").select("snapshot_id")
     snapshots = spark.table(f"{table}.snapshots").join(history, "snapshot_id")
-    summary = F.col("summary")
-    is_ours = [F.coalesce(summary[name].startswith(f"{run}/"), F.lit(False)) for name in ("wap.id", "published-wap-id")]
-    newest = snapshots.where(is_ours[0] | is_ours[1]).orderBy(F.col("committed_at").desc()).limit(1)
-    rows = newest.select("snapshot_id").collect()
+    identity = F.coalesce(F.col("summary")["wap.id"], F.col("summary")["published-wap-id"])
+    is_ours = identity.startswith(f"{run}/")
+    if day is not None:
+        is_ours &= F.map_contains_key("summary", _partition(day))
+    rows = snapshots.where(is_ours).orderBy(F.col("committed_at").desc()).limit(1).select("snapshot_id").collect()
     return rows[0][0] if rows else None
 
 
@@ -164,12 +168,17 @@ def stage_rows(frame: Any, table: str, identity: str, day: date | None) -> Stage
 def _refuse_other_days(table: str, summary: dict[str, str], day: date | None) -> None:
     if day is None:
         return
-    partitions = [name.removeprefix("partitions.") for name in summary if name.startswith("partitions.")]
-    others = sorted(set(partitions) - {f"day={day.isoformat()}"})
+    partitions = {name for name in summary if name.startswith(_PARTITION)}
+    others = sorted(name.removeprefix(_PARTITION) for name in partitions - {_partition(day)})
     if others:
         raise ValueError(
             f"{table}: got rows of {', '.join(others[:3])}, expected rows of day={day} alone; nothing was published"
         )
+
+
+def _partition(day: date) -> str:
+    """The key under which a snapshot's summary describes the partition of a day."""
+    return f"{_PARTITION}day={day.isoformat()}"
 
 
 def publish(spark: Any, table: str, snapshot: int) -> int:

@@ -18,6 +18,7 @@ from spark_jobs.pipeline import report_uri
 
 Status = Literal["running", "published", "already_published", "empty", "broken_contract", "failed"]
 
+_OF_SNAPSHOT = ("rows_in", "rows_out", "reasons", "rules", "images_per_second", "size_bytes", "inputs", "extra")
 _PACKAGES = ("product-image-pipeline", "pyspark", "pyarrow", "numpy")
 
 
@@ -78,6 +79,17 @@ class RunReport:
         if self.rows_out and staging:
             self.images_per_second = round(self.rows_out / staging, 2)
         self.versions = {"python": platform.python_version()} | {name: _version(name) for name in _PACKAGES}
+
+    def take_over(self, reports: str, snapshot: int) -> bool:
+        """Fill in what an earlier attempt of the run has reported about a snapshot; False when it left no report."""
+        filesystem, path = fsspec.url_to_fs(report_uri(reports, self.stage, self.day, self.run))
+        if not filesystem.exists(path):
+            return False
+        earlier = json.loads(filesystem.cat_file(path))
+        if earlier.get("snapshot") == snapshot:
+            for name in _OF_SNAPSHOT:
+                setattr(self, name, earlier[name])
+        return bool(earlier.get("snapshot") == snapshot)
 
     def to_json(self) -> str:
         """The report as one line of JSON."""

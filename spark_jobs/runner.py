@@ -225,13 +225,13 @@ def _replace_rows(job: Job[Any], plan: Plan, contract: Contract, wait_for_import
 
 
 def _is_published(job: Job[Any], table: str) -> bool:
-    snapshot = publishing.published_by(job.spark, table, job.run)
+    snapshot = publishing.published_by(job.spark, table, job.run, job.day)
     if snapshot is None:
         return False
     log.info("%s: run %s has been published as snapshot %d, nothing to do", table, job.run, snapshot)
     job.record.status, job.record.snapshot = "already_published", snapshot
-    published = _of_day(publishing.read_snapshot(job.spark, table, snapshot), job.day)
-    _count(job.record, published)
+    if not job.record.take_over(job.settings.reports, snapshot):
+        _count(job.record, _of_day(publishing.read_snapshot(job.spark, table, snapshot), job.day))
     return True
 
 

@@ -7,6 +7,7 @@ closes its end without releasing the session; the last task releases it.
 from __future__ import annotations
 
 import logging
+import re
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -54,11 +55,21 @@ def connected(remote: str, settings: Settings) -> Any:
     Raises ConnectionError within seconds when nothing listens there (the client itself would retry for minutes).
     """
     probe(remote)
+    try:
+        return _ready(_with_token(remote, settings.connect_token))
+    except Exception as error:
+        if "SESSION_CLOSED" not in str(error):
+            raise
+    log.warning("the session of this run has been released already, taking a new one")
+    return _ready(_with_token(re.sub(r"session_id=[^;]*;?", "", remote), settings.connect_token))
+
+
+def _ready(url: str) -> Any:
     from pyspark.sql import SparkSession
     from pyspark.sql.connect.client.retries import DefaultPolicy
 
     builder: Any = SparkSession.builder
-    spark = builder.remote(_with_token(remote, settings.connect_token)).create()
+    spark = builder.remote(url).create()
     spark.client.set_retry_policies([DefaultPolicy(max_retries=RETRIES, max_backoff=LONGEST_PAUSE_MS)])
     # The server would answer what it has been asked before, such as whether a table exists, from the first answer.
     spark.conf.set("spark.connect.session.planCache.enabled", "false")

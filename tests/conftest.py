@@ -6,13 +6,18 @@ All of a session share one stack at a free port offset, with its files in pytest
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 
+from deploy import stack as stacks
 from deploy.services import down, free_offset, up
-from deploy.stack import Lake, Stack
+from deploy.stack import Stack
+from spark_jobs import sessions
+from spark_jobs.settings import Settings
+from tests.spark_jobs.lake import Lake
 
-MakeStack = Callable[[Lake], Stack]
+MakeStack = Callable[[stacks.Lake], Stack]
 
 
 @pytest.fixture(scope="session")
@@ -20,7 +25,7 @@ def make_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MakeStack]:
     """A function that gives a fresh stack of its own, not yet started; it is stopped at the end of the session."""
     made: list[Stack] = []
 
-    def make(lake: Lake) -> Stack:
+    def make(lake: stacks.Lake) -> Stack:
         made.append(Stack(home=tmp_path_factory.mktemp("stack"), offset=free_offset(), lake=lake))
         return made[-1]
 
@@ -47,6 +52,25 @@ def connect_server(stack: Stack) -> Stack:
     """The stack with a Spark Connect server running: `Settings.from_environment(stack.environment())` describes it."""
     up(stack, ("connect",), attached=True)
     return stack
+
+
+@pytest.fixture(scope="session")
+def lake(connect_server: Stack) -> Iterator[Lake]:
+    """The tables behind the Spark Connect server, and ways to run jobs on them.
+
+    Holds every session of this process to its end: when one is collected, pyspark's client waits for its own thread. A
+    job's process has one session and is not concerned; a test's has dozens.
+    """
+    kept: list[Any] = []
+    original = sessions.connected
+
+    def connected(*arguments: Any) -> Any:
+        kept.append(original(*arguments))
+        return kept[-1]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sessions, "connected", connected)
+        yield Lake(Settings.from_environment(connect_server.environment()), connect_server.full_environment())
 
 
 @pytest.fixture(scope="session")

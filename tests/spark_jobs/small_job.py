@@ -1,0 +1,87 @@
+"""A job of a few rows for the tests, run in their process or in one that they kill.
+
+    python -m tests.spark_jobs.small_job <pause> --run r --day 2026-11-02 --remote ... --rows 5
+
+pause: `before:<module>.<function>` or `after:<module>.<function>` of spark_jobs: the process prints `paused` there and
+waits to be killed; `executor`: the rows themselves never come; `none`.
+"""
+
+from __future__ import annotations
+
+import importlib
+import signal
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from time import sleep
+from typing import Any
+
+from spark_jobs import runner
+from spark_jobs.settings import Settings
+
+STAGE = "read_images"
+
+
+@dataclass(frozen=True)
+class Options:
+    """rows: how many.   broken: how many of them break the contract.   other_day: what day to give them.   files: at least."""
+
+    rows: int = 5
+    broken: int = 0
+    other_day: str | None = None
+    files: int = 1
+    is_stuck: bool = False
+
+
+def plan(job: runner.Job[Options]) -> Any:
+    """Rows made by SQL alone: no Python worker is needed."""
+    options = job.options
+    rows = (
+        job.spark.range(options.rows)
+        .repartition(options.files)
+        .selectExpr(
+            f"DATE '{options.other_day or job.day}' AS day",
+            "concat('key-', id) AS key",
+            f"if(id < {options.broken}, 'no such reason', 'ok') AS reason",
+            f"CAST('{job.run}' AS BINARY) AS image",
+            "3 AS size_bytes",
+            "map('title', 'a thing') AS metadata",
+        )
+    )
+    return rows.mapInArrow(_never, job.schema) if options.is_stuck else rows
+
+
+def _never(batches: Iterator[Any]) -> Iterator[Any]:
+    print("paused", file=sys.stderr, flush=True)
+    while True:
+        sleep(0.1)
+    yield from batches
+
+
+def _pause(*_: Any) -> None:
+    print("paused", flush=True)
+    signal.pause()
+
+
+def pause_at(place: str) -> None:
+    """Make the process stop before or after a function of spark_jobs."""
+    when, _, path = place.partition(":")
+    module_name, _, name = path.rpartition(".")
+    module = importlib.import_module(f"spark_jobs.{module_name}")
+    original = getattr(module, name)
+
+    def stopping(*arguments: Any, **named: Any) -> Any:
+        if when == "before":
+            _pause()
+        result = original(*arguments, **named)
+        if when == "after":
+            _pause()
+        return result
+
+    setattr(module, name, stopping)
+
+
+if __name__ == "__main__":
+    if sys.argv[1] != "none":
+        pause_at(sys.argv[1])
+    sys.exit(runner.execute(STAGE, plan, Options, sys.argv[2:], Settings.from_environment()))

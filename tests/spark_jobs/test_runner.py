@@ -1,0 +1,293 @@
+"""The promises of the runner, on a real Spark Connect server with Iceberg: see ARCHITECTURE.md, seam "Publish"."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+from uuid import uuid4
+
+import pytest
+
+from spark_jobs import auditing, publishing, runner
+from spark_jobs.pipeline import EXIT_BROKEN_CONTRACT, EXIT_FAILURE, EXIT_OK, report_uri
+from tests.spark_jobs.lake import Lake
+from tests.spark_jobs.small_job import STAGE, Options, plan
+
+pytestmark = pytest.mark.spark
+
+TABLE = "lake.pipeline.raw_images"
+_DAYS = iter(f"2026-01-{day:02}" for day in range(1, 32))
+
+
+@pytest.fixture
+def day() -> str:
+    """A day that no other test uses."""
+    return next(_DAYS)
+
+
+@pytest.fixture
+def reader(lake: Lake) -> Iterator[Any]:
+    """A session that reads the tables beside the jobs."""
+    spark = lake.connect()
+    yield spark
+    spark.stop()
+
+
+def run(lake: Lake, day: str, run_id: str, *arguments: str, session: str | None = None) -> tuple[int, dict[str, Any]]:
+    """Run the small job in this process; its exit code and its run report."""
+    line = ["--day", day, "--run", run_id, "--remote", lake.remote(session), *arguments]
+    return runner.execute(STAGE, plan, Options, line, lake.settings), report_of(lake, STAGE, day, run_id)
+
+
+def report_of(lake: Lake, stage: str, day: str, run_id: str) -> dict[str, Any]:
+    """The run report as a job wrote it."""
+    path = urlsplit(report_uri(lake.settings.reports, stage, day, run_id)).path
+    report: dict[str, Any] = json.loads(Path(path).read_text())
+    return report
+
+
+def published(reader: Any, day: str) -> list[str]:
+    """Which run each readable row of the day is of."""
+    rows = reader.sql(f"SELECT CAST(image AS STRING) AS run FROM {TABLE} WHERE day = DATE '{day}'").collect()
+    return [row["run"] for row in rows]
+
+
+def during(monkeypatch: pytest.MonkeyPatch, action: Callable[[], None]) -> None:
+    """Do something once, between staging and publishing."""
+    audit, actions = auditing.broken_rules, [action]
+
+    def audit_after_action(*arguments: Any) -> Any:
+        if actions:
+            actions.pop()()
+        return audit(*arguments)
+
+    monkeypatch.setattr(auditing, "broken_rules", audit_after_action)
+
+
+def test_a_run_publishes_once_and_a_new_run_replaces_the_day(lake: Lake, reader: Any, day: str) -> None:
+    code, first = run(lake, day, "first", "--rows", "5")
+    assert (code, first["status"], first["rows_out"], first["reasons"]) == (EXIT_OK, "published", 5, {"ok": 5})
+    assert first["images_per_second"] > 0
+    assert set(first["seconds"]) >= {"connect", "pin", "stage", "audit", "publish", "total"}
+
+    code, again = run(lake, day, "first", "--rows", "9", "--attempt", "2")
+    assert (code, again["status"], again["snapshot"]) == (EXIT_OK, "already_published", first["snapshot"])
+    assert again["rows_out"] == 5
+    assert published(reader, day) == ["first"] * 5
+
+    assert run(lake, day, "second", "--rows", "3")[0] == EXIT_OK
+    assert published(reader, day) == ["second"] * 3
+
+
+def test_staged_rows_are_not_readable(lake: Lake, reader: Any, day: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    run(lake, day, "before")
+    seen: list[list[str]] = []
+    during(monkeypatch, lambda: seen.append(published(reader, day)))
+    assert run(lake, day, "after")[0] == EXIT_OK
+    assert seen == [["before"] * 5]
+    assert published(reader, day) == ["after"] * 5
+
+
+def test_a_broken_contract_publishes_nothing_and_says_why(lake: Lake, reader: Any, day: str) -> None:
+    run(lake, day, "good")
+    session = str(uuid4())
+    code, report = run(lake, day, "bad", "--rows", "6", "--broken", "4", session=session)
+    assert (code, report["status"]) == (EXIT_BROKEN_CONTRACT, "broken_contract")
+    assert [(rule["rule"], rule["rows"], len(rule["samples"])) for rule in report["broken"]] == [("known_reason", 4, 3)]
+    for said in ("known_reason", "4 rows", f"{day}/key-"):
+        assert said in report["error"]
+    assert published(reader, day) == ["good"] * 5
+    code, report = run(lake, day, "next", session=session)
+    assert (code, published(reader, day)) == (EXIT_OK, ["next"] * 5)
+
+
+def test_jobs_that_share_a_session_see_what_the_one_before_published(lake: Lake, reader: Any, day: str) -> None:
+    session = str(uuid4())
+    second_table = "lake.pipeline.images"
+    line = ["--day", day, "--run", "shared", "--remote", lake.remote(session)]
+    assert runner.execute("preprocess_images", checked_images, Options, line, lake.settings) == EXIT_FAILURE
+    assert run(lake, day, "shared", session=session)[0] == EXIT_OK
+    assert runner.execute("preprocess_images", checked_images, Options, line, lake.settings) == EXIT_OK
+    rows = reader.sql(f"SELECT key FROM {second_table} WHERE day = DATE '{day}' AND width = 4").collect()
+    assert sorted(row["key"] for row in rows) == [f"key-{number}" for number in range(5)]
+
+    lost = [*line[:3], "lost", *line[4:]]
+    assert runner.execute("preprocess_images", lose_a_row, Options, lost, lake.settings) == EXIT_BROKEN_CONTRACT
+    assert [rule["rule"] for rule in report_of(lake, "preprocess_images", day, "lost")["broken"]] == [
+        "same_keys_as_input"
+    ]
+
+
+def checked_images(job: runner.Job[Options]) -> Any:
+    """The stage after the small job's, as SQL."""
+    return job.read("raw_images").selectExpr(
+        "day",
+        "key",
+        "reason",
+        "image",
+        "'jpeg' AS source_format",
+        "4 AS width",
+        "3 AS height",
+        "sha2(image, 256) AS sha256",
+        "1.0D AS blur",
+        "2.0D AS entropy",
+        "array('alpha') AS flags",
+    )
+
+
+def lose_a_row(job: runner.Job[Options]) -> Any:
+    return checked_images(job).where("key <> 'key-3'")
+
+
+def test_an_empty_day_is_refused_unless_allowed(lake: Lake, reader: Any, day: str) -> None:
+    run(lake, day, "full")
+    code, report = run(lake, day, "empty", "--rows", "0")
+    assert code == EXIT_FAILURE
+    assert "no rows for day" in report["error"]
+    assert published(reader, day) == ["full"] * 5
+    code, report = run(lake, day, "empty", "--rows", "0", "--allow-empty")
+    assert (code, report["status"], report["rows_out"]) == (EXIT_OK, "empty", 0)
+    assert published(reader, day) == []
+
+
+def test_rows_of_another_day_are_refused(lake: Lake, reader: Any, day: str) -> None:
+    other = next(_DAYS)
+    run(lake, other, "other")
+    code, report = run(lake, day, "wrong", "--other-day", other)
+    assert code == EXIT_FAILURE
+    assert f"day={other}" in report["error"]
+    assert published(reader, other) == ["other"] * 5
+
+
+@pytest.mark.parametrize("is_same_day", [True, False], ids=["of the same day", "of another day"])
+def test_a_publication_in_between_makes_it_stage_again(
+    lake: Lake, reader: Any, day: str, monkeypatch: pytest.MonkeyPatch, is_same_day: bool
+) -> None:
+    other = day if is_same_day else next(_DAYS)
+    between = lake.python(
+        "-m", "tests.spark_jobs.small_job", "none", "--day", other, "--run", "fast", "--remote", lake.remote()
+    )
+
+    def let_it_publish() -> None:
+        assert between.wait(60) == 0
+
+    during(monkeypatch, let_it_publish)
+    code, report = run(lake, day, "slow", "--rows", "4")
+    assert (code, report["status"]) == (EXIT_OK, "published")
+    assert published(reader, day) == ["slow"] * 4
+    if not is_same_day:
+        assert published(reader, other) == ["fast"] * 5
+        assert "stage_again" not in report["seconds"]
+
+
+def test_a_compaction_in_between_makes_it_stage_again(
+    lake: Lake, reader: Any, day: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(lake, day, "small files", "--rows", "40", "--files", "4")
+
+    def compact() -> None:
+        call = f"CALL lake.system.rewrite_data_files(table => '{TABLE}', where => 'day = DATE \"{day}\"', "
+        done = reader.sql(call + "options => map('rewrite-all', 'true'))").collect()[0]
+        assert done["rewritten_data_files_count"] > 1
+
+    during(monkeypatch, compact)
+    code, report = run(lake, day, "after compaction", "--rows", "4")
+    assert (code, report["status"]) == (EXIT_OK, "published")
+    assert "stage_again" in report["seconds"]
+    assert published(reader, day) == ["after compaction"] * 4
+
+
+def test_two_days_at_once_in_two_processes(lake: Lake, reader: Any, day: str) -> None:
+    days = (day, next(_DAYS))
+    jobs = [
+        lake.python("-m", "tests.spark_jobs.small_job", "none", "--day", each, "--run", each, "--remote", lake.remote())
+        for each in days
+    ]
+    outputs = [job.communicate(timeout=90)[0] for job in jobs]
+    assert [job.returncode for job in jobs] == [0, 0], outputs
+    assert [published(reader, each) for each in days] == [[each] * 5 for each in days]
+
+
+BOUNDARIES = (
+    "before:publishing.ensure_table",
+    "before:publishing.stage_rows",
+    "after:publishing.stage_rows",
+    "before:publishing.publish",
+    "after:publishing.publish",
+)
+
+
+@pytest.mark.parametrize("boundary", BOUNDARIES)
+def test_an_attempt_killed_anywhere_can_be_tried_again(lake: Lake, reader: Any, day: str, boundary: str) -> None:
+    run(lake, day, "old")
+    session = str(uuid4())
+    line = ("--day", day, "--run", "new", "--remote", lake.remote(session), "--rows", "7")
+    job = lake.python("-m", "tests.spark_jobs.small_job", boundary, *line)
+    _wait_for_line(job, "paused")
+    os.killpg(job.pid, signal.SIGKILL)
+    job.wait()
+    is_published = boundary == "after:publishing.publish"
+    assert published(reader, day) == (["new"] * 7 if is_published else ["old"] * 5)
+
+    code, report = run(lake, day, "new", "--rows", "7", "--attempt", "2", session=session)
+    assert (code, report["status"]) == (EXIT_OK, "already_published" if is_published else "published")
+    assert published(reader, day) == ["new"] * 7
+
+
+def test_a_job_that_is_told_to_stop_stops_the_server_too(lake: Lake, reader: Any, day: str) -> None:
+    session = str(uuid4())
+    line = ("--day", day, "--run", "stuck", "--remote", lake.remote(session), "--is-stuck")
+    job = lake.python("-m", "tests.spark_jobs.small_job", "after:publishing.wap_id", *line)
+    _wait_for_line(job, "paused")
+    job.send_signal(signal.SIGTERM)
+    output = job.communicate(timeout=60)[0]
+    assert job.returncode == runner.EXIT_TERMINATED, output
+    assert json.loads(output.strip().splitlines()[-1])["error"] == "the job was told to stop"
+    code, report = run(lake, day, "stuck", "--attempt", "2", session=session)
+    assert (code, report["status"]) == (EXIT_OK, "published")
+
+
+def test_a_session_that_stages_for_another_run_is_refused(lake: Lake, day: str) -> None:
+    spark = lake.connect()
+    spark.conf.set(publishing.WAP_ID, "another run/1/some-id")
+    code, report = run(lake, day, "mine", session=spark.session_id)
+    spark.stop()
+    assert code == EXIT_FAILURE
+    assert "stages for 'another run/1/some-id'" in report["error"]
+
+
+def test_a_table_that_would_publish_without_audit_is_refused(lake: Lake, reader: Any, day: str) -> None:
+    run(lake, day, "first")
+    reader.sql(f"ALTER TABLE {TABLE} SET TBLPROPERTIES ('write.wap.enabled'='false')")
+    try:
+        code, report = run(lake, day, "second")
+    finally:
+        reader.sql(f"ALTER TABLE {TABLE} SET TBLPROPERTIES ('write.wap.enabled'='true')")
+    assert code == EXIT_FAILURE
+    assert "write.wap.enabled" in report["error"]
+    assert published(reader, day) == ["first"] * 5
+
+
+def test_a_wrong_port_is_a_clear_error_at_once(lake: Lake, day: str) -> None:
+    line = ["--day", day, "--run", "lost", "--remote", "sc://127.0.0.1:1"]
+    assert runner.execute(STAGE, plan, Options, line, lake.settings) == EXIT_FAILURE
+    report = report_of(lake, STAGE, day, "lost")
+    assert "no Spark Connect server at 127.0.0.1:1" in report["error"]
+    assert report["seconds"]["total"] < 6
+
+
+def _wait_for_line(job: subprocess.Popen[str], wanted: str) -> None:
+    """Read the job's output until the line comes; its end without it is a failure."""
+    seen = []
+    assert job.stdout is not None
+    for line in job.stdout:
+        seen.append(line)
+        if line.strip() == wanted:
+            return
+    raise AssertionError(f"the job ended without {wanted!r}: {''.join(seen)}")
