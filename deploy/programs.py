@@ -85,7 +85,8 @@ _TABLE = (
         is_ready=readiness.region_server_listens,
         ports=("hbase_master", "hbase_regionserver", "zookeeper"),
         needs=("datanode",),
-        stop_s=40,
+        # Killed then: its write-ahead log has everything, but while it is starting up it may wait for half a minute.
+        stop_s=15,
     ),
     Program(
         name="thrift",

@@ -30,6 +30,7 @@ from deploy.supervision import ProgramState, StackError, log_path, states
 
 _POLL_S = 0.25
 _STARTS_BEFORE_GIVING_UP = 4
+_STOP_LIMIT_S = 90.0
 _LOG_LINES = 15
 _OFFSETS = range(1000, 12000, 100)
 """Offsets that keep every port below the range from which the kernel takes ports of outgoing connections."""
@@ -58,12 +59,7 @@ def down(stack: Stack) -> None:
 
     Raises StackError when a process cannot be stopped.
     """
-    remaining = [PROGRAMS[name] for name, state in states(stack).items() if state.pid and name in PROGRAMS]
-    while remaining:
-        needed = {name for program in remaining for name in program.needs}
-        free = [program.name for program in remaining if program.name not in needed]
-        supervision.stop_programs(stack, free)
-        remaining = [program for program in remaining if program.name not in free]
+    _stop_in_order(stack, set(PROGRAMS))
     supervision.stop_supervisor(stack)
 
 
@@ -108,7 +104,7 @@ def restart(stack: Stack, name: str) -> None:
     if not supervision.is_running(stack):
         raise StackError("got no running stack, expected one: start it with `make up`")
     programs = [program for program in chosen(stack, (name,)) if name in (program.name, program.group)]
-    supervision.stop_programs(stack, [program.name for program in programs])
+    _stop_in_order(stack, {program.name for program in programs})
     _start_in_order(stack, programs, Console(quiet=True))
 
 
@@ -150,6 +146,20 @@ def _start_in_order(stack: Stack, programs: list[Program], console: Console) -> 
                     progress.update(started[program.name].task, completed=1)
                     del waiting[program.name]
             time.sleep(_POLL_S)
+
+
+def _stop_in_order(stack: Stack, names: set[str]) -> None:
+    """Stop programs, each as soon as none of them that needs it runs any more, and wait until all have ended."""
+    deadline = time.monotonic() + _STOP_LIMIT_S
+    asked: set[str] = set()
+    while alive := {name for name, state in states(stack).items() if state.pid and name in names}:
+        needed = {need for name in alive for need in PROGRAMS[name].needs}
+        for name in alive - needed - asked:
+            supervision.ask_to_stop(stack, name)
+            asked.add(name)
+        if time.monotonic() > deadline:
+            return  # stopping the supervisor kills what is left
+        time.sleep(_POLL_S)
 
 
 class _Start:

@@ -31,7 +31,7 @@ from deploy.programs import Program
 from deploy.stack import MARKER, Stack
 
 _START_LIMIT_S = 30.0
-_STOP_LIMIT_S = 90.0
+_STOP_LIMIT_S = 60.0
 _SWEEP_LIMIT_S = 10.0
 _POLL_S = 0.1
 _SOCKET_PATH_LIMIT = 100
@@ -169,14 +169,10 @@ def start_program(stack: Stack, name: str) -> None:
         _rpc(stack).startProcess(name, False)
 
 
-def stop_programs(stack: Stack, names: list[str]) -> None:
-    """Stop programs side by side and wait until all have ended."""
-    for name in names:
-        with suppress(Fault):
-            _rpc(stack).stopProcess(name, False)
-    deadline = time.monotonic() + _STOP_LIMIT_S
-    while any(state.pid for name, state in states(stack).items() if name in names) and time.monotonic() < deadline:
-        time.sleep(_POLL_S)
+def ask_to_stop(stack: Stack, name: str) -> None:
+    """Have a program stopped; returns at once."""
+    with suppress(OSError, HTTPException, Fault):
+        _rpc(stack).stopProcess(name, False)
 
 
 def stop_supervisor(stack: Stack) -> None:
@@ -217,15 +213,8 @@ def _end_processes(stack: Stack, signal_number: signal.Signals) -> bool:
             os.kill(pid, signal_number)
     while left and time.monotonic() < deadline:
         time.sleep(_POLL_S)
-        _reap()
         left = processes(stack)
     return bool(left)
-
-
-def _reap() -> None:
-    """Collect the supervisor if it is our child."""
-    with suppress(ChildProcessError):
-        os.waitpid(-1, os.WNOHANG)
 
 
 def _rpc(stack: Stack) -> Any:

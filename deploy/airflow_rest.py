@@ -1,0 +1,145 @@
+"""What the demo asks of Airflow, by its REST interface: log in, unpause, backfill, the state of runs and tasks."""
+
+from __future__ import annotations
+
+import json
+import urllib.error
+import urllib.request
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from functools import cached_property
+from typing import Any
+from urllib.parse import quote
+
+from deploy.stack import Stack
+
+_TIMEOUT_S = 30.0
+_NOT_FOUND = 404
+_PAGE = 1000
+FINISHED = ("success", "failed")
+
+
+@dataclass(frozen=True)
+class Run:
+    """A DAG run. kind: backfill, manual, scheduled or asset_triggered · state: queued, running, success or failed."""
+
+    dag: str
+    name: str
+    kind: str
+    state: str
+    day: str
+
+
+@dataclass(frozen=True)
+class Task:
+    """A task of a run, its last attempt. state: None before it is scheduled · seconds: None until it has ended."""
+
+    run: str
+    name: str
+    state: str | None
+    attempt: int
+    seconds: float | None
+
+
+class AirflowError(RuntimeError):
+    """Airflow refused a request; the message says which and why."""
+
+
+class Airflow:
+    """Airflow of a stack, as its administrator."""
+
+    def __init__(self, stack: Stack) -> None:
+        self._url = stack.airflow_url
+        self._password = stack.secrets["airflow_password"]
+
+    def knows(self, dag: str) -> bool:
+        """Whether the DAG processor has read the DAG yet."""
+        return self._found(f"/api/v2/dags/{dag}") is not None
+
+    def import_errors(self) -> list[str]:
+        """Why DAG files cannot be read."""
+        errors = self._request("GET", "/api/v2/importErrors")["import_errors"]
+        return [f"{error['filename']}: {error['stack_trace']}" for error in errors]
+
+    def unpause(self, dag: str) -> None:
+        """Let a DAG's runs start."""
+        self._request("PATCH", f"/api/v2/dags/{dag}", {"is_paused": False})
+
+    def backfill(self, dag: str, first: date, last: date, at_once: int) -> int:
+        """Create a backfill of every day from first to last; returns its id. at_once: how many of its runs run at a time.
+
+        Raises AirflowError when Airflow refuses it, for example because another backfill of the DAG is active.
+        """
+        body = {
+            "dag_id": dag,
+            "from_date": _midnight(first),
+            "to_date": _midnight(last),
+            "max_active_runs": at_once,
+            "reprocess_behavior": "completed",
+        }
+        return int(self._request("POST", "/api/v2/backfills", body)["id"])
+
+    def is_completed(self, backfill: int) -> bool:
+        """Whether every run of a backfill has ended, well or not."""
+        return self._request("GET", f"/api/v2/backfills/{backfill}")["completed_at"] is not None
+
+    def runs(self, dag: str) -> list[Run]:
+        """Every run of a DAG, oldest first."""
+        found = self._request("GET", f"/api/v2/dags/{dag}/dagRuns?limit={_PAGE}&order_by=id")["dag_runs"]
+        return [
+            Run(dag, run["dag_run_id"], run["run_type"], run["state"], (run["logical_date"] or run["run_after"])[:10])
+            for run in found
+        ]
+
+    def tasks(self, dag: str) -> list[Task]:
+        """Every task of every run of a DAG."""
+        found = self._request("GET", f"/api/v2/dags/{dag}/dagRuns/~/taskInstances?limit={_PAGE}")["task_instances"]
+        return [
+            Task(task["dag_run_id"], task["task_id"], task["state"], task["try_number"], task["duration"])
+            for task in found
+        ]
+
+    def awaits_assets(self, dag: str) -> bool:
+        """Whether asset events wait to start a run of the DAG."""
+        queued = self._found(f"/api/v2/dags/{dag}/assets/queuedEvents")
+        return queued is not None and queued["total_entries"] > 0
+
+    def log(self, dag: str, task: Task) -> list[str]:
+        """The messages of a task's last attempt, with their errors."""
+        path = f"/api/v2/dags/{dag}/dagRuns/{quote(task.run)}/taskInstances/{task.name}/logs/{task.attempt}?full_content=true"
+        content = (self._found(path) or {}).get("content", [])
+        return [str(entry.get("event", "")) if isinstance(entry, dict) else str(entry) for entry in content]
+
+    @cached_property
+    def _token(self) -> str:
+        answer = _send(self._url, "POST", "/auth/token", {"username": "admin", "password": self._password}, {})
+        return str(answer["access_token"])
+
+    def _request(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
+        try:
+            return _send(self._url, method, path, body, {"Authorization": f"Bearer {self._token}"})
+        except urllib.error.HTTPError as error:
+            raise AirflowError(
+                f"{method} {path}: {error.code} {error.read().decode(errors='replace')[:1000]}"
+            ) from error
+
+    def _found(self, path: str) -> Any:
+        """The answer, None when there is no such thing."""
+        try:
+            return _send(self._url, "GET", path, None, {"Authorization": f"Bearer {self._token}"})
+        except urllib.error.HTTPError as error:
+            if error.code == _NOT_FOUND:
+                return None
+            raise
+
+
+def _send(url: str, method: str, path: str, body: Mapping[str, Any] | None, headers: Mapping[str, str]) -> Any:
+    data = None if body is None else json.dumps(body).encode()
+    request = urllib.request.Request(url + path, data, {"Content-Type": "application/json", **headers}, method=method)
+    with urllib.request.urlopen(request, timeout=_TIMEOUT_S) as answer:
+        return json.load(answer)
+
+
+def _midnight(day: date) -> str:
+    return datetime(day.year, day.month, day.day, tzinfo=UTC).isoformat()

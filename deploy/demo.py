@@ -1,0 +1,189 @@
+"""The whole pipeline on a generated catalogue: `make demo`, or `make demo LAKE=hdfs`.
+
+Draws a catalogue of three days, starts every server, loads HBase, lets Airflow backfill the three days and settle the similar
+images, writes `build/demo/report.html` and `report.json`, and stops everything that it started. Exit code 0 only if every
+run succeeded. Its data lies in `<PIPELINE_HOME>/demo`, made anew each time: look at it with `make up PIPELINE_HOME=var/demo`.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Annotated, cast
+
+import typer
+from rich.console import Console
+
+from deploy.airflow_rest import FINISHED, Airflow, AirflowError, Run
+from deploy.java import REPOSITORY
+from deploy.report import write_report
+from deploy.run_display import RunDisplay
+from deploy.services import down, free_offset, interruptible, undisturbed, up
+from deploy.stack import PORTS, Lake, Stack
+from deploy.supervision import StackError, log_path, port_is_free
+from spark_jobs.pipeline import stages_of
+from spark_jobs.settings import Settings
+
+PIPELINE, SIMILAR = "image_pipeline", "similar_images"
+REPORT = REPOSITORY / "build" / "demo"
+FIRST_DAY = date(2026, 11, 1)
+DAYS = 3
+_DAGS_LIMIT_S = 120.0
+_RUNS_LIMIT_S = 3600.0
+_POLL_S = 0.5
+_LOG_LINES = 25
+
+
+class DemoError(RuntimeError):
+    """A step of the demo went wrong; the message says which and where to look."""
+
+
+def demo_days(today: date) -> list[date]:
+    """The days of the catalogue: always the same three, unless this machine's clock is before them (Airflow backfills the past only)."""
+    first = FIRST_DAY if FIRST_DAY + timedelta(days=DAYS) <= today else today - timedelta(days=DAYS)
+    return [first + timedelta(days=i) for i in range(DAYS)]
+
+
+def demo_stack(lake: Lake) -> Stack:
+    """A fresh stack below PIPELINE_HOME, at free ports, on which nothing is scheduled.
+
+    Raises StackError when an earlier demo's processes cannot be stopped.
+    """
+    usual = Stack.from_environment(lake=lake)
+    home = usual.home / "demo"
+    is_free = all(port_is_free(usual.port(server)) for server in PORTS)
+    stack = Stack(home, usual.offset if is_free else free_offset(), lake, overrides={"PIPELINE_SCHEDULE": "off"})
+    down(stack)
+    shutil.rmtree(home, ignore_errors=True)
+    return replace(stack)
+
+
+def run_demo(stack: Stack, days: list[date], per_day: int, console: Console) -> None:
+    """Run every step of the demo on a stack that is not started yet; stops it at the end.
+
+    Raises DemoError, StackError or AirflowError when a step fails.
+    """
+    try:
+        with _drawing(stack, days, per_day) as manifest:
+            console.rule("starting the servers, drawing the catalogue")
+            up(stack, attached=True, console=console)
+        console.rule("loading the catalogue into HBase")
+        _run_module(stack, "spark_jobs.load_images", str(manifest))
+        console.rule(f"backfilling {days[0]} to {days[-1]}: {stack.airflow_url}")
+        _backfill(Airflow(stack), days, stack.cores, console)
+        console.rule("writing the report")
+        write_report(Settings.from_environment(stack.environment()), manifest.with_name("truth.jsonl"), REPORT)
+    finally:
+        console.rule("stopping the servers")
+        with undisturbed():
+            down(stack)
+
+
+@contextmanager
+def _drawing(stack: Stack, days: list[date], per_day: int) -> Iterator[Path]:
+    """Draw the catalogue in a process beside the block; on leaving it is drawn. Yields the path of the manifest."""
+    folder = stack.folder("catalogue")
+    log = log_path(stack, "catalogue")
+    options = ["--per-day", str(per_day), "--first-day", days[0].isoformat(), "--days", str(len(days))]
+    command = [sys.executable, "-m", "spark_jobs.catalogue.demo", str(folder), *options]
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            command, cwd=REPOSITORY, env=stack.full_environment(), stdout=output, stderr=output, start_new_session=True
+        )
+    yield folder / "manifest.jsonl"
+    if process.wait():
+        raise DemoError(f"drawing the catalogue failed; see {log}")
+
+
+def _run_module(stack: Stack, module: str, *arguments: str) -> None:
+    command = [sys.executable, "-m", module, *arguments]
+    process = subprocess.Popen(command, cwd=REPOSITORY, env=stack.full_environment(), start_new_session=True)
+    if process.wait():
+        raise DemoError(f"{module} ended with exit code {process.returncode}; see above")
+
+
+def _backfill(airflow: Airflow, days: list[date], at_once: int, console: Console) -> None:
+    """Backfill the days, wait until the runs that follow have settled, and check that these are all the runs there are."""
+    _await_dags(airflow)
+    airflow.unpause(SIMILAR)
+    airflow.unpause(PIPELINE)
+    backfill = airflow.backfill(PIPELINE, days[0], days[-1], at_once)
+    stages = {dag: tuple(stage.name for stage in stages_of(dag)) for dag in (PIPELINE, SIMILAR)}
+    with RunDisplay(airflow, (PIPELINE, SIMILAR), stages, console) as display:
+        display.wait_until(lambda: airflow.is_completed(backfill), _RUNS_LIMIT_S, "the backfill")
+        if all(run.state == "success" for run in airflow.runs(PIPELINE)):
+            display.wait_until(lambda: _has_settled(airflow), _RUNS_LIMIT_S, "similar images")
+    _check_runs(airflow, len(days), console)
+
+
+def _await_dags(airflow: Airflow) -> None:
+    deadline = time.monotonic() + _DAGS_LIMIT_S
+    while not (airflow.knows(PIPELINE) and airflow.knows(SIMILAR)):
+        errors = airflow.import_errors()
+        if errors or time.monotonic() > deadline:
+            raise DemoError(
+                "Airflow does not read the DAGs: " + ("; ".join(errors) or f"nothing within {_DAGS_LIMIT_S:.0f} s")
+            )
+        time.sleep(_POLL_S)
+
+
+def _has_settled(airflow: Airflow) -> bool:
+    """Whether the features of every day have been looked at: a run has ended, none is under way, none is asked for."""
+    runs = airflow.runs(SIMILAR)
+    return bool(runs) and all(run.state in FINISHED for run in runs) and not airflow.awaits_assets(SIMILAR)
+
+
+def _check_runs(airflow: Airflow, days: int, console: Console) -> None:
+    """Raise DemoError unless every run succeeded and none but the backfill's, and those its features started, exists."""
+    runs = [*airflow.runs(PIPELINE), *airflow.runs(SIMILAR)]
+    failed = [run for run in runs if run.state != "success"]
+    for run in failed:
+        _explain(airflow, run, console)
+    if failed:
+        raise DemoError(f"{len(failed)} of {len(runs)} runs did not succeed: {', '.join(run.name for run in failed)}")
+    kinds = {PIPELINE: "backfill", SIMILAR: "asset_triggered"}
+    strangers = [run.name for run in runs if run.kind != kinds[run.dag]]
+    if strangers or sum(run.dag == PIPELINE for run in runs) != days:
+        raise DemoError(
+            f"expected {days} backfill runs and those their features start; got also {', '.join(strangers) or 'others'}"
+        )
+
+
+def _explain(airflow: Airflow, run: Run, console: Console) -> None:
+    for task in airflow.tasks(run.dag):
+        if task.run == run.name and task.state == "failed":
+            console.print(f"{run.day} {task.name}, attempt {task.attempt}:", style="red")
+            console.print("\n".join(airflow.log(run.dag, task)[-_LOG_LINES:]), markup=False, highlight=False)
+
+
+def main(
+    lake: Annotated[str, typer.Option(help="local or hdfs")] = "local",
+    per_day: Annotated[int, typer.Option(help="images a day")] = 200,
+) -> None:
+    """Run the whole pipeline on a generated catalogue and name the files to look at."""
+    interruptible()
+    os.chdir(REPOSITORY)
+    console = Console()
+    started = time.monotonic()
+    try:
+        run_demo(demo_stack(cast(Lake, lake)), demo_days(date.today()), per_day, console)
+    except KeyboardInterrupt:
+        raise SystemExit("interrupted; everything is stopped") from None
+    except (DemoError, StackError, AirflowError, TimeoutError) as error:
+        console.print(str(error), style="red", markup=False)
+        raise SystemExit(1) from None
+    console.print(
+        f"done in {time.monotonic() - started:.0f} s; look at {REPORT / 'report.html'} and {REPORT / 'report.json'}"
+    )
+
+
+if __name__ == "__main__":
+    typer.run(main)
