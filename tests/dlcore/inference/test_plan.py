@@ -95,18 +95,21 @@ MODELS: dict[str, tuple[Callable[[], Module], tuple[int, ...]]] = {
 }
 
 
+@pytest.mark.parametrize("backend", ["auto", "reference"])
 @pytest.mark.parametrize("name", MODELS)
-def test_a_plan_computes_the_model(name: str) -> None:
+def test_a_plan_computes_the_model(name: str, backend: str) -> None:
     build, shape = MODELS[name]
     model = randomised(build())
     x = np.random.default_rng(1).standard_normal(shape, dtype=np.float32)
     with kernels.using("reference"):
         expected = list(leaves(model.forward(x)))
-    plan = compile(model, shape)
-    for _ in range(2):
-        for result, wanted in zip(leaves(plan(x)), expected, strict=True):
-            assert result.shape == wanted.shape
-            np.testing.assert_allclose(result, wanted, atol=2e-5 * max(1.0, float(np.abs(wanted).max())))
+    with kernels.using(backend):
+        plan = compile(model, shape)
+        results = [list(leaves(plan(x))) for _ in range(2)]
+    for result, again, wanted in zip(*results, expected, strict=True):
+        assert result.shape == wanted.shape
+        assert np.array_equal(result, again)
+        np.testing.assert_allclose(result, wanted, atol=2e-5 * max(1.0, float(np.abs(wanted).max())))
 
 
 @pytest.mark.parametrize("name", ["deepbit", "ssd", "vgg-like"])
