@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 import fsspec
 
+from spark_jobs.code_version import code_version
 from spark_jobs.pipeline import report_uri
 
 Status = Literal["running", "published", "already_published", "empty", "broken_contract", "failed"]
@@ -78,7 +79,8 @@ class RunReport:
         staging = self.seconds.get("stage", 0.0)
         if self.rows_out and staging:
             self.images_per_second = round(self.rows_out / staging, 2)
-        self.versions = {"python": platform.python_version()} | {name: _version(name) for name in _PACKAGES}
+        packages = {name: _version(name) for name in _PACKAGES}
+        self.versions = {"code": code_version(), "python": platform.python_version()} | packages
 
     def take_over(self, reports: str, snapshot: int) -> bool:
         """Fill in what an earlier attempt of the run has reported about a snapshot; False when it left no report."""

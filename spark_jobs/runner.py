@@ -20,6 +20,7 @@ from typing import Any, Generic, TypeVar
 from data_contracts.contract import Contract
 from spark_jobs import auditing, publishing, sessions
 from spark_jobs.auditing import BrokenContract
+from spark_jobs.code_version import check_workers
 from spark_jobs.command_line import Attempt, NoOptions, check_day, parse
 from spark_jobs.pipeline import EXIT_BROKEN_CONTRACT, EXIT_FAILURE, EXIT_OK, STAGES, Stage
 from spark_jobs.publishing import ChangedPartition, Staged
@@ -153,6 +154,8 @@ def _attempt(stage: Stage, plan: Plan, attempt: Attempt, options: Any, settings:
             spark = stack.enter_context(_session(stage, settings, attempt))
         job = Job(spark, stage, settings, attempt, options, contract, report)
         with report.phase("pin"):
+            if spark is not None:
+                check_workers(spark, settings.partitions)
             report.inputs = {dataset: _pinned(job, dataset) for dataset in stage.reads}
         if contract is None or gx_import is None:
             with report.phase("stage"):

@@ -1,0 +1,63 @@
+"""Which code computed the rows: a hash of the project's sources, the same on the driver and on every worker.
+
+The project is installed on every node of a cluster; a node that was forgotten in an upgrade would compute rows of another
+version without a word. Each run report carries the driver's hash, and a job refuses workers that have another.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import socket
+from collections.abc import Iterator
+from functools import cache
+from typing import Any
+
+import pyarrow as pa
+
+from spark_jobs.settings import REPOSITORY
+
+PACKAGES = ("data_contracts", "dlcore", "spark_jobs")
+SUFFIXES = (".py", ".cpp", ".hpp")
+_SCHEMA = "host string, code string"
+
+
+@cache
+def code_version() -> str:
+    """The first 12 hexadecimal digits of the SHA-256 of the project's sources on this machine."""
+    digest = hashlib.sha256()
+    for package in PACKAGES:
+        for path in sorted((REPOSITORY / package).rglob("*")):
+            if path.suffix in SUFFIXES:
+                digest.update(str(path.relative_to(REPOSITORY)).encode())
+                digest.update(path.read_bytes())
+    return digest.hexdigest()[:12]
+
+
+def check_workers(spark: Any, workers: int) -> None:
+    """Ask the Python workers of a cluster for their code; workers on the driver's own machine are not asked.
+
+    workers: how many tasks to ask with.
+    Raises RuntimeError when a worker has other code than the driver.
+    """
+    if not spark.conf.get("spark.master", "local").startswith("local"):
+        refuse_others(ask(spark, workers), code_version())
+
+
+def ask(spark: Any, workers: int) -> dict[str, str]:
+    """The code version by host name, as the Python workers see it."""
+    rows = spark.range(0, workers, 1, workers).mapInArrow(_answer, _SCHEMA).distinct().collect()
+    return {row["host"]: row["code"] for row in rows}
+
+
+def refuse_others(found: dict[str, str], expected: str) -> None:
+    """Raise RuntimeError naming the hosts whose code is not the expected version."""
+    others = {host: code for host, code in found.items() if code != expected}
+    if others:
+        raise RuntimeError(
+            f"got project code {others} on workers, expected {expected} as on the driver; install the same wheel everywhere"
+        )
+
+
+def _answer(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    for _ in batches:
+        yield pa.RecordBatch.from_pydict({"host": [socket.gethostname()], "code": [code_version()]})

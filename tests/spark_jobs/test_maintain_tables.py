@@ -1,0 +1,69 @@
+"""Maintenance removes what nobody reads any more, and nothing else."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+
+from spark_jobs import maintain_tables, publishing, runner
+from spark_jobs.maintain_tables import Options, remove_index_versions
+from spark_jobs.pipeline import EXIT_FAILURE, EXIT_OK
+from tests.spark_jobs import small_job
+from tests.spark_jobs.lake import Lake
+
+TABLE = "lake.pipeline.raw_images"
+DAY = "2026-02-01"
+THREE_DAYS_S = 3 * 24 * 3600
+
+
+@pytest.mark.spark
+def test_a_quiet_day_is_compacted_and_old_orphans_go(lake: Lake) -> None:
+    arguments = ["--day", DAY, "--run", "published", "--remote", lake.remote(), "--rows", "40", "--files", "4"]
+    assert runner.execute(small_job.STAGE, small_job.plan, small_job.Options, arguments, lake.settings) == EXIT_OK
+    spark = lake.connect()
+    staged = _stage_unpublished(spark)
+    folder = Path(urlsplit(lake.settings.warehouse).path) / "pipeline" / "raw_images" / "data" / f"day={DAY}"
+    old, young = folder / "old-orphan.parquet", folder / "young-orphan.parquet"
+    for orphan in (old, young):
+        orphan.write_bytes(b"nobody's")
+    os.utime(old, (time.time() - THREE_DAYS_S,) * 2)
+
+    line = ["--run", "maintenance", "--remote", lake.remote(), "--quiet-hours", "0"]
+    assert runner.execute("maintain_tables", maintain_tables.plan, Options, line, lake.settings) == EXIT_OK
+
+    files = spark.sql(f"SELECT file_count FROM {TABLE}.partitions WHERE partition.day = DATE '{DAY}'").collect()
+    assert [row["file_count"] for row in files] == [1]
+    assert spark.table(TABLE).where(f"day = DATE '{DAY}'").count() == 40
+    assert (old.exists(), young.exists()) == (False, True)
+    assert publishing.read_snapshot(spark, TABLE, staged).where(f"day = DATE '{DAY}'").count() == 40
+    spark.stop()
+
+
+def _stage_unpublished(spark: object) -> int:
+    identity = publishing.wap_id("unpublished", 1)
+    rows = spark.table(TABLE).where(f"day = DATE '{DAY}'")  # type: ignore[attr-defined]
+    with publishing.staging(spark, "unpublished", identity):
+        staged = publishing.stage_rows(rows, TABLE, identity, None)
+    assert staged is not None
+    return staged.snapshot
+
+
+@pytest.mark.spark
+def test_snapshots_that_runs_may_read_are_not_expired(lake: Lake) -> None:
+    line = ["--run", "greedy", "--remote", lake.remote(), "--keep-days", "1"]
+    assert runner.execute("maintain_tables", maintain_tables.plan, Options, line, lake.settings) == EXIT_FAILURE
+
+
+def test_the_newest_versions_of_the_index_stay(tmp_path: Path) -> None:
+    names = [f"{number:06d}-{'ab' * 6}" for number in range(1, 6)]
+    for name in names:
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "codes.npy").write_bytes(b"codes")
+    assert remove_index_versions(f"file://{tmp_path}", 2) == names[:3]
+    assert sorted(path.name for path in tmp_path.iterdir()) == names[3:]
+    with pytest.raises(ValueError, match="expected at least 1"):
+        remove_index_versions(f"file://{tmp_path}", 0)
