@@ -8,6 +8,7 @@ Options, besides these three:
                    table is scanned and the region servers filter. Without it the row keys are those of `row_key`.
     day_format     how that column begins on the day, as strftime writes it (%Y-%m-%d)
     image_column   (i:image)      metadata_family (m)
+    wire           transport/protocol of the gateways: buffered or framed / binary or compact (buffered/binary)
     slices         partitions per region and range (1)      limit   most rows per partition, 0 for all (0)
     batch_bytes, queue_bytes, call_timeout_s, patience_s: see `hbase_scan.ReadLimits`
 
@@ -79,6 +80,7 @@ class Source:
     day_format: str = "%Y-%m-%d"
     image_column: str = "i:image"
     metadata_family: str = "m"
+    wire: str = "buffered/binary"
     slices: int = 1
     limit: int = 0
     limits: ReadLimits = field(default_factory=ReadLimits)
@@ -179,7 +181,7 @@ def plan_slices(source: Source) -> list[Slice]:
     Raises:
         HBaseError: no gateway answers, or the table, a family or its layout row is missing.
     """
-    gateways = Gateways(source.gateways)
+    gateways = Gateways(source.gateways, source.wire, _PLAN_PATIENCE_S)
     try:
         table = source.table.encode()
         patience_s = min(_PLAN_PATIENCE_S, source.limits.patience_s)
@@ -290,7 +292,7 @@ def read_slice(source: Source, part: Slice) -> Iterator[pa.RecordBatch]:
         return
     addresses = sorted(source.gateways, key=lambda gateway: gateway[0] != part.host)
     is_local = bool(addresses) and addresses[0][0] == part.host
-    gateways = Gateways(addresses, source.limits.call_timeout_s, turn=0 if is_local else part.number)
+    gateways = Gateways(addresses, source.wire, source.limits.call_timeout_s, turn=0 if is_local else part.number)
     scan = Scan(source.table.encode(), source.columns(), part.start, part.stop, source.condition())
     ahead = ReadAhead(scan_batches(gateways, scan, source.limits), source.limits.queue_bytes)
     rows_read, waited_s = 0, 0.0

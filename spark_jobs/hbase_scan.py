@@ -92,10 +92,12 @@ def permanent(error: Exception, scan_of: str) -> HBaseError | None:
 class Gateways:
     """A connection to one of several Thrift servers, replaced by one to the next after any error.
 
+    wire: transport/protocol of the servers: buffered or framed / binary or compact.
     Not for several threads at once.
     """
 
     addresses: Sequence[Gateway]
+    wire: str = "buffered/binary"
     call_timeout_s: float = 60.0
     turn: int = 0
     _connection: Any = field(default=None, repr=False)
@@ -105,7 +107,11 @@ class Gateways:
         if self._connection is None:
             host, port = self.addresses[self.turn % len(self.addresses)]
             socket.create_connection((host, port), _CONNECT_TIMEOUT_S).close()  # happybase would wait call_timeout_s
-            self._connection = happybase.Connection(host, port, timeout=round(self.call_timeout_s * 1000))
+            transport, _, protocol = self.wire.partition("/")
+            timeout_ms = round(self.call_timeout_s * 1000)
+            self._connection = happybase.Connection(
+                host, port, timeout=timeout_ms, transport=transport, protocol=protocol
+            )
         return self._connection.client
 
     def drop(self) -> None:
@@ -145,7 +151,8 @@ class Gateways:
         where = ", ".join(f"{host}:{port}" for host, port in self.addresses)
         return (
             f"HBase: no Thrift gateway of [{where}] answered within {patience_s:.0f} s (last: {explain(error)}); "
-            "start one, or set PIPELINE_HBASE_GATEWAYS=host:port,host:port"
+            "start one, or set PIPELINE_HBASE_GATEWAYS=host:port,host:port; one that connects but does not answer may "
+            f"want another PIPELINE_HBASE_WIRE than {self.wire}"
         )
 
 

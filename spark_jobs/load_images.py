@@ -57,7 +57,7 @@ def load(settings: Settings, entries: Iterable[Entry], console: Console | None =
         HBaseError: no gateway answers, or the table is not one of ours.
     """
     entries = list(entries)
-    gateways = Gateways(settings.gateways())
+    gateways = Gateways(settings.gateways(), settings.hbase_wire)
     start = time.perf_counter()
     try:
         salts = ensure_table(gateways, settings.hbase_table, settings.salt_buckets, settings.hbase_command)

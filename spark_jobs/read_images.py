@@ -30,10 +30,11 @@ def plan(job: runner.Job[Options]) -> Any:
 
     from spark_jobs.hbase import HBaseImages
 
-    options = vars(job.options) | {"table": job.options.table or job.settings.hbase_table}
+    settings = job.settings
+    own = {"gateways": settings.hbase_gateways, "wire": settings.hbase_wire, "day": str(job.day)}
+    options = vars(job.options) | own | {"table": job.options.table or settings.hbase_table}
     job.spark.dataSource.register(HBaseImages)
-    source = job.spark.read.format(HBaseImages.name())
-    rows = source.options(gateways=job.settings.hbase_gateways, day=str(job.day), **options).load()
+    rows = job.spark.read.format(HBaseImages.name()).options(**options).load()
     if job.options.limit:
         rows = rows.limit(job.options.limit)
     rows = job.observe(rows, "hbase", wait_s="wait_s", size_bytes="cast(size_bytes as bigint)")

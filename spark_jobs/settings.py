@@ -28,7 +28,8 @@ class Settings:
     """One place for every address and limit; no job knows which machine or file system it runs on.
 
     home: folder of everything the local stack writes.   port_offset: added to every default port of the local stack.
-    hbase_gateways: `host:port` of Thrift servers, separated by commas.   hbase_table: the table of images.
+    hbase_gateways: `host:port` of Thrift servers, separated by commas.   hbase_wire: what they speak, transport/protocol:
+    buffered or framed / binary or compact.   hbase_table: the table of images.
     hbase_command: runs a class of HBase, as its own `hbase` script does; only used to create a table that is split.
     salt_buckets: how many key prefixes a new table is spread over; the table remembers it.
     warehouse, models, reports, index: URIs (`file://`, `hdfs://` ...) of the lake, the artefacts, the run reports and
@@ -42,6 +43,7 @@ class Settings:
     home: Path
     port_offset: int
     hbase_gateways: str
+    hbase_wire: str
     hbase_table: str
     hbase_command: str
     salt_buckets: int
@@ -75,6 +77,7 @@ class Settings:
             home=home,
             port_offset=offset,
             hbase_gateways=given.get("hbase_gateways", f"127.0.0.1:{HBASE_THRIFT_PORT + offset}"),
+            hbase_wire=given.get("hbase_wire", "buffered/binary"),
             hbase_table=given.get("hbase_table", "product_images"),
             hbase_command=given.get("hbase_command", "hbase"),
             salt_buckets=_whole_number(given, "salt_buckets", 4),
