@@ -14,8 +14,10 @@ from uuid import uuid4
 
 import pytest
 
+from deploy.stack import spark_home
 from spark_jobs import auditing, publishing, runner
 from spark_jobs.pipeline import EXIT_BROKEN_CONTRACT, EXIT_FAILURE, EXIT_OK, report_uri
+from spark_jobs.settings import REPOSITORY, static_spark_conf
 from tests.spark_jobs.lake import Lake
 from tests.spark_jobs.small_job import STAGE, Options, plan
 
@@ -251,6 +253,18 @@ def test_a_job_that_is_told_to_stop_stops_the_server_too(lake: Lake, reader: Any
     assert json.loads(output.strip().splitlines()[-1])["error"] == "the job was told to stop"
     code, report = run(lake, day, "stuck", "--attempt", "2", session=session)
     assert (code, report["status"]) == (EXIT_OK, "published")
+
+
+def test_the_same_script_runs_by_spark_submit(lake: Lake, reader: Any, day: str) -> None:
+    submit = [str(spark_home() / "bin" / "spark-submit"), "--master", "local[1]", "--driver-memory", "1g"]
+    conf = [f"--conf={name}={value}" for name, value in static_spark_conf(lake.settings).items()]
+    job = [str(REPOSITORY / "tests" / "spark_jobs" / "small_job.py"), "none", "--day", day, "--run", "classic"]
+    done = subprocess.run(
+        [*submit, *conf, *job], env=lake.environment, capture_output=True, text=True, timeout=180, check=False
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert json.loads(done.stdout.strip().splitlines()[-1])["status"] == "published"
+    assert published(reader, day) == ["classic"] * 5
 
 
 def test_a_session_that_stages_for_another_run_is_refused(lake: Lake, day: str) -> None:
