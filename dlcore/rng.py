@@ -20,8 +20,8 @@ class RandomGenerator:
     """MT19937 as BigDL uses it: `u = raw * 2**-32`, normals by Box-Muller with both values used.
 
     Example:
-        >>> RandomGenerator(100).uniform(0.0, 1.0, 2).round(6).tolist()
-        [0.543405, 0.671155]
+        >>> [f"{number:.6f}" for number in RandomGenerator(100).uniform(0.0, 1.0, 2)]
+        ['0.543405', '0.671156']
     """
 
     def __init__(self, seed: int = 1) -> None:

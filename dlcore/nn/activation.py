@@ -6,8 +6,8 @@ import numpy as np
 
 from dlcore import kernels
 from dlcore.activity import Array, Pullback
-from dlcore.nn.init import ConstInitMethod
-from dlcore.nn.layout import channel_sum
+from dlcore.nn.init import ConstInitMethod, InitMethod, Ones, Xavier, Zeros
+from dlcore.nn.layout import channel_sum, unbroadcast
 from dlcore.nn.module import Module
 from dlcore.nn.parameter import Parameter
 from dlcore.rng import RNG
@@ -276,6 +276,51 @@ class BinaryThreshold(Module):
 
     def apply(self, x: Array) -> tuple[Array, Pullback]:
         return (x > self.th).astype(np.float32), np.zeros_like
+
+
+@dataclass(eq=False)
+class SReLU(Module):
+    """S-shaped: a_left (x - t_left) + t_left below t_left, a_right (x - t_right) + t_right above t_right, x between.
+
+    x: (N, *input_shape); each of the four is learned per element, one for each of `share_axes` (1-based without the batch).
+    They start at 0, uniform (Xavier), uniform (Xavier) and 1 (Jin et al. 2015).
+    """
+
+    input_shape: list[int]
+    share_axes: list[int] | None = None
+    t_left: Parameter = field(init=False, repr=False)
+    a_left: Parameter = field(init=False, repr=False)
+    t_right: Parameter = field(init=False, repr=False)
+    a_right: Parameter = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        shared = self.share_axes or []
+        shape = tuple(1 if axis + 1 in shared else side for axis, side in enumerate(self.input_shape))
+        fans = int(np.prod(shape)), int(np.prod(shape))
+        starts: dict[str, InitMethod] = {"t_left": Zeros(), "a_left": Xavier(), "t_right": Xavier(), "a_right": Ones()}
+        for name, start in starts.items():
+            setattr(self, name, Parameter.create(shape, start, fans))
+
+    def apply(self, x: Array) -> tuple[Array, Pullback]:
+        below, above = x <= self.t_left.value, x >= self.t_right.value
+        left, right = x - self.t_left.value, x - self.t_right.value
+        high = np.where(above, self.t_right.value + self.a_right.value * right, x)
+        y = np.where(below, self.t_left.value + self.a_left.value * left, high)
+        above = above & ~below
+
+        def pull(grad: Array) -> Array:
+            slopes = {
+                "t_left": below * (1 - self.a_left.value),
+                "a_left": below * left,
+                "t_right": above * (1 - self.a_right.value),
+                "a_right": above * right,
+            }
+            for name, slope in slopes.items():
+                parameter: Parameter = getattr(self, name)
+                parameter.accumulate(unbroadcast(grad * slope, (1, *parameter.value.shape))[0])
+            return grad * np.where(below, self.a_left.value, np.where(above, self.a_right.value, 1))
+
+        return y, pull
 
 
 def sigmoid(x: Array) -> Array:

@@ -20,6 +20,7 @@ from dlcore.nn.activation import (
     SoftPlus,
     SoftShrink,
     SoftSign,
+    SReLU,
     Tanh,
     TanhShrink,
     Threshold,
@@ -53,6 +54,9 @@ from dlcore.nn.dropout import (
     SpatialDropout1D,
     SpatialDropout2D,
 )
+from dlcore.nn.embedding import (
+    LookupTable,
+)
 from dlcore.nn.graph import (
     Graph,
     Input,
@@ -61,7 +65,11 @@ from dlcore.nn.graph import (
     Node,
 )
 from dlcore.nn.linear import (
+    Cosine,
+    Euclidean,
+    Highway,
     Linear,
+    Maxout,
 )
 from dlcore.nn.module import Module
 from dlcore.nn.normalization import (
@@ -70,6 +78,13 @@ from dlcore.nn.normalization import (
     Normalize,
     NormalizeScale,
     SpatialBatchNormalization,
+    SpatialCrossMapLRN,
+    SpatialWithinChannelLRN,
+)
+from dlcore.nn.penalty import (
+    ActivityRegularization,
+    L1Penalty,
+    NegativeEntropyPenalty,
 )
 from dlcore.nn.pointwise import (
     Abs,
@@ -86,6 +101,16 @@ from dlcore.nn.pointwise import (
 from dlcore.nn.pooling import (
     SpatialAveragePooling,
     SpatialMaxPooling,
+    TemporalMaxPooling,
+)
+from dlcore.nn.product import (
+    MM,
+    MV,
+    Bilinear,
+    CosineDistance,
+    CrossProduct,
+    DotProduct,
+    PairwiseDistance,
 )
 from dlcore.nn.reduction import (
     Max,
@@ -93,11 +118,19 @@ from dlcore.nn.reduction import (
     Min,
     Sum,
 )
+from dlcore.nn.resize import (
+    ResizeBilinear,
+    UpSampling1D,
+    UpSampling2D,
+    UpSampling3D,
+)
 from dlcore.nn.shape import (
     Contiguous,
     Cropping2D,
     Identity,
+    Index,
     InferReshape,
+    Masking,
     Narrow,
     Padding,
     Replicate,
@@ -130,11 +163,15 @@ from dlcore.nn.table import (
 
 __all__ = [
     "ELU",
+    "MM",
+    "MV",
     "Abs",
+    "ActivityRegularization",
     "Add",
     "AddConstant",
     "BatchNormalization",
     "BifurcateSplitTable",
+    "Bilinear",
     "BinaryThreshold",
     "Bottle",
     "CAdd",
@@ -151,8 +188,13 @@ __all__ = [
     "ConcatTable",
     "Container",
     "Contiguous",
+    "Cosine",
+    "CosineDistance",
     "Cropping2D",
+    "CrossProduct",
+    "DotProduct",
     "Dropout",
+    "Euclidean",
     "Exp",
     "FlattenTable",
     "GaussianDropout",
@@ -162,19 +204,25 @@ __all__ = [
     "HardShrink",
     "HardSigmoid",
     "HardTanh",
+    "Highway",
     "Identity",
+    "Index",
     "InferReshape",
     "Input",
     "InputLayer",
     "JoinTable",
+    "L1Penalty",
     "LayerNormalization",
     "LeakyReLU",
     "Linear",
     "Log",
     "LogSigmoid",
     "LogSoftMax",
+    "LookupTable",
     "MapTable",
+    "Masking",
     "Max",
+    "Maxout",
     "Mean",
     "Min",
     "Model",
@@ -184,12 +232,14 @@ __all__ = [
     "Narrow",
     "NarrowTable",
     "Negative",
+    "NegativeEntropyPenalty",
     "Node",
     "Normalize",
     "NormalizeScale",
     "PReLU",
     "Pack",
     "Padding",
+    "PairwiseDistance",
     "ParallelTable",
     "Power",
     "RReLU",
@@ -197,7 +247,9 @@ __all__ = [
     "ReLU6",
     "Replicate",
     "Reshape",
+    "ResizeBilinear",
     "Reverse",
+    "SReLU",
     "Scale",
     "Select",
     "SelectTable",
@@ -211,12 +263,14 @@ __all__ = [
     "SpatialAveragePooling",
     "SpatialBatchNormalization",
     "SpatialConvolution",
+    "SpatialCrossMapLRN",
     "SpatialDilatedConvolution",
     "SpatialDropout1D",
     "SpatialDropout2D",
     "SpatialFullConvolution",
     "SpatialMaxPooling",
     "SpatialShareConvolution",
+    "SpatialWithinChannelLRN",
     "SpatialZeroPadding",
     "SplitTable",
     "Sqrt",
@@ -225,9 +279,13 @@ __all__ = [
     "Sum",
     "Tanh",
     "TanhShrink",
+    "TemporalMaxPooling",
     "Threshold",
     "Tile",
     "Transpose",
     "Unsqueeze",
+    "UpSampling1D",
+    "UpSampling2D",
+    "UpSampling3D",
     "View",
 ]

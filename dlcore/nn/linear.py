@@ -6,9 +6,12 @@ import numpy as np
 
 from dlcore import kernels
 from dlcore.activity import Array, Pullback
+from dlcore.nn.activation import sigmoid
 from dlcore.nn.convolution import Regularizer, create_weights, needed
 from dlcore.nn.module import Module
 from dlcore.nn.parameter import Parameter
+
+_TINY = np.float32(1e-12)
 
 
 @dataclass(eq=False)
@@ -73,3 +76,130 @@ class Linear(Module):
             return needed(grad_x).reshape(x.shape)
 
         return y.reshape(*x.shape[:-1], self.output_size), pull
+
+
+@dataclass(eq=False)
+class Cosine(Module):
+    """The cosines between the input and each row of weight (output_size, input_size). x: (N, input_size)."""
+
+    input_size: int
+    output_size: int
+    weight: Parameter = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        fans = (self.input_size, self.output_size)
+        self.weight, _ = create_weights(self, (self.output_size, self.input_size), None, fans, (None, None))
+
+    def apply(self, x: Array) -> tuple[Array, Pullback]:
+        size = np.sqrt(np.square(x).sum(axis=-1, keepdims=True) + _TINY)
+        length = np.sqrt(np.square(self.weight.value).sum(axis=1, keepdims=True) + _TINY)
+        unit, direction = x / size, self.weight.value / length
+        y = unit @ direction.T
+
+        def pull(grad: Array) -> Array:
+            product = grad * y
+            along = grad.reshape(-1, self.output_size).T @ unit.reshape(-1, self.input_size)
+            summed = product.reshape(-1, self.output_size).sum(axis=0)[:, None]
+            self.weight.accumulate((along - summed * direction) / length)
+            back: Array = (grad @ direction - product.sum(axis=-1, keepdims=True) * unit) / size
+            return back
+
+        return y, pull
+
+
+@dataclass(eq=False)
+class Euclidean(Module):
+    """The distances between the input and each row of weight (output_size, input_size). x: (N, input_size)."""
+
+    input_size: int
+    output_size: int
+    fast_backward: bool = True
+    weight: Parameter = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        fans = (self.input_size, self.output_size)
+        self.weight, _ = create_weights(self, (self.output_size, self.input_size), None, fans, (None, None))
+
+    def apply(self, x: Array) -> tuple[Array, Pullback]:
+        gap = x[..., None, :] - self.weight.value
+        y = np.sqrt(np.square(gap).sum(axis=-1))
+
+        def pull(grad: Array) -> Array:
+            slope = (grad / np.maximum(y, _TINY))[..., None] * gap
+            self.weight.accumulate(-slope.reshape(-1, self.output_size, self.input_size).sum(axis=0))
+            back: Array = slope.sum(axis=-2)
+            return back
+
+        return y, pull
+
+
+@dataclass(eq=False)
+class Maxout(Module):
+    """The largest of `maxout_number` linear functions for each output. x: (N, input_size) -> (N, output_size).
+
+    weight: (maxout_number * output_size, input_size), the outputs running fastest.
+    """
+
+    input_size: int
+    output_size: int
+    maxout_number: int
+    with_bias: bool = True
+    w_regularizer: Regularizer | None = None
+    b_regularizer: Regularizer | None = None
+    init_weight: InitVar[Array | None] = None
+    init_bias: InitVar[Array | None] = None
+    inner: Linear = field(init=False, repr=False)
+
+    def __post_init__(self, init_weight: Array | None, init_bias: Array | None) -> None:
+        width = self.output_size * self.maxout_number
+        regularizers = self.w_regularizer, self.b_regularizer
+        self.inner = Linear(self.input_size, width, self.with_bias, *regularizers, init_weight, init_bias)
+
+    def apply(self, x: Array) -> tuple[Array, Pullback]:
+        wide, pullback = self.inner.apply(x)
+        pieces = wide.reshape(-1, self.maxout_number, self.output_size)
+        chosen = pieces.argmax(axis=1)[:, None]
+        y = np.take_along_axis(pieces, chosen, axis=1).reshape(*x.shape[:-1], self.output_size)
+
+        def pull(grad: Array) -> Array:
+            back = np.zeros_like(pieces)
+            np.put_along_axis(back, chosen, grad.reshape(-1, 1, self.output_size), axis=1)
+            result: Array = pullback(back.reshape(wide.shape))
+            return result
+
+        return y, pull
+
+
+@dataclass(eq=False)
+class Highway(Module):
+    """t a(L1 x) + (1 - t) x, t = sigmoid(L2 x) (Srivastava et al. 2015). x: (N, size); activation a: a layer or None."""
+
+    size: int
+    with_bias: bool = True
+    activation: Module | None = None
+    wRegularizer: Regularizer | None = None
+    bRegularizer: Regularizer | None = None
+    gate: Linear = field(init=False, repr=False)
+    transform: Linear = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        options = self.with_bias, self.wRegularizer, self.bRegularizer
+        self.gate = Linear(self.size, self.size, *options)
+        self.transform = Linear(self.size, self.size, *options)
+
+    def apply(self, x: Array) -> tuple[Array, Pullback]:
+        opening, pull_gate = self.gate.apply(x)
+        share = sigmoid(opening)
+        carried, pull_transform = self.transform.apply(x)
+        pull_activation: Pullback | None = None
+        if self.activation is not None:
+            carried, pull_activation = self.activation.apply(carried)
+
+        def pull(grad: Array) -> Array:
+            through = grad * share
+            through = through if pull_activation is None else pull_activation(through)
+            opened = grad * (carried - x) * share * (1 - share)
+            back: Array = pull_transform(through) + pull_gate(opened) + grad * (1 - share)
+            return back
+
+        return share * carried + (1 - share) * x, pull

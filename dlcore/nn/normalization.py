@@ -1,5 +1,6 @@
 """Normalisation layers."""
 
+from collections.abc import Callable
 from dataclasses import InitVar, dataclass, field
 
 import numpy as np
@@ -238,3 +239,63 @@ class NormalizeScale(Module):
             return back
 
         return unit * self.weight.value, pull
+
+
+def _lrn(x: Array, sums: Callable[[Array], Array], share: float, beta: float, k: float) -> tuple[Array, Pullback]:
+    """x (k + share sums(x^2))^-beta; `sums` adds neighbours and is its own transpose."""
+    scale = np.float32(k) + np.float32(share) * sums(np.square(x))
+    power = scale ** np.float32(-beta)
+    factor = np.float32(2 * share * beta)
+    return x * power, lambda grad: grad * power - factor * x * sums(grad * x * power / scale)
+
+
+@dataclass(eq=False)
+class SpatialCrossMapLRN(Module):
+    """x (k + alpha / size * sum of x^2 over `size` neighbouring planes)^-beta (Krizhevsky et al. 2012).
+
+    x: (N, C, H, W), or (N, H, W, C) for 'NHWC'; the size is odd.
+    """
+
+    size: int = 5
+    alpha: float = 1.0
+    beta: float = 0.75
+    k: float = 1.0
+    data_format: str = "NCHW"
+
+    def __post_init__(self) -> None:
+        if self.size % 2 == 0:
+            raise ValueError(f"{self.label()}: got size {self.size}, expected an odd number of planes")
+
+    def apply(self, x: Array) -> tuple[Array, Pullback]:
+        layout = Layout.of(x, self.data_format, None, self.label())
+        y, pullback = _lrn(layout.enter(x), self._sums, self.alpha / self.size, self.beta, self.k)
+        return layout.leave(y), lambda grad: layout.leave(pullback(layout.enter(grad)))
+
+    def _sums(self, x: Array) -> Array:
+        half = self.size // 2
+        rows = np.pad(x.transpose(0, 2, 3, 1), [(0, 0), (0, 0), (0, 0), (half, half)])
+        total = sum(rows[..., i : i + x.shape[1]] for i in range(self.size))
+        return np.asarray(total).transpose(0, 3, 1, 2)
+
+
+@dataclass(eq=False)
+class SpatialWithinChannelLRN(Module):
+    """x (1 + alpha / size^2 * sum of x^2 over a size x size window)^-beta. x: (N, C, H, W); the size is odd."""
+
+    size: int = 5
+    alpha: float = 1.0
+    beta: float = 0.75
+
+    def __post_init__(self) -> None:
+        if self.size % 2 == 0:
+            raise ValueError(f"{self.label()}: got size {self.size}, expected an odd window")
+
+    def apply(self, x: Array) -> tuple[Array, Pullback]:
+        layout = Layout.of(x, "NCHW", None, self.label())
+        y, pullback = _lrn(layout.enter(x), self._sums, self.alpha / self.size**2, self.beta, 1.0)
+        return layout.leave(y), lambda grad: layout.leave(pullback(layout.enter(grad)))
+
+    def _sums(self, x: Array) -> Array:
+        half = self.size // 2
+        mean, _ = kernels.avg_pool2d(x, (self.size, self.size), (1, 1), (half, half, half, half), True)
+        return mean * np.float32(self.size**2)

@@ -154,3 +154,24 @@ class SpatialAveragePooling(Module):
         before, after = pad if self.count_include_pad else (0, 0)
         counted: Array = np.minimum(start + kernel, image + after) - np.maximum(start, -before)
         return counted
+
+
+@dataclass(eq=False)
+class TemporalMaxPooling(Module):
+    """The maximum of k_w steps, every d_w steps (k_w when -1): (N, T, C) or (T, C) -> (N, T', C) or (T', C)."""
+
+    k_w: int
+    d_w: int = -1
+
+    def apply(self, x: Array) -> tuple[Array, Pullback]:
+        steps, stride = x.shape[-2], self.k_w if self.d_w == -1 else self.d_w
+        if steps < self.k_w:
+            raise ValueError(f"{self.label()}: got {steps} steps, expected at least {self.k_w}")
+        image = x.reshape(-1, steps, 1, x.shape[-1]).transpose(0, 3, 1, 2)
+        y, saved = kernels.max_pool2d(image, (self.k_w, 1), (stride, 1), (0, 0, 0, 0))
+
+        def pull(grad: Array) -> Array:
+            back = kernels.max_pool2d_backward(grad.reshape(-1, y.shape[2], 1, y.shape[1]).transpose(0, 3, 1, 2), saved)
+            return back.transpose(0, 2, 3, 1).reshape(x.shape)
+
+        return y.transpose(0, 2, 3, 1).reshape(*x.shape[:-2], y.shape[2], x.shape[-1]), pull

@@ -297,3 +297,34 @@ class Cropping2D(Module):
         if top + bottom >= height or left + right >= width:
             raise ValueError(f"{self.label()}: got input {x.shape}, expected more than the cropped rows and columns")
         return _picked(x, (*[slice(None)] * first, slice(top, height - bottom), slice(left, width - right)))
+
+
+@dataclass(eq=False)
+class Masking(Module):
+    """Zero the steps of (N, T, ...) whose values all equal mask_value."""
+
+    mask_value: float
+
+    def apply(self, x: Array) -> tuple[Array, Pullback]:
+        kept = (x != self.mask_value).any(axis=tuple(range(2, x.ndim)), keepdims=True)
+        return x * kept, lambda grad: grad * kept
+
+
+@dataclass(eq=False)
+class Index(Module):
+    """The slices of the first entry along `dimension` at the 1-based places of the second entry, (K,)."""
+
+    dimension: int
+
+    def apply(self, x: list[Array]) -> tuple[Array, Pullback]:
+        source, places = x[0], x[1].astype(np.intp) - 1
+        axis = axis_of(self.dimension, source.ndim, 0, self.label())
+        if places.size and not 0 <= places.min() <= places.max() < source.shape[axis]:
+            raise ValueError(f"{self.label()}: got places {x[1]}, expected 1 to {source.shape[axis]}")
+
+        def pull(grad: Array) -> list[Array]:
+            back = np.zeros_like(source)
+            np.add.at(np.moveaxis(back, axis, 0), places, np.moveaxis(grad, axis, 0))
+            return [back, np.zeros_like(x[1])]
+
+        return np.take(source, places, axis=axis), pull

@@ -3,7 +3,8 @@
 
 import numpy as np
 import pytest
-from scipy import signal, special
+from scipy import ndimage, signal, special
+from scipy.spatial import distance
 
 from dlcore.nn import layer
 from dlcore.nn.layer import *  # the table names every layer
@@ -95,11 +96,33 @@ CONVOLUTION = {
         lambda: SpatialFullConvolution(4, 3, 3, 2, 2, 1, 1, 0, no_bias=True), image, slow_full_convolution
     ),
 }
+
+
+def row_distances(module, x):
+    return np.array([[np.linalg.norm(row - w) for w in module.weight.value] for row in x])
+
+
+def largest_piece(module, x):
+    return (x @ module.inner.weight.value.T + module.inner.bias.value).reshape(len(x), 2, 3).max(1)
+
+
 LINEAR = {
+    "Cosine": LayerCase(
+        lambda: Cosine(5, 3),
+        rows,
+        lambda m, x: np.array([[1 - distance.cosine(row, w) for w in m.weight.value] for row in x]),
+    ),
+    "Euclidean": LayerCase(lambda: Euclidean(5, 3), rows, row_distances),
+    "Maxout": LayerCase(lambda: Maxout(5, 3, 2), rows, largest_piece, step=1e-3, tolerance=2e-2),
+    "Highway": LayerCase(lambda: Highway(5), rows),
+    "Highway-Tanh": LayerCase(lambda: Highway(5, activation=Tanh()), rows),
     "Linear": LayerCase(lambda: Linear(5, 3), rows, lambda m, x: x @ m.weight.value.T + m.bias.value),
     "Linear-no-bias": LayerCase(lambda: Linear(5, 3, with_bias=False), rows, lambda m, x: x @ m.weight.value.T),
 }
 POOLING = {
+    "TemporalMaxPooling": LayerCase(
+        lambda: TemporalMaxPooling(2, 1), distinct, lambda _, x: np.maximum(x[:, :-1], x[:, 1:])
+    ),
     "SpatialMaxPooling": LayerCase(lambda: SpatialMaxPooling(2, 2, 2, 2), apart(2, 2, 6, 6)),
     "SpatialMaxPooling-ceil": LayerCase(lambda: SpatialMaxPooling(3, 2, 2, 3, 1, 1, True), apart(2, 2, 6, 6)),
     "SpatialMaxPooling-same": LayerCase(lambda: SpatialMaxPooling(3, 3, 2, 2, -1, -1), apart(2, 2, 5, 6)),
@@ -133,7 +156,29 @@ NORMALISATION = {
         lambda _, x: 20 * x / np.linalg.norm(x, axis=1, keepdims=True),
     ),
 }
+
+
+def cross_map(_, x):
+    padded = np.pad(x.astype(np.float64) ** 2, [(0, 0), (1, 1), (0, 0), (0, 0)])
+    return x * (2 + 0.5 / 3 * (padded[:, :-2] + padded[:, 1:-1] + padded[:, 2:])) ** -0.75
+
+
+def within_channel(_, x):
+    window = np.ones((3, 3))
+    sums = [
+        [signal.correlate2d(plane.astype(np.float64) ** 2, window, mode="same") for plane in sample] for sample in x
+    ]
+    return x * (1 + 0.5 / 9 * np.array(sums)) ** -0.75
+
+
+NORMALISATION |= {
+    "SpatialCrossMapLRN": LayerCase(lambda: SpatialCrossMapLRN(3, 0.5, 0.75, 2.0), image, cross_map),
+    "SpatialCrossMapLRN-NHWC": LayerCase(lambda: SpatialCrossMapLRN(3, data_format="NHWC"), image),
+    "SpatialWithinChannelLRN": LayerCase(lambda: SpatialWithinChannelLRN(3, 0.5), image, within_channel),
+}
 ACTIVATION = {
+    "SReLU": LayerCase(lambda: SReLU([3, 4]), distinct, step=1e-3),
+    "SReLU-shared": LayerCase(lambda: SReLU([3, 4], [1]), distinct, step=1e-3),
     "ReLU": LayerCase(ReLU, distinct, lambda _, x: np.maximum(x, 0)),
     "ReLU6": LayerCase(ReLU6, 2.1 * distinct, lambda _, x: np.clip(x, 0, 6)),
     "HardTanh": LayerCase(lambda: HardTanh(-1.0, 2.0), distinct, lambda _, x: np.clip(x, -1, 2)),
@@ -182,6 +227,16 @@ AFFINE = {
     "Scale": LayerCase(lambda: Scale([1, 4, 1, 1]), image, lambda m, x: x * m.weight.value + m.bias.value),
 }
 SHAPE = {
+    "Masking": LayerCase(
+        lambda: Masking(0.0), np.stack([cube[0] * [[1], [0], [1]], cube[1]]), lambda _, x: x, is_differentiable=False
+    ),
+    "Index": LayerCase(
+        lambda: Index(2),
+        [cube, np.array([3, 1, 3])],
+        lambda _, x: x[0][:, [2, 0, 2]],
+        has_batch=False,
+        is_differentiable=False,
+    ),
     "Identity": LayerCase(Identity, cube, lambda _, x: x),
     "Contiguous": LayerCase(Contiguous, image, lambda _, x: x),
     "Reshape": LayerCase(lambda: Reshape([2, 6]), cube, lambda _, x: x.reshape(2, 2, 6)),
@@ -226,6 +281,66 @@ TABLE = {
     "SelectTable": LayerCase(lambda: SelectTable(-1), table, lambda _, x: x[1]),
     "NarrowTable": LayerCase(lambda: NarrowTable(2, 2), [*table, cube], lambda _, x: x[1:]),
     "FlattenTable": LayerCase(FlattenTable, [table[0], [table[1], cube]], lambda _, x: [x[0], *x[1]]),
+}
+PRODUCT = {
+    "MM": LayerCase(MM, [normal(2, 3, 4), normal(2, 4, 5)], lambda _, x: x[0] @ x[1]),
+    "MM-transposed": LayerCase(
+        lambda: MM(True, True), [normal(2, 4, 3), normal(2, 5, 4)], lambda _, x: np.swapaxes(x[1] @ x[0], 1, 2)
+    ),
+    "MV": LayerCase(
+        MV, [normal(2, 3, 4), normal(2, 4)], lambda _, x: np.array([m @ v for m, v in zip(*x, strict=True)])
+    ),
+    "MV-transposed": LayerCase(lambda: MV(True), [normal(4, 3), normal(4)], lambda _, x: x[1] @ x[0], has_batch=False),
+    "DotProduct": LayerCase(DotProduct, [rows, rows[::-1]], lambda _, x: np.diag(x[0] @ x[1].T)),
+    "CosineDistance": LayerCase(
+        CosineDistance,
+        [rows, rows[::-1] ** 2],
+        lambda _, x: np.array([1 - distance.cosine(a, b) for a, b in zip(*x, strict=True)]),
+    ),
+    "PairwiseDistance": LayerCase(
+        lambda: PairwiseDistance(3), [rows, rows[::-1] ** 2], lambda _, x: np.linalg.norm(x[0] - x[1], 3, axis=1)
+    ),
+    "CrossProduct": LayerCase(
+        lambda: CrossProduct(3, 5),
+        [rows, rows[::-1], rows**2],
+        lambda _, x: np.stack([(x[0] * x[1]).sum(1), (x[0] * x[2]).sum(1), (x[1] * x[2]).sum(1)], 1),
+    ),
+    "Bilinear": LayerCase(
+        lambda: Bilinear(5, 4, 2),
+        [rows, normal(4, 4)],
+        lambda m, x: np.array([[a @ w @ b for w in m.weight.value] for a, b in zip(*x, strict=True)]) + m.bias.value,
+    ),
+}
+RESIZE = {
+    "UpSampling1D": LayerCase(lambda: UpSampling1D(2), cube, lambda _, x: x.repeat(2, 1)),
+    "UpSampling2D": LayerCase(lambda: UpSampling2D([2, 3]), image, lambda _, x: np.kron(x, np.ones((1, 1, 2, 3)))),
+    "UpSampling2D-nhwc": LayerCase(
+        lambda: UpSampling2D([2, 3], "nhwc"), image, lambda _, x: np.kron(x, np.ones((1, 2, 3, 1)))
+    ),
+    "UpSampling3D": LayerCase(
+        lambda: UpSampling3D([2, 1, 3]), normal(2, 2, 2, 3, 2), lambda _, x: np.kron(x, np.ones((1, 1, 2, 1, 3)))
+    ),
+    "ResizeBilinear": LayerCase(lambda: ResizeBilinear(9, 4), image),
+    "ResizeBilinear-corners": LayerCase(
+        lambda: ResizeBilinear(11, 16, True), image, lambda _, x: ndimage.zoom(x, (1, 1, 11 / 6, 16 / 6), order=1)
+    ),
+}
+PENALTY = {
+    "L1Penalty": LayerCase(lambda: L1Penalty(1), cube, lambda _, x: x, is_differentiable=False),
+    "ActivityRegularization": LayerCase(
+        lambda: ActivityRegularization(0.1, 0.2), cube, lambda _, x: x, is_differentiable=False
+    ),
+    "NegativeEntropyPenalty": LayerCase(
+        NegativeEntropyPenalty, np.abs(cube) + 0.1, lambda _, x: x, is_differentiable=False
+    ),
+}
+EMBEDDING = {
+    "LookupTable": LayerCase(
+        lambda: LookupTable(6, 3),
+        np.array([[1, 6], [6, 2]]),
+        lambda m, x: m.weight.value[x - 1],
+        is_differentiable=False,
+    ),
 }
 REDUCTION = {
     "Sum": LayerCase(lambda: Sum(2, size_average=True, squeeze=False), cube, lambda _, x: x.sum(1)),
@@ -275,7 +390,8 @@ CONTAINER = {
     "InputLayer": LayerCase(InputLayer, cube, lambda _, x: x),
 }
 CASES = (
-    CONVOLUTION | LINEAR | POOLING | NORMALISATION | ACTIVATION | POINTWISE | AFFINE | SHAPE | TABLE | REDUCTION | DROPOUT | CONTAINER
+    CONVOLUTION | LINEAR | POOLING | NORMALISATION | ACTIVATION | POINTWISE | AFFINE | EMBEDDING
+    | SHAPE | RESIZE | TABLE | PRODUCT | REDUCTION | DROPOUT | PENALTY | CONTAINER
 )  # fmt: skip
 
 
@@ -289,3 +405,20 @@ def test_nothing_escapes_its_harness():
     concrete = {name for name, kind in vars(layer).items() if isinstance(kind, type) and issubclass(kind, Module)}
     checked = {name.split("-")[0] for name in CASES}
     assert concrete - abstract - {"Model"} == checked
+
+
+def test_lookup_gradients_are_summed_by_row():
+    table = LookupTable(4, 2, padding_value=3, should_scale_grad_by_freq=True)
+    numbers = np.array([[1, 2, 1], [3, 1, 2]])
+    table.forward(numbers)
+    table.backward(numbers, np.arange(12.0).reshape(2, 3, 2))
+    np.testing.assert_allclose(table.weight.grad, [[4, 5], [6, 7], [0, 0], [0, 0]])
+    with pytest.raises(ValueError, match="expected 1 to 4"):
+        table.forward([0, 1])
+
+
+def test_lookup_rows_are_shortened():
+    table = LookupTable(3, 2, max_norm=1.0)
+    table.weight.value[...] = [[3, 4], [0.3, 0.4], [6, 8]]
+    np.testing.assert_allclose(table.forward([1, 2]), [[0.6, 0.8], [0.3, 0.4]], rtol=1e-6)
+    np.testing.assert_allclose(table.weight.value[2], [6, 8])

@@ -1,0 +1,70 @@
+"""Vectors by number."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from dlcore.activity import Array, Pullback
+from dlcore.nn.init import RandomNormal
+from dlcore.nn.module import Module
+from dlcore.nn.parameter import Parameter
+from dlcore.nn.regularizer import L1L2Regularizer
+
+DOUBLEMAX = 1.7976931348623157e308
+
+
+@dataclass(eq=False)
+class LookupTable(Module):
+    """The rows of weight (n_index, n_output) at 1-based numbers. x: (...) -> (..., n_output); its gradient is zero.
+
+    Rows longer than max_norm (in the norm_type norm) are shortened before use, in place. With should_scale_grad_by_freq each row's
+    gradient is divided by how often the row occurs; the row `padding_value` gets none.
+
+    Raises:
+        ValueError: a number outside 1..n_index.
+    """
+
+    n_index: int
+    n_output: int
+    padding_value: float = 0.0
+    max_norm: float = DOUBLEMAX
+    norm_type: float = 2.0
+    should_scale_grad_by_freq: bool = False
+    wRegularizer: L1L2Regularizer | None = None
+    weight: Parameter = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        shape = (self.n_index, self.n_output)
+        self.weight = Parameter.create(shape, RandomNormal(0.0, 1.0), shape, self.wRegularizer)
+
+    def apply(self, x: Array) -> tuple[Array, Pullback]:
+        rows = x.astype(np.intp).reshape(-1) - 1
+        if rows.size and not 0 <= rows.min() <= rows.max() < self.n_index:
+            raise ValueError(
+                f"{self.label()}: got numbers {rows.min() + 1} to {rows.max() + 1}, expected 1 to {self.n_index}"
+            )
+        if self.max_norm < DOUBLEMAX:
+            self._shorten(np.unique(rows))
+
+        def pull(grad: Array) -> Array:
+            self.weight.accumulate(self._summed(rows, grad.reshape(-1, self.n_output)))
+            return np.zeros_like(x)
+
+        return self.weight.value[rows].reshape(*x.shape, self.n_output), pull
+
+    def _shorten(self, rows: np.ndarray[tuple[int, ...], np.dtype[np.intp]]) -> None:
+        norms = np.linalg.norm(self.weight.value[rows], self.norm_type, axis=1)
+        long = norms > self.max_norm
+        self.weight.value[rows[long]] *= (self.max_norm / norms[long])[:, None].astype(np.float32)
+
+    def _summed(self, rows: np.ndarray[tuple[int, ...], np.dtype[np.intp]], grad: Array) -> Array:
+        """The gradient by row: sorted by row first, since adding at repeated places one by one is slow."""
+        total = np.zeros_like(self.weight.value)
+        kept = rows != int(self.padding_value) - 1
+        order = np.argsort(rows[kept], kind="stable")
+        found, starts, counts = np.unique(rows[kept][order], return_index=True, return_counts=True)
+        if len(found):
+            total[found] = np.add.reduceat(grad[kept][order], starts, axis=0)
+            if self.should_scale_grad_by_freq:
+                total[found] /= counts[:, None].astype(np.float32)
+        return total
