@@ -24,7 +24,7 @@ from dlcore_airflow.links import RunReportLink, report_link
 from dlcore_airflow.run_reports import Report, report_of
 from dlcore_airflow.schedule import partition_day
 from spark_jobs.pipeline import EXIT_BROKEN_CONTRACT, STAGES, Stage, session_id
-from spark_jobs.settings import Settings
+from spark_jobs.settings import Settings, static_spark_conf
 
 PROJECT = Path(__file__).resolve().parents[2]
 CONNECTIONS = {"any": ("spark_connect", "spark"), "classic": ("spark",)}
@@ -68,7 +68,7 @@ class StageOperator(SparkSubmitOperator):
         Raises AirflowFailException for a broken contract or a wrong connection, AirflowException for what a retry may mend.
         """
         day = None if self.stage.dag != "image_pipeline" else partition_day(context)
-        run = context["dag_run"].run_id
+        run = run_of(context["dag_run"])
         context["ti"].xcom_push(key=RunReportLink.xcom_key, value=report_link(self.stage.name, day, run))
         arguments = self.job_arguments(context, day)
         try:
@@ -86,7 +86,7 @@ class StageOperator(SparkSubmitOperator):
 
     def job_arguments(self, context: Any, day: str | None) -> list[str]:
         """The command line of the job, without the session."""
-        arguments = ["--run", context["dag_run"].run_id, "--attempt", str(context["ti"].try_number)]
+        arguments = ["--run", run_of(context["dag_run"]), "--attempt", str(context["ti"].try_number)]
         arguments += ["--dag", context["dag"].dag_id]
         if day is not None:
             arguments += ["--day", day]
@@ -117,8 +117,6 @@ class StageOperator(SparkSubmitOperator):
             url, token = connect_url(self._conn_id, connection.password)
             self._run_process([*arguments, "--remote", f"{url};session_id={session}"], PIPELINE_CONNECT_TOKEN=token)
             return
-        from spark_jobs.session import static_spark_conf
-
         self.application_args = arguments
         self.conf = {**static_spark_conf(Settings.from_environment()), **(self.conf or {})}
         self.env_vars = {**(self.env_vars or {}), "PYTHONPATH": python_path()}
@@ -156,6 +154,15 @@ class StageOperator(SparkSubmitOperator):
         for asset in self.outlets:
             context["outlet_events"][asset].extra = {name: summary[name] for name in summary if name != "status"}
         return summary
+
+
+def run_of(dag_run: Any) -> str:
+    """The run that a job publishes as: a DAG run that has been cleared is a new one, so that its day is computed again.
+
+    An automatic retry keeps the number of clearings, and so the run: what it has published already it does not repeat.
+    """
+    clearings = getattr(dag_run, "clear_number", None) or 0
+    return f"{dag_run.run_id}.{clearings}" if clearings else str(dag_run.run_id)
 
 
 def default_connection(stage: Stage) -> str:
