@@ -11,9 +11,9 @@ from time import perf_counter
 from typing import Any
 
 import numpy as np
-from dlcore.interop.artefact import save_artefact
 
 from dlcore.inference import compile
+from dlcore.interop.artefact import save_artefact
 from dlcore.models.deepbit import DeepBitConfig, deepbit_small
 from dlcore.models.preprocessing import Preprocessing
 from dlcore.nn.module import Module
@@ -36,6 +36,7 @@ from spark_jobs.stages.feature_training import (
 )
 from spark_jobs.stages.feature_views import ARTICLES, VIEWS
 from spark_jobs.stages.features import BATCH, Extractor
+from spark_jobs.train_detector import local_folder
 
 log = logging.getLogger(__name__)
 
@@ -109,7 +110,7 @@ def plan(job: Job[Options]) -> None:
         "scores": scores,
         "options": asdict(options),
     }
-    folder = f"{job.settings.models.rstrip('/')}/{options.artefact}"
+    folder = local_folder(job.settings.models) / options.artefact
     version = save_artefact(folder, model, metadata, card(scores, _command(options)))
     job.report("scores", scores)
     job.report("version", version)

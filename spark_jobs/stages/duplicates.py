@@ -19,7 +19,6 @@ from dlcore.search.codes import Indices
 from dlcore.search.duplicates import Group, group_pairs
 from dlcore.search.verification import CUES, Signatures, cues
 from spark_jobs.stages.calibration import Calibration, joined_pairs, signatures_of
-from spark_jobs.stages.detect import as_batch
 
 COLUMNS = (
     "day", "key", "crop", "reason", "code", "descriptor", "luminance_hash", "whole_hash", "chroma", "model_version",
@@ -27,6 +26,10 @@ COLUMNS = (
 """What of `features` is read."""
 
 Floats = NDArray[np.float64]
+Evidence = list[tuple[int, dict[str, float]]]
+"""Of one member: the positions of the others it was verified with, and how alike they are."""
+
+_PLACE = ("day", "key", "crop")
 _CODE, _DESCRIPTOR = CUES.index("code"), CUES.index("descriptor")
 
 
@@ -71,44 +74,34 @@ def duplicate_rows(features: pa.Table, calibration: Calibration) -> pa.Table:
     used = np.flatnonzero([reason == Reason.OK for reason in features.column("reason").to_pylist()])
     signatures = signatures_of(features.take(pa.array(used)))
     groups = find_groups(signatures, calibration)
-    return pa.Table.from_batches([_rows(features, used, groups, signatures, calibration)])
+    rows = features.select(["day", "key", "crop", "reason"]).to_pylist()
+    for number in used:
+        rows[number] |= {"group": _name(rows[number]), "size": 1, "is_representative": True, "evidence": []}
+    for group in groups:
+        _name_group(rows, used, group, _evidence(group, signatures, calibration))
+    return pa.Table.from_pylist(rows, schema=DUPLICATES.arrow_schema())
 
 
-def _rows(
-    features: pa.Table, used: NDArray[np.int64], groups: list[Group], signatures: Signatures, calibration: Calibration
-) -> pa.RecordBatch:
-    days, keys, crops = (features.column(name).to_pylist() for name in ("day", "key", "crop"))
-    names = [_name(day, key, crop) for day, key, crop in zip(days, keys, crops, strict=True)]
-    columns: dict[str, Any] = {
-        name: features.column(name).combine_chunks() for name in ("day", "key", "crop", "reason")
-    }
-    empty: list[Any] = [None] * len(features)
-    group, size, is_representative, evidence = (list(empty) for _ in range(4))
-    for row in used:
-        group[row], size[row], is_representative[row], evidence[row] = names[row], 1, True, []
-    for found in groups:
-        rows = used[found.members]
-        for row, pairs in zip(rows, _evidence(found, signatures, calibration), strict=True):
-            group[row], size[row] = names[rows[0]], len(rows)
-            is_representative[row] = bool(row == used[found.representative])
-            evidence[row] = [
-                {"day": days[used[other]], "key": keys[used[other]], "crop": crops[used[other]], **measures}
-                for other, measures in pairs
-            ]
-    columns |= {"group": group, "size": size, "is_representative": is_representative, "evidence": evidence}
-    return as_batch(columns, DUPLICATES.arrow_schema())
+def _name_group(rows: list[dict[str, Any]], used: NDArray[np.int64], group: Group, evidence: list[Evidence]) -> None:
+    """Write a group into the rows of its members. Members are positions among the `used` rows."""
+    name = _name(rows[used[group.members[0]]])
+    for member, pairs in zip(group.members, evidence, strict=True):
+        rows[used[member]] |= {
+            "group": name,
+            "size": len(group.members),
+            "is_representative": int(member) == group.representative,
+            "evidence": [{key: rows[used[other]][key] for key in _PLACE} | measures for other, measures in pairs],
+        }
 
 
-def _evidence(
-    group: Group, signatures: Signatures, calibration: Calibration
-) -> list[list[tuple[int, dict[str, float]]]]:
-    """For each member the other members that it was verified with: (position, distance and similarity)."""
+def _evidence(group: Group, signatures: Signatures, calibration: Calibration) -> list[Evidence]:
+    """The evidence of each member."""
     members = group.members
     left, right = np.triu_indices(len(members), 1)
     pair_cues = cues(signatures, members[left], members[right])
     is_verified = calibration.verifier.probability(pair_cues) >= calibration.threshold
     bits = 8 * signatures.codes.shape[1]
-    evidence: list[list[tuple[int, dict[str, float]]]] = [[] for _ in members]
+    evidence: list[Evidence] = [[] for _ in members]
     for a, b, cue in zip(left[is_verified], right[is_verified], pair_cues[is_verified], strict=True):
         measures = {"distance": round(cue[_CODE] * bits), "similarity": float(np.clip(1 - cue[_DESCRIPTOR], -1, 1))}
         evidence[a].append((int(members[b]), measures))
@@ -116,6 +109,7 @@ def _evidence(
     return evidence
 
 
-def _name(day: Any, key: str, crop: int) -> str:
+def _name(row: dict[str, Any]) -> str:
     """`<day>/<key>`; later crops of an image carry their number."""
-    return f"{day}/{key}" if crop == 0 else f"{day}/{key}#{crop}"
+    place = f"{row['day']}/{row['key']}"
+    return place if row["crop"] == 0 else f"{place}#{row['crop']}"

@@ -143,7 +143,8 @@ def score_baseline(
     """
     apart = distances(codes, codes).astype(np.float64)
     bits = 8 * codes.shape[1]
-    tried = [score_duplicates(truth, groups_at(apart, truth, limit), look_alikes) for limit in range(bits // 2)]
+    limits = np.unique(np.linspace(0, 0.4 * bits, 27).round())
+    tried = [score_duplicates(truth, groups_at(apart, truth, limit), look_alikes) for limit in limits]
     precise = [scores for scores in tried if scores["precision"] >= precision]
     best = max(precise, key=lambda scores: scores["recall"], default=None)
     by_f1 = max(tried, key=lambda scores: scores["f1"])

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from dlcore.search.baselines import itq, random_projection
-from dlcore.search.codes import Codes, pack
+from dlcore.search.codes import Codes, distances, pack
 from dlcore.search.signatures import luminance_hash
 from dlcore.search.verification import Signatures, Verifier, cues, fit_verifier
 from spark_jobs.catalogue.demo import draw_entry
@@ -106,13 +106,14 @@ def learn_verifier(extractor: Extractor, judged: Judged) -> Verifier:
     """The verifier that tells the duplicates of a labelled catalogue, and of changed copies of its pictures, from other pairs."""
     signatures = judged.signatures(extractor)
     groups = labels_of(row.group if row.is_counted else None for row in judged.truth)
-    i, j = np.triu_indices(len(signatures), 1)
-    is_known = (groups[i] >= 0) & (groups[j] >= 0)
-    i, j = i[is_known], j[is_known]
-    is_true = groups[i] == groups[j]
-    pair_cues = cues(signatures, i, j)
-    hard = is_true | (pair_cues[:, :5].min(axis=1) < 0.3) | (np.random.default_rng(0).random(len(i)) < 0.02)
-    return fit_verifier(pair_cues[hard], is_true[hard], np.where(is_true[hard], 3.0, 1.0))
+    same = groups[:, None] == groups[None, :]
+    near = distances(signatures.codes, signatures.codes) < 0.36 * 8 * signatures.codes.shape[1]
+    near |= distances(signatures.wholes, signatures.wholes) < 0.3 * 8 * signatures.wholes.shape[1]
+    near |= same | (np.random.default_rng(0).random(near.shape) < 0.02)
+    near &= (groups[:, None] >= 0) & (groups[None, :] >= 0)
+    i, j = np.nonzero(np.triu(near, 1))
+    is_true = same[i, j]
+    return fit_verifier(cues(signatures, i, j), is_true, np.where(is_true, 3.0, 1.0))
 
 
 def evaluate(extractor: Extractor, verifier: Verifier, judged: Judged) -> dict[str, Any]:

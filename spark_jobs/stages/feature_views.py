@@ -25,7 +25,7 @@ VIEWS = 2
 COLOURLESS = "greyscale"
 _SCENE_SIDE = 112
 _MARGIN = 0.08
-_PIXELS_ONLY = ("jpeg_quality", "watermark", "brightness", "tint", "to_webp")
+_PIXELS_ONLY = ("jpeg_quality", "watermark", "brightness", "tint")
 _MOVING = ("resize", "crop", "border", "banner", "rotate", "mirror")
 
 Box = NDArray[np.float32]

@@ -8,23 +8,22 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from dlcore.interop.artefact import load_artefact
 from numpy.typing import NDArray
 
 from data_contracts.features import FEATURES
 from data_contracts.reasons import Reason
 from dlcore.activity import Array
 from dlcore.inference import compile
+from dlcore.interop.artefact import load_artefact
 from dlcore.models.preprocessing import Preprocessing
 from dlcore.search.codes import Codes, pack
 from dlcore.search.signatures import chroma_grid, luminance_hash
 from dlcore.search.verification import Signatures
 from spark_jobs.stages.decode import read_pixels
-from spark_jobs.stages.detect import as_batch, computed_by, resized
+from spark_jobs.stages.detect import computed_by, resized
 
 BATCH = 16
 """Crops that the network sees at a time."""
@@ -97,19 +96,20 @@ def feature_batches(
 
 
 def _features(batch: pa.RecordBatch, extractor: Extractor, keep_descriptor: bool) -> pa.RecordBatch:
-    reasons = batch.column("reason").to_pylist()
-    images, wholes = batch.column("image"), batch.column("whole_hash")
-    used = [row for row, reason in enumerate(reasons) if reason == Reason.OK]
-    columns: dict[str, Any] = {name: [None] * len(reasons) for name in FEATURES.arrow_schema().names}
-    columns |= {name: batch.column(name) for name in ("day", "key", "crop", "reason", "label", "whole_hash")}
+    rows = batch.select(["day", "key", "crop", "reason", "label", "whole_hash"]).to_pylist()
+    used = [number for number, row in enumerate(rows) if row["reason"] == Reason.OK]
     if used:
-        pictures = [read_pixels(images[row].as_py()) for row in used]
-        whole_rows = np.frombuffer(b"".join(wholes[row].as_py() for row in used), np.uint8).reshape(len(used), -1)
-        signatures = extractor.signatures(pictures, whole_rows)
-        for number, row in enumerate(used):
-            columns["code"][row] = signatures.codes[number].tobytes()
-            columns["descriptor"][row] = signatures.descriptors[number].tobytes() if keep_descriptor else None
-            columns["luminance_hash"][row] = signatures.hashes[number].tobytes()
-            columns["chroma"][row] = signatures.chroma[number].tobytes()
-            columns["model_version"][row], columns["computed_by"][row] = extractor.version, computed_by()
-    return as_batch(columns, FEATURES.arrow_schema())
+        images = batch.column("image")
+        wholes = np.frombuffer(b"".join(rows[number]["whole_hash"] for number in used), np.uint8)
+        pictures = [read_pixels(images[number].as_py()) for number in used]
+        signatures = extractor.signatures(pictures, wholes.reshape(len(used), -1))
+        for place, number in enumerate(used):
+            rows[number] |= {
+                "code": signatures.codes[place].tobytes(),
+                "descriptor": signatures.descriptors[place].tobytes() if keep_descriptor else None,
+                "luminance_hash": signatures.hashes[place].tobytes(),
+                "chroma": signatures.chroma[place].tobytes(),
+                "model_version": extractor.version,
+                "computed_by": computed_by(),
+            }
+    return pa.RecordBatch.from_pylist(rows, schema=FEATURES.arrow_schema())
