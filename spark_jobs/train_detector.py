@@ -9,10 +9,10 @@ import logging
 import resource
 import time
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any
 
 from dlcore.interop.artefact import save_artefact
-
 from spark_jobs import runner
 from spark_jobs.catalogue.demo import DEVELOPMENT_SEED, HELD_OUT_SEED, TRAIN_SEED
 from spark_jobs.catalogue.views import ViewPool
@@ -102,12 +102,26 @@ def _promote(job: Job[Options], recipe: Recipe, model: Any, curve: Curve, scores
         "scores": scores,
         "curve": curve.points,
     }
-    folder = f"{job.settings.models.rstrip('/')}/{job.options.artefact}"
+    folder = local_folder(job.settings.models) / job.options.artefact
     version = save_artefact(folder, model, metadata, card(scores, recipe, curve, _command(job.options, recipe)))
     picture = job.settings.home / "training" / f"{job.options.artefact}-{version[:12]}.png"
     plot(curve, scores, CLASSES, picture)
     log.info("%s: version %s, mAP %.3f, curve %s", folder, version[:12], scores["catalogue"]["map50"], picture)
     return str(version)
+
+
+def local_folder(uri: str) -> Path:
+    """The folder of a `file://` URI.
+
+    Raises:
+        ValueError: it is of another kind.
+    """
+    scheme, _, path = uri.rpartition("://")
+    if scheme not in ("", "file"):
+        raise ValueError(
+            f"got models at {uri!r}, expected file://; train there and copy the artefact with the store's tools"
+        )
+    return Path(path)
 
 
 def _command(options: Options, recipe: Recipe) -> str:

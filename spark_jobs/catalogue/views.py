@@ -87,11 +87,11 @@ class ViewPool:
         image, boxes = compose(self.backdrop(rng, background, side), [(self.thing(number, hue_shift), placement)], rng)
         return View(image, np.array([b for b in boxes if b is not None], np.float32).reshape(-1, 4), (number,))
 
-    def scene(self, rng: np.random.Generator, side: int, things: int) -> View:
-        """`things` products on any background, of any size anywhere (they may leave the picture), or one as a shop shows it
-        and the others beside it."""
+    def scene(self, rng: np.random.Generator, side: int, things: int, shop_share: float = 0.5) -> View:
+        """`things` products on any background: one as a shop shows it and the others beside it (`shop_share` of all
+        scenes), or all of any size anywhere (they may leave the picture)."""
         numbers = rng.integers(0, len(self.goods), things)
-        is_shop = rng.random() < 0.5
+        is_shop = rng.random() < shop_share
         placed: list[tuple[Image.Image, Placement]] = []
         for order, number in enumerate(numbers):
             shift = rng.uniform(0, 360) if rng.random() < 0.5 else 0.0

@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from dlcore.interop.artefact import load_artefact
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -22,6 +21,7 @@ from data_contracts.reasons import Reason
 from dlcore import kernels
 from dlcore.activity import Array
 from dlcore.inference import compile
+from dlcore.interop.artefact import load_artefact
 from dlcore.models.detection_output import softmax
 from dlcore.models.preprocessing import Preprocessing
 from dlcore.models.priors import PriorLevel, decode, prior_boxes
@@ -104,7 +104,7 @@ class Detector:
     """A network ready to run: `run` takes (BATCH, 3, S, S) and gives [locations, logits]; `version` is the artefact's hash."""
 
     settings: DetectorSettings
-    run: Callable[[Array], list[Array]]
+    run: Callable[[Array], Any]
     version: str
 
     def find(self, images: Sequence[Pixels]) -> list[list[FoundObject]]:

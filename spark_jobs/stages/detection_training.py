@@ -31,9 +31,22 @@ from spark_jobs.stages.detect import resized
 CLASSES = ("background", *CATEGORIES)
 """Labels of the detector by index."""
 
-_THINGS = (0.03, 0.38, 0.23, 0.16, 0.1, 0.06, 0.04)  # how often a scene has 0, 1, 2 ... things
 _CHANGES = ("border", "banner", "watermark", "rotate", "brightness", "resize")
 _LEAST_SHARE = 0.3  # of a thing that must be left after cutting
+
+
+@dataclass(frozen=True)
+class Difficulty:
+    """things: how often a scene has 0, 1, 2 ... things.  shop_share: of scenes about one large thing in the middle."""
+
+    things: tuple[float, ...]
+    shop_share: float
+
+
+EASY = Difficulty((0.02, 0.78, 0.2), 1.0)
+"""For small pictures, in which small things could not be told apart."""
+
+HARD = Difficulty((0.03, 0.42, 0.23, 0.14, 0.09, 0.05, 0.04), 0.5)
 
 
 @dataclass(frozen=True)
@@ -44,10 +57,10 @@ class Sample:
     target: Array
 
 
-def draw_sample(pool: ViewPool, rng: np.random.Generator, side: int) -> Sample:
+def draw_sample(pool: ViewPool, rng: np.random.Generator, side: int, difficulty: Difficulty = HARD) -> Sample:
     """A scene from `pool`, changed at random, at `side` pixels."""
-    things = int(rng.choice(len(_THINGS), p=_THINGS))
-    view = pool.scene(rng, round(side * 1.2), things)
+    things = int(rng.choice(len(difficulty.things), p=difficulty.things))
+    view = pool.scene(rng, round(side * 1.2), things, difficulty.shop_share)
     labels = np.array([CLASSES.index(label) for label in pool.labels(view)], np.float32)
     image, boxes, kept = _cut(view, rng)
     labels = labels[kept]
@@ -77,10 +90,10 @@ def _cut(view: View, rng: np.random.Generator) -> tuple[Image.Image, Boxes, NDAr
 
 
 def training_batch(
-    pool: ViewPool, rng: np.random.Generator, count: int, preprocessing: Preprocessing
+    pool: ViewPool, rng: np.random.Generator, count: int, preprocessing: Preprocessing, difficulty: Difficulty = HARD
 ) -> tuple[Array, list[Array]]:
     """`count` new samples: inputs (N, 3, S, S) and a target (M, 5) for each, as MultiBoxLoss takes them."""
-    samples = [draw_sample(pool, rng, preprocessing.size) for _ in range(count)]
+    samples = [draw_sample(pool, rng, preprocessing.size, difficulty) for _ in range(count)]
     return preprocessing.normalise(np.stack([sample.pixels for sample in samples])), [
         sample.target for sample in samples
     ]
@@ -92,6 +105,10 @@ class TestSet:
 
     pixels: NDArray[np.uint8]
     truth: list[TrueObjects]
+
+    def at(self, side: int) -> TestSet:
+        """The same pictures at `side` pixels."""
+        return TestSet(np.stack([resized(pixels, side) for pixels in self.pixels]), self.truth)
 
     def batches(self, size: int) -> Iterator[NDArray[np.uint8]]:
         """The pixels in batches of at most `size`."""

@@ -1,6 +1,7 @@
 """How the small detector is trained and judged.
 
-The network has convolutions only, so it learns on small pictures first, where a step costs a third, then at its full size.
+The network has convolutions only, so it learns on small pictures of large things first, where a step costs a third, then at its
+full size on everything.
 Adam with warm-up and a cosine, batches of fresh scenes from a pool of pre-drawn things; nothing is seen twice. The number of
 steps is fixed before the first one (given, or measured to fill a time), so a run can be repeated exactly.
 """
@@ -8,6 +9,7 @@ steps is fixed before the first one (given, or measured to fill a time), so a ru
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -26,10 +28,10 @@ from dlcore.optim.trigger import MaxIteration, SeveralIteration
 from dlcore.rng import RNG
 from spark_jobs.catalogue.views import ViewPool
 from spark_jobs.stages.detect import DetectorSettings, Things, any_objects
-from spark_jobs.stages.detection_training import CLASSES, TestSet, training_batch
+from spark_jobs.stages.detection_training import CLASSES, EASY, HARD, TestSet, training_batch
 
-_WARM_UP = 200
-_CURVE_POINTS = 10
+_WARM_UP = 300
+_CURVE_POINTS = 12
 
 
 @dataclass(frozen=True)
@@ -49,11 +51,11 @@ class Recipe:
     size: int = 160
     width: int = 32
     batch: int = 16
-    rate: float = 2e-3
+    rate: float = 1e-3
     weight_decay: float = 1e-4
     workers: int = 2
     first_size: int = 96
-    first_share: float = 0.4
+    first_share: float = 0.6
 
     @property
     def config(self) -> SsdConfig:
@@ -94,17 +96,25 @@ def train(recipe: Recipe, pool: ViewPool, development: TestSet) -> tuple[Module,
     """A detector trained from nothing, in evaluation mode, and how it got there."""
     RNG.set_seed(recipe.seed)
     model, method, curve, done = ssd(recipe.config), _method(recipe), Curve(), 0
-    for phase, (_, steps) in enumerate(recipe.phases()):
+    for phase, (size, steps) in enumerate(recipe.phases()):
         optimizer = _optimizer(recipe, model, method, pool, phase)
-
-        def judge(trained: Module, optimizer: Optimizer = optimizer, before: int = done) -> dict[str, float]:
-            score = mean_average_precision(detect(trained, recipe, development), development.truth).map
-            curve.points.append((before + optimizer.state.iteration, float(optimizer.state.loss or 0.0), score))
-            return {"map50": score}
-
+        judge = _judge(replace(recipe, size=size), development.at(size), optimizer, curve, done)
         optimizer.set_evaluation(SeveralIteration(max(recipe.steps // _CURVE_POINTS, 1)), judge).optimize()
         done += steps
     return model, curve
+
+
+def _judge(
+    recipe: Recipe, development: TestSet, optimizer: Optimizer, curve: Curve, before: int
+) -> Callable[[Module], dict[str, float]]:
+    """Scores the model on the development set and adds a point to the curve; `before`: steps of earlier phases."""
+
+    def judge(model: Module) -> dict[str, float]:
+        score = mean_average_precision(detect(model, recipe, development), development.truth).map
+        curve.points.append((before + optimizer.state.iteration, float(optimizer.state.loss or 0.0), score))
+        return {"map50": score}
+
+    return judge
 
 
 def _method(recipe: Recipe) -> Adam:
@@ -117,10 +127,10 @@ def _method(recipe: Recipe) -> Adam:
 def _optimizer(recipe: Recipe, model: Module, method: Adam, pool: ViewPool, phase: int) -> Optimizer:
     """One phase of the recipe."""
     size, steps = recipe.phases()[phase]
-    preprocessing = Preprocessing(size)
+    preprocessing, difficulty = Preprocessing(size), EASY if size < recipe.size else HARD
 
     def batches(request: BatchRequest) -> tuple[Array, list[Array]]:
-        return training_batch(pool, request.rng, request.size, preprocessing)
+        return training_batch(pool, request.rng, request.size, preprocessing, difficulty)
 
     return Optimizer(
         model, batches, MultiBoxLoss(recipe.config_at(size).priors()), MaxIteration(steps), recipe.batch, method,
