@@ -21,7 +21,7 @@ from dlcore.optim.progress import ProgressDisplay
 from dlcore.optim.schedule import Progress
 from dlcore.optim.source import ArraySource, BatchRequest, as_source, records_per_epoch
 from dlcore.optim.summary import TrainSummary, ValidationSummary
-from dlcore.optim.trigger import MaxEpoch, TrainingState, Trigger
+from dlcore.optim.trigger import MaxEpoch, MaxIteration, TrainingState, Trigger
 from dlcore.optim.worker import Crew, ForkedCrew, LocalCrew, Memory, Report, Worker
 
 logger = logging.getLogger(__name__)
@@ -239,11 +239,10 @@ class Optimizer:
 
     def _planned(self) -> int | None:
         """The steps until the end, where the end trigger says so."""
-        limit = getattr(self.end, "max", None)
         per_epoch = records_per_epoch(self.source)
         if isinstance(self.end, MaxEpoch) and per_epoch:
             return self.end.max_epoch * math.ceil(per_epoch / self.batch_size)
-        return limit if isinstance(limit, int) else None
+        return self.end.max if isinstance(self.end, MaxIteration) else None
 
     def _record(self, records: int, seconds: float) -> None:
         summary, state = self._train_summary, self.state

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Protocol
 
 import numpy as np
@@ -23,9 +24,9 @@ class BatchRequest:
     iteration: int
     size: int
 
-    @property
+    @cached_property
     def rng(self) -> np.random.Generator:
-        """A new generator for this request."""
+        """The generator of this request."""
         return np.random.default_rng((self.seed, self.worker, self.iteration))
 
 
