@@ -114,6 +114,7 @@ def run(name: str, plan: Plan, options: type[Any] = NoOptions) -> None:
     """
     logging.basicConfig(stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     logging.getLogger("spark_jobs").setLevel(logging.INFO)
+    signal.signal(signal.SIGTERM, _terminated)
     sys.exit(execute(name, plan, options, sys.argv[1:], Settings.from_environment()))
 
 
@@ -122,7 +123,6 @@ def execute(name: str, plan: Plan, options: type[Any], arguments: Sequence[str],
     stage = STAGES[name]
     attempt, own_options = parse(stage, options, arguments)
     report = RunReport(stage.name, attempt.run, attempt.attempt, attempt.day, attempt.dag or stage.dag, stage.writes)
-    signal.signal(signal.SIGTERM, _terminated)
     code = EXIT_FAILURE
     try:
         check_day(stage, attempt)

@@ -17,7 +17,6 @@ from time import sleep
 from typing import Any
 
 from spark_jobs import runner
-from spark_jobs.settings import Settings
 
 STAGE = "read_images"
 
@@ -82,6 +81,7 @@ def pause_at(place: str) -> None:
 
 
 if __name__ == "__main__":
-    if sys.argv[1] != "none":
-        pause_at(sys.argv[1])
-    sys.exit(runner.execute(STAGE, plan, Options, sys.argv[2:], Settings.from_environment()))
+    place = sys.argv.pop(1)
+    if place != "none":
+        pause_at(place)
+    runner.run(STAGE, plan, Options)
