@@ -9,15 +9,15 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import replace
+from contextlib import contextmanager, suppress
 from datetime import date, timedelta
 from pathlib import Path
-from typing import Annotated, cast
+from typing import Annotated, BinaryIO, cast
 
 import typer
 from rich.console import Console
@@ -63,7 +63,7 @@ def demo_stack(lake: Lake) -> Stack:
     stack = Stack(home, usual.offset if is_free else free_offset(), lake, overrides={"PIPELINE_SCHEDULE": "off"})
     down(stack)
     shutil.rmtree(home, ignore_errors=True)
-    return replace(stack)
+    return stack
 
 
 def run_demo(stack: Stack, days: list[date], per_day: int, console: Console) -> None:
@@ -93,21 +93,40 @@ def _drawing(stack: Stack, days: list[date], per_day: int) -> Iterator[Path]:
     folder = stack.folder("catalogue")
     log = log_path(stack, "catalogue")
     options = ["--per-day", str(per_day), "--first-day", days[0].isoformat(), "--days", str(len(days))]
-    command = [sys.executable, "-m", "spark_jobs.catalogue.demo", str(folder), *options]
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            command, cwd=REPOSITORY, env=stack.full_environment(), stdout=output, stderr=output, start_new_session=True
-        )
-    yield folder / "manifest.jsonl"
-    if process.wait():
-        raise DemoError(f"drawing the catalogue failed; see {log}")
+    with (
+        log.open("wb") as output,
+        _process(stack, "spark_jobs.catalogue.demo", str(folder), *options, output=output) as process,
+    ):
+        yield folder / "manifest.jsonl"
+        if process.wait():
+            raise DemoError(f"drawing the catalogue failed; see {log}")
 
 
 def _run_module(stack: Stack, module: str, *arguments: str) -> None:
-    command = [sys.executable, "-m", module, *arguments]
-    process = subprocess.Popen(command, cwd=REPOSITORY, env=stack.full_environment(), start_new_session=True)
-    if process.wait():
-        raise DemoError(f"{module} ended with exit code {process.returncode}; see above")
+    with _process(stack, module, *arguments) as process:
+        if process.wait():
+            raise DemoError(f"{module} ended with exit code {process.returncode}; see above")
+
+
+@contextmanager
+def _process(
+    stack: Stack, module: str, *arguments: str, output: BinaryIO | None = None
+) -> Iterator[subprocess.Popen[bytes]]:
+    """Run a module as a client of the stack, in a session of its own; ended with its children when the block is left."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", module, *arguments],
+        cwd=REPOSITORY,
+        env={**os.environ, **stack.environment()},
+        stdout=output,
+        stderr=output,
+        start_new_session=True,
+    )
+    try:
+        yield process
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGTERM)
+        process.wait()
 
 
 def _backfill(airflow: Airflow, days: list[date], at_once: int, console: Console) -> None:
