@@ -82,8 +82,8 @@ def run_demo(stack: Stack, days: list[date], per_day: int, console: Console) -> 
         console.rule("writing the report")
         write_report(Settings.from_environment(stack.environment()), manifest.with_name("truth.jsonl"), REPORT)
     finally:
-        console.rule("stopping the servers")
         with undisturbed():
+            console.rule("stopping the servers")
             down(stack)
 
 

@@ -208,7 +208,12 @@ _LakeOption = Annotated[str, typer.Option(help="Where HBase and the lake keep th
 def _up(only: _Only = "", lake: _LakeOption = "") -> None:
     """Start the servers, wait until all serve, leave them running."""
     stack = Stack.from_environment(lake=cast(Lake, lake) if lake else None)
-    up(stack, tuple(name for name in only.split(",") if name), console=Console())
+    try:
+        up(stack, tuple(name for name in only.split(",") if name), console=Console())
+    except KeyboardInterrupt:
+        with undisturbed():
+            down(stack)
+        raise SystemExit("interrupted; everything is stopped") from None
     Console().print(
         f"Airflow: {stack.airflow_url} (admin, {stack.secrets['airflow_password']}); logs: {stack.home}/logs"
     )
@@ -261,6 +266,7 @@ def _running_stack() -> Stack:
 
 def main() -> None:
     """Run the command line; an error of the stack is one message, not a traceback."""
+    interruptible()
     try:
         app()
     except StackError as error:

@@ -1,4 +1,4 @@
-"""A program that owns a stack, for the test that kills it: starts Spark Connect, says so, waits to be interrupted."""
+"""A program that owns a stack, for the test that kills it: starts HBase, says so, waits to be interrupted."""
 
 import signal
 
@@ -7,6 +7,6 @@ from deploy.stack import Stack
 
 if __name__ == "__main__":
     interruptible()
-    with running(Stack.from_environment(), ("connect",)):
+    with running(Stack.from_environment(), ("hbase",)):
         print("running", flush=True)
         signal.pause()

@@ -105,22 +105,19 @@ def test_no_process_outlives_its_owner(tmp_path: Path, blow: signal.Signals, whe
         assert owner.stdout is not None
         assert owner.stdout.readline() == "running\n"
     else:
-        _wait_until(lambda: "connect" in states(stack) and states(stack)["connect"].pid > 0)
+        _wait_until(lambda: "hbase" in states(stack) and states(stack)["hbase"].pid > 0)
     owner.send_signal(blow)
     owner.wait(60)
     _wait_until(lambda: processes(stack) == [])
 
 
-def test_a_program_that_cannot_start_is_explained(tmp_path: Path) -> None:
-    stack = Stack(home=tmp_path, offset=free_offset(), overrides={"PIPELINE_WAREHOUSE": "no such uri"})
-    environment = dict(os.environ)
+def test_a_program_that_cannot_start_is_explained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    stack = Stack(home=tmp_path, offset=free_offset())
+    monkeypatch.setenv("JAVA_HOME", str(tmp_path / "no java"))
     try:
-        os.environ["JAVA_HOME"] = str(tmp_path / "no java")
         with pytest.raises(StackError, match=r"Spark Connect server ends again and again[^$]*connect\.log"):
             up(stack, ("connect",), attached=True)
     finally:
-        os.environ.clear()
-        os.environ.update(environment)
         down(stack)
 
 
