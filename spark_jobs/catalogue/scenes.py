@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageChops, ImageFilter
+from PIL import Image, ImageChops, ImageFilter, ImageOps
 
 from spark_jobs.catalogue.backgrounds import Background
 from spark_jobs.catalogue.products import Product
@@ -45,6 +45,7 @@ def posed(cut_out: Image.Image, longest: float, placement: Placement) -> Image.I
     factor = int(1 / scale) if scale <= 0.5 else 1
     source = cut_out.reduce(factor) if factor > 1 else cut_out
     scale *= cut_out.width / source.width
+    source = ImageOps.expand(source, 2)  # so that straight sides are smooth when they are turned
     c, s = np.cos(np.radians(placement.degrees)), np.sin(np.radians(placement.degrees))
     flip = -1.0 if placement.is_mirrored else 1.0
     root = np.sqrt(placement.stretch)
