@@ -56,8 +56,14 @@ _USERS_OWN = (
     "PIPELINE_INDEX",
     "PIPELINE_SCHEDULE",
     "PIPELINE_SPARK_CONNECTION",
+    "AIRFLOW_CONN_SPARK_CONNECT",
+    "AIRFLOW_CONN_SPARK_DEFAULT",
 )
 """Variables with which users point the stack at servers and folders of their own; it keeps them."""
+
+_KEPT = "PIPELINE_KEPT"
+"""In the stack's environment: which of these were the user's. Without it, a shell that took over the environment of one stack
+would point the next one at the first one's servers."""
 
 
 @dataclass(frozen=True)
@@ -88,11 +94,12 @@ class Stack:
         offset = variables.get("PIPELINE_PORT_OFFSET") or "0"
         if not offset.isdecimal():
             raise ValueError(f"PIPELINE_PORT_OFFSET: got {offset!r}, expected a whole number, for example 100")
+        own = variables[_KEPT].split() if _KEPT in variables else _USERS_OWN
         return cls(
             home=Path(variables.get("PIPELINE_HOME") or REPOSITORY / "var").absolute(),
             offset=int(offset),
             lake="hdfs" if kind == "hdfs" else "local",
-            overrides={name: variables[name] for name in _USERS_OWN if variables.get(name)},
+            overrides={name: variables[name] for name in own if variables.get(name)},
         )
 
     def port(self, server: str) -> int:

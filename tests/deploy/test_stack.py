@@ -48,6 +48,15 @@ def test_users_may_point_at_servers_of_their_own(tmp_path: Path) -> None:
     assert json.loads(environment["AIRFLOW_CONN_HBASE"])["host"] == "thrift-1"
 
 
+def test_a_shell_with_one_stacks_environment_does_not_point_the_next_at_its_servers(
+    local: Stack, tmp_path: Path
+) -> None:
+    shell = {**local.environment(), "PIPELINE_HOME": str(tmp_path / "next"), "PIPELINE_PORT_OFFSET": "200"}
+    following = Settings.from_environment(Stack.from_environment(shell).environment())
+    assert following.gateways() == (("127.0.0.1", 19290),)
+    assert following.warehouse == f"file://{tmp_path}/next/lake"
+
+
 def test_secrets_are_private_and_last(local: Stack) -> None:
     again = Stack(home=local.home, offset=100)
     assert again.secrets == local.secrets
