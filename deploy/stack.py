@@ -149,14 +149,11 @@ class Stack:
             "PIPELINE_CONNECT_TOKEN": self.secrets["connect_token"],
             "PIPELINE_ICEBERG_JAR": str(iceberg_jar()),
             "PIPELINE_HBASE_COMMAND": join(java_command(self.home, "hbase", "256m")),
+            _KEPT: " ".join(self.overrides),
             **self.overrides,
         }
-        return {
-            **pipeline,
-            **_python_variables(),
-            **self._spark_variables(pipeline),
-            **self._airflow_variables(pipeline),
-        }
+        servers = {**self._spark_variables(pipeline), **self._airflow_variables(pipeline)}
+        return {**_python_variables(), **servers, **pipeline}
 
     def full_environment(self) -> dict[str, str]:
         """`environment()` on top of this process's own variables, with the marker by which the stack finds its processes."""
