@@ -118,6 +118,7 @@ _TABLE = (
         is_ready=readiness.airflow_api_answers,
         ports=("airflow",),
         needs=("airflow-database",),
+        stop_s=6,
         group="airflow",
     ),
     Program(
@@ -136,6 +137,7 @@ _TABLE = (
         command=_airflow("dag-processor"),
         is_ready=readiness.airflow_component("dag_processor"),
         needs=("airflow-database",),
+        stop_s=6,
         group="airflow",
     ),
 )
