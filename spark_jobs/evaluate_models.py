@@ -1,0 +1,101 @@
+"""Score the models: on generated pictures that no training has seen, or what a run has published against a truth file.
+
+    python -m spark_jobs.evaluate_models --run manual --attempt 1
+    python -m spark_jobs.evaluate_models --run manual --attempt 1 --truth truth.jsonl
+
+A truth file has one JSON line per image: day, key, boxes, labels, group (spark_jobs/catalogue/demo.py writes one); pairs
+that must not share a group may stand in `look_alikes.jsonl` beside it. The second form needs the Spark Connect server.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from dlcore.interop.artefact import load_artefact
+from dlcore.models.detection_score import mean_average_precision
+from spark_jobs import runner
+from spark_jobs.catalogue.demo import HELD_OUT_SEED
+from spark_jobs.runner import Job
+from spark_jobs.stages.calibration import verifier_from
+from spark_jobs.stages.detect import load_detector
+from spark_jobs.stages.detection_training import catalogue_test_set
+from spark_jobs.stages.evaluation import read_look_alikes, read_truth
+from spark_jobs.stages.feature_judging import evaluate, judged_catalogue
+from spark_jobs.stages.features import HASH_SIDE, load_extractor
+from spark_jobs.stages.published_scores import found_objects, score_published
+
+log = logging.getLogger(__name__)
+
+_FEATURES = ("bits", "entropy_mean", "recall_at_10", "map")
+_DUPLICATES = ("precision", "recall", "f1", "false_merges", "by_transform", "look_alikes_grouped")
+
+
+@dataclass(frozen=True)
+class Options:
+    """What is scored, and against what."""
+
+    truth: str = field(default="", metadata={"help": "truth file of a published run; empty: the held-out pictures"})
+    models: str = field(default="", metadata={"help": "URI of the folder of artefacts; empty: that of the settings"})
+    detector: str = field(default="detector-small", metadata={"help": "artefact"})
+    extractor: str = field(default="deepbit-small", metadata={"help": "artefact"})
+    pictures: int = field(default=600, metadata={"help": "held-out pictures to draw"})
+    workers: int = field(default=2, metadata={"help": "processes that draw them"})
+
+
+def plan(job: Job[Options]) -> None:
+    """Score, report, log."""
+    scores = _published(job) if job.options.truth else _held_out(job)
+    for name, value in scores.items():
+        job.report(name, value)
+    log.info("mAP@0.5 %.3f", scores["detector"]["map50"])
+    log.info("duplicates: precision %.3f, recall %.3f", *(scores["duplicates"][name] for name in _DUPLICATES[:2]))
+
+
+def _models(job: Job[Options]) -> str:
+    return (job.options.models or job.settings.models).rstrip("/")
+
+
+def _published(job: Job[Options]) -> dict[str, Any]:
+    """Scores of what is in the lake."""
+    from spark_jobs.published import lake, read_published
+
+    truth = Path(job.options.truth)
+    extractor = load_extractor(f"{_models(job)}/{job.options.extractor}")
+    with lake(job.settings) as spark:
+        published = read_published(spark, job.settings)
+    look_alikes = read_look_alikes(truth.with_name("look_alikes.jsonl"))
+    return score_published(published, read_truth(truth), look_alikes, extractor)
+
+
+def _held_out(job: Job[Options]) -> dict[str, Any]:
+    """Scores of the artefacts on a generated catalogue that no training or threshold has seen."""
+    options = job.options
+    uri = f"{_models(job)}/{options.extractor}"
+    verifier = verifier_from(load_artefact(uri).metadata["verifier"])
+    judged = judged_catalogue(HELD_OUT_SEED, options.pictures, HASH_SIDE, options.workers)
+    scores = evaluate(load_extractor(uri), verifier, judged)
+    ours = scores.pop("deepbit")
+    return {
+        "detector": _score_detector(job),
+        "features": {name: ours[name] for name in _FEATURES},
+        "duplicates": {name: ours[name] for name in _DUPLICATES},
+        "baselines": scores,
+    }
+
+
+def _score_detector(job: Job[Options]) -> dict[str, Any]:
+    """mAP@0.5 of the detector with its own threshold."""
+    options = job.options
+    detector = load_detector(f"{_models(job)}/{options.detector}")
+    test = catalogue_test_set(HELD_OUT_SEED, options.pictures, detector.settings.preprocessing.resize, options.workers)
+    numbers = {name: number for number, name in enumerate(detector.settings.classes)}
+    found = [[asdict(thing) for thing in things] for things in detector.find(list(test.pixels))]
+    score = mean_average_precision([found_objects(objects, numbers) for objects in found], test.truth)
+    return {"map50": score.map, "classes": {detector.settings.classes[n]: ap for n, ap in score.per_class.items()}}
+
+
+if __name__ == "__main__":
+    runner.run("evaluate_models", plan, Options)
