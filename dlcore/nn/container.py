@@ -178,6 +178,30 @@ class Bottle(Container):
         return y.reshape(*leading, *y.shape[1:]), pull
 
 
+@dataclass(eq=False)
+class TimeDistributed(Container):
+    """One module at each step: (N, T, ...) -> (N, T, ...); statistics are those of all steps together."""
+
+    are_modules_added = False
+    model: Module
+
+    def __post_init__(self) -> None:
+        self.modules = [self.model]
+
+    def children(self) -> list[tuple[str, Module]]:
+        return [(self.model._name or "0", self.model)]
+
+    def apply(self, x: Array) -> tuple[Array, Pullback]:
+        n, steps = x.shape[:2]
+        y, pullback = self.model.apply(x.reshape(n * steps, *x.shape[2:]))
+
+        def pull(grad: Array) -> Array:
+            back: Array = pullback(grad.reshape(y.shape))
+            return back.reshape(x.shape)
+
+        return y.reshape(n, steps, *y.shape[1:]), pull
+
+
 def join(arrays: list[Array], axis: int) -> Array:
     """Concatenate, keeping channels-last memory where the first array has it."""
     if arrays[0].ndim == 4 and not arrays[0].flags.c_contiguous:

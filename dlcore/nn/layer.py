@@ -40,6 +40,12 @@ from dlcore.nn.container import (
     MapTable,
     ParallelTable,
     Sequential,
+    TimeDistributed,
+)
+from dlcore.nn.contrast import (
+    SpatialContrastiveNormalization,
+    SpatialDivisiveNormalization,
+    SpatialSubtractiveNormalization,
 )
 from dlcore.nn.convolution import (
     SpatialConvolution,
@@ -70,6 +76,10 @@ from dlcore.nn.linear import (
     Highway,
     Linear,
     Maxout,
+)
+from dlcore.nn.local import (
+    LocallyConnected1D,
+    LocallyConnected2D,
 )
 from dlcore.nn.module import Module
 from dlcore.nn.normalization import (
@@ -160,6 +170,11 @@ from dlcore.nn.table import (
     SelectTable,
     SplitTable,
 )
+from dlcore.nn.volumetric import (
+    VolumetricAveragePooling,
+    VolumetricConvolution,
+    VolumetricMaxPooling,
+)
 
 __all__ = [
     "ELU",
@@ -215,6 +230,8 @@ __all__ = [
     "LayerNormalization",
     "LeakyReLU",
     "Linear",
+    "LocallyConnected1D",
+    "LocallyConnected2D",
     "Log",
     "LogSigmoid",
     "LogSoftMax",
@@ -262,14 +279,17 @@ __all__ = [
     "SoftSign",
     "SpatialAveragePooling",
     "SpatialBatchNormalization",
+    "SpatialContrastiveNormalization",
     "SpatialConvolution",
     "SpatialCrossMapLRN",
     "SpatialDilatedConvolution",
+    "SpatialDivisiveNormalization",
     "SpatialDropout1D",
     "SpatialDropout2D",
     "SpatialFullConvolution",
     "SpatialMaxPooling",
     "SpatialShareConvolution",
+    "SpatialSubtractiveNormalization",
     "SpatialWithinChannelLRN",
     "SpatialZeroPadding",
     "SplitTable",
@@ -282,10 +302,14 @@ __all__ = [
     "TemporalMaxPooling",
     "Threshold",
     "Tile",
+    "TimeDistributed",
     "Transpose",
     "Unsqueeze",
     "UpSampling1D",
     "UpSampling2D",
     "UpSampling3D",
     "View",
+    "VolumetricAveragePooling",
+    "VolumetricConvolution",
+    "VolumetricMaxPooling",
 ]

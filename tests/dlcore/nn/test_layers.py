@@ -106,6 +106,79 @@ def largest_piece(module, x):
     return (x @ module.inner.weight.value.T + module.inner.bias.value).reshape(len(x), 2, 3).max(1)
 
 
+def slow_volume(module, x):
+    """Correlation volume by volume with SciPy, then strides."""
+    c = module
+    padded = np.pad(x, [(0, 0), (0, 0), *[(p, p) for p in (c.pad_t, c.pad_h, c.pad_w)]])
+    y = [
+        [sum(signal.correlate(p, k, mode="valid") for p, k in zip(v, w, strict=True)) for w in c.weight.value]
+        for v in padded
+    ]
+    return np.array(y)[:, :, :: c.d_t, :: c.d_h, :: c.d_w] + c.bias.value[:, None, None, None]
+
+
+def slow_places(module, x):
+    """The window at each place times the weights of that place."""
+    (rows, columns), c = module.grid, module
+    padded = np.pad(x, [(0, 0), (0, 0), (c.pad_h, c.pad_h), (c.pad_w, c.pad_w)])
+    y = np.zeros((len(x), c.n_output_plane, rows, columns))
+    for i, j in np.ndindex(rows, columns):
+        window = padded[
+            :, :, i * c.stride_h : i * c.stride_h + c.kernel_h, j * c.stride_w : j * c.stride_w + c.kernel_w
+        ]
+        place = i * columns + j
+        y[:, :, i, j] = window.reshape(len(x), -1) @ c.weight.value[place].T + c.bias.value[place]
+    return y
+
+
+def slow_steps(module, x):
+    c, steps = module, len(module.bias.value)
+    windows = [x[:, t * c.stride_w : t * c.stride_w + c.kernel_w].reshape(len(x), -1) for t in range(steps)]
+    return np.stack([w @ c.weight.value[t].T + c.bias.value[t] for t, w in enumerate(windows)], axis=1)
+
+
+volume = normal(2, 2, 5, 6, 4)
+VOLUME = {
+    "VolumetricConvolution": LayerCase(
+        lambda: VolumetricConvolution(2, 3, 3, 2, 3, 2, 1, 2, 1, 1, 0), volume, slow_volume
+    ),
+    "VolumetricConvolution-same": LayerCase(
+        lambda: VolumetricConvolution(2, 3, 3, 2, 3, 1, 1, 1, -1, -1, -1, with_bias=False), volume
+    ),
+    "VolumetricMaxPooling": LayerCase(
+        lambda: VolumetricMaxPooling(2, 2, 3, 1, 2, 3),
+        apart(2, 2, 3, 6, 4),
+        lambda _, x: np.lib.stride_tricks.sliding_window_view(x, (2, 3, 2), axis=(2, 3, 4))[:, :, :, ::3, ::2].max(
+            (5, 6, 7)
+        ),
+    ),
+    "VolumetricMaxPooling-padded": LayerCase(
+        lambda: VolumetricMaxPooling(3, 3, 2, 2, 2, 2, 1, 1, 1), apart(2, 2, 3, 6, 4)
+    ),
+    "VolumetricAveragePooling": LayerCase(
+        lambda: VolumetricAveragePooling(2, 2, 3, 1, 2, 3),
+        volume,
+        lambda _, x: np.lib.stride_tricks.sliding_window_view(x, (2, 3, 2), axis=(2, 3, 4))[:, :, :, ::3, ::2].mean(
+            (5, 6, 7)
+        ),
+    ),
+    "VolumetricAveragePooling-inside": LayerCase(
+        lambda: VolumetricAveragePooling(3, 3, 2, 2, 2, 2, 1, 1, 1, count_include_pad=False), volume
+    ),
+}
+LOCAL = {
+    "LocallyConnected2D": LayerCase(lambda: LocallyConnected2D(4, 6, 6, 3, 3, 2, 2, 1, 1, 1), image, slow_places),
+    "LocallyConnected2D-NHWC": LayerCase(
+        lambda: LocallyConnected2D(6, 6, 4, 3, 3, 2, data_format="NHWC", with_bias=False), image
+    ),
+    "LocallyConnected1D": LayerCase(lambda: LocallyConnected1D(6, 4, 5, 3, 2), normal(2, 6, 4), slow_steps),
+}
+bell = np.outer([1, 2, 1], [1, 3, 1]).astype(np.float32)
+CONTRAST = {
+    "SpatialSubtractiveNormalization": LayerCase(lambda: SpatialSubtractiveNormalization(4, bell), image),
+    "SpatialDivisiveNormalization": LayerCase(lambda: SpatialDivisiveNormalization(4, bell), image),
+    "SpatialContrastiveNormalization": LayerCase(lambda: SpatialContrastiveNormalization(4), image, tolerance=2e-2),
+}
 LINEAR = {
     "Cosine": LayerCase(
         lambda: Cosine(5, 3),
@@ -387,10 +460,13 @@ CONTAINER = {
         lambda: Bottle(Linear(4, 2), 2, 2), cube, lambda m, x: x @ m.module.weight.value.T + m.module.bias.value
     ),
     "Graph": LayerCase(split_graph, [rows, rows[::-1]], step=1e-3, tolerance=3e-2),
+    "TimeDistributed": LayerCase(
+        lambda: TimeDistributed(Linear(4, 2)), cube, lambda m, x: x @ m.model.weight.value.T + m.model.bias.value
+    ),
     "InputLayer": LayerCase(InputLayer, cube, lambda _, x: x),
 }
 CASES = (
-    CONVOLUTION | LINEAR | POOLING | NORMALISATION | ACTIVATION | POINTWISE | AFFINE | EMBEDDING
+    CONVOLUTION | VOLUME | LOCAL | CONTRAST | LINEAR | POOLING | NORMALISATION | ACTIVATION | POINTWISE | AFFINE | EMBEDDING
     | SHAPE | RESIZE | TABLE | PRODUCT | REDUCTION | DROPOUT | PENALTY | CONTAINER
 )  # fmt: skip
 
