@@ -72,8 +72,8 @@ class SpatialDivisiveNormalization(Module):
         layout = Layout.of(x, "NCHW", self.n_input_plane, self.label())
         entered = layout.enter(x)
         near = _Neighbourhood(self.n_input_plane, self.kernel, entered.shape, self.label())
-        root = np.sqrt(near.sums(np.square(entered)))
-        divisor: Array = root / near.inside
+        root: Array = np.sqrt(near.sums(np.square(entered)))
+        divisor: Array = np.divide(root, near.inside, dtype=np.float32)
         above = divisor > self.threshold
         divisor[~above] = self.thresval
 
