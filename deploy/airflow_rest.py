@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Mapping
@@ -15,7 +16,10 @@ from urllib.parse import quote
 from deploy.stack import Stack
 
 _TIMEOUT_S = 30.0
+_PATIENCE_S = 120.0
+_PAUSE_S = 1.0
 _NOT_FOUND = 404
+_SERVER_ERRORS = 500
 _PAGE = 1000
 FINISHED = ("success", "failed")
 
@@ -118,7 +122,7 @@ class Airflow:
 
     def _request(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
         try:
-            return _send(self._url, method, path, body, {"Authorization": f"Bearer {self._token}"})
+            return self._send(method, path, body)
         except urllib.error.HTTPError as error:
             raise AirflowError(
                 f"{method} {path}: {error.code} {error.read().decode(errors='replace')[:1000]}"
@@ -127,11 +131,23 @@ class Airflow:
     def _found(self, path: str) -> Any:
         """The answer, None when there is no such thing."""
         try:
-            return _send(self._url, "GET", path, None, {"Authorization": f"Bearer {self._token}"})
+            return self._send("GET", path)
         except urllib.error.HTTPError as error:
             if error.code == _NOT_FOUND:
                 return None
             raise
+
+    def _send(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
+        """One request; one that only asks is repeated while the server is busy or away for a moment."""
+        deadline = time.monotonic() + (_PATIENCE_S if method == "GET" else 0.0)
+        while True:
+            try:
+                return _send(self._url, method, path, body, {"Authorization": f"Bearer {self._token}"})
+            except OSError as error:
+                is_answer = isinstance(error, urllib.error.HTTPError) and error.code < _SERVER_ERRORS
+                if is_answer or time.monotonic() > deadline:
+                    raise
+                time.sleep(_PAUSE_S)
 
 
 def _send(url: str, method: str, path: str, body: Mapping[str, Any] | None, headers: Mapping[str, str]) -> Any:

@@ -196,7 +196,7 @@ def main(
         run_demo(demo_stack(cast(Lake, lake)), demo_days(date.today()), per_day, console)
     except KeyboardInterrupt:
         raise SystemExit("interrupted; everything is stopped") from None
-    except (DemoError, StackError, AirflowError, TimeoutError) as error:
+    except (DemoError, StackError, AirflowError, OSError) as error:
         console.print(str(error), style="red", markup=False)
         raise SystemExit(1) from None
     console.print(

@@ -36,7 +36,7 @@ class Program:
     ports: tuple[str, ...] = ()
     group: str = ""
     lake: str | None = None
-    limit_s: float = 180.0
+    limit_s: float = 300.0
     stop_s: int = 20
 
 
