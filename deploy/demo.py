@@ -60,7 +60,9 @@ def demo_stack(lake: Lake) -> Stack:
     usual = Stack.from_environment(lake=lake)
     home = usual.home / "demo"
     is_free = all(port_is_free(usual.port(server)) for server in PORTS)
-    stack = Stack(home, usual.offset if is_free else free_offset(), lake, overrides={"PIPELINE_SCHEDULE": "off"})
+    own = {name: value for name, value in usual.overrides.items() if name == "PIPELINE_MODELS"}
+    offset = usual.offset if is_free else free_offset()
+    stack = Stack(home, offset, lake, overrides={**own, "PIPELINE_SCHEDULE": "off"})
     down(stack)
     shutil.rmtree(home, ignore_errors=True)
     return stack
