@@ -1,0 +1,166 @@
+"""Scores of what a run has published, against a truth file: detector, features, duplicates, and the baselines beside them.
+
+Everything is taken from the published rows as they are, so the numbers are those of the pipeline and not of its models alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from data_contracts.reasons import Reason
+from dlcore.models.detection_output import Detections
+from dlcore.models.detection_score import TrueObjects, mean_average_precision
+from spark_jobs.stages.decode import read_pixels
+from spark_jobs.stages.detect import resized
+from spark_jobs.stages.evaluation import Address, Truth, labels_of, score_codes, score_duplicates
+from spark_jobs.stages.feature_judging import Judged, baselines
+from spark_jobs.stages.features import HASH_SIDE, Extractor
+
+Row = dict[str, Any]
+Pair = tuple[Address, Address, str]
+
+SMALL_SIDE = HASH_SIDE
+SMALL = pa.schema([("day", pa.date32()), ("key", pa.string()), ("pixels", pa.binary())])
+"""Rows of `small_batches`: RGB pictures of SMALL_SIDE x SMALL_SIDE pixels, row after row."""
+BASELINES = {
+    "phash": "phash_64",
+    "phash_256": "phash_256",
+    "itq": "itq",
+    "random_projection": "random_projection",
+}
+"""Names in the report, and those of `feature_judging.baselines`."""
+
+
+@dataclass(frozen=True)
+class Published:
+    """The rows of every day, by address; of an image with several crops the first.
+
+    detections, crops, features, duplicates: rows without image bytes.  whole_pictures, crop_pictures: small pictures
+    (SMALL_SIDE, SMALL_SIDE, 3) of the used ones.
+    """
+
+    detections: Mapping[Address, Row]
+    crops: Mapping[Address, Row]
+    features: Mapping[Address, Row]
+    duplicates: Mapping[Address, Row]
+    whole_pictures: Mapping[Address, NDArray[np.uint8]] = field(default_factory=dict)
+    crop_pictures: Mapping[Address, NDArray[np.uint8]] = field(default_factory=dict)
+
+    def groups(self) -> dict[Address, str]:
+        """The group of each used image."""
+        return {address: row["group"] for address, row in self.duplicates.items() if row["group"] is not None}
+
+
+def by_address(rows: pa.Table) -> dict[Address, Row]:
+    """Rows by day and key; of several crops of an image the first one's."""
+    found: dict[Address, Row] = {}
+    for row in rows.to_pylist():
+        address = row["day"].isoformat(), row["key"]
+        if address not in found or row.get("crop", 0) < found[address].get("crop", 0):
+            found[address] = row
+    return found
+
+
+def small_batches(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """Rows with day, key, reason and image -> rows of SMALL, of the used ones."""
+    for batch in batches:
+        rows = [
+            {"day": row["day"], "key": row["key"], "pixels": resized(read_pixels(row["image"]), SMALL_SIDE).tobytes()}
+            for row in batch.to_pylist()
+            if row["reason"] == Reason.OK
+        ]
+        yield pa.RecordBatch.from_pylist(rows, schema=SMALL)
+
+
+def small_pictures(rows: pa.Table) -> dict[Address, NDArray[np.uint8]]:
+    """Rows of SMALL as pictures by address."""
+    shape = (SMALL_SIDE, SMALL_SIDE, 3)
+    return {address: np.frombuffer(row["pixels"], np.uint8).reshape(shape) for address, row in by_address(rows).items()}
+
+
+def score_published(
+    published: Published, truth: Sequence[Truth], look_alikes: Sequence[Pair], extractor: Extractor | None
+) -> dict[str, Any]:
+    """`detector`, `features`, `duplicates` and `baselines` of a run.
+
+    look_alikes: pairs that must not share a group.  extractor: the one that made the features, whose pooled features ITQ
+    and random projection turn into codes; None leaves the baselines out.
+    """
+    return {
+        "detector": score_detector(published.detections, truth),
+        "features": score_features(published.features, truth),
+        "duplicates": score_duplicates(truth, published.groups(), look_alikes),
+        "baselines": score_baselines(published, truth, look_alikes, extractor) if extractor else {},
+    }
+
+
+def score_detector(detections: Mapping[Address, Row], truth: Sequence[Truth]) -> dict[str, Any]:
+    """`map50` (VOC, IoU 0.5) of the published objects, `classes` with the average precision of each, `images` judged.
+
+    Only objects above the detector's threshold are published, so the score is below that of the detector with all its guesses.
+    """
+    judged = [row for row in truth if len(row.boxes) and row.address in detections]
+    if not judged:
+        return {"map50": 0.0, "classes": {}, "images": 0}
+    objects = [detections[row.address]["objects"] or [] for row in judged]
+    names = sorted({o["label"] for found in objects for o in found} | {label for row in judged for label in row.labels})
+    numbers = {name: number for number, name in enumerate(names, start=1)}
+    score = mean_average_precision(
+        [found_objects(found, numbers) for found in objects],
+        [TrueObjects(_numbers(row.labels, numbers), row.boxes) for row in judged],
+    )
+    classes = {names[number - 1]: value for number, value in score.per_class.items()}
+    return {"map50": score.map, "classes": classes, "images": len(judged)}
+
+
+def found_objects(objects: Sequence[Row], numbers: Mapping[str, int]) -> Detections:
+    """Published objects of one image as detections; numbers: the index of each label."""
+    corners = [[o[name] for name in ("x_min", "y_min", "x_max", "y_max")] for o in objects]
+    return Detections(
+        _numbers([o["label"] for o in objects], numbers),
+        np.array([o["score"] for o in objects], np.float32),
+        np.array(corners, np.float32).reshape(-1, 4),
+    )
+
+
+def _numbers(labels: Iterable[str], numbers: Mapping[str, int]) -> NDArray[np.int64]:
+    return np.array([numbers[label] for label in labels], np.int64)
+
+
+def score_features(features: Mapping[Address, Row], truth: Sequence[Truth]) -> dict[str, Any]:
+    """`bits`, `entropy_mean`, `recall_at_10`, `map` and more of the published codes whose group is known."""
+    judged = [row for row in counted(truth) if _code(features, row) is not None]
+    if not judged:
+        return {"bits": 0, "entropy_mean": 0.0, "recall_at_10": 0.0, "map": 0.0}
+    codes = np.stack([np.frombuffer(_code(features, row) or b"", np.uint8) for row in judged])
+    return dict(score_codes(codes, labels_of(row.group for row in judged)))
+
+
+def counted(truth: Sequence[Truth]) -> list[Truth]:
+    """What takes part in the scores of features and duplicates."""
+    return [row for row in truth if row.is_counted and row.group is not None]
+
+
+def _code(features: Mapping[Address, Row], row: Truth) -> bytes | None:
+    found = features.get(row.address)
+    return found["code"] if found else None
+
+
+def score_baselines(
+    published: Published, truth: Sequence[Truth], look_alikes: Sequence[Pair], extractor: Extractor
+) -> dict[str, Any]:
+    """What pHash of the whole images, and ITQ and random projection of the extractor's pooled features, give on the same pictures."""
+    wholes, crops = published.whole_pictures, published.crop_pictures
+    judged = [row for row in counted(truth) if row.address in wholes and row.address in crops]
+    if len(judged) < 2:
+        return {}
+    addresses = [row.address for row in judged]
+    cut, whole = (np.stack([pictures[address] for address in addresses]) for pictures in (crops, wholes))
+    scores = baselines(extractor, Judged(cut, whole, judged, copies=[], look_alikes=list(look_alikes)))
+    return {name: scores[source] for name, source in BASELINES.items()}
