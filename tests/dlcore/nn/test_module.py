@@ -184,3 +184,28 @@ def test_messages_name_the_layer_and_the_remedy():
         SpatialConvolution(3, 4, 3, 3, n_group=2)
     with pytest.raises(ValueError, match="at least the kernel"):
         SpatialConvolution(1, 1, 5, 5).forward(np.zeros((1, 1, 4, 4)))
+
+
+class ReluApart(ReLU):
+    """A ReLU that no container merges into the layer before it."""
+
+
+def branching(kind):
+    """A graph where the layer before a ReLU has other takers, is an output, is the input, or where the ReLU is shared."""
+    RNG.set_seed(4)
+    x, shared = Input(), kind()
+    first = Linear(4, 4)(kind()(x))
+    second = Linear(4, 4)(shared(first))
+    third = BatchNormalization(4)(second)
+    return Graph([x], [CAddTable()([kind()(third), first]), shared(Linear(4, 4)(second)), third])
+
+
+def test_merging_a_relu_changes_nothing():
+    results = []
+    for kind in (ReLU, ReluApart):
+        graph = branching(kind)
+        y = graph.forward(X)
+        grad = graph.backward(X, [np.cos(part) for part in y])
+        results.append([*y, grad, *(parameter.grad for parameter in graph.parameters().values())])
+    for merged, apart in zip(*results, strict=True):
+        np.testing.assert_allclose(merged, apart, atol=1e-6)
