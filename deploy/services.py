@@ -12,7 +12,7 @@ from __future__ import annotations
 import random
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from shlex import quote
 from typing import Annotated, cast
@@ -136,9 +136,7 @@ def _start_in_order(stack: Stack, programs: list[Program], console: Console) -> 
     columns = (SpinnerColumn(finished_text="✓"), TextColumn("{task.description}"), TimeElapsedColumn())
     with Progress(*columns, console=console) as progress:
         while waiting:
-            for program in [
-                waiting[name] for name in waiting if not any(need in waiting for need in waiting[name].needs)
-            ]:
+            for program in _startable(waiting):
                 if program.name not in started:
                     supervision.start_program(stack, program.name)
                     started[program.name] = _Start(program, progress.add_task(program.title, total=1))
@@ -146,6 +144,11 @@ def _start_in_order(stack: Stack, programs: list[Program], console: Console) -> 
                     progress.update(started[program.name].task, completed=1)
                     del waiting[program.name]
             time.sleep(_POLL_S)
+
+
+def _startable(waiting: Mapping[str, Program]) -> list[Program]:
+    """Those of the programs that are not ready yet which need none of the others."""
+    return [program for program in waiting.values() if not any(need in waiting for need in program.needs)]
 
 
 def _stop_in_order(stack: Stack, names: set[str]) -> None:
