@@ -34,7 +34,7 @@ services-up: install  ## the same with real HDFS under HBase and the lake
 	@$(RUN) -m deploy.services up --lake hdfs
 
 down:  ## stop everything that `make up` started
-	@$(RUN) -m deploy.services down
+	@test ! -x $(RUN) || $(RUN) -m deploy.services down
 
 status:  ## what runs, and whether it serves
 	@$(RUN) -m deploy.services status
