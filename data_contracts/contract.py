@@ -17,6 +17,7 @@ from data_contracts.reasons import REASONS
 
 BATCH = "{batch}"
 """Great Expectations puts the audited rows here."""
+SAMPLES = 3
 
 
 @dataclass(frozen=True)
@@ -35,17 +36,8 @@ class Rule:
     """What every row must keep.
 
     name: in reports and messages.   meaning: what is right, for people.
-    query: Spark SQL over `{batch}` that returns the key of each bad row, so that no row returned means kept.
+    bad: Spark SQL condition that is true for a bad row; null counts as kept. It may look at other rows by a window.
     """
-
-    name: str
-    meaning: str
-    query: str
-
-
-@dataclass(frozen=True)
-class RowRule:
-    """A rule about one row alone. bad: Spark SQL condition that is true for a bad row."""
 
     name: str
     meaning: str
@@ -64,8 +56,8 @@ class Contract:
 
     dataset: the table's name.   owner: who answers for it.   version: counts up when columns or rules change.
     key: columns that are unique together, `day` first.   columns: all of them, in order.
-    row_rules: about one row alone.   input_rules: about a row of `output` beside its row of `input`, the first dataset
-    that the stage reads.   table_rules: about several rows. All besides the rules that every dataset has.
+    own_rules: about the rows of the dataset alone.   input_rules: about a row `output` beside its row `input` of the
+    first dataset that the stage reads. Both besides the rules that every dataset has.
     is_partitioned: by day; a dataset over all days is overwritten whole and is not.
     """
 
@@ -74,9 +66,8 @@ class Contract:
     version: int
     key: tuple[str, ...]
     columns: tuple[Column, ...]
-    row_rules: tuple[RowRule, ...] = ()
-    input_rules: tuple[RowRule, ...] = ()
-    table_rules: tuple[Rule, ...] = ()
+    own_rules: tuple[Rule, ...] = ()
+    input_rules: tuple[Rule, ...] = ()
     is_partitioned: bool = True
 
     def arrow_schema(self) -> pa.Schema:
@@ -93,62 +84,74 @@ class Contract:
         """The columns an audit reads: all but the image bytes."""
         return tuple(column.name for column in self.columns if not column.is_payload)
 
-    def rules(self, input_keys: tuple[str, ...] = (), input_view: str = "") -> tuple[Rule, ...]:
-        """Every rule of the dataset, as queries.
+    def rules(self, has_input: bool) -> tuple[Rule, ...]:
+        """Every rule of the dataset; `has_input`: with those that compare it with what the stage read."""
+        return self._all_own_rules() + (self._all_input_rules() if has_input else ())
 
-        input_keys, input_view: the key columns and the temporary view of the pinned input; without them the rules
-        that compare with the input are left out (the first stage has none).
+    def violations(self, input_keys: tuple[str, ...] = (), input_view: str = "") -> str:
+        """Spark SQL over `{batch}`: a row for each broken rule (`rule`, `rows`, up to three `samples`), none when all hold.
+
+        All rules are one query, and so one pass over the rows: a job for each rule took longer than the stage itself.
+        input_keys, input_view: the key columns and the view of the pinned input; none for a stage without input.
         """
-        of_rows = tuple(self._of_row(rule) for rule in (_KNOWN_REASON, *self.row_rules))
-        always = (self._required(), self._unique(), *of_rows, *self.table_rules)
-        if not input_keys:
-            return always
-        compared = tuple(self._beside_input(rule, input_keys, input_view) for rule in (_KEPT_REASON, *self.input_rules))
-        return (*always, self._same_keys(input_keys, input_view), *compared)
+        own = f"SELECT *, {_marks(self._all_own_rules())} AS own_marks FROM {BATCH}"
+        if input_keys:
+            same = " AND ".join(f"output.{name} = input.{name}" for name in input_keys)
+            keys = [
+                f"coalesce(output.{name}, input.{name})" if name in input_keys else f"output.{name}"
+                for name in self.key
+            ]
+            rows = f"({own}) AS output FULL OUTER JOIN {input_view} AS input ON {same}"
+            marks = f"concat(coalesce(own_marks, array()), {_marks(self._all_input_rules())})"
+        else:
+            keys, rows, marks = list(self.key), f"({own})", "own_marks"
+        place = ", ".join(f"CAST({key} AS STRING)" for key in keys)
+        marked = f"SELECT concat_ws('/', {place}) AS place, explode({marks}) AS rule FROM {rows}"
+        counted = f"SELECT *, row_number() OVER (PARTITION BY rule ORDER BY place) AS n FROM ({marked}) WHERE rule IS NOT NULL"
+        samples = f"collect_list(place) FILTER (WHERE n <= {SAMPLES})"
+        return f"SELECT rule, max(n) AS rows, {samples} AS samples FROM ({counted}) GROUP BY rule"
 
-    def suite(self, rules: Iterable[Rule]) -> Any:
-        """The rules as a `great_expectations.ExpectationSuite`, one expectation a rule, `meta["rule"]` its name."""
+    def suite(self, violations: str) -> Any:
+        """The contract as a `great_expectations.ExpectationSuite`: the query of its violations returns no row."""
         import great_expectations as gx
         from great_expectations.expectations import UnexpectedRowsExpectation
 
-        expectations = [
-            UnexpectedRowsExpectation(
-                unexpected_rows_query=rule.query, description=rule.meaning, meta={"rule": rule.name}
-            )
-            for rule in rules
-        ]
-        return gx.ExpectationSuite(name=f"{self.dataset} v{self.version}", expectations=expectations)
-
-    def _of_row(self, rule: RowRule) -> Rule:
-        keys = ", ".join(self.key)
-        return Rule(rule.name, rule.meaning, f"SELECT {keys} FROM {BATCH} WHERE coalesce({rule.bad}, false)")
-
-    def _required(self) -> Rule:
-        names = [column.name for column in self.columns if column.is_required]
-        bad = " OR ".join(f"{name} IS NULL" for name in names)
-        return self._of_row(RowRule("required_columns", f"{', '.join(names)} are never null", f"({bad})"))
-
-    def _unique(self) -> Rule:
-        keys = ", ".join(self.key)
-        query = f"SELECT {keys} FROM {BATCH} GROUP BY {keys} HAVING count(*) > 1"
-        return Rule("unique_keys", f"({keys}) is unique", query)
-
-    def _same_keys(self, input_keys: tuple[str, ...], input_view: str) -> Rule:
-        keys = ", ".join(input_keys)
-        query = (
-            f"SELECT {keys} FROM {input_view} EXCEPT SELECT {keys} FROM {BATCH} "
-            f"UNION ALL (SELECT {keys} FROM {BATCH} EXCEPT SELECT {keys} FROM {input_view})"
+        expectation = UnexpectedRowsExpectation(
+            unexpected_rows_query=violations,
+            description=f"the rows keep contract {self.dataset} version {self.version}",
         )
-        return Rule("same_keys_as_input", "every row of the pinned input has its row, and there is no other", query)
+        return gx.ExpectationSuite(name=f"{self.dataset} version {self.version}", expectations=[expectation])
 
-    def _beside_input(self, rule: RowRule, input_keys: tuple[str, ...], input_view: str) -> Rule:
-        keys = ", ".join(f"output.{name}" for name in self.key)
-        using = ", ".join(input_keys)
-        query = (
-            f"SELECT {keys} FROM {BATCH} AS output JOIN {input_view} AS input USING ({using}) "
-            f"WHERE coalesce({rule.bad}, false)"
+    def _all_own_rules(self) -> tuple[Rule, ...]:
+        required = [column.name for column in self.columns if column.is_required]
+        is_null = " OR ".join(f"{name} IS NULL" for name in required)
+        keys = ", ".join(self.key)
+        return (
+            Rule("required_columns", f"{', '.join(required)} are never null", f"({is_null})"),
+            Rule("unique_keys", f"({keys}) is unique", f"row_number() OVER (PARTITION BY {keys} ORDER BY {keys}) > 1"),
+            Rule("known_reason", "the reason is of the closed list", f"reason NOT IN {list_of(REASONS)}"),
+            *self.own_rules,
         )
-        return Rule(rule.name, rule.meaning, query)
+
+    def _all_input_rules(self) -> tuple[Rule, ...]:
+        return (
+            Rule(
+                "same_keys_as_input",
+                "every row of the pinned input has its row, and there is no other",
+                "(output.key IS NULL OR input.key IS NULL)",
+            ),
+            Rule(
+                "kept_reason",
+                "a row that is not used keeps its reason",
+                "input.reason <> 'ok' AND output.reason <> input.reason",
+            ),
+            *self.input_rules,
+        )
+
+
+def _marks(rules: Iterable[Rule]) -> str:
+    """Spark SQL for an array with the names of the rules that a row breaks, null for those that it keeps."""
+    return "array(" + ", ".join(f"if({rule.bad}, '{rule.name}', NULL)" for rule in rules) + ")"
 
 
 def list_of(words: Iterable[str]) -> str:
@@ -158,10 +161,3 @@ def list_of(words: Iterable[str]) -> str:
     "('ok', 'blank')"
     """
     return "(" + ", ".join(f"'{word}'" for word in words) + ")"
-
-
-_KNOWN_REASON = RowRule("known_reason", "the reason is of the closed list", f"reason NOT IN {list_of(REASONS)}")
-
-_KEPT_REASON = RowRule(
-    "kept_reason", "a row that is not used keeps its reason", "input.reason <> 'ok' AND output.reason <> input.reason"
-)

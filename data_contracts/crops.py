@@ -2,7 +2,7 @@
 
 import pyarrow as pa
 
-from data_contracts.contract import CROP, DAY, KEY, REASON, Column, Contract, RowRule, list_of
+from data_contracts.contract import CROP, DAY, KEY, REASON, Column, Contract, Rule, list_of
 
 SOURCES = ("detection", "whole_image")
 """Where a crop's box comes from."""
@@ -29,23 +29,23 @@ CROPS = Contract(
             "whole_hash", pa.binary(), "luminance hash of the whole image: signs of 16 x 16 DCT frequencies, 32 bytes"
         ),
     ),
-    row_rules=(
-        RowRule(
+    own_rules=(
+        Rule(
             "used_has_box",
             "a used crop has a box that is not empty",
             "reason = 'ok' AND NOT coalesce(0 <= x_min AND x_min < x_max AND 0 <= y_min AND y_min < y_max, false)",
         ),
-        RowRule("scores_in_range", "scores are in [0, 1]", "NOT (score BETWEEN 0 AND 1)"),
-        RowRule("crop_is_counted", "crops are numbered from 0", "crop < 0"),
-        RowRule("hash_length", "whole_hash has 32 bytes", "octet_length(whole_hash) <> 32"),
-        RowRule(
+        Rule("scores_in_range", "scores are in [0, 1]", "NOT (score BETWEEN 0 AND 1)"),
+        Rule("crop_is_counted", "crops are numbered from 0", "crop < 0"),
+        Rule("hash_length", "whole_hash has 32 bytes", "octet_length(whole_hash) <> 32"),
+        Rule(
             "used_has_source",
             "a used crop says where its box comes from",
             f"reason = 'ok' AND coalesce(source, '') NOT IN {list_of(SOURCES)}",
         ),
     ),
     input_rules=(
-        RowRule(
+        Rule(
             "boxes_inside_image",
             "boxes end inside the image",
             "output.x_max > input.width OR output.y_max > input.height",

@@ -2,7 +2,7 @@
 
 import pyarrow as pa
 
-from data_contracts.contract import DAY, KEY, REASON, Column, Contract, RowRule
+from data_contracts.contract import DAY, KEY, REASON, Column, Contract, Rule
 
 DETECTED_OBJECT = pa.struct(
     [
@@ -29,24 +29,24 @@ DETECTIONS = Contract(
         Column("model_version", pa.string(), "content hash of the detector, null when the row was not looked at"),
         Column("computed_by", pa.string(), "instruction set and kernels, e.g. avx512/onednn+native"),
     ),
-    row_rules=(
-        RowRule(
+    own_rules=(
+        Rule(
             "boxes_inside_image",
             "0 <= x_min < x_max <= 1 and the same for y",
             "exists(objects, o -> NOT coalesce(0 <= o.x_min AND o.x_min < o.x_max AND o.x_max <= 1"
             " AND 0 <= o.y_min AND o.y_min < o.y_max AND o.y_max <= 1, false))",
         ),
-        RowRule(
+        Rule(
             "scores_in_range",
             "scores are in [0, 1]",
             "exists(objects, o -> NOT coalesce(o.score BETWEEN 0 AND 1, false))",
         ),
-        RowRule("objects_have_labels", "every object has a label", "exists(objects, o -> o.label IS NULL)"),
-        RowRule(
+        Rule("objects_have_labels", "every object has a label", "exists(objects, o -> o.label IS NULL)"),
+        Rule(
             "objects_have_model",
             "objects come with the model that found them",
             "size(objects) > 0 AND model_version IS NULL",
         ),
-        RowRule("unused_is_empty", "a row that is not used has no objects", "reason <> 'ok' AND size(objects) > 0"),
+        Rule("unused_is_empty", "a row that is not used has no objects", "reason <> 'ok' AND size(objects) > 0"),
     ),
 )

@@ -2,7 +2,7 @@
 
 import pyarrow as pa
 
-from data_contracts.contract import CROP, DAY, KEY, REASON, Column, Contract, Rule, RowRule
+from data_contracts.contract import CROP, DAY, KEY, REASON, Column, Contract, Rule
 
 EVIDENCE = pa.struct(
     [
@@ -30,27 +30,24 @@ DUPLICATES = Contract(
         Column("is_representative", pa.bool_(), "whether it stands for its group"),
         Column("evidence", pa.list_(EVIDENCE), "the verified pairs that it is in"),
     ),
-    row_rules=(
-        RowRule(
+    own_rules=(
+        Rule(
             "used_has_group",
             "a used row has a group, its size and whether it stands for it",
             "reason = 'ok' AND (`group` IS NULL OR size IS NULL OR size < 1 OR is_representative IS NULL)",
         ),
-        RowRule(
+        Rule(
             "evidence_in_range",
             "distances are not negative, similarities in [-1, 1]",
             "exists(evidence, e -> NOT coalesce(e.distance >= 0 AND e.similarity BETWEEN -1.001 AND 1.001, false))",
         ),
-        RowRule("unused_is_alone", "a row that is not used is in no group", "reason <> 'ok' AND `group` IS NOT NULL"),
-    ),
-    table_rules=(
         Rule(
             "whole_groups",
             "a group has as many members as its size says, and one representative",
-            "SELECT day, key, crop FROM (SELECT day, key, crop, size, count(*) OVER members AS counted,"
-            " sum(int(is_representative)) OVER members AS representatives FROM {batch} WHERE reason = 'ok'"
-            " WINDOW members AS (PARTITION BY `group`)) WHERE counted <> size OR representatives <> 1",
+            "reason = 'ok' AND (count(*) OVER (PARTITION BY `group`) <> size"
+            " OR sum(int(is_representative)) OVER (PARTITION BY `group`) <> 1)",
         ),
+        Rule("unused_is_alone", "a row that is not used is in no group", "reason <> 'ok' AND `group` IS NOT NULL"),
     ),
     is_partitioned=False,
 )

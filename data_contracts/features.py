@@ -2,7 +2,7 @@
 
 import pyarrow as pa
 
-from data_contracts.contract import CROP, DAY, KEY, REASON, Column, Contract, RowRule
+from data_contracts.contract import CROP, DAY, KEY, REASON, Column, Contract, Rule
 
 CODE_BYTES = 16
 """128 bits."""
@@ -28,23 +28,23 @@ FEATURES = Contract(
         Column("model_version", pa.string(), "content hash of the extractor"),
         Column("computed_by", pa.string(), "instruction set and kernels, e.g. avx512/onednn+native"),
     ),
-    row_rules=(
-        RowRule(
+    own_rules=(
+        Rule(
             "code_length",
             f"a code has {CODE_BYTES} bytes, and every used row has one",
             f"(reason = 'ok' AND code IS NULL) OR octet_length(code) <> {CODE_BYTES}",
         ),
-        RowRule(
+        Rule(
             "verification_length",
             "descriptor of whole float16 numbers, luminance_hash and whole_hash of 32 bytes, chroma of 128",
             "octet_length(descriptor) % 2 = 1 OR octet_length(luminance_hash) <> 32 OR octet_length(whole_hash) <> 32"
             " OR octet_length(chroma) <> 128",
         ),
-        RowRule(
+        Rule(
             "used_has_model",
             "a used row carries its model's version and what computed it",
             "reason = 'ok' AND (model_version IS NULL OR computed_by IS NULL)",
         ),
-        RowRule("unused_is_empty", "a row that is not used has no code", "reason <> 'ok' AND code IS NOT NULL"),
+        Rule("unused_is_empty", "a row that is not used has no code", "reason <> 'ok' AND code IS NOT NULL"),
     ),
 )

@@ -2,7 +2,7 @@
 
 import pyarrow as pa
 
-from data_contracts.contract import DAY, KEY, REASON, Column, Contract, RowRule, list_of
+from data_contracts.contract import DAY, KEY, REASON, Column, Contract, Rule, list_of
 from data_contracts.reasons import FLAGS
 
 IMAGES = Contract(
@@ -23,18 +23,16 @@ IMAGES = Contract(
         Column("entropy", pa.float64(), "of the luminance histogram, bits, 0 to 8"),
         Column("flags", pa.list_(pa.string()), "what was noticed or done to the image"),
     ),
-    row_rules=(
-        RowRule(
+    own_rules=(
+        Rule(
             "used_has_size",
             "a used image has a width and a height",
             "reason = 'ok' AND (width IS NULL OR height IS NULL OR width < 1 OR height < 1)",
         ),
-        RowRule(
-            "used_has_sha256", "a used image has the hash of its original bytes", "reason = 'ok' AND sha256 IS NULL"
-        ),
-        RowRule("sha256_is_hexadecimal", "sha256 is 64 hexadecimal digits", "NOT sha256 RLIKE '^[0-9a-f]{{64}}$'"),
-        RowRule("measures_in_range", "blur >= 0, entropy in [0, 8]", "blur < 0 OR entropy < 0 OR entropy > 8.000001"),
-        RowRule(
+        Rule("used_has_sha256", "a used image has the hash of its original bytes", "reason = 'ok' AND sha256 IS NULL"),
+        Rule("sha256_is_hexadecimal", "sha256 is 64 hexadecimal digits", "NOT sha256 RLIKE '^[0-9a-f]{{64}}$'"),
+        Rule("measures_in_range", "blur >= 0, entropy in [0, 8]", "blur < 0 OR entropy < 0 OR entropy > 8.000001"),
+        Rule(
             "known_flags",
             "every flag is of the closed list",
             f"exists(flags, flag -> flag NOT IN {list_of(FLAGS)})",

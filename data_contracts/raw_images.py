@@ -2,7 +2,7 @@
 
 import pyarrow as pa
 
-from data_contracts.contract import DAY, KEY, REASON, Column, Contract, RowRule
+from data_contracts.contract import DAY, KEY, REASON, Column, Contract, Rule
 
 RAW_IMAGES = Contract(
     dataset="raw_images",
@@ -17,8 +17,8 @@ RAW_IMAGES = Contract(
         Column("size_bytes", pa.int32(), "length of the cell, 0 when there is none", is_required=True),
         Column("metadata", pa.map_(pa.string(), pa.string()), "the row's other cells, by qualifier"),
     ),
-    row_rules=(
-        RowRule("size_is_counted", "size_bytes is not negative", "size_bytes < 0"),
-        RowRule("used_has_bytes", "a used row has bytes", "reason = 'ok' AND size_bytes = 0"),
+    own_rules=(
+        Rule("size_is_counted", "size_bytes is not negative", "size_bytes < 0"),
+        Rule("used_has_bytes", "a used row has bytes", "reason = 'ok' AND size_bytes = 0"),
     ),
 )

@@ -7,10 +7,8 @@ from collections.abc import Sequence
 from threading import Thread
 from typing import Any
 
-from data_contracts.contract import Contract, Rule
+from data_contracts.contract import Contract
 from spark_jobs.run_report import BrokenRule
-
-SAMPLES = 3
 
 
 class BrokenContract(Exception):
@@ -40,15 +38,28 @@ def _import() -> None:
     import great_expectations.expectations  # noqa: F401
 
 
-def broken_rules(frame: Any, contract: Contract, rules: Sequence[Rule]) -> list[BrokenRule]:
+def broken_rules(
+    frame: Any, contract: Contract, input_keys: tuple[str, ...] = (), input_view: str = ""
+) -> list[BrokenRule]:
     """The rules that the rows of a DataFrame break, in the order of the rules.
 
-    frame: the audited columns alone, never image bytes (a failed result quotes what it selects).
-    Raises RuntimeError when a rule cannot be computed, which is no verdict about the rows.
+    frame: the audited columns alone, never image bytes.   input_keys, input_view: see `Contract.violations`.
+    Raises RuntimeError when the rules cannot be computed, which is no verdict about the rows.
     """
-    result = _batch(frame, contract.dataset).validate(contract.suite(rules), result_format="COMPLETE")
-    verdicts = {item.expectation_config.meta["rule"]: item for item in result.results}
-    return [broken for rule in rules if (broken := _broken(rule, verdicts[rule.name], contract.key)) is not None]
+    suite = contract.suite(contract.violations(input_keys, input_view))
+    verdict = _batch(frame, contract.dataset).validate(suite, result_format="COMPLETE").results[0]
+    failures = [
+        info["exception_message"] for info in _exceptions(verdict.exception_info) if info.get("raised_exception")
+    ]
+    if failures:
+        cause = failures[0].splitlines()[0]
+        raise RuntimeError(f"the rules of contract {contract.dataset} could not be computed: {cause}")
+    found = {row["rule"]: row for row in verdict.result["details"]["unexpected_rows"]}
+    return [
+        BrokenRule(rule.name, rule.meaning, found[rule.name]["rows"], list(found[rule.name]["samples"]))
+        for rule in contract.rules(has_input=bool(input_keys))
+        if rule.name in found
+    ]
 
 
 def _batch(frame: Any, name: str) -> Any:
@@ -60,21 +71,6 @@ def _batch(frame: Any, name: str) -> Any:
     source = context.data_sources.add_or_update_spark(name, persist=False)
     definition = source.add_dataframe_asset(name).add_batch_definition_whole_dataframe(name)
     return definition.get_batch({"dataframe": frame})
-
-
-def _broken(rule: Rule, verdict: Any, key: Sequence[str]) -> BrokenRule | None:
-    if verdict.success:
-        return None
-    failures = [
-        info["exception_message"] for info in _exceptions(verdict.exception_info) if info.get("raised_exception")
-    ]
-    if failures:
-        raise RuntimeError(
-            f"rule {rule.name} of the contract could not be computed: {failures[0]}; query: {rule.query}"
-        )
-    rows = verdict.result["details"]["unexpected_rows"]
-    samples = ["/".join(str(row[name]) for name in key if name in row) for row in rows[:SAMPLES]]
-    return BrokenRule(rule.name, rule.meaning, int(verdict.result["observed_value"]), samples)
 
 
 def _exceptions(info: dict[str, Any]) -> list[dict[str, Any]]:

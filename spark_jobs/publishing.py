@@ -113,16 +113,15 @@ def published_by(spark: Any, table: str, run: str, day: date | None) -> int | No
     A cherry-pick onto the staged snapshot's own parent makes the staged snapshot itself current (it carries `wap.id`);
     any other makes a new one (it carries `published-wap-id`).
     """
-    from pyspark.sql import functions as F
-
-    history = spark.table(f"{table}.history").where("is_current_ancestor").select("snapshot_id")
-    snapshots = spark.table(f"{table}.snapshots").join(history, "snapshot_id")
-    identity = F.coalesce(F.col("summary")["wap.id"], F.col("summary")["published-wap-id"])
-    is_ours = identity.startswith(f"{run}/")
-    if day is not None:
-        is_ours &= F.map_contains_key("summary", _partition(day))
-    rows = snapshots.where(is_ours).orderBy(F.col("committed_at").desc()).limit(1).select("snapshot_id").collect()
-    return rows[0][0] if rows else None
+    identity = "coalesce(summary['wap.id'], summary['published-wap-id'])"
+    of_day = f" AND map_contains_key(summary, '{_partition(day)}')" if day is not None else ""
+    ours = f"SELECT snapshot_id FROM {table}.snapshots WHERE startswith({identity}, {_literal(run + '/')}){of_day}"
+    found = {row["snapshot_id"] for row in spark.sql(ours).collect()}
+    if not found:
+        return None
+    history = f"SELECT snapshot_id FROM {table}.history WHERE is_current_ancestor ORDER BY made_current_at DESC"
+    current = [row["snapshot_id"] for row in spark.sql(history).collect()]
+    return next((snapshot for snapshot in current if snapshot in found), None)
 
 
 @contextmanager

@@ -292,14 +292,11 @@ def _stage_again(job: Job[Any], table: str, staged: Staged) -> Staged:
 def _audit(job: Job[Any], contract: Contract, table: str, staged: Staged) -> None:
     """Check every rule on the staged rows. Raises BrokenContract."""
     rows = _of_day(publishing.read_snapshot(job.spark, table, staged.snapshot), job.day)
-    rows = rows.select(*[f"`{name}`" for name in contract.audited_columns()]).cache()
-    try:
-        _count(job.record, rows)
-        rules = contract.rules(_register_input(job, contract), INPUT_VIEW)
-        job.record.rules = [rule.name for rule in rules]
-        broken = auditing.broken_rules(rows, contract, rules)
-    finally:
-        rows.unpersist()
+    rows = rows.select(*[f"`{name}`" for name in contract.audited_columns()])
+    _count(job.record, rows)
+    input_keys = _register_input(job, contract)
+    job.record.rules = [rule.name for rule in contract.rules(has_input=bool(input_keys))]
+    broken = auditing.broken_rules(rows, contract, input_keys, INPUT_VIEW)
     if broken:
         raise BrokenContract(contract, broken)
 
