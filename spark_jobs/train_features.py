@@ -6,14 +6,13 @@ python -m spark_jobs.train_features --run manual --attempt 1 --steps 1800
 from __future__ import annotations
 
 import logging
+import resource
 from dataclasses import asdict, dataclass, field
 from time import perf_counter
 from typing import Any
 
-import numpy as np
-
 from dlcore.inference import compile
-from dlcore.interop.artefact import save_artefact
+from dlcore.interop.artefact import load_artefact, save_artefact
 from dlcore.models.deepbit import DeepBitConfig, deepbit_small
 from dlcore.models.preprocessing import Preprocessing
 from dlcore.nn.module import Module
@@ -26,16 +25,10 @@ from spark_jobs import runner
 from spark_jobs.catalogue.demo import DEVELOPMENT_SEED, HELD_OUT_SEED, TRAIN_SEED
 from spark_jobs.catalogue.views import ViewPool
 from spark_jobs.runner import Job
-from spark_jobs.stages.feature_training import (
-    CodeCriterion,
-    ViewSource,
-    card,
-    evaluate,
-    judged_catalogue,
-    learn_verifier,
-)
+from spark_jobs.stages.feature_judging import card, evaluate, judged_catalogue, learn_verifier
+from spark_jobs.stages.feature_training import CodeCriterion, ViewSource
 from spark_jobs.stages.feature_views import ARTICLES, VIEWS
-from spark_jobs.stages.features import BATCH, Extractor
+from spark_jobs.stages.features import BATCH, HASH_SIDE, Extractor
 from spark_jobs.train_detector import local_folder
 
 log = logging.getLogger(__name__)
@@ -57,6 +50,8 @@ class Options:
     backgrounds: int = field(default=1500, metadata={"help": "different backgrounds"})
     judged: int = field(default=600, metadata={"help": "pictures of the held-out catalogue"})
     rate: float = field(default=2e-3, metadata={"help": "learning rate at the start"})
+    start: str = field(default="", metadata={"help": "URI of an artefact whose weights to start from"})
+    least_map: float = field(default=0.8, metadata={"help": "retrieval mAP below which nothing is promoted"})
     seed: int = field(default=1, metadata={"help": "of weights and views"})
     workers: int = field(default=2, metadata={"help": "processes that compute gradients"})
     artefact: str = field(default="deepbit-small", metadata={"help": "name under the models folder"})
@@ -73,7 +68,7 @@ def train(options: Options, config: DeepBitConfig, preprocessing: Preprocessing)
 def _optimizer(options: Options, config: DeepBitConfig, source: ViewSource, steps: int) -> Optimizer:
     RNG.set_seed(options.seed)
     return Optimizer(
-        deepbit_small(config),
+        load_artefact(options.start).model.clone() if options.start else deepbit_small(config),
         source,
         CodeCriterion(),
         MaxIteration(steps),
@@ -94,32 +89,48 @@ def _affordable_steps(options: Options, config: DeepBitConfig, source: ViewSourc
 
 def plan(job: Job[Options]) -> None:
     """Train, judge, write the artefact."""
-    options, config = job.options, DeepBitConfig(size=SIDE)
+    options, start = job.options, perf_counter()
+    config = DeepBitConfig(size=SIDE)
+    model = train(options, config, Preprocessing(SIDE))
+    spent = {"wall": round(perf_counter() - start), "cpu": round(_cpu_seconds())}
+    metadata = judged_metadata(model, config, options)
+    scores = metadata["scores"]
+    found = float(scores["deepbit"]["map"])
+    if found < options.least_map:
+        raise ValueError(f"the codes' mAP is {found:.3f}, expected at least {options.least_map}; train longer")
+    folder = local_folder(job.settings.models) / options.artefact
+    version = save_artefact(folder, model, {**metadata, "seconds": spent}, card(scores, _command(options), spent))
+    job.report("scores", scores)
+    job.report("version", version)
+    log.info("%s: version %s, mAP %.3f", folder, version[:12], found)
+
+
+def judged_metadata(model: Module, config: DeepBitConfig, options: Options) -> dict[str, Any]:
+    """What the artefact says of the network: its input, its verifier, its scores on a held-out catalogue."""
     preprocessing = Preprocessing(config.size)
-    model = train(options, config, preprocessing)
     network = compile(model, (BATCH, 3, config.size, config.size))
     extractor = Extractor(preprocessing, network.predict, 0.0, "unsaved")
-    verifier = learn_verifier(extractor, judged_catalogue(DEVELOPMENT_SEED, 2 * options.judged, config.size))
-    scores = evaluate(extractor, verifier, judged_catalogue(HELD_OUT_SEED, options.judged, config.size))
-    metadata: dict[str, Any] = {
+    verifier = learn_verifier(extractor, judged_catalogue(DEVELOPMENT_SEED, 2 * options.judged, HASH_SIDE))
+    return {
         "kind": "deepbit",
         "config": asdict(config),
         "preprocessing": preprocessing.metadata(),
         "threshold": 0.0,
         "verifier": asdict(verifier),
-        "scores": scores,
+        "scores": evaluate(extractor, verifier, judged_catalogue(HELD_OUT_SEED, options.judged, HASH_SIDE)),
         "options": asdict(options),
     }
-    folder = local_folder(job.settings.models) / options.artefact
-    version = save_artefact(folder, model, metadata, card(scores, _command(options)))
-    job.report("scores", scores)
-    job.report("version", version)
-    log.info("%s: version %s, mAP %.3f", folder, version[:12], float(np.asarray(scores["deepbit"]["map"])))
+
+
+def _cpu_seconds() -> float:
+    """User and system seconds of this process and its finished workers."""
+    usages = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(usage.ru_utime + usage.ru_stime for usage in usages)
 
 
 def _command(options: Options) -> str:
     changed = {name: value for name, value in asdict(options).items() if value != getattr(Options(), name)}
-    flags = "".join(f" --{name} {value}" for name, value in changed.items())
+    flags = "".join(f" --{name.replace('_', '-')} {value}" for name, value in changed.items())
     return f"python -m spark_jobs.train_features --run manual --attempt 1{flags}"
 
 

@@ -25,7 +25,7 @@ FILE = "calibration.json"
 
 Floats = NDArray[np.float64]
 _CODE, _WHOLE = CUES.index("code"), CUES.index("whole")
-_LEAST = 0.5  # P(duplicate) below which no pair is called one
+_LEAST = 0.8  # P(duplicate) below which no pair is called one, whatever the sample says
 
 
 @dataclass(frozen=True)
@@ -118,7 +118,7 @@ def calibrate(
     found = _found(unset, catalogue)
     pairs = len(catalogue) * (len(catalogue) - 1) / 2
     expected: dict[str, Any] = {}
-    for threshold in _sigmoid(np.linspace(0, 9, 91)):
+    for threshold in _sigmoid(np.linspace(_logit(_LEAST), 9, 80)):
         wrong = ((negatives >= threshold).sum() + 1) / tried * pairs
         expected = _expected(threshold, true, copies)
         expected["precision"] = float(np.clip(1 - wrong / max((found >= threshold).sum(), 1), 0, 1))
@@ -196,6 +196,10 @@ def _distance(shares: Floats, codes: NDArray[np.uint8], quantile: float, most: f
     """Bits within which a share `quantile` of true pairs lies, at most a share `most` of the bits."""
     share = float(np.quantile(shares, quantile)) if len(shares) else most
     return round(min(share, most) * 8 * codes.shape[1])
+
+
+def _logit(p: float) -> float:
+    return float(np.log(p / (1 - p)))
 
 
 def _sigmoid(x: Floats) -> Floats:
