@@ -49,6 +49,7 @@ class Options:
     products: int = field(default=6000, metadata={"help": "different products that are drawn to train on"})
     backgrounds: int = field(default=1500, metadata={"help": "different backgrounds"})
     judged: int = field(default=600, metadata={"help": "pictures of the held-out catalogue"})
+    background_swaps: float = field(default=0.4, metadata={"help": "share of views on another backdrop"})
     rate: float = field(default=2e-3, metadata={"help": "learning rate at the start"})
     start: str = field(default="", metadata={"help": "URI of an artefact whose weights to start from"})
     least_map: float = field(default=0.8, metadata={"help": "retrieval mAP below which nothing is promoted"})
@@ -60,7 +61,7 @@ class Options:
 def train(options: Options, config: DeepBitConfig, preprocessing: Preprocessing) -> Module:
     """The trained network; with `steps` given, the same for the same options."""
     pool = ViewPool.drawn(TRAIN_SEED, options.products, options.backgrounds, _CUT_OUT_SIDE, options.workers)
-    source = ViewSource(pool, preprocessing)
+    source = ViewSource(pool, preprocessing, options.background_swaps)
     steps = options.steps or _affordable_steps(options, config, source)
     return _optimizer(options, config, source, steps).optimize()
 

@@ -60,9 +60,10 @@ class ViewSource:
 
     pool: ViewPool
     preprocessing: Preprocessing
+    background_swaps: float = 0.4
 
     def __call__(self, request: BatchRequest) -> tuple[Array, Array]:
         """Inputs (N, 3, S, S) and the article that each row shows; N is a multiple of a family's views."""
         families = max(request.size // (ARTICLES * VIEWS), 1)
-        pixels, articles = batch(self.pool, request.rng, families, self.preprocessing.size)
+        pixels, articles = batch(self.pool, request.rng, families, self.preprocessing.size, self.background_swaps)
         return self.preprocessing.normalise(pixels), articles.astype(np.float32)

@@ -70,15 +70,17 @@ def family(pool: ViewPool, rng: np.random.Generator) -> list[Article]:
     return [first, twin, other]
 
 
-def views_of(article: Article, pool: ViewPool, rng: np.random.Generator, side: int) -> list[Pixels]:
-    """`VIEWS` views of an article: the first as it is, the others changed."""
+def views_of(
+    article: Article, pool: ViewPool, rng: np.random.Generator, side: int, background_swaps: float
+) -> list[Pixels]:
+    """`VIEWS` views of an article: the first as it is, the others changed, a share `background_swaps` on another backdrop."""
     plain, box = article.drawn(rng)
     if rng.random() < 0.4:
         plain = photographed_colourful(plain, rng)
     views = [cut(plain, box, rng, side, article.is_whole)]
     for _ in range(VIEWS - 1):
         image, moved = plain, box
-        if rng.random() < 0.25:
+        if rng.random() < background_swaps:
             image, moved = article.drawn(rng, _backdrop(pool, rng))
         for name in _changes(rng, has_twin=article.has_twin):
             changed = TRANSFORMS[name](image, rng)
@@ -87,13 +89,15 @@ def views_of(article: Article, pool: ViewPool, rng: np.random.Generator, side: i
     return views
 
 
-def batch(pool: ViewPool, rng: np.random.Generator, families: int, side: int) -> tuple[Pixels, NDArray[np.int64]]:
+def batch(
+    pool: ViewPool, rng: np.random.Generator, families: int, side: int, background_swaps: float = 0.4
+) -> tuple[Pixels, NDArray[np.int64]]:
     """Views of `families` families -> pixels (families * ARTICLES * VIEWS, side, side, 3) and the article (N,) each view shows.
 
     The views of an article follow each other.
     """
     articles = [article for _ in range(families) for article in family(pool, rng)]
-    views = [view for article in articles for view in views_of(article, pool, rng, side)]
+    views = [view for article in articles for view in views_of(article, pool, rng, side, background_swaps)]
     return np.stack(views), np.repeat(np.arange(len(articles)), VIEWS)
 
 
