@@ -26,7 +26,8 @@ def make_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MakeStack]:
     made: list[Stack] = []
 
     def make(lake: stacks.Lake) -> Stack:
-        made.append(Stack(home=tmp_path_factory.mktemp("stack"), offset=free_offset(), lake=lake))
+        unscheduled = {"PIPELINE_SCHEDULE": "off"}  # a DAG that a test unpauses starts no run of its own
+        made.append(Stack(tmp_path_factory.mktemp("stack"), free_offset(), lake, overrides=unscheduled))
         return made[-1]
 
     yield make

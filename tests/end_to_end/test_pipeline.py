@@ -1,0 +1,265 @@
+"""The whole pipeline on a small catalogue with every class of bad image, on real servers that die in between."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import TypeVar
+
+import pytest
+
+from data_contracts.reasons import Reason
+from deploy.airflow_rest import FINISHED, Airflow
+from deploy.services import up
+from deploy.stack import Stack
+from deploy.supervision import processes, states
+from dlcore.interop.artefact import load_artefact, save_artefact
+from dlcore.models.deepbit import DeepBitConfig, deepbit_small
+from spark_jobs.catalogue.bad_images import BAD_IMAGES
+from spark_jobs.catalogue.demo import write_catalogue
+from spark_jobs.load_images import load
+from spark_jobs.manifest import entries_of
+from spark_jobs.pipeline import EXIT_FAILURE, stages_of
+from tests.end_to_end.chain import PIPELINE, SIMILAR, Chain, ended
+from tests.spark_jobs.lake import Lake
+
+pytestmark = [pytest.mark.end_to_end, pytest.mark.timeout(900)]
+
+DAYS = ("2026-11-01", "2026-11-02", "2026-11-03")
+PER_DAY = 32
+TABLE = "end_to_end"
+WITHOUT_FILE = "bad-without-file/0"
+DATASETS = ("raw_images", "images", "detections", "crops", "features")
+LIMIT_S = 240.0
+
+Found = TypeVar("Found")
+Address = tuple[str, str]
+
+
+@dataclass(frozen=True)
+class Catalogue:
+    """A generated catalogue: its manifest, and the class of bad image (None: a good one) by day and key."""
+
+    manifest: Path
+    bad: dict[Address, str | None]
+
+    def reasons(self) -> dict[Address, str]:
+        """The reason that each image must have from preprocessing on."""
+        return {
+            address: Reason.MISSING_IMAGE
+            if address[1] == WITHOUT_FILE
+            else BAD_IMAGES[bad].reason
+            if bad
+            else Reason.OK
+            for address, bad in self.bad.items()
+        }
+
+    def keys(self, day: str) -> list[str]:
+        return sorted(key for at, key in self.bad if at == day)
+
+
+@pytest.fixture(scope="module")
+def catalogue(tmp_path_factory: pytest.TempPathFactory) -> Catalogue:
+    """About a hundred images of three days; one line of the manifest names a file that is not there."""
+    manifest = write_catalogue(
+        tmp_path_factory.mktemp("catalogue"), [date.fromisoformat(day) for day in DAYS], per_day=PER_DAY
+    )
+    with manifest.open("a") as file:
+        file.write(json.dumps({"day": DAYS[0], "key": WITHOUT_FILE, "path": "nowhere.jpg"}) + "\n")
+    truth = [json.loads(line) for line in manifest.with_name("truth.jsonl").read_text().splitlines()]
+    bad = {(line["day"], line["key"]): line["bad"] for line in truth}
+    assert set(bad.values()) == {None, *BAD_IMAGES}
+    return Catalogue(manifest, bad | {(DAYS[0], WITHOUT_FILE): None})
+
+
+@pytest.fixture(scope="module")
+def pipeline(lake: Lake, hbase: Stack, catalogue: Catalogue) -> Chain:
+    """The pipeline with the catalogue in HBase and nothing published yet."""
+    chain = Chain.in_namespace(lake, "days_at_once", TABLE)
+    report = load(chain.lake.settings, entries_of(catalogue.manifest))
+    assert report.rows == len(catalogue.bad)
+    assert [key for _, key in report.without_image] == [WITHOUT_FILE]
+    return chain
+
+
+@pytest.fixture(scope="module")
+def published(pipeline: Chain) -> Chain:
+    """The pipeline after the three days have been run side by side, every job a process, and then the duplicates."""
+    pipeline.run_days_at_once("first", DAYS)
+    pipeline.run_here(SIMILAR, "first")
+    return pipeline
+
+
+def test_every_row_is_in_every_dataset_with_its_reason(published: Chain, catalogue: Catalogue) -> None:
+    expected = catalogue.reasons()
+    for dataset in (*DATASETS, "duplicates"):
+        rows = published.rows(dataset)
+        assert len(rows) == len(expected), dataset
+        found = {(str(row["day"]), row["key"]): row["reason"] for row in rows}
+        if dataset == "raw_images":
+            known = {Reason.EMPTY, Reason.MISSING_IMAGE}
+            assert found == {at: why if why in known else Reason.OK for at, why in expected.items()}
+        else:
+            assert found == expected, dataset
+
+
+def test_what_was_mended_carries_its_flags(published: Chain, catalogue: Catalogue) -> None:
+    flags = {(str(row["day"]), row["key"]): set(row["flags"] or ()) for row in published.rows("images")}
+    for address, bad in catalogue.bad.items():
+        assert flags[address] >= (BAD_IMAGES[bad].flags if bad else set()), (address, bad)
+
+
+def test_days_in_another_order_give_the_same_codes_and_groups(published: Chain) -> None:
+    in_turn = Chain.in_namespace(published.lake, "days_in_turn", TABLE)
+    for day in (DAYS[2], DAYS[0], DAYS[1]):
+        in_turn.run_here(PIPELINE, f"in_turn__{day}", day)
+    in_turn.run_here(SIMILAR, "in_turn")
+    assert in_turn.rows("features") == published.rows("features")
+    groups = in_turn.rows("duplicates")
+    assert groups == published.rows("duplicates")
+    assert max(row["size"] or 0 for row in groups) > 1
+
+
+def test_hbase_killed_between_two_runs_of_a_day(published: Chain, hbase: Stack, catalogue: Catalogue) -> None:
+    day = DAYS[1]
+    before = {dataset: published.rows(dataset, day) for dataset in DATASETS}
+    assert [row["key"] for row in before["features"]] == catalogue.keys(day)
+    kill_program(hbase, "hbase")
+    assert published.rows("features", day) == before["features"]
+    up(hbase, ("thrift",))
+    published.run_day("after_hbase", day)
+    for dataset in DATASETS:
+        assert published.rows(dataset, day) == before[dataset], dataset
+        assert set(published.ever_readable(dataset)) == {*(f"first__{at}/1" for at in DAYS), "after_hbase/1"}
+
+
+def test_a_python_worker_of_spark_killed_at_work(published: Chain, hbase: Stack) -> None:
+    before = published.rows("features")
+    others = python_workers(hbase)
+    job = published.start("extract_features", "worker", DAYS[0])
+    os.kill(wait_for(lambda: python_workers(hbase) - others).pop(), signal.SIGKILL)
+    assert_only_the_second_attempt_publishes(published, "extract_features", "worker", job)
+    assert published.rows("features") == before
+
+
+def test_the_driver_killed_at_work(published: Chain, connect_server: Stack) -> None:
+    before = published.rows("detections")
+    others = python_workers(connect_server)
+    job = published.start("detect_objects", "driver", DAYS[2])
+    wait_for(lambda: python_workers(connect_server) - others)
+    kill_program(connect_server, "connect")
+    up(connect_server, ("connect",))
+    assert_only_the_second_attempt_publishes(published, "detect_objects", "driver", job)
+    assert published.rows("detections") == before
+
+
+def assert_only_the_second_attempt_publishes(chain: Chain, stage: str, run: str, job: subprocess.Popen[str]) -> None:
+    """The job's first attempt, something of which was killed, fails and leaves no trace; the second one publishes."""
+    code, report = ended(job)
+    assert (code, report["status"]) == (EXIT_FAILURE, "failed"), report
+    attempts = chain.ever_readable(report["dataset"])
+    assert not any(attempt is None or attempt.startswith(f"{run}/") for attempt in attempts)
+    assert chain.run(stage, run, report["day"], attempt=2)["status"] == "published"
+    assert chain.ever_readable(report["dataset"])[len(attempts) :] == [f"{run}/2"]
+
+
+def test_a_contract_broken_on_purpose_fails_its_task_once(
+    airflow: Stack, pipeline: Chain, lake: Lake, catalogue: Catalogue, tmp_path: Path
+) -> None:
+    rest, day = Airflow(airflow), DAYS[0]
+    wait_for(lambda: rest.knows(PIPELINE))
+    rest.unpause(PIPELINE)
+    conf = {"day": day, "table": TABLE, "models": f"file://{with_short_codes(pipeline.models, tmp_path)}"}
+    run_airflow(
+        airflow.full_environment(), "dags", "trigger", PIPELINE, "--run-id", "short_codes", "--conf", json.dumps(conf)
+    )
+    run = wait_for(lambda: next((run for run in rest.runs(PIPELINE) if run.state in FINISHED), None))
+    assert (run.name, run.state) == ("short_codes", "failed")
+    tasks = {task.name: task for task in rest.tasks(PIPELINE)}
+    *good, last = (stage.name for stage in stages_of(PIPELINE))
+    assert {name: (task.state, task.attempt) for name, task in tasks.items()} == {
+        **dict.fromkeys(good, ("success", 1)),
+        last: ("failed", 1),
+    }
+    used = [key for (at, key), reason in catalogue.reasons().items() if at == day and reason == Reason.OK]
+    said = "\n".join(rest.log(PIPELINE, tasks[last]))
+    for words in ("nothing was published: code_length", f"{len(used)} rows", f"{day}/{min(used)}/0"):
+        assert words in said
+    default = Chain(lake)
+    assert [row["key"] for row in default.rows("crops", day)] == catalogue.keys(day)
+    assert default.rows("features", day) == []
+
+
+def test_a_task_on_spark_submit_gives_the_same_codes(airflow: Stack, published: Chain) -> None:
+    before = published.rows("features")
+    environment = {**published.lake.environment, "PIPELINE_SPARK_CONNECTION": "spark_default"}
+    output = run_airflow(environment, "tasks", "test", PIPELINE, "extract_features", DAYS[0])
+    assert "spark-submit" in output
+    *_, latest = published.ever_readable("features")
+    assert latest is not None
+    assert latest.startswith("__airflow_temporary_run")
+    assert published.rows("features") == before
+
+
+def with_short_codes(models: Path, folder: Path) -> Path:
+    """The shipped detector beside an extractor whose codes have half of the promised bits."""
+    shutil.copytree(models / "detector-small", folder / "detector-small")
+    shipped = load_artefact(models / "deepbit-small")
+    config = DeepBitConfig(size=shipped.metadata["preprocessing"]["size"], bits=64)
+    save_artefact(folder / "deepbit-small", deepbit_small(config), shipped.metadata)
+    return folder
+
+
+def run_airflow(environment: dict[str, str], *arguments: str) -> str:
+    """What a command of Airflow prints."""
+    done = subprocess.run(
+        [sys.executable, "-m", "airflow", *arguments],
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=LIMIT_S,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout[-4000:]
+    return done.stdout
+
+
+def kill_program(stack: Stack, name: str) -> None:
+    """kill -9; returns when the process is gone."""
+    pid = states(stack)[name].pid
+    os.kill(pid, signal.SIGKILL)
+    wait_for(lambda: states(stack)[name].pid != pid)
+
+
+def python_workers(stack: Stack) -> set[int]:
+    """The processes in which Spark runs Python: children of its daemons."""
+    daemons = {pid for pid in processes(stack) if b"pyspark.daemon" in _read(pid, "cmdline")}
+    return {
+        pid for pid in daemons if int((_read(pid, "stat").rpartition(b")")[2].split() or [b"0", b"0"])[1]) in daemons
+    }
+
+
+def _read(pid: int, name: str) -> bytes:
+    try:
+        return Path(f"/proc/{pid}/{name}").read_bytes()
+    except OSError:
+        return b""
+
+
+def wait_for(find: Callable[[], Found | None]) -> Found:
+    """What `find` finds, as soon as it finds something."""
+    deadline = time.monotonic() + LIMIT_S
+    while not (found := find()):
+        assert time.monotonic() < deadline, "nothing came of the wait"
+        time.sleep(0.02)
+    return found
