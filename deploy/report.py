@@ -1,33 +1,129 @@
-"""The report of a demo: what each stage did with each day's rows, why rows were not used, how fast."""
+"""The report of a run: `report.html` to look at, `report.json` with the same numbers.
+
+    python -m deploy.report --truth var/demo/catalogue/truth.jsonl --folder build/demo
+
+Reads what is published through the Spark Connect server, counts the rows of HBase, and takes the figures of the stages from
+their run reports; the scores are those of `evaluate_models` for a published run. The servers must be up.
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+import os
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-import fsspec
+import typer
 
+from deploy.report_choice import (
+    Known,
+    choose_crops,
+    choose_detections,
+    choose_groups,
+    choose_neighbours,
+    false_merges,
+    missed_pairs,
+    worst_detections,
+)
+from deploy.report_page import Content, page
+from deploy.report_pictures import LARGE, SMALL, beginning, pictures
+from deploy.report_sheets import Bad, Sheets
+from deploy.run_figures import Report, days_of, figures, hbase_rows, newest_reports
+from spark_jobs.catalogue.bad_images import BAD_IMAGES
+from spark_jobs.published import lake, read_images, read_published
 from spark_jobs.settings import Settings
+from spark_jobs.stages.evaluation import Address, read_look_alikes, read_truth
+from spark_jobs.stages.features import load_extractor
+from spark_jobs.stages.published_scores import Pair, score_published
+
+EXTRACTOR = "deepbit-small"
+_DETECTIONS, _CROPS, _GROUPS, _MEMBERS, _QUERIES, _NEIGHBOURS, _MISTAKES = 18, 24, 10, 9, 10, 10, 8
 
 
 def write_report(settings: Settings, truth: Path, folder: Path) -> None:
-    """Write `report.json` about all published days.
+    """Write `report.html` and `report.json` about everything that is published.
 
-    settings: where the run reports are.   truth: the catalogue's `truth.jsonl`.   folder: where the report goes.
+    settings: of the running stack.  truth: the catalogue's `truth.jsonl`; look-alikes may lie beside it.  folder: where the
+    report goes.
+
+    Raises ConnectionError or HBaseError when a server is not there.
     """
+    rows, look_alikes = read_truth(truth), read_look_alikes(truth.with_name("look_alikes.jsonl"))
+    reports = newest_reports(settings)
+    extractor = load_extractor(f"{settings.models.rstrip('/')}/{EXTRACTOR}")
+    with lake(settings) as spark:
+        published = read_published(spark, settings)
+        sheets = _sheets(spark, settings, Known.of(published, rows), look_alikes, _bad_classes(truth))
+    content = figures(reports, hbase_rows(settings, days_of(reports)))
+    content |= score_published(published, rows, look_alikes, extractor)
     folder.mkdir(parents=True, exist_ok=True)
-    content: dict[str, dict[str, dict[str, Any]]] = {"rows": {}, "reasons": {}, "seconds": {}, "images_per_second": {}}
-    for report in _run_reports(settings):
-        day = report["day"] or "all_days"
-        content["rows"].setdefault(report["stage"], {})[day] = report["rows_out"]
-        for key in ("reasons", "seconds", "images_per_second"):
-            content[key].setdefault(report["stage"], {})[day] = report[key]
-    (folder / "report.json").write_text(json.dumps(content, indent=1, sort_keys=True))
+    (folder / "report.json").write_text(json.dumps(content, indent=1), "utf-8")
+    (folder / "report.html").write_text(page(Content(content, reports, sheets, _versions(reports))), "utf-8")
 
 
-def _run_reports(settings: Settings) -> Iterator[dict[str, Any]]:
-    filesystem, root = fsspec.core.url_to_fs(settings.reports)
-    for path in sorted(filesystem.glob(f"{root}/*/*/*.json")):
-        yield json.loads(filesystem.cat_file(path))
+def _bad_classes(truth: Path) -> dict[Address, str]:
+    """The class of each image that was made bad on purpose."""
+    lines = (json.loads(line) for line in truth.read_text("utf-8").splitlines() if line.strip())
+    return {(line["day"], line["key"]): line["bad"] for line in lines if line.get("bad") in BAD_IMAGES}
+
+
+def _sheets(
+    spark: Any, settings: Settings, known: Known, look_alikes: Sequence[Pair], bad: dict[Address, str]
+) -> Sheets:
+    """What to show, and its pictures: first the choice, then one read of the images of each dataset."""
+    detections, worst = choose_detections(known, _DETECTIONS), worst_detections(known, _MISTAKES)
+    groups, neighbours = choose_groups(known, _GROUPS, _MEMBERS), choose_neighbours(known, _QUERIES, _NEIGHBOURS)
+    merged, missed = false_merges(known, look_alikes, _MISTAKES), missed_pairs(known, _MISTAKES)
+    crops = choose_crops(known, _CROPS)
+    large = [look.address for look in (*detections, *worst)]
+    small = [member.address for group in groups for member in group] + list(bad)
+    small += [address for mistake in (*merged, *missed) for address in (mistake.first, mistake.second)]
+    cut = crops + [address for asked in neighbours for address in (asked.query, *(a for a, _, _ in asked.found))]
+    whole = read_images(spark, settings, "images", [*large, *small])
+    stored = read_images(spark, settings, "raw_images", list(bad))
+    return Sheets(
+        detections, worst, [(address, known.published.crops[address]) for address in crops], groups, neighbours, merged, missed,
+        _bad(spark, settings, bad, stored),
+        pictures(whole, large, LARGE), pictures(whole, small, SMALL),
+        pictures(read_images(spark, settings, "crops", cut), cut, SMALL), pictures(stored, bad, SMALL),
+    )  # fmt: skip
+
+
+def _bad(spark: Any, settings: Settings, classes: dict[Address, str], stored: dict[Address, bytes]) -> list[Bad]:
+    images = spark.table(settings.table("images")).select("day", "key", "reason", "flags")
+    rows = {
+        (row["day"].isoformat(), row["key"]): row for row in images.where(images.key.isin(_keys(classes))).collect()
+    }
+    return [
+        Bad(
+            name, address, BAD_IMAGES[name].reason, rows[address]["reason"], list(rows[address]["flags"] or []),
+            beginning(stored.get(address)),
+        )
+        for address, name in sorted(classes.items(), key=lambda item: list(BAD_IMAGES).index(item[1]))
+        if address in rows
+    ]  # fmt: skip
+
+
+def _keys(addresses: Iterable[Address]) -> list[str]:
+    return sorted({key for _, key in addresses})
+
+
+def _versions(reports: Sequence[Report]) -> dict[str, str]:
+    """Of the code and what it ran on, from the newest run report."""
+    newest = max(reports, key=lambda report: str(report["started_at"]), default=None)
+    return {name: version for name, version in newest["versions"].items() if version} if newest else {}
+
+
+def main(
+    truth: Annotated[Path, typer.Option(help="truth.jsonl of the catalogue", exists=True, dir_okay=False)],
+    folder: Annotated[Path, typer.Option(help="where report.html and report.json go")] = Path("build/demo"),
+) -> None:
+    """Write the report of what the running stack has published."""
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    write_report(Settings.from_environment(), truth, folder)
+    typer.echo(str(folder / "report.html"))
+
+
+if __name__ == "__main__":
+    typer.run(main)

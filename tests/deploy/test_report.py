@@ -1,0 +1,210 @@
+"""The report: its numbers from hand-made rows whose answers are known, and a page that needs no other file."""
+
+import io
+import json
+import re
+from datetime import date
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from PIL import Image
+
+from deploy.report_choice import (
+    Known,
+    choose_groups,
+    choose_neighbours,
+    false_merges,
+    missed_pairs,
+    seen,
+    worst_detections,
+)
+from deploy.report_page import Content, page
+from deploy.report_pictures import beginning, picture, pictures
+from deploy.report_sheets import Bad, Sheets
+from deploy.run_figures import elapsed_seconds, figures, newest_reports
+from spark_jobs.settings import Settings
+from spark_jobs.stages.evaluation import Truth
+from spark_jobs.stages.published_scores import Published, by_address, score_detector, score_published
+
+DAY = "2026-11-01"
+A, COPY, B, LONE = (DAY, "a/0"), (DAY, "a-copy/1"), (DAY, "b/0"), ("2026-11-02", "c/0")
+BOX = (0.1, 0.1, 0.6, 0.6)
+
+
+def thing(label="mug", score=0.9, box=BOX):
+    return dict(zip(("label", "score", "x_min", "y_min", "x_max", "y_max"), (label, score, *box), strict=True))
+
+
+def truth(address, group, transform=None, labels=("mug",)):
+    return Truth(address, np.array([BOX] * len(labels), np.float32), labels, group, transform, is_counted=True)
+
+
+TRUTH = [truth(A, "a"), truth(COPY, "a", "mirror"), truth(B, "b"), truth(LONE, "c")]
+
+
+@pytest.fixture
+def published():
+    """a and b share a group and should not; the copy of a is alone and should not be."""
+    codes = {A: 0b00000000, COPY: 0b00000001, B: 0b00000111, LONE: 0b11111111}
+    groups = {A: f"{DAY}/a/0", B: f"{DAY}/a/0", COPY: f"{DAY}/a-copy/1", LONE: "2026-11-02/c/0"}
+    evidence = [{"day": date(2026, 11, 1), "key": "b/0", "crop": 0, "distance": 3, "similarity": 0.8}]
+    found = {
+        A: [thing()],
+        COPY: [thing(label="bag")],
+        B: [],
+        LONE: [thing(), thing(box=(0.7, 0.7, 0.9, 0.9), score=0.5)],
+    }
+    return Published(
+        detections={a: {"reason": "ok", "objects": objects} for a, objects in found.items()},
+        crops={a: {"reason": "ok", "label": "mug", "source": "detection"} for a in codes},
+        features={a: {"reason": "ok", "code": bytes([code])} for a, code in codes.items()},
+        duplicates={
+            a: {"group": g, "is_representative": a != B, "evidence": evidence if a == A else []} for a, g in groups.items()
+        },
+    )  # fmt: skip
+
+
+def report(stage, day, rows=10, started="2026-11-21T10:00:00+00:00", total=8.0, status="published"):
+    return {
+        "stage": stage, "day": day, "run": "r", "status": status, "rows_out": rows, "reasons": {"ok": rows},
+        "images_per_second": rows / 4.0, "seconds": {"connect": 1.0, "stage": 4.0, "total": total}, "started_at": started,
+        "versions": {"code": "abc"},
+    }  # fmt: skip
+
+
+def test_scores_are_those_of_the_published_rows(published):
+    scores = score_published(published, TRUTH, [(A, B, "recoloured")], extractor=None)
+    # Average precision of mug: scores 0.9 (right), 0.9 (right), 0.5 (wrong) of four mugs: 2 of 4 found before the first error.
+    assert scores["detector"]["map50"] == pytest.approx(0.5)
+    assert scores["duplicates"]["precision"] == 0.0 and scores["duplicates"]["false_merges"] == 1
+    assert scores["duplicates"]["by_transform"] == {"mirror": 0.0}
+    assert scores["duplicates"]["look_alikes_grouped"] == 1.0
+    assert scores["features"]["bits"] == 8 and scores["features"]["map"] == 1.0
+
+
+def test_images_without_truth_are_not_judged(published):
+    assert score_detector(published.detections, [])["images"] == 0
+    lost = Published(published.detections, published.crops, {}, {})
+    assert score_published(lost, TRUTH, [], None)["duplicates"]["recall"] == 0.0
+
+
+def test_first_crop_stands_for_its_image():
+    rows = pa.Table.from_pylist([{"day": date(2026, 11, 1), "key": "a/0", "crop": n} for n in (1, 0)])
+    assert by_address(rows) == {A: {"day": date(2026, 11, 1), "key": "a/0", "crop": 0}}
+
+
+def test_mistakes_are_found_and_named(published):
+    known = Known.of(published, TRUTH)
+    (merged,), (missed,) = false_merges(known, [(B, A, "recoloured")], 5), missed_pairs(known, 5)
+    assert ({merged.first, merged.second}, merged.kind, merged.distance) == ({A, B}, "recoloured", 3)
+    assert (missed.first, missed.second, missed.change, missed.distance) == (A, COPY, "mirror", 1)
+    assert [(look.address, look.missed, look.wrong) for look in worst_detections(known, 9)] == [
+        (COPY, 1, 1), (B, 1, 0), (LONE, 0, 1)
+    ]  # fmt: skip
+    assert (seen(known, A).missed, seen(known, A).wrong) == (0, 0)
+
+
+def test_groups_and_neighbours_carry_distances(published):
+    known = Known.of(published, TRUTH)
+    ((first, second),) = choose_groups(known, 5, 9)
+    assert (first.address, first.is_representative, second.address) == (A, True, B)
+    assert (second.distance, second.similarity, second.is_right) == (3, pytest.approx(0.8), False)
+    (asked,) = choose_neighbours(known, 3, 2)
+    assert (asked.query, asked.found) == (A, [(COPY, 1, True), (B, 3, False)])
+
+
+def test_newest_successful_run_counts(tmp_path: Path):
+    settings = Settings.from_environment({"PIPELINE_HOME": str(tmp_path)})
+    early, late, broken = "2026-11-21T10:00:00+00:00", "2026-11-21T11:00:00+00:00", "2026-11-21T12:00:00+00:00"
+    runs = [
+        report("read_images", DAY, 7, early), report("read_images", DAY, 9, late),
+        report("read_images", DAY, 1, broken, status="broken_contract"), report("find_duplicates", None, 9, late),
+    ]  # fmt: skip
+    for number, run in enumerate(runs):
+        path = tmp_path / "reports" / (run["day"] or "all_days") / run["stage"] / f"{number}.json"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(run))
+    found = newest_reports(settings)
+    assert [(run["stage"], run["rows_out"]) for run in found] == [("read_images", 9), ("find_duplicates", 9)]
+
+
+def test_figures_add_up_over_days():
+    runs = [report("read_images", DAY, 10), report("read_images", "2026-11-02", 30, "2026-11-21T10:01:00+00:00")]
+    found = figures(runs, {DAY: 10, "2026-11-02": 30})
+    assert found["rows"] == {"hbase": {DAY: 10, "2026-11-02": 30}, "read_images": {DAY: 10, "2026-11-02": 30}}
+    assert found["reasons"] == {"read_images": {"ok": 40}}
+    assert found["seconds"] == {"read_images": 16.0} and found["images_per_second"] == {"read_images": 5.0}
+    assert elapsed_seconds(runs, "image_pipeline") == 68.0
+
+
+def jpeg(size=(300, 200)):
+    buffer = io.BytesIO()
+    Image.new("RGB", size, "teal").save(buffer, "JPEG")
+    return buffer.getvalue()
+
+
+def test_pictures_are_small_and_bad_files_are_told_apart():
+    small = picture(jpeg(), 150)
+    assert small is not None and (small.width, small.height) == (150, 100)
+    assert pictures({"good": jpeg(), "bad": b"<html>"}, ["good", "bad", "missing"], 50).keys() == {"good"}
+    assert beginning(b"\xff\xd8<!") == "4 bytes: ··<!"
+
+
+class Page(HTMLParser):
+    """What a page refers to, and whether every element is closed where it should be."""
+
+    def __init__(self):
+        super().__init__()
+        self.links, self.anchors, self.open, self.stray = [], set(), [], []
+
+    def handle_starttag(self, tag, attrs):
+        values = dict(attrs)
+        self.links += [values[name] for name in ("href", "src") if name in values]
+        self.anchors.add(values.get("id"))
+        if tag not in ("meta", "img", "br"):
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        pass
+
+    def handle_endtag(self, tag):
+        if self.open and self.open[-1] == tag:
+            self.open.pop()
+        else:
+            self.stray.append(tag)
+
+
+def content(published):
+    known = Known.of(published, TRUTH)
+    small = picture(jpeg(), 50)
+    assert small is not None
+    shown = dict.fromkeys([A, COPY, B], small)
+    runs = [report(stage, DAY, 4) for stage in ("read_images", "preprocess_images")]
+    scores = score_published(published, TRUTH, [], None)
+    sheets = Sheets(
+        worst=worst_detections(known, 5), groups=choose_groups(known, 5, 9), neighbours=choose_neighbours(known, 3, 2),
+        merged=false_merges(known, [], 5), missed=missed_pairs(known, 5), large=shown, small=shown, cut=shown,
+        bad=[Bad("zero_bytes", LONE, "empty", "empty", [], "<script>")],
+    )  # fmt: skip
+    return Content(figures(runs, {DAY: 4}) | scores, runs, sheets, {"code": "abc"})
+
+
+def test_page_is_whole_and_needs_no_other_file(published):
+    text = page(content(published))
+    read = Page()
+    read.feed(text)
+    assert not read.open and not read.stray
+    outside = [link for link in read.links if not link.startswith(("data:image/jpeg;base64,", "#"))]
+    assert not outside and {link[1:] for link in read.links if link.startswith("#")} <= read.anchors
+    assert "<script" not in text and "&lt;script&gt;" in text
+    assert not re.search(r"url\(|@import|https?:", text)
+
+
+def test_page_tells_a_lost_row(published):
+    whole = content(published)
+    assert "other rows than in HBase" not in page(whole)
+    whole.figures["rows"]["read_images"][DAY] = 3
+    assert "other rows than in HBase" in page(whole)
