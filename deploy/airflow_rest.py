@@ -138,8 +138,12 @@ class Airflow:
             raise
 
     def _send(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
-        """One request; one that only asks is repeated while the server is busy or away for a moment."""
-        deadline = time.monotonic() + (_PATIENCE_S if method == "GET" else 0.0)
+        """One request, repeated while the server is busy or away for a moment.
+
+        Airflow takes back what it could not finish: on SQLite a backfill may meet a writer and is refused with 503, "database
+        is locked".
+        """
+        deadline = time.monotonic() + _PATIENCE_S
         while True:
             try:
                 return _send(self._url, method, path, body, {"Authorization": f"Bearer {self._token}"})
