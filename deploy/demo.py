@@ -80,7 +80,7 @@ def run_demo(stack: Stack, days: list[date], per_day: int, console: Console) -> 
         console.rule("loading the catalogue into HBase")
         _run_module(stack, "spark_jobs.load_images", str(manifest))
         console.rule(f"backfilling {days[0]} to {days[-1]}: {stack.airflow_url}")
-        _backfill(Airflow(stack), days, stack.cores, console)
+        _backfill(Airflow(stack), days, console)
         console.rule("writing the report")
         write_report(Settings.from_environment(stack.environment()), manifest.with_name("truth.jsonl"), REPORT)
     finally:
@@ -131,12 +131,13 @@ def _process(
         process.wait()
 
 
-def _backfill(airflow: Airflow, days: list[date], at_once: int, console: Console) -> None:
+def _backfill(airflow: Airflow, days: list[date], console: Console) -> None:
     """Backfill the days, wait until the runs that follow have settled, and check that these are all the runs there are."""
     _await_dags(airflow)
     airflow.unpause(SIMILAR)
     airflow.unpause(PIPELINE)
-    backfill = airflow.backfill(PIPELINE, days[0], days[-1], at_once)
+    # All days at once: while one starts a job, another computes.
+    backfill = airflow.backfill(PIPELINE, days[0], days[-1], at_once=len(days))
     stages = {dag: tuple(stage.name for stage in stages_of(dag)) for dag in (PIPELINE, SIMILAR)}
     with RunDisplay(airflow, (PIPELINE, SIMILAR), stages, console) as display:
         display.wait_until(lambda: airflow.is_completed(backfill), _RUNS_LIMIT_S, "the backfill")
