@@ -29,7 +29,7 @@ class Options:
     extractor: str = field(default="deepbit-small", metadata={"help": "artefact that made the codes"})
     pictures: int = field(default=160, metadata={"help": "pictures of the catalogue to change"})
     copies: int = field(default=8, metadata={"help": "changed copies of each"})
-    precision: float = field(default=0.995, metadata={"help": "share of right pairs that the groups must reach"})
+    precision: float = field(default=0.99, metadata={"help": "share of right pairs that the groups must reach"})
 
 
 def plan(job: Job[Options]) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import uuid
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -25,6 +26,8 @@ FILE = "calibration.json"
 
 Floats = NDArray[np.float64]
 _CODE, _WHOLE = CUES.index("code"), CUES.index("whole")
+_PEAKS = 30
+_MARGIN = 1.5  # how many times more wrong pairs than estimated are reckoned with
 _LEAST = 0.8  # P(duplicate) below which no pair is called one, whatever the sample says
 
 
@@ -87,7 +90,7 @@ class ChangedViews:
 class Target:
     """What the groups must reach: precision of the pairs, and the share of recoloured pictures that may pass."""
 
-    precision: float = 0.995
+    precision: float = 0.99
     recoloured: float = 0.01
 
 
@@ -117,9 +120,10 @@ def calibrate(
     negatives, tried = _other_pictures(unset, originals, copies)
     found = _found(unset, catalogue)
     pairs = len(catalogue) * (len(catalogue) - 1) / 2
+    chance = _tail(_logit(negatives), tried)
     expected: dict[str, Any] = {}
     for threshold in _sigmoid(np.linspace(_logit(_LEAST), 9, 80)):
-        wrong = ((negatives >= threshold).sum() + 1) / tried * pairs
+        wrong = _MARGIN * pairs * chance(float(_logit(threshold)))
         expected = _expected(threshold, true, copies)
         expected["precision"] = float(np.clip(1 - wrong / max((found >= threshold).sum(), 1), 0, 1))
         if expected["precision"] >= target.precision and expected[RECOLOURED] <= target.recoloured:
@@ -198,8 +202,23 @@ def _distance(shares: Floats, codes: NDArray[np.uint8], quantile: float, most: f
     return round(min(share, most) * 8 * codes.shape[1])
 
 
-def _logit(p: float) -> float:
-    return float(np.log(p / (1 - p)))
+def _tail(scores: Floats, tried: int) -> Callable[[float], float]:
+    """The chance that a pair of different pictures scores at least s, from the log-odds of the near ones among `tried` pairs.
+
+    Beyond the 30 highest scores the chance is taken to fall exponentially, at their mean excess (peaks over a threshold, Pickands
+    1975): a large catalogue has pairs far beyond what a sample shows.
+    """
+    ranked = np.sort(scores)[::-1]
+    start = ranked[min(len(ranked), _PEAKS) - 1] if len(ranked) else _logit(_LEAST)
+    excess = ranked[ranked > start] - start
+    decay = max(float(excess.mean()) if len(excess) else 1.0, 0.25)
+    share = max(len(excess), 1) / tried
+    return lambda score: share * float(np.exp(-max(score - start, 0.0) / decay))
+
+
+def _logit(p: Any) -> Any:
+    kept = np.clip(p, 1e-12, 1 - 1e-12)
+    return np.log(kept / (1 - kept))
 
 
 def _sigmoid(x: Floats) -> Floats:

@@ -1,0 +1,102 @@
+"""Features of crops: identical whenever they are made, whatever else is in the batch."""
+
+import datetime
+
+import numpy as np
+import pyarrow as pa
+import pytest
+import simplejpeg
+
+from data_contracts.crops import CROPS
+from data_contracts.features import FEATURES
+from dlcore.interop.artefact import save_artefact
+from dlcore.models.deepbit import DeepBitConfig, deepbit_small
+from dlcore.models.preprocessing import Preprocessing
+from dlcore.rng import RNG
+from dlcore.search.signatures import chroma_grid, luminance_hash
+from spark_jobs.stages.changed_copies import ORIGINAL, copy_batches
+from spark_jobs.stages.features import BATCH, feature_batches, load_extractor
+
+DAY = datetime.date(2026, 11, 2)
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("models")
+    RNG.set_seed(3)
+    config = DeepBitConfig(size=32, planes=(8, 16), blocks=(1, 1))
+    metadata = {"kind": "deepbit", "preprocessing": Preprocessing(32).metadata(), "threshold": 0.0}
+    save_artefact(folder / "tiny", deepbit_small(config), metadata)
+    save_artefact(folder / "other", deepbit_small(config), {"kind": "ssd"})
+    return f"file://{folder}"
+
+
+def crop_row(number):
+    generator = np.random.default_rng(number)
+    pixels = generator.integers(0, 256, (9 + number, 12, 3), np.uint8).repeat(8, 0).repeat(8, 1)
+    return {
+        "day": DAY, "key": f"sku{number}/0", "crop": 0, "reason": "ok", "label": "mug",
+        "image": simplejpeg.encode_jpeg(pixels, 95, "RGB", "444"), "whole_hash": generator.bytes(32),
+        "x_min": 8, "y_min": 8, "x_max": 80, "y_max": 72,
+    }  # fmt: skip
+
+
+def batch_of(rows):
+    return pa.RecordBatch.from_pylist(rows, schema=CROPS.arrow_schema())
+
+
+def features_of(rows, models):
+    return next(iter(feature_batches([batch_of(rows)], models, "tiny"))).to_pylist()
+
+
+def test_rows_come_out_one_for_one_with_what_the_contract_asks(models):
+    unusable = {"day": DAY, "key": "broken/0", "crop": 0, "reason": "truncated"}
+    found = next(iter(feature_batches([batch_of([crop_row(1), unusable, crop_row(2)])], models, "tiny")))
+    assert found.schema == FEATURES.arrow_schema()
+    first, second, third = found.to_pylist()
+    assert (second["key"], second["reason"], second["code"], second["model_version"]) == (
+        "broken/0",
+        "truncated",
+        None,
+        None,
+    )
+    assert len(first["code"]) == 16
+    assert len(first["descriptor"]) == 256
+    assert first["model_version"] == third["model_version"] == load_extractor(f"{models}/tiny").version
+    assert first["computed_by"]
+    bits = np.frombuffer(first["descriptor"], "<f2") > 0
+    assert np.packbits(bits).tobytes() == first["code"]
+
+
+def test_a_code_does_not_depend_on_its_neighbours_or_the_time(models):
+    rows = [crop_row(number) for number in range(BATCH + 3)]
+    together = features_of(rows, models)
+    assert features_of(rows, models) == together
+    assert [features_of([row], models)[0] for row in rows] == together
+
+
+def test_signatures_are_those_of_the_crop(models):
+    row = crop_row(4)
+    pixels = simplejpeg.decode_jpeg(row["image"], "RGB")
+    found = features_of([row], models)[0]
+    tall = pixels.shape[0] > pixels.shape[1]
+    assert tall or pixels.shape[0] > 64
+    from PIL import Image
+
+    small = np.asarray(Image.fromarray(pixels).resize((96, 96), Image.Resampling.BILINEAR))[None]
+    assert found["luminance_hash"] == luminance_hash(small)[0].tobytes()
+    assert found["chroma"] == chroma_grid(small)[0].tobytes()
+    assert found["whole_hash"] == row["whole_hash"]
+
+
+def test_copies_of_a_picture_are_the_same_each_time(models):
+    row = crop_row(6)
+    first, second = (list(copy_batches([batch_of([row])], models, "tiny", 3))[0].to_pylist() for _ in range(2))
+    assert first == second
+    assert [copy["change"] for copy in first][0] == ORIGINAL
+    assert len(first) >= 4
+
+
+def test_another_kind_of_artefact_is_refused(models):
+    with pytest.raises(ValueError, match="expected 'deepbit'"):
+        load_extractor(f"{models}/other")
