@@ -16,7 +16,7 @@ from tests.spark_jobs import small_job
 from tests.spark_jobs.lake import Lake
 
 TABLE = "lake.pipeline.raw_images"
-DAY = "2026-02-01"
+DAY = "2026-03-01"
 THREE_DAYS_S = 3 * 24 * 3600
 
 
