@@ -25,7 +25,7 @@ from typing import Any
 
 PROJECT = Path(__file__).resolve().parents[1]
 CACHE = PROJECT / "build" / "bench_pipeline"
-os.environ.update(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1", DLCORE_CACHE=str(CACHE / "models"))
+os.environ.update(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1", DLCORE_CACHE=str(CACHE / "cache"))
 sys.path.insert(0, str(PROJECT))
 
 import numpy as np  # noqa: E402
