@@ -69,13 +69,14 @@ def _head(content: Content) -> str:
     images, used = sum(reasons.values()), reasons.get(Reason.OK, 0)
     detector, features, duplicates = (figures[name] for name in ("detector", "features", "duplicates"))
     seconds = elapsed_seconds(content.reports, PIPELINE)
-    pairs = f"{duplicates['precision']:.3f} / {duplicates['recall']:.3f}"
+    merges = f"{duplicates['false_merges']} groups of different things"
     codes = f"codes of {features['bits']} bits, entropy {features['entropy_mean']:.2f}"
     rate = f"five jobs, {len(days)} days, {images / max(seconds, 1e-9):.1f} images a second in all"
     tiles = (
         parts.tile(f"{images:,}", "Images", f"{used:,} used, {images - used:,} refused, each with its reason"),
         parts.tile(f"{detector['map50']:.3f}", "Detector, mAP at IoU 0.5", f"{len(detector['classes'])} classes"),
-        parts.tile(pairs, "Duplicates, precision / recall", f"{duplicates['false_merges']} groups of different things"),
+        parts.tile(f"{duplicates['precision']:.3f}", "Duplicates, precision", merges),
+        parts.tile(f"{duplicates['recall']:.3f}", "Duplicates, recall", "of all pairs of copies that were planted"),
         parts.tile(f"{features['recall_at_10']:.3f}", "Search, recall in the 10 nearest", codes),
         parts.tile(f"{seconds:,.0f} s", "From HBase to codes", rate),
     )

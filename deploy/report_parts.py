@@ -28,7 +28,8 @@ def table(header: Sequence[str], rows: Iterable[Sequence[str]], classes: Sequenc
     names = [*classes, *[""] * (len(header) - len(classes))]
     head = "".join(f"<th class='{name}'>{escape(text)}</th>" for text, name in zip(header, names, strict=True))
     body = "".join(f"<tr>{''.join(row)}</tr>" for row in rows)
-    return f"<div class='scroll'><table><tr>{head}</tr>{body}</table></div>"
+    even = " class='even'" if classes and len(set(classes[1:])) == 1 and classes[-1] else ""
+    return f"<div class='scroll'><table{even}><tr>{head}</tr>{body}</table></div>"
 
 
 def cell(html: str, name: str = "") -> str:
@@ -92,10 +93,14 @@ def boxes(found: Iterable[tuple[str, Box]], true: Iterable[Box]) -> str:
     rectangles = "".join(_rectangle(box, "under") + _rectangle(box, "true") for box in true)
     rectangles += "".join(_rectangle(box, "found") for _, box in found)
     tags = "".join(
-        f"<span class='tag' style='left:{100 * box[0]:.1f}%;top:{100 * box[1]:.1f}%'>{escape(text)}</span>"
-        for text, box in found
+        f"<span class='tag' style='{_corner(box)};top:{100 * box[1]:.1f}%'>{escape(text)}</span>" for text, box in found
     )
     return f"<svg viewBox='0 0 100 100' preserveAspectRatio='none'>{rectangles}</svg>{tags}"
+
+
+def _corner(box: Box) -> str:
+    """Where a box's text begins; near the right edge, where it ends."""
+    return f"left:{100 * box[0]:.1f}%" if box[0] < 0.66 else f"right:{100 - 100 * box[2]:.1f}%"
 
 
 def _rectangle(box: Box, name: str) -> str:

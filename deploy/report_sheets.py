@@ -59,7 +59,7 @@ def _seen(sheets: Sheets, looks: Sequence[Seen]) -> str:
         truth = ", ".join(label for label, _ in look.true)
         note = f"<br><span class='bad'>{', '.join(faults)}</span> of {escape(truth)}" if faults else ""
         figures.append(parts.figure(drawn, parts.place(look.address) + note))
-    return _sheet(figures, "sheet large")
+    return _sheet(figures, "large")
 
 
 def _detections(sheets: Sheets) -> str:
@@ -84,9 +84,10 @@ def _crop_caption(row: Row) -> str:
 
 
 def _groups(sheets: Sheets) -> str:
-    return "".join(
-        f"<div class='group'>{''.join(_member(sheets, member) for member in group)}</div>" for group in sheets.groups
-    ) or _sheet([], "")
+    return _sheet(
+        [f"<div class='group'>{''.join(_member(sheets, member) for member in group)}</div>" for group in sheets.groups],
+        "groups",
+    )
 
 
 def _member(sheets: Sheets, member: Member) -> str:
@@ -108,7 +109,7 @@ def _neighbours(sheets: Sheets) -> str:
             for address, bits, same in asked.found
         ]
         rows.append(f"<div class='row'>{query}{''.join(found)}</div>")
-    return "".join(rows) or _sheet([], "")
+    return _sheet(rows, "rows")
 
 
 def _mistakes(sheets: Sheets) -> str:
