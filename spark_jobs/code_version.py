@@ -17,7 +17,7 @@ import pyarrow as pa
 from spark_jobs.settings import REPOSITORY
 
 PACKAGES = ("data_contracts", "dlcore", "spark_jobs")
-SUFFIXES = (".py", ".cpp", ".hpp")
+SUFFIXES = (".py", ".cpp", ".h")
 _SCHEMA = "host string, code string"
 
 
