@@ -20,7 +20,6 @@ from PIL import Image
 from rich.console import Console
 from rich.table import Table
 
-from data_contracts.reasons import Reason
 from dlcore.search.codes import Codes, pack
 from dlcore.search.index import Index, open_index
 from spark_jobs.settings import Settings
@@ -71,7 +70,7 @@ def query_of_file(index: Index, path: Path, models: str, detector: str, extracto
     """
     row = decode_image(path.read_bytes())
     if row.image is None:
-        raise ValueError(f"{path}: {Reason(row.reason).meaning}")
+        raise ValueError(f"{path}: {row.reason.meaning}")
     loaded = load_extractor(f"{models.rstrip('/')}/{extractor}")
     if loaded.version != index.meta["model_version"]:
         raise ValueError(

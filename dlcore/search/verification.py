@@ -157,7 +157,8 @@ def _hue_histogram(grid: NDArray[np.complex64], middle: NDArray[np.float32]) -> 
     rows = np.arange(len(grid))[:, None, None]
     np.add.at(histogram, (rows, low % _HUES), strength * (1 - rest))
     np.add.at(histogram, (rows, (low + 1) % _HUES), strength * rest)
-    return histogram / np.maximum(histogram.sum(axis=1, keepdims=True), 1e-6)
+    shares: Floats = histogram / np.maximum(histogram.sum(axis=1, keepdims=True), 1e-6)
+    return shares
 
 
 def _middle_weights() -> NDArray[np.float32]:

@@ -118,8 +118,8 @@ class StageOperator(SparkSubmitOperator):
             self._run_process([*arguments, "--remote", f"{url};session_id={session}"], PIPELINE_CONNECT_TOKEN=token)
             return
         self.application_args = arguments
-        self.conf = {**static_spark_conf(Settings.from_environment()), **(self.conf or {})}
-        self.env_vars = {**(self.env_vars or {}), "PYTHONPATH": python_path()}
+        self.conf: dict[str, Any] = {**static_spark_conf(Settings.from_environment()), **(self.conf or {})}
+        self.env_vars: dict[str, Any] = {**(self.env_vars or {}), "PYTHONPATH": python_path()}
         super().execute(context)
 
     def _run_process(self, arguments: list[str], **environment: str) -> None:

@@ -199,7 +199,8 @@ def _score(
 def _distance(shares: Floats, codes: NDArray[np.uint8], quantile: float, most: float) -> int:
     """Bits within which a share `quantile` of true pairs lies, at most a share `most` of the bits."""
     share = float(np.quantile(shares, quantile)) if len(shares) else most
-    return round(min(share, most) * 8 * codes.shape[1])
+    bits: int = round(min(share, most) * 8 * codes.shape[1])
+    return bits
 
 
 def _tail(scores: Floats, tried: int) -> Callable[[float], float]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -41,7 +42,7 @@ class Extractor:
     """
 
     preprocessing: Preprocessing
-    predict: Callable[[Array], list[Array]]
+    predict: Callable[[Array], Any]
     threshold: float
     version: str
 
@@ -79,11 +80,6 @@ def load_extractor(uri: str) -> Extractor:
     preprocessing = Preprocessing.from_metadata(artefact.metadata["preprocessing"])
     plan = compile(artefact.model, (BATCH, 3, preprocessing.size, preprocessing.size))
     return Extractor(preprocessing, plan.predict, float(artefact.metadata["threshold"]), artefact.version)
-
-
-def whole_hash(pixels: Pixels) -> bytes:
-    """Luminance hash of a whole image (H, W, 3), 32 bytes."""
-    return luminance_hash(resized(pixels, HASH_SIDE)[None])[0].tobytes()
 
 
 def feature_batches(
