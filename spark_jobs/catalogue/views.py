@@ -171,17 +171,20 @@ def _hidden(below: Placement, above: Placement) -> float:
     return shared[0] * shared[1] / (0.8 * min(below.size, above.size)) ** 2
 
 
-def photographed(image: Image.Image, rng: np.random.Generator) -> Image.Image:
-    """Colour, light, blur, noise and compression as cameras and shops leave them; geometry is untouched. About 1.5 ms at 192 px."""
+def photographed(image: Image.Image, rng: np.random.Generator, roughness: float = 1.0) -> Image.Image:
+    """Colour, light, blur, noise and compression as cameras and shops leave them; geometry is untouched.
+
+    roughness: how often colour is lost and blur, noise and compression occur, 1 for as often as not.
+    """
     image = image.convert("RGB", _colour_matrix(rng))
-    if rng.random() < 0.15:
+    if rng.random() < 0.15 * roughness:
         image = image.convert("L").convert("RGB")
-    if rng.random() < 0.2:
+    if rng.random() < 0.2 * roughness:
         image = image.filter(ImageFilter.GaussianBlur(rng.uniform(0.3, 1.2)))
-    if rng.random() < 0.25:
+    if rng.random() < 0.25 * roughness:
         tile = np.asarray(image, np.int16) + rng.integers(-20, 21, (image.height, image.width, 1), dtype=np.int16)
         image = Image.fromarray(tile.clip(0, 255).astype(np.uint8), "RGB")
-    if rng.random() < 0.3:
+    if rng.random() < 0.3 * roughness:
         image = Image.open(io.BytesIO(encoded(image, "JPEG", int(rng.integers(20, 80))))).convert("RGB")
     return image
 

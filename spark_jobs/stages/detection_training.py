@@ -37,16 +37,24 @@ _LEAST_SHARE = 0.3  # of a thing that must be left after cutting
 
 @dataclass(frozen=True)
 class Difficulty:
-    """things: how often a scene has 0, 1, 2 ... things.  shop_share: of scenes about one large thing in the middle."""
+    """things: how often a scene has 0, 1, 2 ... things.  shop_share: of scenes about one large thing in the middle.
+    cut_share: of scenes that are cut to less than their size.  change_share: of scenes that get a frame, a banner, a
+    watermark ...  roughness: see `photographed`."""
 
     things: tuple[float, ...]
     shop_share: float
+    cut_share: float = 0.5
+    change_share: float = 0.3
+    roughness: float = 1.0
 
 
 EASY = Difficulty((0.02, 0.78, 0.2), 1.0)
 """For small pictures, in which small things could not be told apart."""
 
 HARD = Difficulty((0.03, 0.42, 0.23, 0.14, 0.09, 0.05, 0.04), 0.5)
+
+SHOP = Difficulty((0.02, 0.56, 0.2, 0.12, 0.06, 0.04), 0.7, 0.3, 0.3, 0.5)
+"""Nearer to the pictures of a catalogue, where labels are learnt."""
 
 
 @dataclass(frozen=True)
@@ -62,9 +70,9 @@ def draw_sample(pool: ViewPool, rng: np.random.Generator, side: int, difficulty:
     things = int(rng.choice(len(difficulty.things), p=difficulty.things))
     view = pool.scene(rng, round(side * 1.2), things, difficulty.shop_share)
     labels = np.array([CLASSES.index(label) for label in pool.labels(view)], np.float32)
-    image, boxes, kept = _cut(view, rng)
+    image, boxes, kept = _cut(view, rng, difficulty.cut_share)
     labels = labels[kept]
-    if rng.random() < 0.3:
+    if rng.random() < difficulty.change_share:
         changed = TRANSFORMS[_CHANGES[rng.integers(len(_CHANGES))]](image, rng)
         image, boxes = changed.image, changed.moved(boxes)
     fractions = np.clip(boxes / np.array([*image.size, *image.size], np.float32), 0, 1)
@@ -72,13 +80,13 @@ def draw_sample(pool: ViewPool, rng: np.random.Generator, side: int, difficulty:
         image = image.resize((side, side), Image.Resampling.BILINEAR)
     wide = (fractions[:, 2:] - fractions[:, :2]).min(axis=1, initial=1.0) > 0.02
     target = np.concatenate([labels[wide, None], fractions[wide]], axis=1)
-    return Sample(np.asarray(photographed(image, rng)), target.astype(np.float32))
+    return Sample(np.asarray(photographed(image, rng, difficulty.roughness)), target.astype(np.float32))
 
 
-def _cut(view: View, rng: np.random.Generator) -> tuple[Image.Image, Boxes, NDArray[np.bool_]]:
+def _cut(view: View, rng: np.random.Generator, cut_share: float) -> tuple[Image.Image, Boxes, NDArray[np.bool_]]:
     """A part of the view of any aspect between 1:1.6 and 1.6:1, the boxes inside it, and which things are still there."""
     image = view.image
-    aspect, extent = np.exp(rng.uniform(-0.45, 0.45)), rng.uniform(0.6, 1.0) if rng.random() < 0.5 else 1.0
+    aspect, extent = np.exp(rng.uniform(-0.45, 0.45)), rng.uniform(0.6, 1.0) if rng.random() < cut_share else 1.0
     width, height = np.minimum(np.array([aspect**0.5, aspect**-0.5]) * extent, 1.0) * image.width
     x, y = rng.uniform(0, image.width - width), rng.uniform(0, image.height - height)
     part = np.array([x, y, x + width, y + height])

@@ -27,7 +27,7 @@ A thing is reported when the network is surer than {threshold:.3f} that there is
 Average precision by class, catalogue pictures: {per_class}.
 
 ## Training
-{steps} steps of {batch} new scenes from {products} products and {backgrounds} backgrounds, Adam at {rate}, cosine; from nothing.
+{steps} steps of {batch} new scenes from {products} products and {backgrounds} backgrounds, Adam, cosines from {rates}; from nothing.
 {wall} s on the clock, {cpu} s of CPU time in all, drawing included.
 
     {command}
@@ -42,7 +42,8 @@ def card(scores: dict[str, Any], recipe: Recipe, curve: Curve, command: str) -> 
     return _CARD.format(
         size=recipe.size, width=recipe.width, classes=len(recipe.config.classes) - 2, catalogue=scores["catalogue"],
         scenes=scores["scenes"], threshold=scores["threshold"]["score"], per_class=per_class, steps=recipe.steps,
-        batch=recipe.batch, products=recipe.products, backgrounds=recipe.backgrounds, rate=recipe.rate, **scores["seconds"],
+        batch=recipe.batch, products=recipe.products, backgrounds=recipe.backgrounds, rates=" and ".join(map(str, recipe.rates)),
+        **scores["seconds"],
         command=command, curve=", ".join(f"{step}: {value:.3f}" for step, _, value in curve.points),
     )  # fmt: skip
 

@@ -28,10 +28,21 @@ from dlcore.optim.trigger import MaxIteration, SeveralIteration
 from dlcore.rng import RNG
 from spark_jobs.catalogue.views import ViewPool
 from spark_jobs.stages.detect import DetectorSettings, Things, any_objects
-from spark_jobs.stages.detection_training import CLASSES, EASY, HARD, TestSet, training_batch
+from spark_jobs.stages.detection_training import CLASSES, EASY, HARD, SHOP, Difficulty, TestSet, training_batch
 
 _WARM_UP = 300
-_CURVE_POINTS = 12
+_CURVE_POINTS = 14
+
+
+@dataclass(frozen=True)
+class Phase:
+    """A part of the training: `share` of all steps, on pictures of `size` pixels. The learning rate rises and falls once in
+    each `cycle`."""
+
+    cycle: int
+    size: int
+    difficulty: Difficulty
+    share: float
 
 
 @dataclass(frozen=True)
@@ -39,8 +50,8 @@ class Recipe:
     """What a training run depends on.
 
     seed: of the weights and the order of scenes; things come from catalogue `catalogue_seed`.  products, backgrounds: in
-    the pool.  size: side of the input in pixels.  width: planes at stride 4.  steps of `batch` scenes at `rate`.
-    first_size, first_share: the size of the pictures in the first part of the steps, and how large that part is.
+    the pool.  size: side of the input in pixels.  width: planes at stride 4.  steps of `batch` scenes.
+    rates: the highest learning rate of each cycle.
     """
 
     steps: int
@@ -51,11 +62,9 @@ class Recipe:
     size: int = 160
     width: int = 32
     batch: int = 16
-    rate: float = 1e-3
+    rates: tuple[float, ...] = (1e-3, 8e-4)
     weight_decay: float = 1e-4
     workers: int = 2
-    first_size: int = 96
-    first_share: float = 0.6
 
     @property
     def config(self) -> SsdConfig:
@@ -66,10 +75,18 @@ class Recipe:
         """The same network for pictures of another size."""
         return ssd_small(CLASSES, size, self.width)
 
-    def phases(self) -> list[tuple[int, int]]:
-        """(size of the pictures, steps) in order."""
-        first = round(self.steps * self.first_share)
-        return [(self.first_size, first), (self.size, self.steps - first)]
+    def phases(self) -> tuple[Phase, ...]:
+        """Small pictures of large things, everything at full size; then again, nearer to the pictures of shops."""
+        return (
+            Phase(0, 96, EASY, 0.3),
+            Phase(0, self.size, HARD, 0.2),
+            Phase(1, 128, SHOP, 0.36),
+            Phase(1, self.size, SHOP, 0.14),
+        )
+
+    def steps_of(self, phase: Phase) -> int:
+        """How many steps a phase has."""
+        return max(round(self.steps * phase.share), 1)
 
     @property
     def preprocessing(self) -> Preprocessing:
@@ -95,13 +112,44 @@ class Curve:
 def train(recipe: Recipe, pool: ViewPool, development: TestSet) -> tuple[Module, Curve]:
     """A detector trained from nothing, in evaluation mode, and how it got there."""
     RNG.set_seed(recipe.seed)
-    model, method, curve, done = ssd(recipe.config), _method(recipe), Curve(), 0
-    for phase, (size, steps) in enumerate(recipe.phases()):
-        optimizer = _optimizer(recipe, model, method, pool, phase)
-        judge = _judge(replace(recipe, size=size), development.at(size), optimizer, curve, done)
-        optimizer.set_evaluation(SeveralIteration(max(recipe.steps // _CURVE_POINTS, 1)), judge).optimize()
-        done += steps
+    model, curve = ssd(recipe.config), Curve()
+    for cycle in range(len(recipe.rates)):
+        train_cycle(recipe, cycle, model, pool, development, curve)
     return model, curve
+
+
+def train_cycle(recipe: Recipe, cycle: int, model: Module, pool: ViewPool, development: TestSet, curve: Curve) -> None:
+    """Train `model` for one cycle of the learning rate."""
+    method = _method(recipe, cycle)
+    before = 0
+    for number, phase in enumerate(recipe.phases()):
+        if phase.cycle == cycle:
+            optimizer = _optimizer(recipe, number, model, method, pool)
+            judge = _judge(replace(recipe, size=phase.size), development.at(phase.size), optimizer, curve, before)
+            optimizer.set_evaluation(SeveralIteration(max(recipe.steps // _CURVE_POINTS, 1)), judge).optimize()
+        before += recipe.steps_of(phase)
+
+
+def _method(recipe: Recipe, cycle: int) -> Adam:
+    rate, steps = recipe.rates[cycle], sum(recipe.steps_of(phase) for phase in recipe.phases() if phase.cycle == cycle)
+    warm_up = max(min(_WARM_UP, steps // 10), 1)
+    schedule = SequentialSchedule(1).add(Warmup(rate / warm_up), warm_up)
+    schedule.add(Cosine(steps - warm_up, rate * 0.01), steps - warm_up)
+    return Adam(rate / warm_up, leaningrate_schedule=schedule, weightdecay=recipe.weight_decay)
+
+
+def _optimizer(recipe: Recipe, number: int, model: Module, method: Adam, pool: ViewPool) -> Optimizer:
+    """Phase `number` of the recipe."""
+    phase = recipe.phases()[number]
+    preprocessing = Preprocessing(phase.size)
+
+    def batches(request: BatchRequest) -> tuple[Array, list[Array]]:
+        return training_batch(pool, request.rng, request.size, preprocessing, phase.difficulty)
+
+    return Optimizer(
+        model, batches, MultiBoxLoss(recipe.config_at(phase.size).priors()), MaxIteration(recipe.steps_of(phase)),
+        recipe.batch, method, workers=recipe.workers, seed=1000 * recipe.seed + number,
+    ).set_gradclip_l2norm(10.0)  # fmt: skip
 
 
 def _judge(
@@ -117,33 +165,12 @@ def _judge(
     return judge
 
 
-def _method(recipe: Recipe) -> Adam:
-    warm_up = max(min(_WARM_UP, recipe.steps // 10), 1)
-    schedule = SequentialSchedule(1).add(Warmup(recipe.rate / warm_up), warm_up)
-    schedule.add(Cosine(recipe.steps - warm_up, recipe.rate * 0.01), recipe.steps - warm_up)
-    return Adam(recipe.rate / warm_up, leaningrate_schedule=schedule, weightdecay=recipe.weight_decay)
-
-
-def _optimizer(recipe: Recipe, model: Module, method: Adam, pool: ViewPool, phase: int) -> Optimizer:
-    """One phase of the recipe."""
-    size, steps = recipe.phases()[phase]
-    preprocessing, difficulty = Preprocessing(size), EASY if size < recipe.size else HARD
-
-    def batches(request: BatchRequest) -> tuple[Array, list[Array]]:
-        return training_batch(pool, request.rng, request.size, preprocessing, difficulty)
-
-    return Optimizer(
-        model, batches, MultiBoxLoss(recipe.config_at(size).priors()), MaxIteration(steps), recipe.batch, method,
-        workers=recipe.workers, seed=1000 * recipe.seed + phase,
-    ).set_gradclip_l2norm(10.0)  # fmt: skip
-
-
 def steps_in(minutes: float, recipe: Recipe, pool: ViewPool) -> int:
     """How many steps of `recipe` this machine does in `minutes`, from fifty of them."""
     trial = recipe.lasting(50)
     start = time.perf_counter()
-    for phase in range(len(trial.phases())):
-        _optimizer(trial, ssd(trial.config), _method(trial), pool, phase).optimize()
+    for number, phase in enumerate(trial.phases()):
+        _optimizer(trial, number, ssd(trial.config), _method(trial, phase.cycle), pool).optimize()
     return max(int(minutes * 60 * trial.steps / (time.perf_counter() - start)), 100)
 
 
