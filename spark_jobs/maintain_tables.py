@@ -10,9 +10,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import fsspec
-
-from dlcore.search.index import versions
+from dlcore.search.index import remove_old
 from spark_jobs import runner
 from spark_jobs.pipeline import STAGES
 from spark_jobs.runner import Job
@@ -40,7 +38,7 @@ def plan(job: Job[Options]) -> None:
     tables = {dataset: job.settings.table(dataset) for dataset in datasets}
     there = {dataset: table for dataset, table in tables.items() if job.spark.catalog.tableExists(table)}
     job.report("tables", {dataset: maintain(job.spark, table, job.options) for dataset, table in there.items()})
-    job.report("index_versions_removed", remove_index_versions(job.settings.index, job.options.keep_index_versions))
+    job.report("index_versions_removed", remove_old(job.settings.index, job.options.keep_index_versions))
 
 
 def maintain(spark: Any, table: str, options: Options) -> dict[str, int]:
@@ -71,17 +69,6 @@ def _compact(spark: Any, table: str, procedures: str, quiet_since: datetime) -> 
     least = f"options => map('min-input-files', '{LEAST_FILES}')"
     call = f"CALL {procedures}.rewrite_data_files(table => '{table}', where => '{where}', {least})"
     return int(spark.sql(call).collect()[0]["rewritten_data_files_count"])
-
-
-def remove_index_versions(index: str, keep: int) -> list[str]:
-    """Remove all but the newest versions of the search index; return their names."""
-    if keep < 1:
-        raise ValueError(f"got keep_index_versions {keep}, expected at least 1: searches need the newest")
-    old = versions(index)[:-keep]
-    filesystem, path = fsspec.url_to_fs(index)
-    for version in old:
-        filesystem.rm(f"{path}/{version}", recursive=True)
-    return old
 
 
 if __name__ == "__main__":

@@ -28,6 +28,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dlcore.search.codes import Codes, Indices, nearest
+from dlcore.settings import settings
 
 FORMAT = 1
 META = "index.json"
@@ -113,7 +114,7 @@ def versions(uri: str) -> list[str]:
 def open_index(uri: str, version: str | None = None, cache: Path | None = None) -> Index:
     """The newest version of the index at `uri`, or a given one.
 
-    cache: where a version of a file system that is not local is kept on this machine; the temporary folder by default.
+    cache: where a version of a file system that is not local is kept on this machine; in DLCORE_CACHE by default.
     Raises FileNotFoundError when there is no such version, ValueError when its format is another.
     """
     existing = versions(uri)
@@ -122,7 +123,7 @@ def open_index(uri: str, version: str | None = None, cache: Path | None = None) 
         raise FileNotFoundError(
             f"got index {wanted or '(newest)'} at {uri}, expected one of {existing}: run build_index"
         )
-    folder = _local_folder(uri, str(wanted), cache or Path(tempfile.gettempdir()) / "index-cache")
+    folder = _local_folder(uri, str(wanted), cache or settings().cache / "indexes")
     meta = json.loads((folder / META).read_text())
     if meta["format"] != FORMAT:
         raise ValueError(f"index {wanted} at {uri} has format {meta['format']}, expected {FORMAT}: run build_index")
@@ -137,7 +138,7 @@ def open_index(uri: str, version: str | None = None, cache: Path | None = None) 
 def remove_old(uri: str, keep: int) -> list[str]:
     """Remove all but the newest `keep` versions (at least 1) -> names of what went."""
     if keep < 1:
-        raise ValueError(f"remove_old: got keep {keep}, expected at least 1: the newest version is in use")
+        raise ValueError(f"got keep {keep} versions of the index, expected at least 1: searches read the newest")
     files, root = fsspec.core.url_to_fs(uri)
     old = versions(uri)[:-keep]
     for name in old:

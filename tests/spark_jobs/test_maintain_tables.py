@@ -9,8 +9,9 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from dlcore.search.index import remove_old
 from spark_jobs import maintain_tables, publishing, runner
-from spark_jobs.maintain_tables import Options, remove_index_versions
+from spark_jobs.maintain_tables import Options
 from spark_jobs.pipeline import EXIT_FAILURE, EXIT_OK
 from tests.spark_jobs import small_job
 from tests.spark_jobs.lake import Lake
@@ -63,7 +64,7 @@ def test_the_newest_versions_of_the_index_stay(tmp_path: Path) -> None:
     for name in names:
         (tmp_path / name).mkdir()
         (tmp_path / name / "codes.npy").write_bytes(b"codes")
-    assert remove_index_versions(f"file://{tmp_path}", 2) == names[:3]
+    assert remove_old(f"file://{tmp_path}", 2) == names[:3]
     assert sorted(path.name for path in tmp_path.iterdir()) == names[3:]
     with pytest.raises(ValueError, match="expected at least 1"):
-        remove_index_versions(f"file://{tmp_path}", 0)
+        remove_old(f"file://{tmp_path}", 0)
