@@ -203,7 +203,6 @@ class Stack:
             "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
             "AIRFLOW_CONN_SPARK_CONNECT": _connect_connection(pipeline),
             "AIRFLOW_CONN_SPARK_DEFAULT": f"spark://{quote(f'local[{self.cores}]', safe='')}",
-            "AIRFLOW_CONN_HBASE": _hbase_connection(pipeline["PIPELINE_HBASE_GATEWAYS"]),
         }
 
 
@@ -232,11 +231,6 @@ def _connect_connection(pipeline: Mapping[str, str]) -> str:
             "extra": {"use_ssl": False},
         }
     )
-
-
-def _hbase_connection(gateways: str) -> str:
-    host, _, port = gateways.split(",", maxsplit=1)[0].strip().rpartition(":")
-    return json.dumps({"conn_type": "generic", "host": host, "port": int(port), "extra": {"gateways": gateways}})
 
 
 def _write_private(path: Path, content: Mapping[str, str]) -> None:

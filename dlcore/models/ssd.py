@@ -275,9 +275,3 @@ def ssd_small(classes: tuple[str, ...], size: int = 192, width: int = 32) -> Ssd
         )
         sources.append(Source(row, level))
     return SsdConfig(size, classes, body, tuple(sources), batch_norm=True)
-
-
-def build_ssd_small(classes: tuple[str, ...], size: int = 192, width: int = 32) -> tuple[Graph, SsdConfig]:
-    """The small network and its configuration."""
-    config = ssd_small(classes, size, width)
-    return ssd(config), config

@@ -64,23 +64,6 @@ def pair_scores(predicted: Sequence[int] | Labels, truth: Sequence[int] | Labels
     return {"precision": precision, "recall": recall, "f1": f1, "false_merges": merged}
 
 
-def threshold_at_precision(
-    scores: NDArray[np.floating], is_true: NDArray[np.bool_], precision: float, total_true: int | None = None
-) -> tuple[float, float]:
-    """Lowest score s such that the pairs scoring >= s reach `precision` -> (s, recall there).
-
-    Equal scores stand or fall together. Recall divides by `total_true` (the true pairs given by default). When no score
-    reaches the precision, s is above every score and recall 0.
-    """
-    order = np.argsort(-scores, kind="stable")
-    ranked, hits = scores[order], np.cumsum(is_true[order])
-    is_last_of_ties = np.append(ranked[1:] != ranked[:-1], True) if len(ranked) else np.zeros(0, bool)
-    good = np.flatnonzero(is_last_of_ties & (hits >= precision * np.arange(1, len(ranked) + 1)))
-    if not len(good):
-        return float(np.nextafter(scores.max(initial=0.0), np.inf)), 0.0
-    return float(ranked[good[-1]]), float(hits[good[-1]] / max(total_true or int(is_true.sum()), 1))
-
-
 def _query_scores(apart: NDArray[np.floating], relevant: NDArray[np.bool_], query: int, k: int) -> tuple[float, float]:
     """Average precision and recall among the first k of one query."""
     others = np.arange(len(apart)) != query

@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from dlcore.search.codes import Codes
 
 FREQUENCIES = 16
-HASH_BYTES = FREQUENCIES * FREQUENCIES // 8
 GRID = 8
 CHROMA_BYTES = GRID * GRID * 2
 LOW_HASH_BYTES = 8

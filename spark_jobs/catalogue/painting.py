@@ -13,8 +13,6 @@ from spark_jobs.catalogue.lettering import printed
 from spark_jobs.catalogue.palette import Palette
 from spark_jobs.catalogue.part import Drawing, Part
 
-_Box = tuple[int, int, int, int]
-
 
 @dataclass(frozen=True)
 class Style:

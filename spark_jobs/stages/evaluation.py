@@ -68,17 +68,6 @@ def _address(day: str, key: str) -> Address:
     return day, key
 
 
-def short_key(row_key: str) -> str:
-    """`<sku>/<n>` of a row key `<salt>/<yyyymmdd>/<sku>/<n>`; a key of another form stays as it is.
-
-    >>> short_key("3/20261102/mug-7/0"), short_key("mug-7/0")
-    ('mug-7/0', 'mug-7/0')
-    """
-    parts = row_key.split("/", 2)
-    is_row_key = len(parts) == 3 and len(parts[1]) == 8 and parts[1].isdigit()
-    return parts[2] if is_row_key else row_key
-
-
 def labels_of(names: Iterable[str | None]) -> NDArray[np.int64]:
     """Equal names as equal numbers, None as -1."""
     numbers: dict[str, int] = {}

@@ -5,7 +5,7 @@ from itertools import combinations
 import numpy as np
 import pytest
 
-from dlcore.search.metrics import bit_correlation, bit_entropy, pair_scores, retrieval, threshold_at_precision
+from dlcore.search.metrics import bit_correlation, bit_entropy, pair_scores, retrieval
 
 
 def test_pair_scores_equal_counting_pairs():
@@ -42,11 +42,3 @@ def test_bit_statistics():
     codes = np.array([[0b10110000], [0b11010000], [0b10000000], [0b11100000]], np.uint8)
     np.testing.assert_allclose(bit_entropy(codes, 2), [0, 1])
     assert bit_correlation(np.array([[0b11000000], [0]], np.uint8), 2) == pytest.approx(1)
-
-
-def test_threshold_is_the_lowest_that_keeps_the_precision():
-    scores = np.array([0.9, 0.8, 0.8, 0.7, 0.6, 0.5])
-    is_true = np.array([True, True, True, False, True, False])
-    assert threshold_at_precision(scores, is_true, 0.8) == (0.6, 1.0)
-    assert threshold_at_precision(scores, is_true, 1.0, total_true=6) == (0.8, 0.5)
-    assert threshold_at_precision(scores, ~is_true, 0.9)[1] == 0
