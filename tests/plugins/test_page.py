@@ -28,9 +28,11 @@ def test_the_page_shows_reports_to_users_and_no_other_file_to_anyone(tmp_path):
     reports = tmp_path / "reports"
     written = reports / "2026-11-02" / "crop_objects" / "run.json"
     written.parent.mkdir(parents=True)
-    written.write_text(
-        json.dumps({"stage": "crop_objects", "day": "2026-11-02", "run": "run", "error": "<b>spoilt</b>"})
-    )
+    report = {
+        "stage": "crop_objects", "day": "2026-11-02", "run": "run", "error": "<b>spoilt</b>", "status": "failed",
+        "rows_in": 1234, "reasons": {"blank": 34, "ok": 1200}, "seconds": {"stage": 2.0, "total": 3.5},
+    }  # fmt: skip
+    written.write_text(json.dumps(report))
     (tmp_path / "secrets").mkdir()
     (tmp_path / "secrets" / "secrets.json").write_text(json.dumps({"connect_token": "not for your eyes"}))
     paths = [
@@ -55,6 +57,7 @@ def test_the_page_shows_reports_to_users_and_no_other_file_to_anyone(tmp_path):
     strangers, codes, texts = json.loads(done.stdout.strip().splitlines()[-1])
     assert all(code in (401, 403) for code in strangers)
     assert codes == [200, 200, 404, 422, 422, 422]
-    assert "crop_objects" in texts[0]
+    assert "crop_objects" in texts[0] and "ok 1,200" in texts[0] and "blank 34" in texts[0]
+    assert "1,234 images, 1,200 used, 34 refused" in texts[0] and ">3.5<" in texts[0]
     assert "&lt;b&gt;spoilt" in texts[1] and "<b>spoilt" not in texts[1]
     assert not any("not for your eyes" in text for text in texts)
