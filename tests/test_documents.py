@@ -1,0 +1,57 @@
+"""What the documents promise is there: commands, options, files, and the example does what it shows."""
+
+import importlib
+import inspect
+import re
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+
+from spark_jobs.command_line import Attempt
+
+PROJECT = Path(__file__).resolve().parents[1]
+DOCUMENTS = ("README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "deploy/README.md", "spark_jobs/README.md")
+COMMANDS = re.findall(r"`[^`]*python -m (spark_jobs\.\w+)([^`]*)`", (PROJECT / "README.md").read_text("utf-8"))
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_every_make_command_exists(document):
+    targets = re.findall(r"^([a-z-]+):", (PROJECT / "Makefile").read_text("utf-8"), re.MULTILINE)
+    named = re.findall(r"(?:`|^    )make ([a-z-]+)", (PROJECT / document).read_text("utf-8"), re.MULTILINE)
+    assert set(named) <= set(targets)
+
+
+@pytest.mark.parametrize(("module", "arguments"), COMMANDS)
+def test_every_option_exists(module, arguments):
+    job = importlib.import_module(module)
+    if hasattr(job, "main"):
+        known = set(inspect.signature(job.main).parameters)
+    else:
+        known = {item.name for cls in (Attempt, job.Options) for item in fields(cls)}
+        assert "--run " in arguments
+    assert {name.replace("-", "_") for name in re.findall(r"--([a-z-]+)", arguments)} <= known
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_every_linked_file_exists(document):
+    links = re.findall(r"\]\(([^)#]+)\)", (PROJECT / document).read_text("utf-8"))
+    assert [link for link in links if not (PROJECT / document).parent.joinpath(link).exists()] == []
+
+
+def test_every_file_of_the_architecture_exists():
+    text = (PROJECT / "ARCHITECTURE.md").read_text("utf-8")
+    named = re.findall(
+        r"`((?:dlcore|spark_jobs|data_contracts|dags|plugins|deploy|models|tests|benchmarks)/[\w/.]*)`", text
+    )
+    assert named
+    assert [path for path in named if not (PROJECT / path).exists()] == []
+
+
+def test_the_example_of_the_readme_learns_something():
+    (example,) = re.findall(r"```python\n(.*?)```", (PROJECT / "README.md").read_text("utf-8"), re.DOTALL)
+    names = {}
+    exec(example, names)
+    before = names["loss"]
+    names["model"].update_parameters(0.1)
+    assert names["criterion"].forward(names["model"].forward(names["points"]), names["labels"]) < before
