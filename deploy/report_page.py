@@ -192,11 +192,14 @@ def _quality(figures: Mapping[str, Any]) -> str:
         "Duplicates are planted with known changes. The threshold of DeepBit was chosen without looking at the truth, on changed "
         "copies of the catalogue's own pictures; the others get the distance that suits them best on this very truth.",
         parts.table(
-            ["", *(_METHODS[name] for name in methods)], _measures(scores, methods), ["", *["n"] * len(methods)]
+            ["", *(_METHODS[name] for name in methods)], _measures(scores, methods), ["", *["n"] * len(methods)], True
         ),
         "<h3>Copies found in the group of their original, by what was done to them</h3>",
         parts.table(
-            ["Change", *(_METHODS[name] for name in methods)], _changes(scores, methods), ["", *["heat"] * len(methods)]
+            ["Change", *(_METHODS[name] for name in methods)],
+            _changes(scores, methods),
+            ["", *["heat"] * len(methods)],
+            True,
         ),
         "<h3>Detector: average precision by class</h3>",
         _classes(figures["detector"]["classes"]),

@@ -23,12 +23,14 @@ def tile(number: str, name: str, about: str) -> str:
     return f"<div class='tile'><span>{escape(name)}</span><b>{escape(number)}</b><span>{escape(about)}</span></div>"
 
 
-def table(header: Sequence[str], rows: Iterable[Sequence[str]], classes: Sequence[str] = ()) -> str:
-    """A table. header: text. rows: HTML of whole cells (see `cell`). classes: of the columns' headings."""
+def table(
+    header: Sequence[str], rows: Iterable[Sequence[str]], classes: Sequence[str] = (), is_even: bool = False
+) -> str:
+    """A table. header: text. rows: HTML of whole cells (see `cell`). classes: of the headings. is_even: columns of one width."""
     names = [*classes, *[""] * (len(header) - len(classes))]
     head = "".join(f"<th class='{name}'>{escape(text)}</th>" for text, name in zip(header, names, strict=True))
     body = "".join(f"<tr>{''.join(row)}</tr>" for row in rows)
-    even = " class='even'" if classes and len(set(classes[1:])) == 1 and classes[-1] else ""
+    even = " class='even'" if is_even else ""
     return f"<div class='scroll'><table{even}><tr>{head}</tr>{body}</table></div>"
 
 

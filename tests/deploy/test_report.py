@@ -82,6 +82,7 @@ def test_scores_are_those_of_the_published_rows(published):
     assert scores["duplicates"]["precision"] == 0.0 and scores["duplicates"]["false_merges"] == 1
     assert scores["duplicates"]["by_transform"] == {"mirror": 0.0}
     assert scores["duplicates"]["look_alikes_grouped"] == 1.0
+    assert json.loads(json.dumps(scores)) == scores
     assert scores["features"]["bits"] == 8 and scores["features"]["map"] == 1.0
 
 
