@@ -10,8 +10,8 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-from dlcore.interop.artefact import load_artefact
 
+from dlcore.interop.artefact import load_artefact
 from spark_jobs import runner
 from spark_jobs.runner import Job
 from spark_jobs.stages.calibration import Calibration, Target, calibrate, read_copies, signatures_of, verifier_from

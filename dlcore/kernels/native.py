@@ -266,7 +266,11 @@ def _padding_back(padding: Padding, dilation: Pair) -> Padding:
 def _suits_forward(
     x: Array, w: Array, b: Array | None, stride: Pair, padding: Padding, dilation: Pair, groups: int, relu: bool = False
 ) -> bool:
-    return has_winograd() and _pixels(x.shape) >= _ENOUGH_PIXELS and winograd_suits(w.shape, stride, padding, dilation, groups)
+    return (
+        has_winograd()
+        and _pixels(x.shape) >= _ENOUGH_PIXELS
+        and winograd_suits(w.shape, stride, padding, dilation, groups)
+    )
 
 
 def _suits_grad_x(
