@@ -1,0 +1,128 @@
+"""From crops to features, groups and the index on a real Spark Connect server."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dlcore.interop.artefact import save_artefact
+from dlcore.models.deepbit import DeepBitConfig, deepbit_small
+from dlcore.models.preprocessing import Preprocessing
+from dlcore.rng import RNG
+from dlcore.search.index import open_index
+from dlcore.search.verification import CUES, PRODUCTS, Verifier
+from spark_jobs import (
+    build_index,
+    calibrate_duplicates,
+    crop_objects,
+    detect_objects,
+    extract_features,
+    find_duplicates,
+    preprocess_images,
+    runner,
+)
+from spark_jobs.catalogue.demo import draw_entry
+from spark_jobs.catalogue.planting import plan_catalogue
+from spark_jobs.command_line import NoOptions
+from spark_jobs.pipeline import EXIT_OK, STAGES
+from spark_jobs.runner import Job
+from spark_jobs.search import neighbours, query_of_key, sheet_of
+from spark_jobs.stages.calibration import Calibration
+from spark_jobs.stages.detect import NO_DETECTOR
+from tests.spark_jobs.lake import Lake
+
+pytestmark = pytest.mark.spark
+
+DAY = "2026-03-01"
+COPIES = 3
+SKUS = [
+    entry for entry in plan_catalogue(22, [date(2026, 3, 1)], 120).entries if not entry.bad and not entry.transform
+][:6]
+
+
+@pytest.fixture
+def reader(lake: Lake) -> Iterator[Any]:
+    """A session that reads the tables beside the jobs."""
+    spark = lake.connect()
+    yield spark
+    spark.stop()
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A random extractor whose verifier goes by the whole image's hash."""
+    folder: Path = tmp_path_factory.mktemp("models")
+    RNG.set_seed(3)
+    weights = [0.0] * (len(CUES) + len(PRODUCTS))
+    weights[CUES.index("whole")] = -60.0
+    metadata = {
+        "kind": "deepbit",
+        "preprocessing": Preprocessing(32).metadata(),
+        "threshold": 0.0,
+        "verifier": asdict(Verifier(tuple(weights), 12.0)),
+    }
+    save_artefact(folder / "tiny", deepbit_small(DeepBitConfig(size=32, planes=(8, 16), blocks=(1, 1))), metadata)
+    return folder
+
+
+def load(job: Job[Any]) -> Any:
+    """Each product several times under different keys, and a broken image."""
+    rows: list[tuple[Any, ...]] = [(date.fromisoformat(DAY), "broken/0", "ok", bytearray(b"<html>"), 6, {})]
+    for entry in SKUS:
+        data = bytearray(draw_entry(entry).data)
+        rows += [(date.fromisoformat(DAY), f"{entry.sku}/{n}", "ok", data, len(data), {}) for n in range(COPIES)]
+    return job.spark.createDataFrame(rows, job.schema)
+
+
+def run(lake: Lake, name: str, plan: Any, options: type[Any], *arguments: str, attempt: str = "features") -> int:
+    day = () if STAGES[name].all_days else ("--day", DAY)
+    line = [*day, "--run", attempt, "--remote", lake.remote(), *arguments]
+    return runner.execute(name, plan, options, line, lake.settings)
+
+
+def test_features_groups_and_index_of_a_day(lake: Lake, reader: Any, models: Path) -> None:
+    none, tiny = ("--detector", NO_DETECTOR), ("--models", f"file://{models}", "--extractor", "tiny")
+    assert run(lake, "read_images", load, NoOptions) == EXIT_OK
+    assert run(lake, "preprocess_images", preprocess_images.plan, preprocess_images.Options) == EXIT_OK
+    assert run(lake, "detect_objects", detect_objects.plan, detect_objects.Options, *none) == EXIT_OK
+    assert run(lake, "crop_objects", crop_objects.plan, crop_objects.Options) == EXIT_OK
+    assert run(lake, "extract_features", extract_features.plan, extract_features.Options, *tiny) == EXIT_OK
+    first = _rows(reader, "features")
+    assert (
+        run(lake, "extract_features", extract_features.plan, extract_features.Options, *tiny, attempt="again")
+        == EXIT_OK
+    )
+    assert _rows(reader, "features") == first
+    assert len(first) == len(SKUS) * COPIES + 1
+
+    few = ("--pictures", "12", "--copies", "3")
+    assert (
+        run(lake, "calibrate_duplicates", calibrate_duplicates.plan, calibrate_duplicates.Options, *tiny, *few)
+        == EXIT_OK
+    )
+    assert Calibration.read(lake.settings.index).model_version == first[-1].model_version
+    assert run(lake, "find_duplicates", find_duplicates.plan, NoOptions) == EXIT_OK
+    groups = {row.key: row for row in _rows(reader, "duplicates")}
+    assert groups["broken/0"].group is None
+    for entry in SKUS:
+        names = {groups[f"{entry.sku}/{n}"].group for n in range(COPIES)}
+        assert names == {f"{DAY}/{entry.sku}/0"}
+
+    assert run(lake, "build_index", build_index.plan, build_index.Options) == EXIT_OK
+    index = open_index(lake.settings.index)
+    query = query_of_key(index, f"{SKUS[0].sku}/0")
+    found = neighbours(index, query, COPIES - 1)
+    assert {item.key for item in found} == {f"{SKUS[0].sku}/{n}" for n in range(1, COPIES)}
+    assert all(item.distance == 0 for item in found)
+    assert sheet_of(index, query, found).size[0] > 128 * COPIES
+
+
+def _rows(reader: Any, dataset: str) -> list[Any]:
+    table = f"lake.pipeline.{dataset}"
+    found: list[Any] = reader.sql(f"SELECT * FROM {table} WHERE day = DATE '{DAY}' ORDER BY key, crop").collect()
+    return found
