@@ -88,24 +88,3 @@ def iou(first: Array, second: Array) -> Array:
     union = areas[0][:, None] + areas[1][None, :] - both
     overlap: Array = np.divide(both, union, out=np.zeros_like(both), where=union > 0).astype(np.float32)
     return overlap
-
-
-def match(truth: Array, priors: Array, threshold: float = 0.5) -> tuple[np.ndarray, Array]:
-    """Assign true boxes (G, 4) to priors (P, 4) as SSD does.
-
-    First each true box takes its best free prior, best pairs first; then every other prior takes its best true box if
-    they overlap by at least `threshold`. Returns (index of the true box per prior, -1 for none; each prior's best overlap).
-    """
-    if not len(truth):
-        return np.full(len(priors), -1), np.zeros(len(priors), np.float32)
-    overlap = iou(truth, priors)
-    best = overlap.max(axis=0)
-    assigned = np.where(best >= threshold, overlap.argmax(axis=0), -1)
-    left = overlap.copy()
-    for _ in range(len(truth)):
-        row, column = np.unravel_index(left.argmax(), left.shape)
-        if left[row, column] <= 0:
-            break
-        assigned[column] = row
-        left[row], left[:, column] = -1, -1
-    return assigned, best

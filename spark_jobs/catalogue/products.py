@@ -66,6 +66,6 @@ class Product:
         return coloured(FIELDS[name](rng, _PATTERN_SIZE, _PATTERN_SIZE), palette.pattern)
 
 
-def products(catalogue_seed: int, count: int, start: int = 0) -> list[Product]:
+def products(catalogue_seed: int, count: int) -> list[Product]:
     """`count` products of a catalogue, every category in turn."""
-    return [Product.numbered(catalogue_seed, number) for number in range(start, start + count)]
+    return [Product.numbered(catalogue_seed, number) for number in range(count)]

@@ -21,7 +21,7 @@ from PIL import Image, ImageFilter
 from spark_jobs.catalogue.backgrounds import Background
 from spark_jobs.catalogue.products import Product, products
 from spark_jobs.catalogue.scenes import Boxes, Placement, compose
-from spark_jobs.catalogue.transforms import TRANSFORMS, encoded, recoloured
+from spark_jobs.catalogue.transforms import encoded, recoloured
 
 _T = TypeVar("_T")
 HARD_WEIGHTS = (0.12, 0.16, 0.24, 0.16, 0.16, 0.16)  # kinds of background in training, in the order of BACKGROUNDS
@@ -48,14 +48,12 @@ class ViewPool:
     backgrounds: list[Image.Image]
 
     @classmethod
-    def drawn(
-        cls, seed: int, products: int, backgrounds: int, size: int = 144, workers: int = 2, start: int = 0
-    ) -> ViewPool:
+    def drawn(cls, seed: int, products: int, backgrounds: int, size: int = 144, workers: int = 2) -> ViewPool:
         """Draw a pool: `size` pixels per cut-out (about 14 ms each and core), 2 * size per background.
 
-        seed: of the catalogue; another seed has other products.  start: number of the first product.
+        seed: of the catalogue; another seed has other products.
         """
-        goods = _numbered(seed, products, start)
+        goods = _numbered(seed, products)
         rng = np.random.default_rng([seed, 977])
         backdrops = [Background.drawn_by(rng, HARD_WEIGHTS) for _ in range(backgrounds)]
         return cls(
@@ -81,12 +79,6 @@ class ViewPool:
         cut_out = self.cut_outs[number]
         return turned_hue(cut_out, hue_shift) if hue_shift else cut_out
 
-    def single(self, rng: np.random.Generator, number: int, background: int, side: int, hue_shift: float = 0.0) -> View:
-        """One product, large and near the middle, as a shop shows it."""
-        placement = shop_placement(rng)
-        image, boxes = compose(self.backdrop(rng, background, side), [(self.thing(number, hue_shift), placement)], rng)
-        return View(image, np.array([b for b in boxes if b is not None], np.float32).reshape(-1, 4), (number,))
-
     def scene(self, rng: np.random.Generator, side: int, things: int, shop_share: float = 0.5) -> View:
         """`things` products on any background: one as a shop shows it and the others beside it (`shop_share` of all
         scenes), or all of any size anywhere (they may leave the picture)."""
@@ -104,8 +96,8 @@ class ViewPool:
         return View(image, np.array([box for _, box in kept], np.float32).reshape(-1, 4), tuple(n for n, _ in kept))
 
 
-def _numbered(seed: int, count: int, start: int) -> list[Product]:
-    return products(seed, count, start)
+def _numbered(seed: int, count: int) -> list[Product]:
+    return products(seed, count)
 
 
 def _cut_out(product: Product, size: int) -> Image.Image:
@@ -208,10 +200,3 @@ def _hue_turn(degrees: float) -> np.ndarray[tuple[int, ...], np.dtype[np.float64
     cross = np.array([[0, -1, 1], [1, 0, -1], [-1, 1, 0]]) / np.sqrt(3)
     turn: np.ndarray[tuple[int, ...], np.dtype[np.float64]] = c * np.eye(3) + s * cross + (1 - c) / 3
     return turn
-
-
-def duplicate(image: Image.Image, rng: np.random.Generator, names: tuple[str, ...] = tuple(TRANSFORMS)) -> Image.Image:
-    """One random transform of the table applied and, as a reader would see it, decoded again; same size as `image`."""
-    changed = TRANSFORMS[names[rng.integers(len(names))]](image, rng)
-    stored = Image.open(io.BytesIO(encoded(changed.image, "JPEG", min(changed.quality, 92)))).convert("RGB")
-    return stored if stored.size == image.size else stored.resize(image.size, Image.Resampling.BILINEAR)

@@ -7,7 +7,7 @@ their centres, then light, colour, noise and compression change. Things that are
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date
 from functools import partial
@@ -152,8 +152,3 @@ def scene_test_set(seed: int, count: int, side: int, pool: ViewPool) -> TestSet:
 
 def _truth(target: Array) -> TrueObjects:
     return TrueObjects(target[:, 0].astype(np.int64), target[:, 1:])
-
-
-def names_of(labels: Sequence[int]) -> list[str]:
-    """Class names of label indices."""
-    return [CLASSES[label] for label in labels]

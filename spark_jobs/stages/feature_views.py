@@ -8,6 +8,7 @@ would, a little beside the true box, or whole. Views are (side, side, 3) uint8.
 
 from __future__ import annotations
 
+import io
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -15,8 +16,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from spark_jobs.catalogue.scenes import Placement, compose
-from spark_jobs.catalogue.transforms import TRANSFORMS, Changed, recoloured
-from spark_jobs.catalogue.views import ViewPool, photographed, shop_placement
+from spark_jobs.catalogue.transforms import TRANSFORMS, Changed
+from spark_jobs.catalogue.views import ViewPool, photographed, shop_placement, turned_hue
 
 ARTICLES = 3
 """Articles of a family."""
@@ -64,7 +65,7 @@ def family(pool: ViewPool, rng: np.random.Generator) -> list[Article]:
         third = replace(first, cut_out=_thing(pool, rng, _another(pool, rng, number)), placement=shop_placement(rng))
         return [first, third, other]
     first = replace(first, has_twin=True)
-    twin = replace(first, cut_out=_turned(first.cut_out, rng.uniform(60, 300)))
+    twin = replace(first, cut_out=turned_hue(first.cut_out, rng.uniform(60, 300)))
     if rng.random() < 0.3:
         twin = replace(twin, backdrop=_backdrop(pool, rng), placement=shop_placement(rng))
     return [first, twin, other]
@@ -136,8 +137,6 @@ def _stored(changed: Changed) -> Image.Image:
     """The picture as it is read back; at this size only low qualities leave a trace, softened as on a large picture."""
     if changed.file_format == "PNG" or changed.quality > 80:
         return changed.image
-    import io
-
     buffer = io.BytesIO()
     changed.image.save(buffer, changed.file_format, quality=min(changed.quality + 20, 95))
     return Image.open(buffer).convert("RGB")
@@ -151,7 +150,7 @@ def _thing(pool: ViewPool, rng: np.random.Generator, number: int) -> Image.Image
     """A cut-out, half of the time in a random other colour: more articles than the pool has products; at times a poster."""
     if rng.random() < 0.1:
         return _poster(pool, rng)
-    return _turned(pool.cut_outs[number], rng.uniform(0, 360)) if rng.random() < 0.5 else pool.cut_outs[number]
+    return turned_hue(pool.cut_outs[number], rng.uniform(0, 360)) if rng.random() < 0.5 else pool.cut_outs[number]
 
 
 def _poster(pool: ViewPool, rng: np.random.Generator) -> Image.Image:
@@ -181,12 +180,6 @@ def _companions(pool: ViewPool, rng: np.random.Generator) -> tuple[tuple[Image.I
         shop_placement(rng), x=0.5 + 0.42 * np.cos(angle), y=0.5 + 0.42 * np.sin(angle), size=rng.uniform(0.15, 0.3)
     )
     return ((_thing(pool, rng, int(rng.integers(len(pool.goods)))), place),)
-
-
-def _turned(cut_out: Image.Image, degrees: float) -> Image.Image:
-    turned = recoloured(cut_out.convert("RGB"), degrees, 1.0)
-    turned.putalpha(cut_out.getchannel("A"))
-    return turned
 
 
 def _saturation(image: Image.Image) -> float:

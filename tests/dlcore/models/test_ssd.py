@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from dlcore.models.detection_output import DetectionRule, detection_output
-from dlcore.models.priors import PriorLevel, decode, encode, iou, match, prior_boxes
+from dlcore.models.priors import PriorLevel, decode, encode, iou, prior_boxes
 from dlcore.models.ssd import SsdConfig, ssd, ssd300_vgg16, ssd512_vgg16, ssd_small
+from dlcore.nn.criterion.detection import match
 from dlcore.nn.init import skipped
 
 
@@ -99,13 +100,13 @@ def test_decode_inverts_encode() -> None:
 def test_matching_gives_every_true_box_a_prior() -> None:
     priors = prior_boxes([PriorLevel(4, 16, 16, 32)], 64)
     truth = np.array([[0.02, 0.02, 0.27, 0.27], [0.30, 0.30, 0.31, 0.31], [0.5, 0.5, 1.0, 1.0]], np.float32)
-    assigned, best = match(truth, priors)
+    assigned, best = match(priors, truth, 0.5)
     assert {0, 1, 2} <= set(assigned.tolist())
     overlaps = iou(truth, priors)
-    np.testing.assert_allclose(best, overlaps.max(axis=0))
+    np.testing.assert_allclose(best, overlaps.max(axis=0), rtol=1e-6)
     others = assigned[best >= 0.5]
     assert (others >= 0).all()
-    assert match(np.zeros((0, 4), np.float32), priors)[0].tolist() == [-1] * len(priors)
+    assert match(priors, np.zeros((0, 4), np.float32), 0.5)[0].tolist() == [-1] * len(priors)
 
 
 def slow_detections(boxes: np.ndarray, scores: np.ndarray, rule: DetectionRule) -> list[tuple[int, float]]:
