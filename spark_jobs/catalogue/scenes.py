@@ -171,17 +171,29 @@ def draw_scene(product: Product, rng: np.random.Generator, companions: Sequence[
     width, height = int(rng.integers(400, 1001)), int(rng.integers(400, 1001))
     height = int(np.clip(height, width * 0.66, width * 1.5))
     is_crowded = len(companions) > 0
-    size = rng.uniform(0.45, 0.6) if is_crowded else rng.uniform(0.5, 0.92)
+    size = rng.uniform(0.42, 0.56) if is_crowded else rng.uniform(0.5, 0.92)
     middle = Placement(
         float(rng.uniform(0.44, 0.56)), float(rng.uniform(0.44, 0.56)), float(size), float(rng.normal(0, 4)), bool(rng.random() < 0.5),
         shadow=float(rng.uniform(0.2, 1)) if rng.random() < 0.7 else 0.0,
     )  # fmt: skip
     things = [(product, middle)]
     for companion in companions:
-        angle = rng.uniform(0, 2 * np.pi)
-        beside = replace(
-            middle, x=float(0.5 + 0.4 * np.cos(angle)), y=float(0.5 + 0.4 * np.sin(angle)), size=float(rng.uniform(0.18, 0.32)),
-            degrees=float(rng.normal(0, 8)), is_mirrored=bool(rng.random() < 0.5),
-        )  # fmt: skip
-        things.append((companion, beside))
+        place_ = _beside(rng, middle, [placed for _, placed in things])
+        if place_ is not None:
+            things.append((companion, place_))
     return Scene(width, height, Background.drawn_by(rng), tuple(things), int(rng.integers(2**31)))
+
+
+def _beside(rng: np.random.Generator, middle: Placement, taken: Sequence[Placement]) -> Placement | None:
+    """A free place for a smaller thing beside the main one, wholly in the picture; None when twenty tries find none.
+
+    Things are taken for squares of their longer side, a little less for the main one, which seldom fills its own.
+    """
+    for _ in range(20):
+        size = float(rng.uniform(0.24, 0.36))
+        x, y = (float(v) for v in rng.uniform(size / 2, 1 - size / 2, 2))
+        reach = [(size + (0.75 if other is middle else 1.0) * other.size) / 2 for other in taken]
+        if all(max(abs(x - other.x), abs(y - other.y)) > gap for other, gap in zip(taken, reach, strict=True)):
+            turned, is_mirrored = float(rng.normal(0, 8)), bool(rng.random() < 0.5)
+            return replace(middle, x=x, y=y, size=size, degrees=turned, is_mirrored=is_mirrored)
+    return None

@@ -22,7 +22,8 @@ labelled pictures of your own with `evaluate_models`.
 | any thing found, at the threshold: precision | {catalogue[any_precision]:.3f} | {scenes[any_precision]:.3f} |
 | any thing found, at the threshold: recall | {catalogue[any_recall]:.3f} | {scenes[any_recall]:.3f} |
 
-A thing is reported when the network is surer than {threshold:.3f} that there is one (best F1 on the development catalogue).
+Each picture is looked at twice, as it is and mirrored. A thing is reported when the network is surer than {threshold:.3f}
+that there is one (best F1 on the development catalogue).
 
 Average precision by class, catalogue pictures: {per_class}.
 

@@ -9,7 +9,7 @@ steps is fixed before the first one (given, or measured to fill a time), so a ru
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -27,7 +27,7 @@ from dlcore.optim.source import BatchRequest
 from dlcore.optim.trigger import MaxIteration, SeveralIteration
 from dlcore.rng import RNG
 from spark_jobs.catalogue.views import ViewPool
-from spark_jobs.stages.detect import DetectorSettings, Things, any_objects
+from spark_jobs.stages.detect import DetectorSettings, Things, any_objects, looked_twice
 from spark_jobs.stages.detection_training import CLASSES, EASY, HARD, SHOP, Difficulty, TestSet, training_batch
 
 _WARM_UP = 300
@@ -183,9 +183,11 @@ def detect(model: Module, recipe: Recipe, test_set: TestSet, rule: DetectionRule
     return found
 
 
-def outputs(model: Module, recipe: Recipe, test_set: TestSet) -> list[tuple[Array, Array]]:
-    """The network's outputs for the pictures, batch by batch."""
-    return [tuple(model.forward(recipe.preprocessing.normalise(pixels))) for pixels in test_set.batches(recipe.batch)]
+def outputs(model: Module, recipe: Recipe, test_set: TestSet) -> Iterator[tuple[Array, Array]]:
+    """Locations and logits for the pictures as the shipped detector makes them, batch by batch."""
+    levels = [source.priors for source in recipe.config.sources]
+    for pixels in test_set.batches(recipe.batch):
+        yield looked_twice(model.forward, Preprocessing(recipe.size).normalise(pixels), levels)
 
 
 def find_any(model: Module, recipe: Recipe, test_set: TestSet, threshold: float) -> list[Things]:
@@ -208,7 +210,7 @@ def settings_of(recipe: Recipe, threshold: float) -> DetectorSettings:
     """What the artefact says beside the network."""
     config = recipe.config
     levels = tuple(source.priors for source in config.sources)
-    return DetectorSettings(config.classes, levels, recipe.preprocessing, threshold)
+    return DetectorSettings(config.classes, levels, recipe.preprocessing, threshold, is_mirrored=True)
 
 
 def detector_scores(model: Module, recipe: Recipe, test_set: TestSet, threshold: float) -> dict[str, Any]:
