@@ -6,16 +6,15 @@ python -m spark_jobs.train_detector --run manual --attempt 1 --steps 4000
 from __future__ import annotations
 
 import logging
-import resource
 import time
-from dataclasses import asdict, dataclass, field
-from pathlib import Path
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from dlcore.interop.artefact import save_artefact
 from spark_jobs import runner
 from spark_jobs.catalogue.demo import DEVELOPMENT_SEED, HELD_OUT_SEED, TRAIN_SEED
 from spark_jobs.catalogue.views import ViewPool
+from spark_jobs.promotion import command_of, cpu_seconds, local_folder
 from spark_jobs.runner import Job
 from spark_jobs.stages.detection_training import CLASSES, catalogue_test_set, scene_test_set
 from spark_jobs.stages.detector_card import card, plot
@@ -60,7 +59,7 @@ def plan(job: Job[Options]) -> None:
     recipe, pool = _recipe(options)
     development = catalogue_test_set(DEVELOPMENT_SEED, options.judged // 2, options.size, options.workers)
     model, curve = train(recipe, pool, development)
-    spent = {"wall": round(time.perf_counter() - start), "cpu": round(_cpu_seconds())}
+    spent = {"wall": round(time.perf_counter() - start), "cpu": round(cpu_seconds())}
     threshold = choose_threshold(model, recipe, development)
     held_out = catalogue_test_set(HELD_OUT_SEED, options.judged, options.size, options.workers)
     unseen = ViewPool.drawn(HELD_OUT_SEED, options.judged, 100, workers=options.workers)
@@ -88,12 +87,6 @@ def _recipe(options: Options) -> tuple[Recipe, ViewPool]:
     return recipe if options.steps else recipe.lasting(steps_in(options.minutes, recipe, pool)), pool
 
 
-def _cpu_seconds() -> float:
-    """User and system seconds of this process and its finished workers."""
-    usages = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-    return sum(usage.ru_utime + usage.ru_stime for usage in usages)
-
-
 def _promote(job: Job[Options], recipe: Recipe, model: Any, curve: Curve, scores: dict[str, Any]) -> str:
     """Write the artefact where the pipeline finds it, and the curve beside the run's other files; its version."""
     metadata = {
@@ -103,33 +96,13 @@ def _promote(job: Job[Options], recipe: Recipe, model: Any, curve: Curve, scores
         "curve": curve.points,
     }
     folder = local_folder(job.settings.models) / job.options.artefact
-    version = save_artefact(folder, model, metadata, card(scores, recipe, curve, _command(job.options, recipe)))
+    repeating = replace(job.options, steps=recipe.steps, minutes=Options.minutes)
+    command = command_of("train_detector", repeating)
+    version = save_artefact(folder, model, metadata, card(scores, recipe, curve, command))
     picture = job.settings.home / "training" / f"{job.options.artefact}-{version[:12]}.png"
     plot(curve, scores, CLASSES, picture)
     log.info("%s: version %s, mAP %.3f, curve %s", folder, version[:12], scores["catalogue"]["map50"], picture)
     return str(version)
-
-
-def local_folder(uri: str) -> Path:
-    """The folder of a `file://` URI.
-
-    Raises:
-        ValueError: it is of another kind.
-    """
-    scheme, _, path = uri.rpartition("://")
-    if scheme not in ("", "file"):
-        raise ValueError(
-            f"got models at {uri!r}, expected file://; train there and copy the artefact with the store's tools"
-        )
-    return Path(path)
-
-
-def _command(options: Options, recipe: Recipe) -> str:
-    """The command line that repeats this training exactly."""
-    wanted = {**asdict(options), "steps": recipe.steps}
-    changed = {name: value for name, value in wanted.items() if value != getattr(Options(), name) and name != "minutes"}
-    flags = "".join(f" --{name.replace('_', '-')} {value}" for name, value in changed.items())
-    return f"python -m spark_jobs.train_detector --run manual --attempt 1{flags}"
 
 
 if __name__ == "__main__":

@@ -6,7 +6,6 @@ python -m spark_jobs.train_features --run manual --attempt 1 --steps 1800
 from __future__ import annotations
 
 import logging
-import resource
 from dataclasses import asdict, dataclass, field
 from time import perf_counter
 from typing import Any
@@ -24,12 +23,12 @@ from dlcore.rng import RNG
 from spark_jobs import runner
 from spark_jobs.catalogue.demo import DEVELOPMENT_SEED, HELD_OUT_SEED, TRAIN_SEED
 from spark_jobs.catalogue.views import ViewPool
+from spark_jobs.promotion import command_of, cpu_seconds, local_folder
 from spark_jobs.runner import Job
 from spark_jobs.stages.feature_judging import card, evaluate, judged_catalogue, learn_verifier
 from spark_jobs.stages.feature_training import CodeCriterion, ViewSource
 from spark_jobs.stages.feature_views import ARTICLES, VIEWS
 from spark_jobs.stages.features import BATCH, HASH_SIDE, Extractor
-from spark_jobs.train_detector import local_folder
 
 log = logging.getLogger(__name__)
 
@@ -93,14 +92,16 @@ def plan(job: Job[Options]) -> None:
     options, start = job.options, perf_counter()
     config = DeepBitConfig(size=SIDE)
     model = train(options, config, Preprocessing(SIDE))
-    spent = {"wall": round(perf_counter() - start), "cpu": round(_cpu_seconds())}
+    spent = {"wall": round(perf_counter() - start), "cpu": round(cpu_seconds())}
     metadata = judged_metadata(model, config, options)
     scores = metadata["scores"]
     found = float(scores["deepbit"]["map"])
     if found < options.least_map:
         raise ValueError(f"the codes' mAP is {found:.3f}, expected at least {options.least_map}; train longer")
     folder = local_folder(job.settings.models) / options.artefact
-    version = save_artefact(folder, model, {**metadata, "seconds": spent}, card(scores, _command(options), spent))
+    version = save_artefact(
+        folder, model, {**metadata, "seconds": spent}, card(scores, command_of("train_features", options), spent)
+    )
     job.report("scores", scores)
     job.report("version", version)
     log.info("%s: version %s, mAP %.3f", folder, version[:12], found)
@@ -121,18 +122,6 @@ def judged_metadata(model: Module, config: DeepBitConfig, options: Options) -> d
         "scores": evaluate(extractor, verifier, judged_catalogue(HELD_OUT_SEED, options.judged, HASH_SIDE)),
         "options": asdict(options),
     }
-
-
-def _cpu_seconds() -> float:
-    """User and system seconds of this process and its finished workers."""
-    usages = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-    return sum(usage.ru_utime + usage.ru_stime for usage in usages)
-
-
-def _command(options: Options) -> str:
-    changed = {name: value for name, value in asdict(options).items() if value != getattr(Options(), name)}
-    flags = "".join(f" --{name.replace('_', '-')} {value}" for name, value in changed.items())
-    return f"python -m spark_jobs.train_features --run manual --attempt 1{flags}"
 
 
 if __name__ == "__main__":

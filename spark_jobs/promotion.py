@@ -1,0 +1,36 @@
+"""What both trainings do around their networks: where a model is promoted to, what it cost, and the command that repeats it."""
+
+from __future__ import annotations
+
+import resource
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+
+def local_folder(uri: str) -> Path:
+    """The folder of a `file://` URI.
+
+    Raises:
+        ValueError: it is of another kind.
+    """
+    scheme, _, path = uri.rpartition("://")
+    if scheme not in ("", "file"):
+        raise ValueError(
+            f"got models at {uri!r}, expected file://; train there and copy the artefact with the store's tools"
+        )
+    return Path(path)
+
+
+def cpu_seconds() -> float:
+    """User and system seconds of this process and its finished workers."""
+    usages = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(usage.ru_utime + usage.ru_stime for usage in usages)
+
+
+def command_of(stage: str, options: Any) -> str:
+    """The command line that repeats a training: the options, a dataclass whose fields all have defaults, that are not those."""
+    usual = asdict(type(options)())
+    changed = {name: value for name, value in asdict(options).items() if value != usual[name]}
+    flags = "".join(f" --{name.replace('_', '-')} {value}" for name, value in changed.items())
+    return f"python -m spark_jobs.{stage} --run manual --attempt 1{flags}"
