@@ -88,13 +88,13 @@ class Chain:
             spark.stop()
 
     def ever_readable(self, dataset: str) -> list[str | None]:
-        """`<run>/<attempt>` of every state of a dataset that readers have ever seen; None for one that skipped the audit."""
+        """`<run>/<attempt>` of every state of a dataset that readers have ever seen, in order; None for one not staged."""
         table = self.lake.settings.table(dataset)
         identity = "coalesce(summary['wap.id'], summary['published-wap-id'])"
         spark = self.lake.connect()
         try:
-            query = f"SELECT {identity} AS id FROM {table}.history JOIN {table}.snapshots USING (snapshot_id)"
-            found = [row["id"] for row in spark.sql(query).collect()]
+            states = f"{table}.history JOIN {table}.snapshots USING (snapshot_id) ORDER BY made_current_at"
+            found = [row["id"] for row in spark.sql(f"SELECT {identity} AS id FROM {states}").collect()]
         finally:
             spark.stop()
         return [identity and identity.rpartition("/")[0] for identity in found]
@@ -111,7 +111,7 @@ class Chain:
 
 
 def ended(job: subprocess.Popen[str]) -> tuple[int, Row]:
-    """The exit code of a job and its run report, the last line it prints."""
+    """The exit code of a job and its run report, the last thing it prints unless a broken connection has a last word."""
     output = job.communicate(timeout=JOB_LIMIT_S)[0]
-    report: Row = json.loads(output.strip().splitlines()[-1])
+    report: Row = json.loads([line for line in output.splitlines() if line.startswith("{")][-1])
     return job.returncode, report
