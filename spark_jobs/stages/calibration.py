@@ -213,7 +213,7 @@ def _tail(scores: Floats, tried: int) -> Callable[[float], float]:
     start = ranked[min(len(ranked), _PEAKS) - 1] if len(ranked) else _logit(_LEAST)
     excess = ranked[ranked > start] - start
     decay = max(float(excess.mean()) if len(excess) else 1.0, 0.25)
-    share = max(len(excess), 1) / tried
+    share = max(len(excess), 1) / max(tried, 1)  # one picture alone has no other to be taken for
     return lambda score: share * float(np.exp(-max(score - start, 0.0) / decay))
 
 

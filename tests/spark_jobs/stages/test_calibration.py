@@ -80,6 +80,14 @@ def test_nothing_to_calibrate_on_is_an_error():
         calibrate(BY_CODE, "model", none, ChangedViews(none, np.empty(0, np.int64), np.empty(0, np.str_)), none)
 
 
+def test_a_catalogue_of_one_picture_has_a_calibration():
+    one = toy(1, 0, 1)
+    copies = ChangedViews(toy(0, 0.05, 2, one.codes), np.zeros(1, np.int64), np.array(["crop"]))
+    calibration = calibrate(BY_CODE, "model", one, copies, one)
+    assert calibration.threshold < 1
+    assert find_groups(one, calibration) == []
+
+
 def test_changed_views_cut_the_same_thing_out():
     pixels = np.full((200, 300, 3), 255, np.uint8)
     pixels[60:140, 100:200] = (200, 30, 40)
