@@ -70,7 +70,7 @@ def query_of_file(index: Index, path: Path, models: str, detector: str, extracto
     """
     row = decode_image(path.read_bytes())
     if row.image is None:
-        raise ValueError(f"{path}: {row.reason.meaning}")
+        raise ValueError(f"{path}: got {row.reason.value} ({row.reason.meaning}), expected a usable image")
     loaded = load_extractor(f"{models.rstrip('/')}/{extractor}")
     if loaded.version != index.meta["model_version"]:
         raise ValueError(

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from dlcore.activity import Array
 from dlcore.models.vgg import add_fully_connected, add_vgg16_features
 from dlcore.nn.container import Sequential
 from dlcore.nn.graph import Graph, Node
@@ -121,14 +120,3 @@ def deepbit_small(config: DeepBitConfig | None = None) -> Graph:
     layer.set_init_method(Xavier())
     balanced = BatchNormalization(config.bits, affine=False).set_name("code_bn")(layer(descriptor))
     return Graph([image], [Tanh().set_name("code_tanh")(balanced), descriptor])
-
-
-def pack_bits(codes: Array, threshold: float = 0.0) -> np.ndarray:
-    """Bytes (N, bits / 8) of real codes (N, bits): the first bit of each eight is the highest of its byte.
-
-    Raises:
-        ValueError: the number of bits is not a multiple of 8.
-    """
-    if codes.shape[1] % 8:
-        raise ValueError(f"pack_bits: got codes of {codes.shape[1]} bits, expected a multiple of 8")
-    return np.packbits(codes > threshold, axis=1)

@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 
-from dlcore.models.deepbit import DeepBitConfig, deepbit_small, deepbit_vgg16, pack_bits
+from dlcore.models.deepbit import DeepBitConfig, deepbit_small, deepbit_vgg16
 from dlcore.models.preprocessing import DEEPBIT_VGG16, Preprocessing
 from dlcore.nn.init import skipped
+from dlcore.search.codes import pack
 
 
 def test_the_small_network_gives_codes_and_a_descriptor() -> None:
@@ -38,10 +39,8 @@ def test_wrong_configurations_are_refused(wrong: dict) -> None:
 
 def test_bits_are_packed_highest_first() -> None:
     codes = np.float32([[1, -1, -1, -1, -1, -1, -1, 0.5], [0.2, 0.4, 0, 0, 0, 0, 0, 0]])
-    assert pack_bits(codes).tolist() == [[0b10000001], [0b11000000]]
-    assert pack_bits(codes, threshold=0.3).tolist() == [[0b10000001], [0b01000000]]
-    with pytest.raises(ValueError, match="multiple of 8"):
-        pack_bits(codes[:, :5])
+    assert pack(codes).tolist() == [[0b10000001], [0b11000000]]
+    assert pack(codes, threshold=0.3).tolist() == [[0b10000001], [0b01000000]]
 
 
 def test_preprocessing_orders_shifts_and_scales() -> None:
