@@ -9,6 +9,7 @@ whose bytes HBase does not take, becomes a row without an image that says why (`
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import logging
 import time
@@ -24,7 +25,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from spark_jobs import row_key
 from spark_jobs.hbase_scan import Gateways, HBaseError
-from spark_jobs.hbase_table import ERROR_COLUMN, IMAGE_COLUMN, Cells, RowWriter, ensure_table
+from spark_jobs.hbase_table import ERROR_COLUMN, IMAGE_COLUMN, MESSAGE_BYTES, Cells, RowWriter, ensure_table
 from spark_jobs.manifest import Entry, entries_of
 from spark_jobs.settings import Settings
 
@@ -91,14 +92,23 @@ def _load(writer: RowWriter, entries: list[Entry], report: LoadReport, progress:
 def cells_of(entry: Entry, loaded_at: str) -> Cells:
     """The cells of an image's row: its bytes as they are; its metadata with size, hash, file and time added."""
     own = {"file": entry.path.name, "loaded_at": loaded_at}
-    image, error = None, None
+    error = None
     try:
-        image = entry.path.read_bytes()
+        image = _read(entry.path)
         own |= {"size_bytes": str(len(image)), "sha256": hashlib.sha256(image).hexdigest()}
     except OSError as problem:
-        error = f"cannot read {entry.path.name}: {problem.strerror}".encode()
+        image, error = None, f"cannot read {entry.path.name}: {problem.strerror}".encode()
     metadata = {f"m:{name}".encode(): text.encode() for name, text in {**entry.metadata, **own}.items()}
     return {IMAGE_COLUMN: image, **metadata, ERROR_COLUMN: error}
+
+
+def _read(path: Path) -> bytes:
+    """The bytes of a file; OSError when there are more than a Thrift message holds, so that no file fills the memory."""
+    with path.open("rb") as file:
+        content = file.read(MESSAGE_BYTES + 1)
+    if len(content) > MESSAGE_BYTES:
+        raise OSError(errno.EFBIG, f"more than {MESSAGE_BYTES} bytes do not fit a Thrift message")
+    return content
 
 
 def main(

@@ -19,7 +19,7 @@ from spark_jobs import hbase_table, preprocess_images, read_images, runner, sess
 from spark_jobs.catalogue.bad_images import BAD_IMAGES, make_bad_image, sample_picture
 from spark_jobs.hbase import Source, plan_slices, read_slice
 from spark_jobs.hbase_scan import Gateways, HBaseError
-from spark_jobs.load_images import load
+from spark_jobs.load_images import cells_of, load
 from spark_jobs.manifest import Entry, entries_of
 from spark_jobs.settings import Settings
 
@@ -47,6 +47,15 @@ def manifest(tmp_path_factory: pytest.TempPathFactory, files: dict[str, bytes]) 
     lines.append({"day": str(DAY), "key": "lost/0", "path": "was-never-there.jpg"})
     (folder / "manifest.jsonl").write_text("\n".join(map(json.dumps, lines)))
     return folder / "manifest.jsonl"
+
+
+def test_a_file_too_large_for_hbase_is_not_read_into_memory(tmp_path: Path) -> None:
+    huge = tmp_path / "huge.bin"
+    with huge.open("wb") as file:
+        file.truncate(hbase_table.MESSAGE_BYTES + 1)
+    cells = cells_of(Entry(DAY, "huge/0", huge), "now")
+    assert cells[hbase_table.IMAGE_COLUMN] is None
+    assert b"cannot read huge.bin: more than" in (cells[hbase_table.ERROR_COLUMN] or b"")
 
 
 def rows_of(settings: Settings) -> dict[str, tuple[bytes | None, dict[str, str]]]:
