@@ -48,7 +48,13 @@ def airflow_environment(tmp_path_factory):
 def run(arguments, environment):
     """The last line a Python process prints."""
     done = subprocess.run(
-        [sys.executable, *arguments], env=environment, cwd=PROJECT, capture_output=True, text=True, timeout=120, check=False
+        [sys.executable, *arguments],
+        env=environment,
+        cwd=PROJECT,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
     )
     assert done.returncode == 0, done.stderr[-2000:]
     return (done.stdout.strip().splitlines() or [""])[-1]
