@@ -15,7 +15,7 @@ pipeline and trained on generated pictures alone: on photographs trust the boxes
 labelled pictures of your own with `evaluate_models`.
 
 ## Scores on pictures of other seeds and other products
-| | catalogue pictures | hard scenes of several things |
+| | {catalogue[pictures]} catalogue pictures | {scenes[pictures]} hard scenes of several things |
 |-|-|-|
 | mAP at IoU 0.5 (area under the curve) | {catalogue[map50]:.3f} | {scenes[map50]:.3f} |
 | mAP at IoU 0.5 (11 points) | {catalogue[map50_eleven_point]:.3f} | {scenes[map50_eleven_point]:.3f} |
@@ -29,7 +29,7 @@ Average precision by class, catalogue pictures: {per_class}.
 
 ## Training
 {steps} steps of {batch} new scenes from {products} products and {backgrounds} backgrounds, Adam, cosines from {rates}; from nothing.
-{wall} s on the clock, {cpu} s of CPU time in all, drawing included.
+{wall} s on the clock, {cpu} s of CPU time in all workers together.
 
     {command}
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
 
@@ -27,6 +28,7 @@ from tests.spark_jobs.lake import Lake
 pytestmark = pytest.mark.spark
 
 ROWS = 40
+DAY = "2026-02-01"
 
 
 @pytest.fixture
@@ -52,26 +54,27 @@ def load(day: str) -> Any:
     return plan
 
 
-def run(lake: Lake, name: str, plan: Any, options: type[Any], day: str, *arguments: str) -> int:
-    line = ["--day", day, "--run", f"objects-{day}", "--remote", lake.remote(), *arguments]
+def run(lake: Lake, name: str, plan: Any, options: type[Any], *arguments: str) -> int:
+    """Run a job of the day as a new run of its own."""
+    line = ["--day", DAY, "--run", f"objects-{uuid4()}", "--remote", lake.remote(), *arguments]
     return runner.execute(name, plan, options, line, lake.settings)
 
 
-def prepared(lake: Lake, day: str) -> None:
-    """Publish raw images and images of a day."""
-    assert run(lake, "read_images", load(day), NoOptions, day) == EXIT_OK
-    assert run(lake, "preprocess_images", preprocess_images.plan, preprocess_images.Options, day) == EXIT_OK
+@pytest.fixture(scope="module")
+def day(lake: Lake) -> str:
+    """A day whose raw images and images are published."""
+    assert run(lake, "read_images", load(DAY), NoOptions) == EXIT_OK
+    assert run(lake, "preprocess_images", preprocess_images.plan, preprocess_images.Options) == EXIT_OK
+    return DAY
 
 
-def test_objects_and_crops_of_a_day(lake: Lake, reader: Any, tmp_path: Path) -> None:
-    day = "2026-02-01"
-    prepared(lake, day)
+def test_objects_and_crops_of_a_day(lake: Lake, reader: Any, day: str, tmp_path: Path) -> None:
     recipe = Recipe(steps=1, size=64, width=8)
     RNG.set_seed(5)
     version = save_artefact(tmp_path / "random", ssd(recipe.config), settings_of(recipe, 0.2).metadata())
     wanted = ("--models", f"file://{tmp_path}", "--detector", "random")
-    assert run(lake, "detect_objects", detect_objects.plan, detect_objects.Options, day, *wanted) == EXIT_OK
-    assert run(lake, "crop_objects", crop_objects.plan, crop_objects.Options, day, "--most", "3") == EXIT_OK
+    assert run(lake, "detect_objects", detect_objects.plan, detect_objects.Options, *wanted) == EXIT_OK
+    assert run(lake, "crop_objects", crop_objects.plan, crop_objects.Options, "--most", "3") == EXIT_OK
 
     found = {row.key: row for row in _rows(reader, "detections", day)}
     crops = _rows(reader, "crops", day)
@@ -88,12 +91,10 @@ def test_objects_and_crops_of_a_day(lake: Lake, reader: Any, tmp_path: Path) -> 
     assert all((row.image is not None) == (row.reason == "ok") for row in crops)
 
 
-def test_without_a_detector_crops_are_whole_images(lake: Lake, reader: Any) -> None:
-    day = "2026-02-02"
-    prepared(lake, day)
+def test_without_a_detector_crops_are_whole_images(lake: Lake, reader: Any, day: str) -> None:
     none = ("--detector", NO_DETECTOR)
-    assert run(lake, "detect_objects", detect_objects.plan, detect_objects.Options, day, *none) == EXIT_OK
-    assert run(lake, "crop_objects", crop_objects.plan, crop_objects.Options, day) == EXIT_OK
+    assert run(lake, "detect_objects", detect_objects.plan, detect_objects.Options, *none) == EXIT_OK
+    assert run(lake, "crop_objects", crop_objects.plan, crop_objects.Options) == EXIT_OK
     crops = _rows(reader, "crops", day)
     assert len(crops) == ROWS
     assert {row.source for row in crops if row.reason == "ok"} == {"whole_image"}
