@@ -5,6 +5,7 @@ All of a session share one stack at a free port offset, with its files in pytest
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -18,6 +19,9 @@ from spark_jobs.settings import Settings
 from tests.spark_jobs.lake import Lake
 
 MakeStack = Callable[[stacks.Lake], Stack]
+
+# A shell that starts the tests in the background has them ignore SIGINT, and so every process they start.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
