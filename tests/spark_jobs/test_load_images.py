@@ -28,7 +28,9 @@ DAY = date(2026, 11, 2)
 
 @pytest.fixture(scope="module")
 def settings(hbase: Stack) -> Settings:
-    return replace(Settings.from_environment(hbase.environment()), hbase_table="loaded_by_tests", namespace="loaded_by_tests")
+    return replace(
+        Settings.from_environment(hbase.environment()), hbase_table="loaded_by_tests", namespace="loaded_by_tests"
+    )
 
 
 @pytest.fixture(scope="module")
