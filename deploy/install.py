@@ -109,7 +109,9 @@ def install_environment(name: str = ".venv", lock: str = "requirements.lock") ->
     python = folder / "bin" / "python"
     if not python.exists():
         _logged(name, [str(uv), "venv", "--allow-existing", "--python", sys.executable, str(folder)])
-    _logged(name, [str(uv), "pip", "sync", "--require-hashes", "--python", str(python), str(REPOSITORY / lock)])
+    # Compiled once here: each job is a process of its own, and where Python may not write byte code it would compile anew each time.
+    sync = [str(uv), "pip", "sync", "--require-hashes", "--compile-bytecode"]
+    _logged(name, [*sync, "--python", str(python), str(REPOSITORY / lock)])
     stamp.touch()
 
 
