@@ -6,7 +6,7 @@ Everything is taken from the published rows as they are, so the numbers are thos
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from data_contracts.reasons import Reason
 from dlcore.models.detection_output import Detections
-from dlcore.models.detection_score import TrueObjects, mean_average_precision
+from dlcore.models.detection_score import TrueObjects, all_kept, mean_average_precision
 from spark_jobs.stages.decode import read_pixels
 from spark_jobs.stages.detect import resized
 from spark_jobs.stages.evaluation import Address, Truth, labels_of, score_codes, score_duplicates
@@ -35,6 +35,8 @@ BASELINES = {
     "random_projection": "random_projection",
 }
 """Names in the report, and those of `feature_judging.baselines`."""
+
+_ANY = ("any_map50", "any_precision", "any_recall")
 
 
 @dataclass(frozen=True)
@@ -103,20 +105,31 @@ def score_published(
 def score_detector(detections: Mapping[Address, Row], truth: Sequence[Truth]) -> dict[str, Any]:
     """`map50` (VOC, IoU 0.5) of the published objects, `classes` with the average precision of each, `images` judged.
 
-    Only objects above the detector's threshold are published, so the score is below that of the detector with all its guesses.
+    `any_map50`, `any_precision`, `any_recall` are of finding things whatever their labels: what crops and codes depend on, and
+    all that a truth with labels of its own can say. Only objects above the detector's threshold are published, so the scores
+    are below those of the detector with all its guesses.
     """
     judged = [row for row in truth if len(row.boxes) and row.address in detections]
     if not judged:
-        return {"map50": 0.0, "classes": {}, "images": 0}
+        return {"map50": 0.0, **dict.fromkeys(_ANY, 0.0), "classes": {}, "images": 0}
     objects = [detections[row.address]["objects"] or [] for row in judged]
     names = sorted({o["label"] for found in objects for o in found} | {label for row in judged for label in row.labels})
     numbers = {name: number for number, name in enumerate(names, start=1)}
-    score = mean_average_precision(
-        [found_objects(found, numbers) for found in objects],
-        [TrueObjects(_numbers(row.labels, numbers), row.boxes) for row in judged],
-    )
+    found = [found_objects(things, numbers) for things in objects]
+    true = [TrueObjects(_numbers(row.labels, numbers), row.boxes) for row in judged]
+    score = mean_average_precision(found, true)
     classes = {names[number - 1]: value for number, value in score.per_class.items()}
-    return {"map50": score.map, "classes": classes, "images": len(judged)}
+    return {"map50": score.map, **_any_scores(found, true), "classes": classes, "images": len(judged)}
+
+
+def _any_scores(found: Sequence[Detections], true: Sequence[TrueObjects]) -> dict[str, float]:
+    """The scores that labels do not matter to."""
+    kept = all_kept(found, true)
+    area = mean_average_precision(
+        [replace(things, labels=np.ones_like(things.labels)) for things in found],
+        [replace(things, labels=np.ones_like(things.labels)) for things in true],
+    ).map
+    return dict(zip(_ANY, (area, kept.precision, kept.recall), strict=True))
 
 
 def found_objects(objects: Sequence[Row], numbers: Mapping[str, int]) -> Detections:

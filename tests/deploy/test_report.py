@@ -3,6 +3,7 @@
 import io
 import json
 import re
+from dataclasses import replace
 from datetime import date
 from html.parser import HTMLParser
 from pathlib import Path
@@ -84,6 +85,14 @@ def test_scores_are_those_of_the_published_rows(published):
     assert scores["duplicates"]["look_alikes_grouped"] == 1.0
     assert json.loads(json.dumps(scores)) == scores
     assert scores["features"]["bits"] == 8 and scores["features"]["map"] == 1.0
+
+
+def test_things_are_found_whatever_their_labels(published):
+    renamed = [replace(row, labels=("thing",) * len(row.labels)) for row in TRUTH]
+    scores = score_detector(published.detections, renamed)
+    assert scores["map50"] == 0.0
+    # Three of four are found, the bag too, at 0.9; then comes one where there is nothing.
+    assert [scores[name] for name in ("any_map50", "any_precision", "any_recall")] == pytest.approx([0.75] * 3)
 
 
 def test_images_without_truth_are_not_judged(published):
