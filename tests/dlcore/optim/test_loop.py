@@ -7,7 +7,6 @@ import subprocess
 import sys
 import textwrap
 import threading
-import time
 
 import numpy as np
 import pytest
@@ -30,6 +29,7 @@ from dlcore.optim.metric import MAE, Loss, Top1Accuracy, Top5Accuracy
 from dlcore.optim.summary import TrainSummary, ValidationSummary
 from dlcore.optim.trigger import EveryEpoch, MaxEpoch, MaxIteration, SeveralIteration
 from dlcore.rng import RNG
+from tests.waiting import wait_for
 
 DATA = np.random.default_rng(0)
 X = DATA.standard_normal((60, 1, 6, 6)).astype(np.float32)
@@ -165,16 +165,11 @@ def test_workers_end_with_a_killed_parent(tmp_path):
         """
     )
     parent = subprocess.Popen([sys.executable, "-c", program])
-    limit = time.monotonic() + 60
-    while len(list(tmp_path.iterdir())) < 2 and time.monotonic() < limit:
-        time.sleep(0.05)
+    wait_for(lambda: len(list(tmp_path.iterdir())) == 2)
     workers = [int(path.name) for path in tmp_path.iterdir()]
     parent.kill()
     parent.wait()
-    while any(is_running(pid) for pid in workers) and time.monotonic() < limit:
-        time.sleep(0.05)
-    assert len(workers) == 2
-    assert not any(is_running(pid) for pid in workers)
+    wait_for(lambda: not any(is_running(pid) for pid in workers))
 
 
 def is_running(pid):
