@@ -8,12 +8,10 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
-from typing import TypeVar
 
 import pytest
 
@@ -21,7 +19,7 @@ from data_contracts.reasons import Reason
 from deploy.airflow_rest import FINISHED, Airflow
 from deploy.services import up
 from deploy.stack import Stack
-from deploy.supervision import processes, states
+from deploy.supervision import states
 from dlcore.interop.artefact import load_artefact, save_artefact
 from dlcore.models.deepbit import DeepBitConfig, deepbit_small
 from spark_jobs.catalogue.bad_images import BAD_IMAGES
@@ -30,7 +28,9 @@ from spark_jobs.load_images import load
 from spark_jobs.manifest import entries_of
 from spark_jobs.pipeline import EXIT_FAILURE, stages_of
 from tests.end_to_end.chain import PIPELINE, SIMILAR, Chain, ended
+from tests.python_processes import python_workers
 from tests.spark_jobs.lake import Lake
+from tests.waiting import wait_for
 
 pytestmark = [pytest.mark.end_to_end, pytest.mark.timeout(900)]
 
@@ -41,7 +41,6 @@ WITHOUT_FILE = "bad-without-file/0"
 DATASETS = ("raw_images", "images", "detections", "crops", "features")
 LIMIT_S = 300.0
 
-Found = TypeVar("Found")
 Address = tuple[str, str]
 
 
@@ -250,27 +249,3 @@ def kill_program(stack: Stack, name: str) -> None:
     pid = states(stack)[name].pid
     os.kill(pid, signal.SIGKILL)
     wait_for(lambda: states(stack)[name].pid != pid)
-
-
-def python_workers(stack: Stack) -> set[int]:
-    """The processes in which Spark runs Python: children of its daemons."""
-    daemons = {pid for pid in processes(stack) if b"pyspark.daemon" in _read(pid, "cmdline")}
-    return {
-        pid for pid in daemons if int((_read(pid, "stat").rpartition(b")")[2].split() or [b"0", b"0"])[1]) in daemons
-    }
-
-
-def _read(pid: int, name: str) -> bytes:
-    try:
-        return Path(f"/proc/{pid}/{name}").read_bytes()
-    except OSError:
-        return b""
-
-
-def wait_for(find: Callable[[], Found | None], pause_s: float = 0.02) -> Found:
-    """What `find` finds, as soon as it finds something."""
-    deadline = time.monotonic() + LIMIT_S
-    while not (found := find()):
-        assert time.monotonic() < deadline, "nothing came of the wait"
-        time.sleep(pause_s)
-    return found
