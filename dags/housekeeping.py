@@ -20,6 +20,13 @@ with DAG(
         "keep_days": Param(
             7, type="integer", minimum=2, title="Days", description="Snapshots older than this many days expire."
         ),
+        "quiet_hours": Param(
+            24,
+            type="integer",
+            minimum=0,
+            title="Quiet hours",
+            description="A day changed within these is not compacted.",
+        ),
         "keep_index_versions": Param(
             3, type="integer", minimum=1, title="Index versions", description="Index versions to keep."
         ),

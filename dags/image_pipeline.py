@@ -10,6 +10,7 @@ from datetime import timedelta
 
 from airflow.sdk import DAG, Param, chain
 from dlcore_airflow.operators import StageOperator
+from dlcore_airflow.params import EXTRACTOR, MODELS
 from dlcore_airflow.schedule import FIRST_DAY, scheduling
 
 from spark_jobs.pipeline import stages_of
@@ -29,18 +30,35 @@ PARAMS = {
         title="HBase table",
         description="The table to read the images from. Empty: the setting PIPELINE_HBASE_TABLE.",
     ),
-    "models": Param(
-        None,
-        type=["null", "string"],
-        title="Models",
-        description="Where the models are, as a URI. Empty: the setting PIPELINE_MODELS.",
-    ),
+    "models": MODELS,
     "detector": Param(
         None,
         type=["null", "string"],
         title="Detector",
         description="The detector's name under the models. `none`: no detection, codes are of whole images. Empty: the shipped one.",
     ),
+    "margin": Param(
+        None,
+        type=["null", "number"],
+        minimum=0,
+        maximum=1,
+        title="Margin",
+        description="What a crop keeps around its object, as a share of the object's longer side. Empty: the usual 0.08.",
+    ),
+    "crops_per_image": Param(
+        None,
+        type=["null", "integer"],
+        minimum=1,
+        title="Crops of an image",
+        description="Cut out at most this many objects, the likeliest products first. Empty: one.",
+    ),
+    "fall_back": Param(
+        True,
+        type="boolean",
+        title="Whole image without an object",
+        description="An image in which no object is found is used whole; else it gets no code, with the reason no_object.",
+    ),
+    "extractor": EXTRACTOR,
     "limit": Param(
         None,
         type=["null", "integer"],

@@ -1,4 +1,8 @@
-"""After each day's features: duplicate groups and the search index, over all published days."""
+"""After each day's features: duplicate groups and the search index, over all published days.
+
+Started by new features, it looks with the models that made them. By hand, after runs with models of one's own:
+`airflow dags trigger similar_images --conf '{"models": "hdfs://namenode:8020/models"}'`.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +10,7 @@ from datetime import timedelta
 
 from airflow.sdk import DAG, Asset, chain
 from dlcore_airflow.operators import StageOperator
+from dlcore_airflow.params import EXTRACTOR, MODELS
 from dlcore_airflow.schedule import FIRST_DAY
 
 from spark_jobs.pipeline import stages_of
@@ -17,6 +22,7 @@ with DAG(
     start_date=FIRST_DAY,
     schedule=[Asset("features")],
     max_active_runs=1,
+    params={"models": MODELS, "extractor": EXTRACTOR},
     default_args={"retries": 2, "retry_delay": timedelta(seconds=20), "retry_exponential_backoff": True},
     tags=["images"],
 ):

@@ -17,7 +17,9 @@ class Options:
 
     margin: float = field(default=0.08, metadata={"help": "around an object, as a share of its longer side"})
     least_score: float = field(default=0.0, metadata={"help": "of an object to be cropped"})
-    most: int = field(default=1, metadata={"help": "crops of an image"})
+    crops_per_image: int = field(
+        default=1, metadata={"help": "objects to cut out at most, the likeliest products first"}
+    )
     fall_back: bool = field(default=True, metadata={"help": "use the whole image where no object is found"})
 
 
@@ -27,7 +29,10 @@ def plan(job: Job[Options]) -> Any:
     objects = job.read("detections", ("day", "key", "objects"))
     wanted = job.options
     policy = CropPolicy(
-        margin=wanted.margin, least_score=wanted.least_score, most=wanted.most, fall_back=wanted.fall_back
+        margin=wanted.margin,
+        least_score=wanted.least_score,
+        most=wanted.crops_per_image,
+        fall_back=wanted.fall_back,
     )
     rows = images.join(objects, ["day", "key"]).repartition(job.settings.partitions)
     return rows.mapInArrow(partial(crop_batches, policy=policy), job.schema)

@@ -103,6 +103,7 @@ _ROWS = (
         dag="image_pipeline",
         reads=("images", "detections"),
         writes="crops",
+        options=("margin", "crops_per_image", "fall_back"),
         sql=_batches_of(64),
     ),
     Stage(

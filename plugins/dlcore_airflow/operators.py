@@ -21,6 +21,7 @@ from airflow.sdk.exceptions import AirflowException, AirflowFailException
 
 from dlcore_airflow.connections import checked_connection
 from dlcore_airflow.links import RunReportLink, report_link
+from dlcore_airflow.options import INHERITED, command_line, options_of
 from dlcore_airflow.run_reports import Report, report_of
 from dlcore_airflow.schedule import partition_day
 from spark_jobs.pipeline import EXIT_BROKEN_CONTRACT, STAGES, Stage, session_id
@@ -29,7 +30,7 @@ from spark_jobs.settings import Settings, static_spark_conf
 PROJECT = Path(__file__).resolve().parents[2]
 CONNECTIONS = {"any": ("spark_connect", "spark"), "classic": ("spark",)}
 KILL_WAIT_S = 20
-SUMMARY = ("status", "day", "rows_in", "rows_out", "reasons", "images_per_second", "snapshot")
+SUMMARY = ("status", "day", "rows_in", "rows_out", "reasons", "images_per_second", "snapshot", "warnings")
 
 
 class StageOperator(SparkSubmitOperator):
@@ -38,7 +39,8 @@ class StageOperator(SparkSubmitOperator):
     stage: its name · release: whether the task is the last of its DAG run and frees the run's Spark Connect session ·
     conn_id: the Spark connection; by default `PIPELINE_SPARK_CONNECTION` (`spark_connect`), for stages that need a classic
     session `PIPELINE_SPARK_SUBMIT_CONNECTION` (`spark_default`).
-    Pushes the run report's summary as XCom and its counts on the stage's asset. A broken contract fails without a retry.
+    Pushes the run report's summary as XCom; its counts and the job's options go with the stage's asset.
+    A broken contract fails without a retry.
     """
 
     template_fields: Sequence[str] = tuple(
@@ -90,15 +92,11 @@ class StageOperator(SparkSubmitOperator):
         arguments += ["--dag", context["dag"].dag_id]
         if day is not None:
             arguments += ["--day", day]
-        params = context["params"]
-        if params.get("allow_empty"):
+        if context["params"].get("allow_empty"):
             arguments.append("--allow-empty")
         if self.release:
             arguments.append("--release")
-        for option in self.stage.options:
-            if params.get(option) is not None:
-                arguments += [f"--{option.replace('_', '-')}", str(params[option])]
-        return arguments
+        return arguments + command_line(options_of(self.stage, context))
 
     def on_kill(self) -> None:
         """Stop the job: the client asks its server to interrupt the session on SIGTERM."""
@@ -151,8 +149,9 @@ class StageOperator(SparkSubmitOperator):
 
     def _announce(self, context: Any, report: Report) -> dict[str, Any]:
         summary = {name: report[name] for name in SUMMARY if name in report}
+        extra = {name: summary[name] for name in summary if name != "status"}
         for asset in self.outlets:
-            context["outlet_events"][asset].extra = {name: summary[name] for name in summary if name != "status"}
+            context["outlet_events"][asset].extra = {**extra, INHERITED: options_of(self.stage, context)}
         return summary
 
 

@@ -22,7 +22,8 @@ import json
 from airflow.dag_processing.dagbag import DagBag
 bag = DagBag("dags")
 print(json.dumps([bag.import_errors, {name: sorted(dag.task_ids) for name, dag in bag.dags.items()},
-                  {name: type(dag.timetable).__name__ for name, dag in bag.dags.items()}]))
+                  {name: type(dag.timetable).__name__ for name, dag in bag.dags.items()},
+                  {name: sorted(dag.params) for name, dag in bag.dags.items()}]))
 """
 
 pytestmark = pytest.mark.airflow
@@ -63,18 +64,23 @@ def run(arguments, environment):
 @pytest.mark.parametrize(
     ("schedule", "timetable"), [("daily", "CronDataIntervalTimetable"), ("off", "OnRequestTimetable")]
 )
-def test_every_dag_loads_and_follows_the_stage_table(airflow_environment, schedule, timetable):
+def test_every_dag_loads_and_follows_the_stage_table_its_form_too(airflow_environment, schedule, timetable):
     import json
 
-    from spark_jobs.pipeline import STAGES
+    from spark_jobs.pipeline import STAGES, stages_of
 
-    errors, tasks, timetables = json.loads(run(["-c", LIST], {**airflow_environment, "PIPELINE_SCHEDULE": schedule}))
+    errors, tasks, timetables, params = json.loads(
+        run(["-c", LIST], {**airflow_environment, "PIPELINE_SCHEDULE": schedule})
+    )
     assert errors == {}
     expected = {}
     for stage in STAGES.values():
         expected.setdefault(stage.dag, []).append(stage.name)
     assert tasks == {name: sorted(stages) for name, stages in expected.items()}
     assert timetables["image_pipeline"] == timetables["housekeeping"] == timetable
+    options = {name: {option for stage in stages_of(name) for option in stage.options} for name in expected}
+    of_every_job = {"image_pipeline": {"day", "allow_empty"}}
+    assert params == {name: sorted(options[name] | of_every_job.get(name, set())) for name in options}
 
 
 def test_parsing_dag_files_imports_nothing_heavy(airflow_environment):

@@ -74,7 +74,7 @@ def test_objects_and_crops_of_a_day(lake: Lake, reader: Any, day: str, tmp_path:
     version = save_artefact(tmp_path / "random", ssd(recipe.config), settings_of(recipe, 0.2).metadata())
     wanted = ("--models", f"file://{tmp_path}", "--detector", "random")
     assert run(lake, "detect_objects", detect_objects.plan, detect_objects.Options, *wanted) == EXIT_OK
-    assert run(lake, "crop_objects", crop_objects.plan, crop_objects.Options, "--most", "3") == EXIT_OK
+    assert run(lake, "crop_objects", crop_objects.plan, crop_objects.Options, "--crops-per-image", "3") == EXIT_OK
 
     found = {row.key: row for row in _rows(reader, "detections", day)}
     crops = _rows(reader, "crops", day)

@@ -1,0 +1,42 @@
+"""The options of a job in one DAG run: what the run's params say, else what the run said whose features started it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from spark_jobs.pipeline import Stage
+
+INHERITED = "options"
+"""Where the extra of an asset event keeps the options of the job that wrote the asset."""
+
+
+def options_of(stage: Stage, context: Mapping[str, Any]) -> dict[str, Any]:
+    """The options of the stage that are set for this run, by name.
+
+    context: Airflow's task context. Params win; those left empty come from the newest asset event that started the run, so that
+    similar_images looks with the models that made the features.
+    """
+    given = _inherited(context) | {name: value for name, value in context["params"].items() if value is not None}
+    return {name: given[name] for name in stage.options if given.get(name) is not None}
+
+
+def command_line(options: Mapping[str, Any]) -> list[str]:
+    """The options as arguments of a job.
+
+    >>> command_line({"crops_per_image": 3, "fall_back": False})
+    ['--crops-per-image=3', '--no-fall-back']
+    """
+    return [_argument(name.replace("_", "-"), value) for name, value in options.items()]
+
+
+def _argument(name: str, value: Any) -> str:
+    if isinstance(value, bool):
+        return f"--{name}" if value else f"--no-{name}"
+    return f"--{name}={value}"
+
+
+def _inherited(context: Mapping[str, Any]) -> dict[str, Any]:
+    events = [event for of_asset in context.get("triggering_asset_events", {}).values() for event in of_asset]
+    newest = max(events, key=lambda event: event.timestamp, default=None)
+    return dict(newest.extra.get(INHERITED, {})) if newest else {}

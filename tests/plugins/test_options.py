@@ -1,0 +1,107 @@
+"""What a DAG run says of its jobs: by its params, or through the features that started it. On the DAGs as Airflow loads them."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PROJECT = Path(__file__).resolve().parents[2]
+ASK = """
+import json, sys
+from datetime import UTC, datetime
+from types import SimpleNamespace
+from airflow.dag_processing.dagbag import DagBag
+from airflow.sdk.execution_time.comms import AssetEventDagRunReferenceResult
+from airflow.sdk.execution_time.context import TriggeringAssetEventsAccessor
+
+def event(hour, extra):
+    return AssetEventDagRunReferenceResult(
+        asset={"name": "features", "uri": "features", "extra": {}}, extra=extra, source_aliases=[], source_task_id=None,
+        source_dag_id=None, source_run_id=None, source_map_index=None, timestamp=datetime(2026, 11, 2, hour, tzinfo=UTC))
+
+dags = DagBag("dags").dags
+answers = []
+for dag_id, task_id, params, events in json.loads(sys.argv[1]):
+    dag = dags[dag_id]
+    context = {
+        "dag": dag, "params": {**dag.params.dump(), **params}, "ti": SimpleNamespace(try_number=1),
+        "dag_run": SimpleNamespace(run_id="r", clear_number=0),
+        "triggering_asset_events": TriggeringAssetEventsAccessor.build([event(*said) for said in events]),
+    }
+    answers.append(dag.get_task(task_id).job_arguments(context, None)[6:])
+print(json.dumps(answers))
+"""
+ASKED = {
+    "nothing said": ("image_pipeline", "detect_objects", {}, [], []),
+    "params": (
+        "image_pipeline",
+        "extract_features",
+        {"models": "file:///m", "extractor": "mine", "detector": "none"},
+        [],
+        ["--release", "--models=file:///m", "--extractor=mine"],
+    ),
+    "a flag and numbers": (
+        "image_pipeline",
+        "crop_objects",
+        {"fall_back": False, "margin": 0.1, "crops_per_image": 3},
+        [],
+        ["--margin=0.1", "--crops-per-image=3", "--no-fall-back"],
+    ),
+    "features made with the shipped models": ("similar_images", "calibrate_duplicates", {}, [(3, {"options": {}})], []),
+    "features made with other models": (
+        "similar_images",
+        "calibrate_duplicates",
+        {},
+        [(3, {"options": {"models": "file:///m", "extractor": "mine"}})],
+        ["--models=file:///m", "--extractor=mine"],
+    ),
+    "the newest features, not those that came last": (
+        "similar_images",
+        "calibrate_duplicates",
+        {},
+        [(5, {"options": {"models": "file:///new"}}), (4, {"options": {"models": "file:///old", "extractor": "mine"}})],
+        ["--models=file:///new"],
+    ),
+    "params against features": (
+        "similar_images",
+        "calibrate_duplicates",
+        {"models": "file:///by-hand"},
+        [(3, {"options": {"models": "file:///m"}})],
+        ["--models=file:///by-hand"],
+    ),
+    "features of before options were kept": ("similar_images", "calibrate_duplicates", {}, [(3, {"rows_out": 1})], []),
+    "a job without options": (
+        "similar_images",
+        "find_duplicates",
+        {},
+        [(3, {"options": {"models": "file:///m"}})],
+        [],
+    ),
+}
+
+pytestmark = pytest.mark.airflow
+
+
+@pytest.fixture(scope="module")
+def answers(tmp_path_factory):
+    """The arguments of each case's job beyond run, attempt and DAG."""
+    environment = {
+        **os.environ,
+        "AIRFLOW_HOME": str(tmp_path_factory.mktemp("airflow")),
+        "PYTHONPATH": f"{PROJECT}{os.pathsep}{PROJECT / 'plugins'}",
+    }
+    asked = [case[:-1] for case in ASKED.values()]
+    command = [sys.executable, "-c", ASK, json.dumps(asked)]
+    done = subprocess.run(
+        command, env=environment, cwd=PROJECT, capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    return dict(zip(ASKED, json.loads(done.stdout.strip().splitlines()[-1]), strict=True))
+
+
+@pytest.mark.parametrize("case", ASKED)
+def test_a_job_gets_the_options_of_its_run(answers, case):
+    assert answers[case] == ASKED[case][-1]
