@@ -10,7 +10,7 @@ from typing import Annotated, Any, TypeVar, get_type_hints
 
 import typer
 
-from spark_jobs.pipeline import Stage
+from spark_jobs.pipeline import Stage, is_day
 
 Options = TypeVar("Options")
 
@@ -56,7 +56,13 @@ def parse(stage: Stage, options: type[Options], arguments: Sequence[str]) -> tup
     except SystemExit as stop:
         if stop.code or not found:
             raise
-    return _pick(Attempt, found), _pick(options, found)
+    attempt = _pick(Attempt, found)
+    try:
+        check_day(stage, attempt)
+    except ValueError as error:
+        typer.echo(error, err=True)
+        raise SystemExit(2) from None
+    return attempt, _pick(options, found)
 
 
 def check_day(stage: Stage, attempt: Attempt) -> None:
@@ -66,10 +72,8 @@ def check_day(stage: Stage, attempt: Attempt) -> None:
         raise ValueError(f"{stage.name}: got no day, expected --day, for example --day 2026-11-02")
     if attempt.day is not None and stage.all_days:
         raise ValueError(f"{stage.name}: got --day {attempt.day}, but it works over all days; leave it out")
-    try:
-        attempt.date()
-    except ValueError as error:
-        raise ValueError(f"{stage.name}: got --day {attempt.day!r}, expected an ISO date like 2026-11-02") from error
+    if attempt.day is not None and not is_day(attempt.day):
+        raise ValueError(f"{stage.name}: got --day {attempt.day!r}, expected an ISO date like 2026-11-02")
 
 
 def _command(found: dict[str, Any], classes: Sequence[type[Any]]) -> Callable[..., None]:

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import date
 from types import MappingProxyType
 from typing import Literal
 from urllib.parse import quote
@@ -195,12 +196,29 @@ def session_id(dag: str, run: str) -> str:
     return str(uuid5(NAMESPACE_URL, f"{dag}/{run}"))
 
 
+def is_day(text: str) -> bool:
+    """Whether the text is a date as the pipeline writes it.
+
+    >>> is_day("2026-11-02"), is_day("20261102"), is_day("../../etc")
+    (True, False, False)
+    """
+    try:
+        return date.fromisoformat(text).isoformat() == text
+    except ValueError:
+        return False
+
+
 def report_uri(reports: str, stage: str, day: str | None, run: str) -> str:
     """Where a stage's run report lies; a later attempt of the same run overwrites it.
 
     reports: the `reports` setting · day: ISO date, None for a stage over all days.
+    Raises ValueError for an unknown stage or another day: both become folders, and come from command lines and web addresses.
 
     >>> report_uri("file:///r", "read_images", "2026-11-02", "manual__2026-11-02T00:00:00+00:00")
     'file:///r/2026-11-02/read_images/manual__2026-11-02T00%3A00%3A00%2B00%3A00.json'
     """
+    if stage not in STAGES or not (day is None or is_day(day)):
+        raise ValueError(
+            f"got stage {stage!r} and day {day!r}, expected one of {', '.join(STAGES)} and a day like 2026-11-02"
+        )
     return f"{reports.rstrip('/')}/{day or ALL_DAYS}/{stage}/{quote(run, safe='')}.json"

@@ -21,7 +21,7 @@ from data_contracts.contract import Contract
 from spark_jobs import auditing, publishing, sessions
 from spark_jobs.auditing import BrokenContract
 from spark_jobs.code_version import check_workers
-from spark_jobs.command_line import Attempt, NoOptions, check_day, parse
+from spark_jobs.command_line import Attempt, NoOptions, parse
 from spark_jobs.pipeline import EXIT_BROKEN_CONTRACT, EXIT_FAILURE, EXIT_OK, STAGES, Stage
 from spark_jobs.publishing import ChangedPartition, Staged
 from spark_jobs.run_report import RunReport
@@ -125,7 +125,6 @@ def execute(name: str, plan: Plan, options: type[Any], arguments: Sequence[str],
     report = RunReport(stage.name, attempt.run, attempt.attempt, attempt.day, attempt.dag or stage.dag, stage.writes)
     code = EXIT_FAILURE
     try:
-        check_day(stage, attempt)
         code = _attempt(stage, plan, attempt, own_options, settings, report)
     except BrokenContract as error:
         report.status, report.error, report.broken = "broken_contract", str(error), error.broken

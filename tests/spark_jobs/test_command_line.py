@@ -21,9 +21,22 @@ class Options:
 
 
 def test_fields_become_options() -> None:
-    line = ["--run", "r", "--attempt", "3", "--allow-empty", "--table", "mine", "--margin", "0.5", "--no-is-strict"]
+    line = [
+        "--run",
+        "r",
+        "--day",
+        "2026-11-02",
+        "--attempt",
+        "3",
+        "--allow-empty",
+        "--table",
+        "mine",
+        "--margin",
+        "0.5",
+        "--no-is-strict",
+    ]
     attempt, options = parse(STAGE, Options, line)
-    assert attempt == Attempt(run="r", attempt=3, allow_empty=True)
+    assert attempt == Attempt(run="r", day="2026-11-02", attempt=3, allow_empty=True)
     assert options == Options(table="mine", margin=0.5, is_strict=False)
 
 
@@ -36,11 +49,14 @@ def test_help_lists_every_option(capsys: pytest.CaptureFixture[str]) -> None:
         assert word in text
 
 
-@pytest.mark.parametrize("line", [[], ["--run", "r", "--limit", "many"], ["--run", "r", "--nonsense", "1"]])
-def test_a_wrong_line_ends_with_2(line: list[str]) -> None:
-    with pytest.raises(SystemExit) as stop:
-        parse(STAGE, Options, line)
-    assert stop.value.code == 2
+@pytest.mark.parametrize("wrong", [("--limit", "many"), ("--nonsense", "1"), ("--day", "../x")])
+def test_a_wrong_line_ends_with_2(wrong: tuple[str, str]) -> None:
+    right = ["--run", "r", "--day", "2026-11-02"]
+    assert parse(STAGE, Options, right)
+    for line in ([*right, *wrong], []):
+        with pytest.raises(SystemExit) as stop:
+            parse(STAGE, Options, line)
+        assert stop.value.code == 2
 
 
 @pytest.mark.parametrize(
@@ -48,6 +64,7 @@ def test_a_wrong_line_ends_with_2(line: list[str]) -> None:
     [
         ("read_images", None, "got no day, expected --day"),
         ("read_images", "02.11.2026", "got --day '02.11.2026', expected an ISO date"),
+        ("read_images", "20261102", "got --day '20261102', expected an ISO date"),
         ("find_duplicates", "2026-11-02", "works over all days"),
     ],
 )
@@ -57,4 +74,4 @@ def test_the_day_fits_the_stage(stage: str, day: str | None, message: str) -> No
 
 
 def test_a_job_without_options_takes_none() -> None:
-    assert parse(STAGE, NoOptions, ["--run", "r"])[1] == NoOptions()
+    assert parse(STAGE, NoOptions, ["--run", "r", "--day", "2026-11-02"])[1] == NoOptions()

@@ -1,14 +1,24 @@
 """The stage table is whole: every stage has its script, and reads what another one writes before it."""
 
+import importlib
+from dataclasses import fields
+
 import pytest
 
-from spark_jobs.pipeline import STAGES, report_uri, session_id, stages_of
+from spark_jobs.command_line import NoOptions
+from spark_jobs.pipeline import STAGES, Stage, report_uri, session_id, stages_of
 from spark_jobs.settings import REPOSITORY, Settings, static_spark_conf
 
 
 def test_every_stage_has_its_script() -> None:
     missing = [stage.name for stage in STAGES.values() if not (REPOSITORY / stage.script).is_file()]
     assert missing == []
+
+
+@pytest.mark.parametrize("stage", STAGES.values(), ids=lambda stage: stage.name)
+def test_what_a_dag_run_may_set_is_an_option_of_the_job(stage: Stage) -> None:
+    options = getattr(importlib.import_module(stage.module), "Options", NoOptions)
+    assert set(stage.options) <= {field.name for field in fields(options)}
 
 
 def test_what_a_stage_reads_is_written_by_one_before_it() -> None:
@@ -26,6 +36,12 @@ def test_an_unknown_dag_is_named_with_those_there_are() -> None:
 def test_a_run_has_one_session_and_one_report_a_stage() -> None:
     assert session_id("image_pipeline", "a") != session_id("similar_images", "a")
     assert report_uri("file:///r/", "find_duplicates", None, "a/b") == "file:///r/all_days/find_duplicates/a%2Fb.json"
+
+
+@pytest.mark.parametrize(("stage", "day"), [("..", None), ("read_images", ".."), ("read_images", "2026-11-02/..")])
+def test_a_report_lies_nowhere_but_among_the_reports(stage: str, day: str | None) -> None:
+    with pytest.raises(ValueError, match=r"expected one of read_images.* and a day like 2026-11-02"):
+        report_uri("file:///r", stage, day, "run")
 
 
 def test_an_empty_variable_counts_as_unset() -> None:

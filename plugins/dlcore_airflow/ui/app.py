@@ -10,10 +10,8 @@ from fastapi.responses import HTMLResponse
 
 from dlcore_airflow.run_reports import Report, latest_reports, report_of
 from dlcore_airflow.ui.page import overview_page, report_page
-from spark_jobs.pipeline import STAGES
 
 MAX_DAYS = 366
-DAY_OR_NONE = r"^(\d{4}-\d{2}-\d{2})?$"
 
 app = FastAPI(title="Image pipeline", dependencies=[Depends(get_user)], docs_url=None, redoc_url=None, openapi_url=None)
 
@@ -34,13 +32,15 @@ def reports(days: Annotated[int, Query(ge=1, le=MAX_DAYS)] = 31) -> list[Report]
 
 
 @app.get("/report", response_class=HTMLResponse)
-def report(stage: str, run: str, day: Annotated[str, Query(pattern=DAY_OR_NONE)] = "") -> str:
+def report(stage: str, run: str, day: str = "") -> str:
     """One run report, whole.
 
-    Raises 404 when the stage has written none for this run, or there is no such stage; 422 when the day is none. Both become
-    parts of a path, so nothing else may pass.
+    Raises 404 when the stage has written none for this run, 422 when there is no such stage or day.
     """
-    found = report_of(stage, day or None, run) if stage in STAGES else None
+    try:
+        found = report_of(stage, day or None, run)
+    except ValueError as error:
+        raise HTTPException(422, str(error)) from None
     if found is None:
         raise HTTPException(404, f"no report of stage {stage!r} for run {run!r} yet; it is written when the job ends")
     return report_page(found)
