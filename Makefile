@@ -3,6 +3,7 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 RUN := .venv/bin/python
 LAKE ?= local
+REPORT ?= build/demo
 RING ?=
 PACKAGES := dlcore spark_jobs data_contracts deploy plugins dags
 # One process per core and one thread per process.
@@ -24,8 +25,8 @@ help:  ## list the commands
 install:  ## install what is missing: .venv, Java services, native kernels
 	@$(PYTHON) -m deploy.install
 
-demo: install  ## the whole pipeline on a generated catalogue, with a report (LAKE=hdfs: on HDFS)
-	@$(RUN) -m deploy.demo --lake $(LAKE)
+demo: install  ## the whole pipeline on a generated catalogue, with a report in REPORT=build/demo (LAKE=hdfs: on HDFS)
+	@$(RUN) -m deploy.demo --lake $(LAKE) --report $(REPORT)
 
 up: install  ## start Airflow, HBase, Thrift and Spark Connect, and keep them running
 	@$(RUN) -m deploy.services up --lake $(LAKE)

@@ -1,8 +1,9 @@
 """The whole pipeline on a generated catalogue: `make demo`, or `make demo LAKE=hdfs`.
 
 Draws a catalogue of three days, starts every server, loads HBase, lets Airflow backfill the three days and settle the similar
-images, writes `build/demo/report.html` and `report.json`, and stops everything that it started. Exit code 0 only if every
-run succeeded. Its data lies in `<PIPELINE_HOME>/demo`, made anew each time: look at it with `make up PIPELINE_HOME=var/demo`.
+images, writes `report.html` and `report.json` into `build/demo` (or `--report FOLDER`), and stops everything that it started.
+Exit code 0 only if every run succeeded. Its data lies in `<PIPELINE_HOME>/demo`, made anew each time: look at it with
+`make up PIPELINE_HOME=var/demo`.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from deploy.report import write_report
 from deploy.run_display import RunDisplay
 from deploy.services import down, free_offset, interruptible, undisturbed, up
 from deploy.stack import PORTS, Lake, Stack
-from deploy.supervision import StackError, log_path, port_is_free
+from deploy.supervision import StackError, die_with, log_path, port_is_free
 from spark_jobs.pipeline import stages_of
 from spark_jobs.settings import Settings
 
@@ -68,9 +69,10 @@ def demo_stack(lake: Lake) -> Stack:
     return stack
 
 
-def run_demo(stack: Stack, days: list[date], per_day: int, console: Console) -> None:
+def run_demo(stack: Stack, days: list[date], per_day: int, report: Path, console: Console) -> None:
     """Run every step of the demo on a stack that is not started yet; stops it at the end.
 
+    report: the folder that the report goes into.
     Raises DemoError, StackError or AirflowError when a step fails.
     """
     try:
@@ -82,7 +84,7 @@ def run_demo(stack: Stack, days: list[date], per_day: int, console: Console) -> 
         console.rule(f"backfilling {days[0]} to {days[-1]}: {stack.airflow_url}")
         _backfill(Airflow(stack), days, console)
         console.rule("writing the report")
-        write_report(Settings.from_environment(stack.environment()), manifest.with_name("truth.jsonl"), REPORT)
+        write_report(Settings.from_environment(stack.environment()), manifest.with_name("truth.jsonl"), report)
     finally:
         with undisturbed():
             console.rule("stopping the servers")
@@ -122,6 +124,7 @@ def _process(
         stdout=output,
         stderr=output,
         start_new_session=True,
+        preexec_fn=die_with(os.getpid()),  # noqa: PLW1509 (it calls C functions only)
     )
     try:
         yield process
@@ -189,6 +192,7 @@ def _explain(airflow: Airflow, run: Run, console: Console) -> None:
 def main(
     lake: Annotated[str, typer.Option(help="local or hdfs")] = "local",
     per_day: Annotated[int, typer.Option(help="images a day")] = 200,
+    report: Annotated[Path, typer.Option(help="where report.html and report.json go", resolve_path=True)] = REPORT,
 ) -> None:
     """Run the whole pipeline on a generated catalogue and name the files to look at."""
     interruptible()
@@ -196,14 +200,14 @@ def main(
     console = Console()
     started = time.monotonic()
     try:
-        run_demo(demo_stack(cast(Lake, lake)), demo_days(date.today()), per_day, console)
+        run_demo(demo_stack(cast(Lake, lake)), demo_days(date.today()), per_day, report, console)
     except KeyboardInterrupt:
         raise SystemExit("interrupted; everything is stopped") from None
     except (DemoError, StackError, AirflowError, OSError) as error:
         console.print(str(error), style="red", markup=False)
         raise SystemExit(1) from None
     console.print(
-        f"done in {time.monotonic() - started:.0f} s; look at {REPORT / 'report.html'} and {REPORT / 'report.json'}"
+        f"done in {time.monotonic() - started:.0f} s; look at {report / 'report.html'} and {report / 'report.json'}"
     )
 
 

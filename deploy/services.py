@@ -78,9 +78,14 @@ def running(stack: Stack, only: tuple[str, ...] = (), console: Console | None = 
 
 
 def interruptible() -> None:
-    """Have SIGTERM and SIGHUP end this process as Ctrl-C does, so that what it started is stopped."""
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.default_int_handler)
+    """Have SIGINT, SIGTERM and SIGHUP end this process as Ctrl-C does, so that what it started is stopped.
+
+    A process inherits what its shell ignores, and a script's background jobs ignore SIGINT: without this such a demo could only be
+    killed. An ignored SIGHUP stays so: that is what `nohup` is for.
+    """
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:
+            signal.signal(number, signal.default_int_handler)
 
 
 @contextmanager

@@ -15,7 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from http.client import HTTPException
@@ -118,7 +118,7 @@ def start_supervisor(stack: Stack, programs: list[Program], attached: bool) -> N
             stderr=output,
             # Of a session of its own, so that Ctrl-C reaches this process only, which then stops it in good order.
             start_new_session=True,
-            preexec_fn=_die_with_parent if attached else None,  # noqa: PLW1509 (it calls one C function)
+            preexec_fn=die_with(os.getpid()) if attached else None,  # noqa: PLW1509 (it calls C functions only)
         )
     deadline = time.monotonic() + _START_LIMIT_S
     while not is_running(stack):
@@ -127,9 +127,19 @@ def start_supervisor(stack: Stack, programs: list[Program], attached: bool) -> N
         time.sleep(_POLL_S)
 
 
-def _die_with_parent() -> None:
-    """Have the kernel send SIGTERM to this process when its parent ends, even by kill -9."""
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+def die_with(parent: int) -> Callable[[], None]:
+    """For `Popen(preexec_fn=...)`: the kernel sends SIGTERM to the new process when its parent ends, even by kill -9.
+
+    parent: this process.
+    """
+    prctl = ctypes.CDLL(None).prctl
+
+    def in_child() -> None:
+        prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+        if os.getppid() != parent:  # it has ended before the kernel was told
+            os._exit(1)
+
+    return in_child
 
 
 def is_running(stack: Stack) -> bool:

@@ -6,10 +6,10 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import happybase
@@ -18,8 +18,9 @@ import pytest
 from deploy.programs import PROGRAMS
 from deploy.services import down, free_offset, up
 from deploy.stack import MARKER, Stack
-from deploy.supervision import StackError, processes, states
+from deploy.supervision import StackError, die_with, processes, states
 from tests.deploy.listening import listening_addresses
+from tests.waiting import wait_for
 
 pytestmark = pytest.mark.services
 
@@ -80,7 +81,7 @@ def test_spark_connect_needs_its_token_and_writes_the_lake_on_hdfs(whole: Stack)
 def test_a_killed_program_comes_back(whole: Stack) -> None:
     before = states(whole)["thrift"].pid
     os.kill(before, signal.SIGKILL)
-    _wait_until(lambda: states(whole)["thrift"].pid not in (0, before))
+    wait_for(lambda: states(whole)["thrift"].pid not in (0, before))
     up(whole, ("thrift",))
     assert happybase.Connection("127.0.0.1", whole.port("thrift")).tables() is not None
 
@@ -95,20 +96,45 @@ def test_the_stack_stops_without_a_trace(whole: Stack) -> None:
 @pytest.mark.parametrize("when", ["while it starts", "when it runs"])
 def test_no_process_outlives_its_owner(tmp_path: Path, blow: signal.Signals, when: str) -> None:
     stack = Stack(home=tmp_path, offset=free_offset())
+    with owner_of(stack) as owner:
+        if when == "when it runs":
+            assert owner.stdout is not None
+            assert owner.stdout.readline() == "running\n"
+        else:
+            wait_for(lambda: is_starting(stack))
+        owner.send_signal(blow)
+        owner.wait(60)
+    wait_for(lambda: processes(stack) == [])
+
+
+def test_an_owner_whose_shell_ignores_signals_can_be_interrupted(tmp_path: Path) -> None:
+    stack = Stack(home=tmp_path, offset=free_offset())
+    with owner_of(stack, "env", "--ignore-signal=INT,TERM") as owner:
+        wait_for(lambda: is_starting(stack))
+        owner.send_signal(signal.SIGINT)
+        owner.wait(60)
+    assert processes(stack) == []
+
+
+@contextmanager
+def owner_of(stack: Stack, *shell: str) -> Iterator[subprocess.Popen[str]]:
+    """A process that starts the stack, as a command of `shell`; it ends with the test, and with this process."""
     owner = subprocess.Popen(
-        [sys.executable, "-m", "tests.deploy.owner"],
+        [*shell, sys.executable, "-m", "tests.deploy.owner"],
         env={**os.environ, **stack.environment()},
         stdout=subprocess.PIPE,
         text=True,
+        preexec_fn=die_with(os.getpid()),  # noqa: PLW1509 (it calls C functions only)
     )
-    if when == "when it runs":
-        assert owner.stdout is not None
-        assert owner.stdout.readline() == "running\n"
-    else:
-        _wait_until(lambda: "hbase" in states(stack) and states(stack)["hbase"].pid > 0)
-    owner.send_signal(blow)
-    owner.wait(60)
-    _wait_until(lambda: processes(stack) == [])
+    try:
+        yield owner
+    finally:
+        owner.kill()
+        owner.communicate()
+
+
+def is_starting(stack: Stack) -> bool:
+    return "hbase" in states(stack) and states(stack)["hbase"].pid > 0
 
 
 def test_a_program_that_cannot_start_is_explained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -140,10 +166,3 @@ print("published", spark.table("lake.trial.numbers").count())
         [sys.executable, "-c", program], env=environment, capture_output=True, text=True, timeout=120, check=False
     )
     return done.stdout + done.stderr
-
-
-def _wait_until(is_true: Callable[[], bool], limit_s: float = 60.0) -> None:
-    deadline = time.monotonic() + limit_s
-    while not is_true():
-        assert time.monotonic() < deadline, f"not true within {limit_s} s"
-        time.sleep(0.1)

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from deploy.demo import REPORT
 from deploy.stack import Stack
 from deploy.supervision import processes
 from spark_jobs.pipeline import stages_of
@@ -29,7 +28,8 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def addresses(home: Path) -> set[tuple[str, int]]:
     """Runs the demo; the addresses on which its processes listened meanwhile."""
-    command = [sys.executable, "-m", "deploy.demo", "--lake", "hdfs", "--per-day", str(IMAGES_A_DAY)]
+    options = ("--lake", "hdfs", "--per-day", str(IMAGES_A_DAY), "--report", str(home / "report"))
+    command = [sys.executable, "-m", "deploy.demo", *options]
     demo = subprocess.Popen(command, env={**os.environ, "PIPELINE_HOME": str(home)})
     seen: set[tuple[str, int]] = set()
     while demo.poll() is None:
@@ -54,6 +54,6 @@ def test_nothing_is_left_running(addresses: set[tuple[str, int]], home: Path) ->
 def test_every_image_of_the_catalogue_is_accounted_for(addresses: set[tuple[str, int]], home: Path) -> None:
     lines = (home / "demo" / "catalogue" / "manifest.jsonl").read_text().splitlines()
     loaded = Counter(json.loads(line)["day"] for line in lines)
-    rows = json.loads((REPORT / "report.json").read_text())["rows"]
+    rows = json.loads((home / "report" / "report.json").read_text())["rows"]
     for stage in stages_of("image_pipeline")[:3]:
         assert rows[stage.name] == loaded
