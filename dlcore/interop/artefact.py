@@ -5,6 +5,7 @@ classes, thresholds, metrics; and the digests of the first two), card.md (for pe
 so it covers all but the card. Nothing in an artefact is executed.
 
 Loading unpacks the weights once per machine into a cache: one flat float32 file, memory-mapped read-only by every process.
+When another version comes in, those that nothing has loaded for 30 days go; a process that has one mapped keeps it.
 """
 
 import hashlib
@@ -13,7 +14,9 @@ import logging
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -33,6 +36,7 @@ METADATA, CARD = "model.json", "card.md"
 FLAT, INDEX = "weights.f32", "weights.json"
 _FORMAT = "dlcore-artefact"
 _MAX_JSON_BYTES = 16 << 20
+_UNUSED_S = 30 * 24 * 3600
 _ALIGNMENT = 16  # floats: every array begins at a cache line
 
 
@@ -86,9 +90,12 @@ def load_artefact(uri: str | Path) -> Artefact:
     described = _described(text, str(uri))
     version = hashlib.sha256(text).hexdigest()
     folder = settings().cache / "models" / version
-    if not folder.exists():
+    try:
+        model = _cached(folder)
+    except FileNotFoundError:  # never loaded here, or dropped this very moment
         _unpack(files, root, described["files"], folder)
-    model = load_module(folder, _mapped(folder)).evaluate()
+        _drop_unused(folder.parent)
+        model = _cached(folder)
     return Artefact(model, described["metadata"], version)
 
 
@@ -122,6 +129,21 @@ def _described(text: bytes, uri: str) -> dict[str, Any]:
         raise ModelFormatError(f"{uri}: got another kind of {METADATA}, expected one written by save_artefact")
     found: dict[str, Any] = described
     return found
+
+
+def _cached(folder: Path) -> Module:
+    """The model in a folder of the cache, whose time of change becomes that of its last use."""
+    with suppress(PermissionError):  # a cache that its readers may not write is emptied by its owner
+        os.utime(folder)
+    return load_module(folder, _mapped(folder)).evaluate()
+
+
+def _drop_unused(cache: Path) -> None:
+    """Remove what no process has loaded for _UNUSED_S, and what a killed one left half unpacked: gone at once, then deleted."""
+    for entry in cache.iterdir():
+        with suppress(OSError):  # another process does the same
+            if time.time() - entry.stat().st_mtime > _UNUSED_S:
+                shutil.rmtree(entry.rename(entry.with_name(f".{entry.name}.dropped")))
 
 
 def _unpack(files: Any, root: str, digests: dict[str, str], folder: Path) -> None:

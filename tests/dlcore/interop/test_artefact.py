@@ -2,6 +2,8 @@
 
 import json
 import multiprocessing
+import os
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -71,6 +73,38 @@ def test_the_cache_serves_when_only_model_json_can_be_read(cache: Path, tmp_path
     (tmp_path / "a" / "weights.npz").unlink()
     assert np.array_equal(outputs(load_artefact(tmp_path / "a").model), before)
     assert [path.name for path in cache.iterdir()] == [version]
+
+
+def test_versions_that_nothing_loads_any_more_leave_the_cache(cache: Path, tmp_path: Path) -> None:
+    names = ("old", "used", "new")
+    versions = {name: save_artefact(tmp_path / name, small_model(), {**METADATA, "name": name}) for name in names}
+    old = load_artefact(tmp_path / "old")
+    load_artefact(tmp_path / "used")
+    before = outputs(old.model)
+    (cache / ".half.unpacked").mkdir()
+    for entry in cache.iterdir():
+        os.utime(entry, (0, 0))
+    load_artefact(tmp_path / "used")
+    load_artefact(tmp_path / "new")
+    assert {path.name for path in cache.iterdir()} == {versions["used"], versions["new"]}
+    assert np.array_equal(outputs(old.model), before)
+    assert np.array_equal(outputs(load_artefact(tmp_path / "old").model), before)
+
+
+def test_a_version_dropped_while_it_is_loaded_is_unpacked_again(
+    cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    version = save_artefact(tmp_path / "a", small_model(), METADATA)
+    before = outputs(load_artefact(tmp_path / "a").model)
+    mapped, drops = module._mapped, [lambda: shutil.rmtree(cache / version)]
+
+    def mapped_too_late(folder: Path) -> object:
+        while drops:
+            drops.pop()()
+        return mapped(folder)
+
+    monkeypatch.setattr(module, "_mapped", mapped_too_late)
+    assert np.array_equal(outputs(load_artefact(tmp_path / "a").model), before)
 
 
 def load_in_child(folder: Path, cache_root: Path) -> np.ndarray:
