@@ -81,10 +81,11 @@ def _head(content: Content) -> str:
         parts.tile(f"{seconds:,.0f} s", "From HBase to codes", rate),
     )
     when = f"{days[0]} to {days[-1]}" if len(days) > 1 else "".join(days)
+    warnings = "".join(f"<p class='warning'>{escape(said)}</p>" for said in figures["warnings"])
     return (
         f"<header><h1>What the pipeline made of the product images</h1><p>{escape(when)} · from HBase through detection and "
         f"cropping to binary codes, groups of duplicates and a search index. The same numbers are in <code>report.json</code> "
-        f"beside this file.</p><div class='tiles'>{''.join(tiles)}</div></header>"
+        f"beside this file.</p>{warnings}<div class='tiles'>{''.join(tiles)}</div></header>"
     )
 
 

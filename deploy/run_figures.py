@@ -54,7 +54,7 @@ def days_of(reports: Iterable[Report]) -> list[str]:
 
 
 def figures(reports: Sequence[Report], in_hbase: dict[str, int]) -> Figures:
-    """`rows` by stage and day, `reasons`, `seconds` and `images_per_second` by stage, all days together.
+    """`rows` by stage and day, `reasons`, `seconds` and `images_per_second` by stage, all days together; `warnings` of the runs.
 
     in_hbase: rows of the image table by day.
     """
@@ -69,6 +69,9 @@ def figures(reports: Sequence[Report], in_hbase: dict[str, int]) -> Figures:
         "reasons": {stage: dict(counts) for stage, counts in reasons.items() if counts},
         "seconds": {stage: round(sum(map(total_seconds, runs)), 2) for stage, runs in of_stage.items()},
         "images_per_second": {stage: rate for stage, runs in of_stage.items() if (rate := _rate(runs)) is not None},
+        "warnings": [
+            f"{report['stage']}, {day_of(report)}: {said}" for report in reports for said in report.get("warnings", [])
+        ],
     }
 
 

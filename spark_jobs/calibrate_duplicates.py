@@ -42,11 +42,10 @@ def plan(job: Job[Options]) -> None:
     version = one_version([*features.column("model_version").to_pylist(), artefact.version])
     verifier = verifier_from(artefact.metadata["verifier"])
     originals, views = read_copies(copies)
-    calibration = calibrate(
-        verifier, version, originals, views, signatures_of(features), Target(precision=options.precision)
-    )
+    target = Target(precision=options.precision)
+    calibration = calibrate(verifier, version, originals, views, signatures_of(features), target)
     calibration.write(job.settings.index)
-    _report(job, calibration)
+    _report(job, calibration, target)
 
 
 def _sample(job: Job[Options]) -> Any:
@@ -62,7 +61,11 @@ def _sample(job: Job[Options]) -> Any:
     return near.join(job.spark.createDataFrame(rows), ["day", "key"])
 
 
-def _report(job: Job[Options], calibration: Calibration) -> None:
+def _report(job: Job[Options], calibration: Calibration, target: Target) -> None:
+    if missed := target.missed(calibration.expected):
+        job.warn(
+            f"no threshold reaches its target, the highest gives {missed}; check the groups before relying on them"
+        )
     job.report("threshold", calibration.threshold)
     job.report("code_distance", calibration.code_distance)
     job.report("hash_distance", calibration.hash_distance)

@@ -19,7 +19,17 @@ from spark_jobs.pipeline import report_uri
 
 Status = Literal["running", "published", "already_published", "empty", "broken_contract", "failed"]
 
-_OF_SNAPSHOT = ("rows_in", "rows_out", "reasons", "rules", "images_per_second", "size_bytes", "inputs", "extra")
+_OF_SNAPSHOT = (
+    "rows_in",
+    "rows_out",
+    "reasons",
+    "rules",
+    "images_per_second",
+    "size_bytes",
+    "inputs",
+    "warnings",
+    "extra",
+)
 _PACKAGES = ("product-image-pipeline", "pyspark", "pyarrow", "numpy")
 
 
@@ -38,7 +48,8 @@ class RunReport:
     """One attempt of a stage, as written for the Airflow task, its XCom and the page.
 
     reasons: rows by reason.   rules: names of the rules checked.   seconds: by phase.   size_bytes: of the files written.
-    inputs: the pinned snapshot of each dataset read.   snapshot: the published one.   extra: what the job itself adds.
+    inputs: the pinned snapshot of each dataset read.   snapshot: the published one.
+    warnings: what people should look at though the stage has done its work.   extra: what the job itself adds.
     """
 
     stage: str
@@ -62,6 +73,7 @@ class RunReport:
     snapshot: int | None = None
     started_at: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
     versions: dict[str, str] = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
     extra: dict[str, Any] = field(default_factory=dict)
 
     @contextmanager
@@ -89,7 +101,7 @@ class RunReport:
             return False
         earlier = json.loads(filesystem.cat_file(path))
         if earlier.get("snapshot") == snapshot:
-            for name in _OF_SNAPSHOT:
+            for name in set(_OF_SNAPSHOT) & set(earlier):
                 setattr(self, name, earlier[name])
         return bool(earlier.get("snapshot") == snapshot)
 

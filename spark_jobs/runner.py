@@ -100,6 +100,11 @@ class Job(Generic[Options]):
         """Add a value (anything that JSON takes) to the run report, under `extra`."""
         self.record.extra[name] = value
 
+    def warn(self, message: str) -> None:
+        """Say in the log, the run report and on the pages that people should look at something; the stage goes on."""
+        log.warning("%s: %s", self.stage.name, message)
+        self.record.warnings.append(message)
+
 
 Plan = Callable[[Job[Any]], Any]
 """The Spark plan of a stage: returns the DataFrame to publish, or nothing when the stage writes files."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -93,6 +93,17 @@ class Target:
     precision: float = 0.99
     recoloured: float = 0.01
 
+    def missed(self, expected: Mapping[str, Any]) -> str | None:
+        """Which of the two the expected shares do not reach, in words; None when they reach both."""
+        misses = []
+        if expected["precision"] < self.precision:
+            misses.append(f"a precision of {expected['precision']:.3f}, asked for are {self.precision}")
+        if expected[RECOLOURED] > self.recoloured:
+            misses.append(
+                f"{expected[RECOLOURED]:.1%} of recoloured pictures, at most {self.recoloured:.1%} are to pass"
+            )
+        return " and ".join(misses) or None
+
 
 def calibrate(
     verifier: Verifier,
@@ -103,6 +114,8 @@ def calibrate(
     target: Target | None = None,
 ) -> Calibration:
     """Thresholds for a catalogue, from a sample of its pictures (`originals`) and their changed copies.
+
+    The highest threshold there is, when none reaches the target: `target.missed(calibration.expected)` says so.
 
     Raises ValueError when there is nothing to calibrate on.
     """
@@ -126,7 +139,7 @@ def calibrate(
         wrong = _MARGIN * pairs * chance(float(_logit(threshold)))
         expected = _expected(threshold, true, copies)
         expected["precision"] = float(np.clip(1 - wrong / max((found >= threshold).sum(), 1), 0, 1))
-        if expected["precision"] >= target.precision and expected[RECOLOURED] <= target.recoloured:
+        if not target.missed(expected):
             break
     return Calibration(verifier, float(threshold), *limits, model_version, {**expected, "originals": len(originals)})
 

@@ -150,6 +150,14 @@ def test_figures_add_up_over_days():
     assert elapsed_seconds(runs, "image_pipeline") == 68.0
 
 
+def test_warnings_of_the_runs_are_shown(published):
+    run = report("calibrate_duplicates", None) | {"warnings": ["0.5 < 0.99"]}
+    assert figures([run], {})["warnings"] == ["calibrate_duplicates, all_days: 0.5 < 0.99"]
+    whole = content(published)
+    whole.figures["warnings"].append("0.5 < 0.99")
+    assert "class='warning'>0.5 &lt; 0.99<" in page(whole)
+
+
 def jpeg(size=(300, 200)):
     buffer = io.BytesIO()
     Image.new("RGB", size, "teal").save(buffer, "JPEG")

@@ -31,6 +31,7 @@ def test_the_page_shows_reports_to_users_and_no_other_file_to_anyone(tmp_path):
     report = {
         "stage": "crop_objects", "day": "2026-11-02", "run": "run", "error": "<b>spoilt</b>", "status": "failed",
         "rows_in": 1234, "reasons": {"blank": 34, "ok": 1200}, "seconds": {"stage": 2.0, "total": 3.5},
+        "warnings": ["fewer than <i>usual</i>"],
     }  # fmt: skip
     written.write_text(json.dumps(report))
     (tmp_path / "secrets").mkdir()
@@ -60,4 +61,5 @@ def test_the_page_shows_reports_to_users_and_no_other_file_to_anyone(tmp_path):
     assert "crop_objects" in texts[0] and "ok 1,200" in texts[0] and "blank 34" in texts[0]
     assert "1,234 images, 1,200 used, 34 refused" in texts[0] and ">3.5<" in texts[0]
     assert "&lt;b&gt;spoilt" in texts[1] and "<b>spoilt" not in texts[1]
+    assert all("fewer than &lt;i&gt;usual" in text for text in texts[:2])
     assert not any("not for your eyes" in text for text in texts)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -10,7 +11,10 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import uuid4
 
+import fsspec
+
 from spark_jobs import sessions
+from spark_jobs.pipeline import report_uri
 from spark_jobs.settings import Settings
 
 
@@ -32,6 +36,12 @@ class Lake:
         """
         with ThreadPoolExecutor(1) as thread:
             return thread.submit(sessions.connected, self.remote(), self.settings).result()
+
+    def report(self, stage: str, day: str | None, run: str) -> dict[str, Any]:
+        """The run report as a job wrote it."""
+        files, path = fsspec.url_to_fs(report_uri(self.settings.reports, stage, day, run))
+        report: dict[str, Any] = json.loads(files.cat_file(path))
+        return report
 
     def python(self, *arguments: str) -> subprocess.Popen[str]:
         """Start Python as Airflow would, with the settings of this lake in its environment."""

@@ -107,6 +107,7 @@ def test_features_groups_and_index_of_a_day(lake: Lake, reader: Any, models: Pat
     )
     made_by = {row.model_version for row in first if row.reason == "ok"}
     assert made_by == {Calibration.read(lake.settings.index).model_version}
+    assert lake.report("calibrate_duplicates", None, "features")["warnings"] == []
     assert run(lake, "find_duplicates", find_duplicates.plan, NoOptions) == EXIT_OK
     groups = {row.key: row for row in _rows(reader, "duplicates")}
     assert groups["broken/0"].group is None
@@ -121,6 +122,13 @@ def test_features_groups_and_index_of_a_day(lake: Lake, reader: Any, models: Pat
     assert {item.key for item in found} == {f"{SKUS[0].sku}/{n}" for n in range(1, COPIES)}
     assert all(item.distance == 0 for item in found)
     assert sheet_of(index, query, found).size[0] > 128 * COPIES
+
+    certain = (*tiny, *few, "--precision", "1")
+    assert (
+        run(lake, "calibrate_duplicates", calibrate_duplicates.plan, calibrate_duplicates.Options, *certain) == EXIT_OK
+    )
+    (warning,) = lake.report("calibrate_duplicates", None, "features")["warnings"]
+    assert "no threshold reaches its target" in warning and "asked for are 1.0" in warning
 
 
 def _rows(reader: Any, dataset: str) -> list[Any]:

@@ -7,16 +7,14 @@ import os
 import signal
 import subprocess
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 from uuid import uuid4
 
 import pytest
 
 from deploy.stack import spark_home
 from spark_jobs import auditing, publishing, runner
-from spark_jobs.pipeline import EXIT_BROKEN_CONTRACT, EXIT_FAILURE, EXIT_OK, report_uri
+from spark_jobs.pipeline import EXIT_BROKEN_CONTRACT, EXIT_FAILURE, EXIT_OK
 from spark_jobs.settings import REPOSITORY, static_spark_conf
 from tests.spark_jobs.lake import Lake
 from tests.spark_jobs.small_job import STAGE, Options, plan
@@ -45,14 +43,7 @@ def reader(lake: Lake) -> Iterator[Any]:
 def run(lake: Lake, day: str, run_id: str, *arguments: str, session: str | None = None) -> tuple[int, dict[str, Any]]:
     """Run the small job in this process; its exit code and its run report."""
     line = ["--day", day, "--run", run_id, "--remote", lake.remote(session), *arguments]
-    return runner.execute(STAGE, plan, Options, line, lake.settings), report_of(lake, STAGE, day, run_id)
-
-
-def report_of(lake: Lake, stage: str, day: str, run_id: str) -> dict[str, Any]:
-    """The run report as a job wrote it."""
-    path = urlsplit(report_uri(lake.settings.reports, stage, day, run_id)).path
-    report: dict[str, Any] = json.loads(Path(path).read_text())
-    return report
+    return runner.execute(STAGE, plan, Options, line, lake.settings), lake.report(STAGE, day, run_id)
 
 
 def published(reader: Any, day: str) -> list[str]:
@@ -122,9 +113,7 @@ def test_jobs_that_share_a_session_see_what_the_one_before_published(lake: Lake,
 
     lost = [*line[:3], "lost", *line[4:]]
     assert runner.execute("preprocess_images", lose_a_row, Options, lost, lake.settings) == EXIT_BROKEN_CONTRACT
-    assert [rule["rule"] for rule in report_of(lake, "preprocess_images", day, "lost")["broken"]] == [
-        "same_keys_as_input"
-    ]
+    assert [rule["rule"] for rule in lake.report("preprocess_images", day, "lost")["broken"]] == ["same_keys_as_input"]
 
 
 def checked_images(job: runner.Job[Options]) -> Any:
@@ -292,7 +281,7 @@ def test_a_table_that_would_publish_without_audit_is_refused(lake: Lake, reader:
 def test_a_wrong_port_is_a_clear_error_at_once(lake: Lake, day: str) -> None:
     line = ["--day", day, "--run", "lost", "--remote", "sc://127.0.0.1:1"]
     assert runner.execute(STAGE, plan, Options, line, lake.settings) == EXIT_FAILURE
-    report = report_of(lake, STAGE, day, "lost")
+    report = lake.report(STAGE, day, "lost")
     assert "no Spark Connect server at 127.0.0.1:1" in report["error"]
 
 

@@ -14,9 +14,9 @@ from spark_jobs.pipeline import ALL_DAYS, STAGES
 
 STYLE = """
 :root { color-scheme: light dark; --paper: #f6f7f9; --card: #fff; --ink: #1d2430; --quiet: #5d6878; --line: #dfe3e9; --soft: #eef1f5;
-  --good: #1a7f4b; --bad: #c2342b; --bar: #2563c9 }
+  --good: #1a7f4b; --bad: #c2342b; --doubt: #a15c00; --bar: #2563c9 }
 @media (prefers-color-scheme: dark) { :root { --paper: #11151b; --card: #191f28; --ink: #e5e9ef; --quiet: #97a3b4; --line: #2b3441;
-  --soft: #222a35; --good: #4cc38a; --bad: #f2766b; --bar: #6ea4f5 } }
+  --soft: #222a35; --good: #4cc38a; --bad: #f2766b; --doubt: #e2a33d; --bar: #6ea4f5 } }
 body { font: 14px/1.5 system-ui, sans-serif; margin: 0 auto; padding: 1.5rem; max-width: 1400px; background: var(--paper);
   color: var(--ink) }
 h1 { font-size: 1.4rem; margin: 0 0 1rem } h2 { font-size: 1.05rem; margin: 0 } p { max-width: 60rem } .quiet { color: var(--quiet) }
@@ -28,6 +28,7 @@ tr:last-child td { border-bottom: 0 } th { font-weight: 550; font-size: .85rem; 
 td.n, th.n { text-align: right; padding-right: 1.4rem; font-variant-numeric: tabular-nums }
 .stage { width: 11rem } .result { width: 8rem } .n { width: 4rem } .contract { width: 10rem }
 .published, .already_published, .held { color: var(--good) } .broken_contract, .failed, .broken { color: var(--bad); font-weight: 600 }
+.warning { color: var(--doubt) }
 .bar { display: inline-block; height: .6em; min-width: 2px; background: var(--bar); border-radius: 2px; margin-right: .4em }
 .reason { white-space: nowrap; margin-right: .9em } pre { background: var(--soft); padding: .8rem; overflow: auto; border-radius: 6px }
 a { color: inherit; text-decoration-color: var(--quiet); text-underline-offset: 2px }
@@ -59,10 +60,11 @@ def report_page(report: Report) -> str:
     title = f"{escape(stage)} · {escape(str(report.get('day') or 'all days'))}"
     about = f"<p>{escape(STAGES[stage].title)}</p>" if stage in STAGES else ""
     error = f"<p class='failed'>{escape(str(report['error']))}</p>" if report.get("error") else ""
+    warnings = "".join(f"<p class=warning>{escape(str(said))}</p>" for said in _warnings(report))
     raw = escape(json.dumps(report, indent=2, ensure_ascii=False))
     return _page(
         title,
-        f"{about}<section>{_table([report])}{error}</section>{_rules(report)}"
+        f"{about}<section>{_table([report])}{error}{warnings}</section>{_rules(report)}"
         f"<section><h2>Report</h2><pre>{raw}</pre></section><p><a href='.'>All runs</a></p>",
     )
 
@@ -103,7 +105,7 @@ def _row(report: Report) -> str:
     link = "." + report_link(stage, report.get("day"), str(report.get("run", ""))).removeprefix("/pipeline")
     cells = (
         f"<td><a href='{escape(link, quote=True)}'>{escape(stage)}</a></td>",
-        f"<td class='{escape(status)}'>{escape(status.replace('_', ' '))}</td>",
+        f"<td class='{escape(status)}'>{escape(status.replace('_', ' '))}{_warned(report)}</td>",
         _number(report.get("rows_in")),
         _number(report.get("rows_out")),
         f"<td>{_reasons(report.get('reasons') or {})}</td>",
@@ -112,6 +114,16 @@ def _row(report: Report) -> str:
         _number(_seconds(report), 1),
     )
     return f"<tr>{''.join(cells)}</tr>"
+
+
+def _warnings(report: Report) -> list[str]:
+    return report.get("warnings") or []
+
+
+def _warned(report: Report) -> str:
+    """A mark that shows the warnings when the pointer rests on it."""
+    said = " · ".join(map(str, _warnings(report)))
+    return f"<br><span class=warning title='{escape(said, quote=True)}'>with a warning</span>" if said else ""
 
 
 def _number(value: Any, digits: int = 0) -> str:

@@ -64,6 +64,15 @@ def test_recoloured_pictures_raise_the_threshold():
     assert strict.expected[RECOLOURED] <= Target().recoloured
 
 
+def test_a_target_that_no_threshold_reaches_is_told():
+    recoloured_like_copies = calibrate(BY_CODE, "model", *sample(0.05, 0.05), catalogue(0.05))
+    missed = Target().missed(recoloured_like_copies.expected)
+    assert missed is not None
+    assert "of recoloured pictures, at most 1.0% are to pass" in missed and "precision" not in missed
+    assert "precision of 0.5" in str(Target().missed({"precision": 0.5, RECOLOURED: 0.0}))
+    assert Target().missed(calibrate(BY_CODE, "model", *sample(0.05, 0.45), catalogue(0.05)).expected) is None
+
+
 def test_a_calibration_is_written_and_read_back(tmp_path):
     calibration = Calibration(BY_CODE, 0.75, 20, 30, "model", {"recall": 0.9})
     calibration.write(f"file://{tmp_path}/index")
