@@ -32,11 +32,11 @@ import numpy as np  # noqa: E402
 
 from deploy.services import free_offset, running  # noqa: E402
 from deploy.stack import Stack  # noqa: E402
+from dlcore import kernels  # noqa: E402
 from dlcore.activity import leaves  # noqa: E402
 from dlcore.inference import Plan, compile  # noqa: E402
 from dlcore.interop.artefact import load_artefact, save_artefact  # noqa: E402
 from dlcore.models.deepbit import deepbit_vgg16  # noqa: E402
-from dlcore.models.detection_output import softmax  # noqa: E402
 from dlcore.models.preprocessing import DEEPBIT_VGG16, SSD_VGG16, Preprocessing  # noqa: E402
 from dlcore.models.ssd import ssd, ssd300_vgg16  # noqa: E402
 from dlcore.rng import RNG  # noqa: E402
@@ -99,7 +99,7 @@ def write_models(folder: Path) -> None:
         levels = tuple(source.priors for source in config.sources)
         settings = detect.DetectorSettings(config.classes, levels, SSD_VGG16, 0.0)
         outputs = list(leaves(compile(model, (1, 3, SSD_VGG16.size, SSD_VGG16.size))(one_input(SSD_VGG16))))
-        sureness = 1.0 - softmax(outputs[1][0])[:, 0]
+        sureness = 1.0 - kernels.softmax(outputs[1][0], 1)[:, 0]
         threshold = float(np.quantile(sureness, 1.0 - PASSING_SHARE))
         save_artefact(folder / DETECTOR, model, replace(settings, threshold=threshold).metadata())
     if not (folder / EXTRACTOR).exists():

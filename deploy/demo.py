@@ -87,8 +87,10 @@ def run_demo(stack: Stack, days: list[date], per_day: int, report: Path, console
         write_report(Settings.from_environment(stack.environment()), manifest.with_name("truth.jsonl"), report)
     finally:
         with undisturbed():
-            console.rule("stopping the servers")
-            down(stack)
+            try:
+                console.rule("stopping the servers")
+            finally:  # also when the terminal has gone
+                down(stack)
 
 
 @contextmanager

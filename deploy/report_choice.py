@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data_contracts.reasons import Reason
-from dlcore.models.priors import iou
+from dlcore.boxes import iou
 from dlcore.search.codes import distances
 from spark_jobs.stages.evaluation import ORIGINAL, Address, Truth
 from spark_jobs.stages.published_scores import Pair, Published, Row, counted

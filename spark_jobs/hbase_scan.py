@@ -172,6 +172,7 @@ def scan_batches(gateways: Gateways, scan: Scan, limits: ReadLimits) -> Generato
     scanner: int | None = None
 
     def fetch(client: Any) -> list[Row]:
+        """The next rows from one gateway, of a scanner that is opened anew when it or its gateway has died."""
         nonlocal scanner
         try:
             if scanner is None:

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dlcore.activity import Array
+from dlcore.boxes import iou
 from dlcore.kernels.interface import Gradients, Padding, Pair, Saved, Shape
 from dlcore.kernels.memory import channels_last
 
@@ -228,16 +229,6 @@ def relu_backward(grad_y: Array, y: Array) -> Array:
     return np.multiply(grad_y, y > 0)
 
 
-def _overlaps(box: Array, boxes: Array) -> Array:
-    """Intersection over union of `box` (4,) with each of `boxes` (N, 4)."""
-    sides = np.minimum(box[2:], boxes[:, 2:]) - np.maximum(box[:2], boxes[:, :2])
-    both = np.where((sides > 0).all(axis=1), sides.prod(axis=1), np.float32(0))
-    areas = np.maximum(boxes[:, 2:] - boxes[:, :2], 0).prod(axis=1)
-    union = np.maximum(box[2:] - box[:2], 0).prod() + areas - both
-    quotient: Array = np.divide(both, union, out=np.zeros_like(both), where=both > 0)
-    return quotient
-
-
 def nms(boxes: Array, scores: Array, iou_threshold: float, top_k: int) -> NDArray[np.int64]:
     """See `interface.Kernels.nms`."""
     left = np.argsort(-scores, kind="stable")
@@ -246,7 +237,7 @@ def nms(boxes: Array, scores: Array, iou_threshold: float, top_k: int) -> NDArra
     while left.size:
         best, left = left[0], left[1:]
         kept.append(best)
-        left = left[_overlaps(boxes[best], boxes[left]) <= np.float32(iou_threshold)]
+        left = left[iou(boxes[best, None], boxes[left])[0] <= np.float32(iou_threshold)]
     return np.array(kept, np.int64)
 
 

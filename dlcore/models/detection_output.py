@@ -6,7 +6,7 @@ import numpy as np
 
 from dlcore import kernels
 from dlcore.activity import Array
-from dlcore.models.priors import decode
+from dlcore.boxes import decode
 
 
 @dataclass(frozen=True)
@@ -28,13 +28,6 @@ class Detections:
     labels: np.ndarray
     scores: Array
     boxes: Array
-
-
-def softmax(logits: Array) -> Array:
-    """Probabilities along the last axis."""
-    shifted = np.exp(logits - logits.max(axis=-1, keepdims=True))
-    probabilities: Array = shifted / shifted.sum(axis=-1, keepdims=True)
-    return probabilities
 
 
 def _one_image(boxes: Array, scores: Array, rule: DetectionRule) -> Detections:
@@ -66,5 +59,5 @@ def detection_output(
         raise ValueError(
             f"got locations {locations.shape}, logits {logits.shape}, expected (N, P, 4), (N, P, C) with P = {len(priors)}"
         )
-    boxes, scores = decode(locations, priors), softmax(logits)
+    boxes, scores = decode(locations, priors), kernels.softmax(logits, 2)
     return [_one_image(b, s, rule or DetectionRule()) for b, s in zip(boxes, scores, strict=True)]

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dlcore.activity import Array
+from dlcore.boxes import iou
 from dlcore.models.detection_output import Detections
-from dlcore.models.priors import iou
 
 Ints = NDArray[np.int64]
 

@@ -116,12 +116,14 @@ class _Builder:
         return norm.set_name(f"{name}_bn")(convolution)
 
     def conv(self, row: Conv, node: Node, planes_in: int) -> Node:
+        """Convolution, normalisation where the configuration asks for it, ReLU."""
         layer = _convolution(row, planes_in, not self.config.batch_norm).set_name(row.name)
         layer.set_init_method(MsraFiller(False), Zeros() if layer.bias is not None else None)
         rectified = ReLU(True).set_name(f"{row.name}_relu")
         return rectified(self.normalised(layer(node), row.name, row.planes))
 
     def residual(self, row: Residual, node: Node, planes: int) -> Node:
+        """Two convolutions beside a short cut: (N, planes, H, W) -> the same shape."""
         first = self.conv(Conv(f"{row.name}_1", planes), node, planes)
         layer = _convolution(Conv("", planes), planes, not self.config.batch_norm).set_name(f"{row.name}_2")
         layer.set_init_method(MsraFiller(False), Zeros() if layer.bias is not None else None)
@@ -130,6 +132,7 @@ class _Builder:
         return ReLU(True).set_name(f"{row.name}_relu")(total)
 
     def body(self) -> None:
+        """Every row of the configuration's body, each under its name in `named` with its planes."""
         node, planes = self.image, 3
         for row in self.config.body:
             if isinstance(row, Conv):

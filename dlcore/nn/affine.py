@@ -5,11 +5,11 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from dlcore.activity import Array, Pullback
-from dlcore.nn.convolution import default_init
 from dlcore.nn.layout import channel_sum, unbroadcast
 from dlcore.nn.module import Module
 from dlcore.nn.parameter import Parameter
 from dlcore.nn.regularizer import L1L2Regularizer
+from dlcore.nn.weights import default_init
 
 
 def fitted(parameter: Array, x: Array) -> Array:

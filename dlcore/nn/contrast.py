@@ -6,9 +6,9 @@ import numpy as np
 
 from dlcore import kernels
 from dlcore.activity import Array, Pullback
-from dlcore.nn.convolution import needed
 from dlcore.nn.layout import Layout
 from dlcore.nn.module import Module
+from dlcore.nn.weights import needed
 
 _TINY = np.float32(1e-12)
 

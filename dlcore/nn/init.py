@@ -112,6 +112,7 @@ class BilinearFiller(InitMethod):
     """Bilinear interpolation for an upsampling transposed convolution; shape (..., k, k)."""
 
     def draw(self, shape: Shape, fan_in: int, fan_out: int) -> Array:
+        """The kernel of the interpolation in each plane; ValueError unless it is square."""
         if len(shape) < 2 or shape[-1] != shape[-2]:
             raise ValueError(f"BilinearFiller: got shape {shape}, expected a square kernel in the last two dimensions")
         side = shape[-1]

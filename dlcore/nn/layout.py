@@ -55,6 +55,11 @@ def same_padding(size: int, kernel: int, stride: int) -> tuple[int, int]:
     return total // 2, total - total // 2
 
 
+def places(size: int, kernel: int, stride: int) -> int:
+    """How many windows fit into `size`, below 1 when none does; `kernel` counts dilation, `size` its padding."""
+    return (size - kernel) // stride + 1
+
+
 def channel_sum(x: Array) -> Array:
     """(N, C, ...) -> (C,): the sum over all else."""
     if x.ndim == 2:

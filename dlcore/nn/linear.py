@@ -7,9 +7,9 @@ import numpy as np
 from dlcore import kernels
 from dlcore.activity import Array, Pullback
 from dlcore.nn.activation import sigmoid
-from dlcore.nn.convolution import Regularizer, create_weights, needed
 from dlcore.nn.module import Module
 from dlcore.nn.parameter import Parameter
+from dlcore.nn.weights import Regularizer, create_weights, needed
 
 _TINY = np.float32(1e-12)
 
@@ -50,10 +50,8 @@ class Linear(Module):
             (self.input_size, self.output_size),
             (init_weight, init_bias),
             (self.wRegularizer, self.bRegularizer),
+            initial_grads=(init_grad_weight, init_grad_bias),
         )
-        for parameter, grad in ((self.weight, init_grad_weight), (self.bias, init_grad_bias)):
-            if parameter is not None and grad is not None:
-                parameter.grad[...] = np.asarray(grad, np.float32)
 
     def apply(self, x: Array) -> tuple[Array, Pullback]:
         if x.ndim not in (1, 2) or x.shape[-1] != self.input_size:

@@ -6,10 +6,10 @@ import numpy as np
 
 from dlcore import kernels
 from dlcore.activity import Array, Pullback
-from dlcore.nn.convolution import Regularizer, create_weights
-from dlcore.nn.layout import Layout
+from dlcore.nn.layout import Layout, places
 from dlcore.nn.module import Module
 from dlcore.nn.parameter import Parameter
+from dlcore.nn.weights import Regularizer, create_weights
 
 Pair = tuple[int, int]
 
@@ -23,8 +23,8 @@ def _patches(x: Array, kernel: Pair, stride: Pair) -> Array:
 
 def _folded(patches: Array, shape: tuple[int, ...], kernel: Pair, stride: Pair) -> Array:
     """The transpose of `_patches`: each window added at its place of (N, C, H, W)."""
-    n, channels, height, width = shape
-    rows, columns = (height - kernel[0]) // stride[0] + 1, (width - kernel[1]) // stride[1] + 1
+    n, channels = shape[:2]
+    rows, columns = (places(*sizes) for sizes in zip(shape[2:], kernel, stride, strict=True))
     split = patches.reshape(rows, columns, n, channels, *kernel).transpose(2, 3, 0, 1, 4, 5)
     total = np.zeros(shape, np.float32)
     for i, j in np.ndindex(kernel):
@@ -83,8 +83,8 @@ class LocallyConnected2D(Module):
         init_grad_weight: Array | None,
         init_grad_bias: Array | None,
     ) -> None:
-        rows = (self.input_height + 2 * self.pad_h - self.kernel_h) // self.stride_h + 1
-        columns = (self.input_width + 2 * self.pad_w - self.kernel_w) // self.stride_w + 1
+        rows = places(self.input_height + 2 * self.pad_h, self.kernel_h, self.stride_h)
+        columns = places(self.input_width + 2 * self.pad_w, self.kernel_w, self.stride_w)
         if rows < 1 or columns < 1 or self.pad_w < 0 or self.pad_h < 0:
             raise ValueError(
                 f"{self.label()}: got {self}, expected an image at least as large as the kernel, no padding < 0"
@@ -98,10 +98,8 @@ class LocallyConnected2D(Module):
             (window, self.n_output_plane * self.kernel_h * self.kernel_w),
             (init_weight, init_bias),
             (self.wRegularizer, self.bRegularizer),
+            initial_grads=(init_grad_weight, init_grad_bias),
         )
-        for parameter, grad in ((self.weight, init_grad_weight), (self.bias, init_grad_bias)):
-            if parameter is not None and grad is not None:
-                parameter.grad[...] = np.asarray(grad, np.float32).reshape(parameter.value.shape)
 
     def exported(self, name: str, value: Array) -> Array:
         """BigDL gives the bias the shape (places, out) over memory in the order (out, places)."""
@@ -161,7 +159,7 @@ class LocallyConnected1D(Module):
         init_grad_weight: Array | None,
         init_grad_bias: Array | None,
     ) -> None:
-        steps = (self.n_input_frame - self.kernel_w) // self.stride_w + 1
+        steps = places(self.n_input_frame, self.kernel_w, self.stride_w)
         if steps < 1:
             raise ValueError(f"{self.label()}: got {self.n_input_frame} steps, expected at least {self.kernel_w}")
         window = self.kernel_w * self.input_frame_size
@@ -172,10 +170,8 @@ class LocallyConnected1D(Module):
             (window, self.kernel_w * self.output_frame_size),
             (init_weight, init_bias),
             (self.weight_regularizer, self.bias_regularizer),
+            initial_grads=(init_grad_weight, init_grad_bias),
         )
-        for parameter, grad in ((self.weight, init_grad_weight), (self.bias, init_grad_bias)):
-            if parameter is not None and grad is not None:
-                parameter.grad[...] = np.asarray(grad, np.float32)
 
     def apply(self, x: Array) -> tuple[Array, Pullback]:
         if x.shape[1:] != (self.n_input_frame, self.input_frame_size):

@@ -6,9 +6,9 @@ import numpy as np
 
 from dlcore import kernels
 from dlcore.activity import Array, Pullback
-from dlcore.nn.convolution import Regularizer, create_weights
 from dlcore.nn.module import Module
 from dlcore.nn.parameter import Parameter
+from dlcore.nn.weights import Regularizer, create_weights
 
 _TINY = np.float32(1e-12)
 

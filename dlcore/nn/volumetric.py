@@ -6,11 +6,11 @@ import numpy as np
 
 from dlcore import kernels
 from dlcore.activity import Array, Pullback
-from dlcore.nn.convolution import Regularizer, create_weights, needed
-from dlcore.nn.layout import SAME, channel_sum, same_padding
+from dlcore.nn.layout import SAME, channel_sum, places, same_padding
 from dlcore.nn.module import Module
 from dlcore.nn.parameter import Parameter
 from dlcore.nn.pooling import SpatialAveragePooling, SpatialMaxPooling
+from dlcore.nn.weights import Regularizer, create_weights, needed
 
 
 def _frames(x: Array) -> Array:
@@ -75,7 +75,7 @@ class VolumetricConvolution(Module):
             raise ValueError(f"{self.label()}: got input {x.shape}, expected (N, {self.n_input_plane}, T, H, W)")
         ends, (top, bottom), (left, right) = self._padding(x.shape[2:])
         padded = np.pad(x, [(0, 0), (0, 0), ends, (0, 0), (0, 0)])
-        steps = (padded.shape[2] - self.k_t) // self.d_t + 1
+        steps = places(padded.shape[2], self.k_t, self.d_t)
         taken = [slice(t, t + (steps - 1) * self.d_t + 1, self.d_t) for t in range(self.k_t)]
         geometry = ((self.d_h, self.d_w), (top, left, bottom, right), (1, 1), 1)
         inputs = [_frames(padded[:, :, frames]) for frames in taken]

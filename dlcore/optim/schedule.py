@@ -143,6 +143,7 @@ class SequentialSchedule(Schedule):
         return self
 
     def rate(self, base: float, progress: Progress) -> float:
+        """The rate of the schedule that is in force; ValueError when there is none."""
         if not self.parts:
             raise ValueError("SequentialSchedule: got no schedules, expected at least one; call add(schedule, steps)")
         done = progress.steps
@@ -179,6 +180,7 @@ class Plateau(Schedule):
         self._kept = {"epoch": 1, "best": None, "waited": 0, "cooling": 0, "scale": 1.0}
 
     def rate(self, base: float, progress: Progress) -> float:
+        """`base` times all reductions so far; judges the epoch that has ended when a new one has begun."""
         if progress.epoch > self._kept["epoch"]:
             self._kept["epoch"] = progress.epoch
             value = progress.loss if self.monitor.lower() == "loss" else progress.score

@@ -192,6 +192,10 @@ class ForkedCrew:
             self._processes.append(process)
 
     def step(self, iteration: int) -> list[Report]:
+        """Have all workers compute the iteration's gradients; their reports by rank.
+
+        Raises WorkerError when one has failed or died.
+        """
         for rank, pipe in enumerate(self._pipes):
             try:
                 pipe.send(iteration)
@@ -222,6 +226,7 @@ class ForkedCrew:
         raise WorkerError(f"training worker {rank} died: {reason}{hint}")
 
     def close(self) -> None:
+        """Ask the workers to end, and kill those that are still busy half a second later."""
         for pipe in self._pipes:
             try:
                 pipe.send(_STOP)

@@ -20,11 +20,11 @@ from data_contracts.detections import DETECTIONS
 from data_contracts.reasons import Reason
 from dlcore import kernels
 from dlcore.activity import Array
+from dlcore.boxes import decode
 from dlcore.inference import compile
 from dlcore.interop.artefact import load_artefact
-from dlcore.models.detection_output import softmax
 from dlcore.models.preprocessing import Preprocessing
-from dlcore.models.priors import PriorLevel, decode, prior_boxes
+from dlcore.models.priors import PriorLevel, prior_boxes
 from spark_jobs.stages.decode import read_pixels
 
 BATCH = 8
@@ -175,7 +175,7 @@ def any_objects(locations: Array, logits: Array, priors: Array, threshold: float
     locations (P, 4), logits (P, C), priors (P, 4). A prior counts when one minus its probability of background is above
     `threshold`; of those that overlap the surest is kept.
     """
-    chances = softmax(logits)
+    chances = kernels.softmax(logits, 1)
     sureness = 1.0 - chances[:, 0]
     boxes = np.clip(decode(locations, priors), 0.0, 1.0)
     whole = ((boxes[:, 2:] - boxes[:, :2]) > _LEAST_SIDE).all(axis=1)

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dlcore.activity import Array
+from dlcore.boxes import VARIANCES, Variances, encode, iou
 from dlcore.nn.criterion.criterion import Criterion, Gradient
 from dlcore.nn.criterion.regression import smooth_l1
 
@@ -29,7 +30,7 @@ class MultiBoxLoss(Criterion):
     """
 
     priors: Array
-    variances: tuple[float, float, float, float] = (0.1, 0.1, 0.2, 0.2)
+    variances: Variances = VARIANCES
     overlap: float = 0.5
     neg_overlap: float = 0.5
     neg_pos_ratio: float = 3.0
@@ -114,12 +115,7 @@ class MultiBoxLoss(Criterion):
     ) -> Array:
         """(K, 4) the offsets of the matched boxes from their priors, in centre-size form, divided by the variances."""
         boxes = np.stack([target[i][matches[i][0][row], 1:] for i, row in zip(images, rows, strict=True)])
-        priors = self.priors[rows]
-        centre, side = (boxes[:, :2] + boxes[:, 2:]) / 2, boxes[:, 2:] - boxes[:, :2]
-        prior_centre, prior_side = (priors[:, :2] + priors[:, 2:]) / 2, priors[:, 2:] - priors[:, :2]
-        offsets = np.concatenate([(centre - prior_centre) / prior_side, np.log(side / prior_side)], axis=1)
-        encoded: Array = np.divide(offsets, np.asarray(self.variances, np.float32), dtype=np.float32)
-        return encoded
+        return encode(boxes, self.priors[rows], self.variances)
 
 
 def _log_sum_exp(logits: Array) -> Array:
@@ -132,20 +128,6 @@ def _log_sum_exp(logits: Array) -> Array:
     return result
 
 
-def overlaps(priors: Array, boxes: Array) -> Array:
-    """(P, M) intersection over union of corner boxes."""
-    (left, top, right, bottom), (x0, y0, x1, y1) = (
-        np.ascontiguousarray(boxes.T)[:, :, None],
-        np.ascontiguousarray(priors.T),
-    )
-    width = np.maximum(np.minimum(x1, right) - np.maximum(x0, left), 0)
-    height = np.maximum(np.minimum(y1, bottom) - np.maximum(y0, top), 0)
-    shared = width * height
-    areas = (x1 - x0) * (y1 - y0) + (right - left) * (bottom - top)
-    result: Array = shared / np.maximum(areas - shared, np.float32(1e-12))
-    return result.T
-
-
 def match(priors: Array, boxes: Array, overlap: float) -> tuple[NDArray[np.intp], Array]:
     """(P,) the index of the box of each prior or -1, and (P,) its best IoU.
 
@@ -153,7 +135,7 @@ def match(priors: Array, boxes: Array, overlap: float) -> tuple[NDArray[np.intp]
     """
     if len(boxes) == 0:
         return np.full(len(priors), -1, np.intp), np.zeros(len(priors), np.float32)
-    left = np.ascontiguousarray(overlaps(priors, boxes).T)
+    left = iou(boxes, priors)
     best = left.max(axis=0)
     assigned = np.where(best >= overlap, left.argmax(axis=0), -1)
     for _ in range(len(boxes)):

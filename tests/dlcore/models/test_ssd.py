@@ -5,8 +5,9 @@ import math
 import numpy as np
 import pytest
 
+from dlcore.boxes import decode, encode, iou
 from dlcore.models.detection_output import DetectionRule, detection_output
-from dlcore.models.priors import PriorLevel, decode, encode, iou, prior_boxes
+from dlcore.models.priors import PriorLevel, prior_boxes
 from dlcore.models.ssd import SsdConfig, ssd, ssd300_vgg16, ssd512_vgg16, ssd_small
 from dlcore.nn.criterion.detection import match
 from dlcore.nn.init import skipped

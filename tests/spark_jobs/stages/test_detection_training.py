@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
+from dlcore.boxes import encode, iou
 from dlcore.models.detection_output import Detections, detection_output
 from dlcore.models.detection_score import TrueObjects, mean_average_precision
 from dlcore.models.preprocessing import Preprocessing
-from dlcore.models.priors import encode, iou
 from dlcore.models.ssd import ssd, ssd_small
 from dlcore.nn.criterion import MultiBoxLoss
 from dlcore.optim.adaptive import Adam

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from dlcore.models.priors import decode
+from dlcore.boxes import decode
 from dlcore.models.ssd import ssd
 from dlcore.rng import RNG
 from spark_jobs.stages.detect import looked_twice
