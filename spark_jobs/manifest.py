@@ -14,6 +14,7 @@ import csv
 import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import date
 from pathlib import Path
@@ -51,6 +52,15 @@ def entries_of(source: Path, day: date | None = None, metadata: Path | None = No
     return list(_distinct(_entry(line, where, root, day, counts) for where, line in lines))
 
 
+@contextmanager
+def _at(where: str) -> Iterator[None]:
+    """Say of a ValueError in the block which line it is about."""
+    try:
+        yield
+    except ValueError as error:
+        raise ValueError(f"{where}: {error}") from error
+
+
 def _folder_lines(folder: Path, metadata: Path | None) -> Iterator[tuple[str, Mapping[str, Any]]]:
     known = {str(line.get("path")): line for _, line in _manifest_lines(metadata)} if metadata else {}
     for path in sorted(folder.rglob("*")):
@@ -64,34 +74,36 @@ def _manifest_lines(manifest: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
     if manifest.suffix not in readers:
         raise ValueError(f"{manifest}: got a manifest of type {manifest.suffix!r}, expected .csv or .jsonl")
     with manifest.open(encoding="utf-8-sig", newline="") as file:
-        for number, line in readers[manifest.suffix](file):
-            yield f"{manifest}:{number}", line
+        yield from readers[manifest.suffix](manifest, file)
 
 
-def _csv_lines(file: Iterable[str]) -> Iterator[tuple[int, Mapping[str, Any]]]:
+def _csv_lines(manifest: Path, file: Iterable[str]) -> Iterator[tuple[str, Mapping[str, Any]]]:
     for number, line in enumerate(csv.DictReader(file), start=2):
-        yield number, {name: text for name, text in line.items() if name and text}
+        yield f"{manifest}:{number}", {name: text for name, text in line.items() if name and text}
 
 
-def _json_lines(file: Iterable[str]) -> Iterator[tuple[int, Mapping[str, Any]]]:
+def _json_lines(manifest: Path, file: Iterable[str]) -> Iterator[tuple[str, Mapping[str, Any]]]:
     for number, text in enumerate(file, start=1):
         if text.strip():
-            line = json.loads(text)
-            if not isinstance(line, dict):
-                raise ValueError(f"line {number}: got {text.strip()[:60]!r}, expected a JSON object")
-            yield number, line
+            where = f"{manifest}:{number}"
+            with _at(where):
+                line = json.loads(text)
+                if not isinstance(line, dict):
+                    raise ValueError(f"got {text.strip()[:60]!r}, expected a JSON object")
+            yield where, line
 
 
 def _entry(
     line: Mapping[str, Any], where: str, root: Path, day: date | None, counts: Counter[tuple[date, str]]
 ) -> Entry:
-    if not line.get("path"):
-        raise ValueError(f"{where}: got no path, expected the image's file")
-    own_day = date.fromisoformat(str(line["day"])) if line.get("day") else day
-    if own_day is None:
-        raise ValueError(f"{where}: got no day; add a column day, or pass --day 2026-11-02 for all")
-    key = str(line.get("key") or _numbered(line, own_day, counts))
-    return Entry(own_day, key, root / str(line["path"]), _metadata(line, where))
+    with _at(where):
+        if not line.get("path"):
+            raise ValueError("got no path, expected the image's file")
+        own_day = date.fromisoformat(str(line["day"])) if line.get("day") else day
+        if own_day is None:
+            raise ValueError("got no day; add a column day, or pass --day 2026-11-02 for all")
+        key = str(line.get("key") or _numbered(line, own_day, counts))
+        return Entry(own_day, key, root / str(line["path"]), _metadata(line))
 
 
 def _numbered(line: Mapping[str, Any], day: date, counts: Counter[tuple[date, str]]) -> str:
@@ -101,11 +113,11 @@ def _numbered(line: Mapping[str, Any], day: date, counts: Counter[tuple[date, st
     return f"{sku}/{number}"
 
 
-def _metadata(line: Mapping[str, Any], where: str) -> dict[str, str]:
+def _metadata(line: Mapping[str, Any]) -> dict[str, str]:
     nested = line.get("metadata") or {}
     nested = json.loads(nested) if isinstance(nested, str) else nested
     if not isinstance(nested, dict):
-        raise ValueError(f"{where}: got metadata {nested!r}, expected a JSON object")
+        raise ValueError(f"got metadata {nested!r}, expected a JSON object")
     others = {name: value for name, value in line.items() if name not in _OWN_COLUMNS}
     return {str(name): _as_text(value) for name, value in {**others, **nested}.items() if value is not None}
 

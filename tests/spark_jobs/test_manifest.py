@@ -58,7 +58,10 @@ def test_manifest_of_lines(tmp_path: Path) -> None:
     [
         ("m.jsonl", '{"day": "2026-11-02"}\n', r"m.jsonl:1: got no path"),
         ("m.csv", "path,key\na.jpg,k\n", r"m.csv:2: got no day"),
-        ("m.jsonl", "[1]\n", r"expected a JSON object"),
+        ("m.jsonl", "[1]\n", r"m.jsonl:1: got '\[1\]', expected a JSON object"),
+        ("m.jsonl", '{"path": "a.jpg", "day": "2026-11-02"}\n{"path"\n', r"m.jsonl:2: Expecting ':' delimiter"),
+        ("m.csv", "path,day\na.jpg,2.11.2026\n", r"m.csv:2: Invalid isoformat string: '2.11.2026'"),
+        ("m.csv", 'path,day,metadata\na.jpg,2026-11-02,"{"\n', r"m.csv:2: Expecting property name"),
         ("m.xml", "<a/>", r"expected .csv or .jsonl"),
     ],
 )
