@@ -78,7 +78,9 @@ class StageOperator(SparkSubmitOperator):
         except AirflowFailException:
             raise
         except AirflowException as error:
-            raise self._explained(error, report_of(self.stage.name, day, run)) from error
+            report = report_of(self.stage.name, day, run)
+            is_of_this_attempt = report is not None and report.get("attempt") == context["ti"].try_number
+            raise self._explained(error, report if is_of_this_attempt else None) from error
         report = report_of(self.stage.name, day, run)
         if report is None:
             raise AirflowException(
