@@ -27,6 +27,7 @@ from spark_jobs.catalogue.demo import write_catalogue
 from spark_jobs.load_images import load
 from spark_jobs.manifest import entries_of
 from spark_jobs.pipeline import EXIT_FAILURE, stages_of
+from spark_jobs.stages.calibration import Calibration
 from tests.end_to_end.chain import PIPELINE, SIMILAR, Chain, ended
 from tests.python_processes import python_workers
 from tests.spark_jobs.lake import Lake
@@ -204,6 +205,22 @@ def test_a_contract_broken_on_purpose_fails_its_task_once(
     assert default.rows("features", day) == []
 
 
+def test_similar_images_look_with_the_models_that_made_the_features(
+    rest: Airflow, pipeline: Chain, lake: Lake, tmp_path: Path
+) -> None:
+    version = as_other_version(pipeline.models, tmp_path)
+    models = {"models": f"file://{tmp_path}", "extractor": "other"}
+    conf = {"day": DAYS[1], "table": TABLE, "crops_per_image": 2, "margin": 0.2, **models}
+    rest.unpause(SIMILAR)
+    run_airflow(lake.environment, "dags", "trigger", PIPELINE, "--run-id", "other_models", "--conf", json.dumps(conf))
+    assert wait_for(lambda: state_of(rest, "other_models"), pause_s=1.0) == "success"
+    similar = wait_for(lambda: [run for run in rest.runs(SIMILAR) if run.state in FINISHED], pause_s=1.0)
+    assert [(run.kind, run.state) for run in similar] == [("asset_triggered", "success")]
+    default = Chain(lake)
+    assert Calibration.read(default.lake.settings.index).model_version == version
+    assert {row["crop"] for row in default.rows("duplicates")} == {0, 1}
+
+
 def test_a_task_on_spark_submit_gives_the_same_codes(rest: Airflow, published: Chain) -> None:
     before = published.rows("features")
     environment = {**published.lake.environment, "PIPELINE_SPARK_CONNECTION": "spark_default"}
@@ -218,6 +235,13 @@ def test_a_task_on_spark_submit_gives_the_same_codes(rest: Airflow, published: C
 def state_of(rest: Airflow, name: str) -> str | None:
     """How a run of the pipeline has ended; None before that."""
     return next((run.state for run in rest.runs(PIPELINE) if run.name == name and run.state in FINISHED), None)
+
+
+def as_other_version(models: Path, folder: Path) -> str:
+    """The shipped models in another folder, the extractor under another name and with another version, which is returned."""
+    shutil.copytree(models / "detector-small", folder / "detector-small")
+    shipped = load_artefact(models / "deepbit-small")
+    return save_artefact(folder / "other", shipped.model, {**shipped.metadata, "note": "the same weights"})
 
 
 def with_short_codes(models: Path, folder: Path) -> Path:
