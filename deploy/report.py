@@ -32,7 +32,7 @@ from deploy.report_sheets import Bad, Sheets
 from deploy.run_figures import Report, days_of, figures, hbase_rows, newest_reports
 from spark_jobs.catalogue.bad_images import BAD_IMAGES
 from spark_jobs.published import lake, read_images, read_published
-from spark_jobs.settings import Settings
+from spark_jobs.settings import Settings, artefact_uri
 from spark_jobs.stages.evaluation import Address, read_look_alikes, read_truth
 from spark_jobs.stages.features import load_extractor
 from spark_jobs.stages.published_scores import Pair, score_published
@@ -51,7 +51,7 @@ def write_report(settings: Settings, truth: Path, folder: Path) -> None:
     """
     rows, look_alikes = read_truth(truth), read_look_alikes(truth.with_name("look_alikes.jsonl"))
     reports = newest_reports(settings)
-    extractor = load_extractor(f"{settings.models.rstrip('/')}/{EXTRACTOR}")
+    extractor = load_extractor(artefact_uri(settings.models, EXTRACTOR))
     with lake(settings) as spark:
         published = read_published(spark, settings)
         sheets = _sheets(spark, settings, Known.of(published, rows), look_alikes, _bad_classes(truth))

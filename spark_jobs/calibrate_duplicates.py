@@ -14,6 +14,7 @@ import numpy as np
 from dlcore.interop.artefact import load_artefact
 from spark_jobs import runner
 from spark_jobs.runner import Job
+from spark_jobs.settings import artefact_uri
 from spark_jobs.stages.calibration import Calibration, Target, calibrate, read_copies, signatures_of, verifier_from
 from spark_jobs.stages.changed_copies import SCHEMA, copy_batches
 from spark_jobs.stages.duplicates import COLUMNS, one_version
@@ -38,7 +39,7 @@ def plan(job: Job[Options]) -> None:
     copy = partial(copy_batches, models=models, extractor=options.extractor, copies=options.copies)
     copies = _sample(job).repartition(job.settings.partitions).mapInArrow(copy, _spark_schema()).toArrow()
     features = job.read("features", COLUMNS).where("code IS NOT NULL").toArrow()
-    artefact = load_artefact(f"{models.rstrip('/')}/{options.extractor}")
+    artefact = load_artefact(artefact_uri(models, options.extractor))
     version = one_version([*features.column("model_version").to_pylist(), artefact.version])
     verifier = verifier_from(artefact.metadata["verifier"])
     originals, views = read_copies(copies)

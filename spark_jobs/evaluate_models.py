@@ -19,6 +19,7 @@ from dlcore.models.detection_score import mean_average_precision
 from spark_jobs import runner
 from spark_jobs.catalogue.demo import HELD_OUT_SEED
 from spark_jobs.runner import Job
+from spark_jobs.settings import artefact_uri
 from spark_jobs.stages.calibration import verifier_from
 from spark_jobs.stages.detect import load_detector
 from spark_jobs.stages.detection_training import catalogue_test_set
@@ -54,8 +55,8 @@ def plan(job: Job[Options]) -> None:
     log.info("duplicates: precision %.3f, recall %.3f", *(scores["duplicates"][name] for name in _DUPLICATES[:2]))
 
 
-def _models(job: Job[Options]) -> str:
-    return (job.options.models or job.settings.models).rstrip("/")
+def _artefact(job: Job[Options], name: str) -> str:
+    return artefact_uri(job.options.models or job.settings.models, name)
 
 
 def _published(job: Job[Options]) -> dict[str, Any]:
@@ -63,7 +64,7 @@ def _published(job: Job[Options]) -> dict[str, Any]:
     from spark_jobs.published import lake, read_published
 
     truth = Path(job.options.truth)
-    extractor = load_extractor(f"{_models(job)}/{job.options.extractor}")
+    extractor = load_extractor(_artefact(job, job.options.extractor))
     with lake(job.settings) as spark:
         published = read_published(spark, job.settings)
     look_alikes = read_look_alikes(truth.with_name("look_alikes.jsonl"))
@@ -73,7 +74,7 @@ def _published(job: Job[Options]) -> dict[str, Any]:
 def _held_out(job: Job[Options]) -> dict[str, Any]:
     """Scores of the artefacts on a generated catalogue that no training or threshold has seen."""
     options = job.options
-    uri = f"{_models(job)}/{options.extractor}"
+    uri = _artefact(job, options.extractor)
     verifier = verifier_from(load_artefact(uri).metadata["verifier"])
     judged = judged_catalogue(HELD_OUT_SEED, options.pictures, HASH_SIDE, options.workers)
     scores = evaluate(load_extractor(uri), verifier, judged)
@@ -89,7 +90,7 @@ def _held_out(job: Job[Options]) -> dict[str, Any]:
 def _score_detector(job: Job[Options]) -> dict[str, Any]:
     """mAP@0.5 of the detector with its own threshold."""
     options = job.options
-    detector = load_detector(f"{_models(job)}/{options.detector}")
+    detector = load_detector(_artefact(job, options.detector))
     test = catalogue_test_set(HELD_OUT_SEED, options.pictures, detector.settings.preprocessing.resize, options.workers)
     numbers = {name: number for number, name in enumerate(detector.settings.classes)}
     found = [[asdict(thing) for thing in things] for things in detector.find(list(test.pixels))]

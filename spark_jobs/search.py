@@ -22,7 +22,7 @@ from rich.table import Table
 
 from dlcore.search.codes import Codes, pack
 from dlcore.search.index import Index, open_index
-from spark_jobs.settings import Settings
+from spark_jobs.settings import Settings, artefact_uri
 from spark_jobs.stages.contact_sheet import Tile, contact_sheet
 from spark_jobs.stages.crop import CropPolicy, choose_crops
 from spark_jobs.stages.decode import decode_image, read_pixels
@@ -71,14 +71,14 @@ def query_of_file(index: Index, path: Path, models: str, detector: str, extracto
     row = decode_image(path.read_bytes())
     if row.image is None:
         raise ValueError(f"{path}: got {row.reason.value} ({row.reason.meaning}), expected a usable image")
-    loaded = load_extractor(f"{models.rstrip('/')}/{extractor}")
+    loaded = load_extractor(artefact_uri(models, extractor))
     if loaded.version != index.meta["model_version"]:
         raise ValueError(
             f"index {index.version} was made by model {index.meta['model_version'][:12]}, got {loaded.version[:12]}; "
             "search with that model, or run the pipeline and build_index again"
         )
     pixels = read_pixels(row.image)
-    objects = [] if detector == NO_DETECTOR else load_detector(f"{models.rstrip('/')}/{detector}").find([pixels])[0]
+    objects = [] if detector == NO_DETECTOR else load_detector(artefact_uri(models, detector)).find([pixels])[0]
     crop = choose_crops(objects, pixels.shape[1], pixels.shape[0], CropPolicy())[0]
     part = pixels[crop.y_min : crop.y_max, crop.x_min : crop.x_max]
     codes, _ = loaded.outputs([part])

@@ -105,6 +105,15 @@ class Settings:
         return f"{self.catalog}.{self.namespace}.{dataset}"
 
 
+def artefact_uri(models: str, name: str) -> str:
+    """Where an artefact lies in the folder of models.
+
+    >>> artefact_uri("hdfs://namenode:8020/models/", "detector-small")
+    'hdfs://namenode:8020/models/detector-small'
+    """
+    return f"{models.rstrip('/')}/{name}"
+
+
 def gateways_of(entries: str) -> tuple[tuple[str, int], ...]:
     """`host:port` entries separated by commas, as (host, port) pairs; ValueError when one is not like that."""
     return tuple(_host_and_port(entry.strip()) for entry in entries.split(","))

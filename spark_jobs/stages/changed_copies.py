@@ -17,6 +17,7 @@ from PIL import Image
 
 from dlcore.search.signatures import luminance_hash
 from spark_jobs.catalogue.transforms import TRANSFORMS, recoloured
+from spark_jobs.settings import artefact_uri
 from spark_jobs.stages.decode import read_pixels
 from spark_jobs.stages.detect import resized
 from spark_jobs.stages.features import HASH_SIDE, Extractor, load_extractor
@@ -76,7 +77,7 @@ def copy_batches(
     batches: Iterable[pa.RecordBatch], models: str, extractor: str, copies: int
 ) -> Iterator[pa.RecordBatch]:
     """Rows (day, key, image, x_min, y_min, x_max, y_max) -> rows of SCHEMA: each picture and `copies` changed copies of it."""
-    loaded = load_extractor(f"{models.rstrip('/')}/{extractor}")
+    loaded = load_extractor(artefact_uri(models, extractor))
     for batch in batches:
         for row in batch.to_pylist():
             yield _copies(row, loaded, copies)

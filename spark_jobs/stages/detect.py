@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
-from functools import cache
+from functools import cache, cached_property
 from typing import Any
 
 import numpy as np
@@ -25,6 +25,7 @@ from dlcore.inference import compile
 from dlcore.interop.artefact import load_artefact
 from dlcore.models.preprocessing import Preprocessing
 from dlcore.models.priors import PriorLevel, prior_boxes
+from spark_jobs.settings import artefact_uri
 from spark_jobs.stages.decode import read_pixels
 
 BATCH = 8
@@ -98,7 +99,8 @@ class DetectorSettings:
         is_mirrored = bool(values.get("is_mirrored", False))
         return cls(tuple(values["classes"]), levels, preprocessing, float(values["threshold"]), is_mirrored)
 
-    def prior_boxes(self) -> Array:
+    @cached_property
+    def priors(self) -> Array:
         """(P, 4) corners as fractions."""
         return prior_boxes(self.levels, self.preprocessing.size)
 
@@ -135,7 +137,7 @@ class Detector:
 
     def objects(self, locations: Array, logits: Array) -> list[FoundObject]:
         """Objects of one image from its outputs (P, 4) and (P, C)."""
-        things = any_objects(locations, logits, self.settings.prior_boxes(), self.settings.threshold)
+        things = any_objects(locations, logits, self.settings.priors, self.settings.threshold)
         names = self.settings.classes
         rows = zip(things.labels, things.scores, things.boxes, strict=True)
         return [FoundObject(names[label], float(score), *(float(v) for v in box)) for label, score, box in rows]
@@ -219,7 +221,7 @@ def detect_batches(batches: Iterable[pa.RecordBatch], models: str, detector: str
 
     models: URI of the folder of artefacts.  detector: name of one, or NO_DETECTOR.
     """
-    loaded = None if detector == NO_DETECTOR else load_detector(f"{models.rstrip('/')}/{detector}")
+    loaded = None if detector == NO_DETECTOR else load_detector(artefact_uri(models, detector))
     for batch in batches:
         rows = [_row(row, loaded) for row in batch.select(["day", "key", "reason"]).to_pylist()]
         if loaded is not None:

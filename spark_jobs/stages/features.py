@@ -23,6 +23,7 @@ from dlcore.models.preprocessing import Preprocessing
 from dlcore.search.codes import Codes, pack
 from dlcore.search.signatures import chroma_grid, luminance_hash
 from dlcore.search.verification import Signatures
+from spark_jobs.settings import artefact_uri
 from spark_jobs.stages.decode import read_pixels
 from spark_jobs.stages.detect import computed_by, resized
 
@@ -86,7 +87,7 @@ def feature_batches(
     batches: Iterable[pa.RecordBatch], models: str, extractor: str, keep_descriptor: bool = True
 ) -> Iterator[pa.RecordBatch]:
     """Rows of `crops` -> rows of `features`, one for one; models: URI of the folder of artefacts."""
-    loaded = load_extractor(f"{models.rstrip('/')}/{extractor}")
+    loaded = load_extractor(artefact_uri(models, extractor))
     for batch in batches:
         yield _features(batch, loaded, keep_descriptor)
 

@@ -63,7 +63,7 @@ def test_objects_are_inside_and_sorted(detector: Detector) -> None:
 def test_settings_survive_the_artefact(detector: Detector) -> None:
     assert DetectorSettings.from_metadata(detector.settings.metadata()) == detector.settings
     recipe = Recipe(steps=1, size=64, width=8)
-    assert np.array_equal(detector.settings.prior_boxes(), recipe.config.priors())
+    assert np.array_equal(detector.settings.priors, recipe.config.priors())
 
 
 def test_another_kind_of_artefact_is_refused(tmp_path: Path) -> None:
