@@ -119,7 +119,8 @@ def run(name: str, plan: Plan, options: type[Any] = NoOptions) -> None:
     """
     logging.basicConfig(stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     logging.getLogger("spark_jobs").setLevel(logging.INFO)
-    signal.signal(signal.SIGTERM, _terminated)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, _terminated)
     sys.exit(execute(name, plan, options, sys.argv[1:], Settings.from_environment()))
 
 
