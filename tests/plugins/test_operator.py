@@ -1,29 +1,26 @@
 """The operator without a server: what it says when nothing answers, and when an attempt before it has left a report."""
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from deploy.services import free_offset
 from spark_jobs.pipeline import report_uri
+from tests.plugins.airflow_process import answer
 
-PROJECT = Path(__file__).resolve().parents[2]
 EXECUTE = """
-import sys
+import json, sys
 from datetime import UTC, datetime
 from types import SimpleNamespace
 from airflow.dag_processing.dagbag import DagBag
 dag = DagBag("dags").dags["image_pipeline"]
-ti = SimpleNamespace(try_number=int(sys.argv[1]), xcom_push=lambda key, value: None)
+ti = SimpleNamespace(try_number=json.loads(sys.argv[1]), xcom_push=lambda key, value: None)
 run = SimpleNamespace(run_id="r", clear_number=0, logical_date=datetime(2026, 11, 2, tzinfo=UTC))
 try:
     dag.get_task("read_images").execute({"dag": dag, "params": dag.params.dump(), "ti": ti, "dag_run": run})
 except Exception as error:
-    print(f"{type(error).__name__}: {error}")
+    print(json.dumps(f"{type(error).__name__}: {error}"))
 """
 
 pytestmark = pytest.mark.airflow
@@ -31,30 +28,18 @@ pytestmark = pytest.mark.airflow
 
 @pytest.fixture
 def environment(tmp_path):
-    """Airflow with a connection to a port at which nothing listens."""
+    """A connection to a port at which nothing listens, and a folder of reports."""
     port = 15002 + free_offset()
     return {
-        **os.environ,
-        "AIRFLOW_HOME": str(tmp_path / "airflow"),
         "AIRFLOW_CONN_SPARK_CONNECT": json.dumps({"conn_type": "spark_connect", "host": "127.0.0.1", "port": port}),
         "PIPELINE_REPORTS": f"file://{tmp_path}/reports",
-        "PYTHONPATH": f"{PROJECT}{os.pathsep}{PROJECT / 'plugins'}",
     }
 
 
-def said(environment, attempt):
-    command = [sys.executable, "-c", EXECUTE, str(attempt)]
-    done = subprocess.run(
-        command, env=environment, cwd=PROJECT, capture_output=True, text=True, timeout=120, check=False
-    )
-    assert done.returncode == 0, done.stderr[-2000:]
-    return done.stdout.strip().splitlines()[-1]
-
-
-def test_a_server_that_does_not_answer_is_named_whatever_an_earlier_attempt_reported(environment):
+def test_a_server_that_does_not_answer_is_named_whatever_an_earlier_attempt_reported(environment, tmp_path):
     path = Path(report_uri(environment["PIPELINE_REPORTS"], "read_images", "2026-11-02", "r").removeprefix("file://"))
     path.parent.mkdir(parents=True)
     path.write_text(json.dumps({"attempt": 1, "status": "failed", "error": "the table is missing"}))
-    assert said(environment, 1) == "AirflowException: read_images: the table is missing"
-    now = said(environment, 2)
+    assert answer(EXECUTE, tmp_path, 1, **environment) == "AirflowException: read_images: the table is missing"
+    now = answer(EXECUTE, tmp_path, 2, **environment)
     assert now.startswith("AirflowException: connection 'spark_connect': nothing answers at 127.0.0.1:")

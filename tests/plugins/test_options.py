@@ -1,14 +1,9 @@
 """What a DAG run says of its jobs: by its params, or through the features that started it. On the DAGs as Airflow loads them."""
 
-import json
-import os
-import subprocess
-import sys
-from pathlib import Path
-
 import pytest
 
-PROJECT = Path(__file__).resolve().parents[2]
+from tests.plugins.airflow_process import answer
+
 ASK = """
 import json, sys
 from datetime import UTC, datetime
@@ -88,18 +83,8 @@ pytestmark = pytest.mark.airflow
 @pytest.fixture(scope="module")
 def answers(tmp_path_factory):
     """The arguments of each case's job beyond run, attempt and DAG."""
-    environment = {
-        **os.environ,
-        "AIRFLOW_HOME": str(tmp_path_factory.mktemp("airflow")),
-        "PYTHONPATH": f"{PROJECT}{os.pathsep}{PROJECT / 'plugins'}",
-    }
     asked = [case[:-1] for case in ASKED.values()]
-    command = [sys.executable, "-c", ASK, json.dumps(asked)]
-    done = subprocess.run(
-        command, env=environment, cwd=PROJECT, capture_output=True, text=True, timeout=120, check=False
-    )
-    assert done.returncode == 0, done.stderr[-2000:]
-    return dict(zip(ASKED, json.loads(done.stdout.strip().splitlines()[-1]), strict=True))
+    return dict(zip(ASKED, answer(ASK, tmp_path_factory.mktemp("airflow"), asked), strict=True))
 
 
 @pytest.mark.parametrize("case", ASKED)

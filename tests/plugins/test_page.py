@@ -1,14 +1,11 @@
 """The pipeline's page: it shows run reports and nothing else that lies on the disk."""
 
 import json
-import os
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 
-PROJECT = Path(__file__).resolve().parents[2]
+from tests.plugins.airflow_process import answer
+
 ASK = """
 import json, sys
 from airflow.api_fastapi.core_api.security import get_user
@@ -44,18 +41,7 @@ def test_the_page_shows_reports_to_users_and_no_other_file_to_anyone(tmp_path):
         "/report?stage=.&day=../secrets&run=secrets",
         "/report?stage=../secrets&day=2026-11-02/..&run=secrets",
     ]
-    environment = {
-        **os.environ,
-        "AIRFLOW_HOME": str(tmp_path / "airflow"),
-        "PIPELINE_REPORTS": f"file://{reports}",
-        "PYTHONPATH": f"{PROJECT}{os.pathsep}{PROJECT / 'plugins'}",
-    }
-    command = [sys.executable, "-c", ASK, json.dumps(paths)]
-    done = subprocess.run(
-        command, env=environment, cwd=PROJECT, capture_output=True, text=True, timeout=120, check=False
-    )
-    assert done.returncode == 0, done.stderr[-2000:]
-    strangers, codes, texts = json.loads(done.stdout.strip().splitlines()[-1])
+    strangers, codes, texts = answer(ASK, tmp_path, paths, PIPELINE_REPORTS=f"file://{reports}")
     assert all(code in (401, 403) for code in strangers)
     assert codes == [200, 200, 404, 422, 422, 422]
     assert "crop_objects" in texts[0] and "ok 1,200" in texts[0] and "blank 34" in texts[0]
