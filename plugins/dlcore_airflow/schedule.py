@@ -7,7 +7,7 @@ work, but the scheduler starts nothing by itself.
 from __future__ import annotations
 
 import os
-from datetime import datetime, timedelta
+from datetime import datetime, time, timedelta
 from typing import Any
 
 from airflow.sdk import CronDataIntervalTimetable
@@ -37,15 +37,19 @@ def scheduling(cron: str = "0 0 * * *") -> dict[str, Any]:
 
 
 def partition_day(context: Any) -> str:
-    """The day a run is for, as YYYY-MM-DD: the param `day`, else the start of its data interval, else the day before it was asked for.
+    """The day a run is for, as YYYY-MM-DD: the param `day`, else the one that its logical date begins, else the last whole day.
 
+    A run of the schedule or of a backfill has a midnight as its logical date. One started by hand has none, or, from the trigger
+    form, the moment at which it was asked for, whose day is not over.
     context: Airflow's task context.
     Raises AirflowFailException when the param is not a day: a retry would read the same param.
     """
     given = context["params"].get("day")
     if not given:
         run = context["dag_run"]
-        return str((run.logical_date or run.run_after - timedelta(days=1)).date())
+        if run.logical_date is not None and run.logical_date.time() == time.min:
+            return str(run.logical_date.date())
+        return str(((run.logical_date or run.run_after) - timedelta(days=1)).date())
     try:
         return datetime.strptime(str(given), "%Y-%m-%d").date().isoformat()
     except ValueError:
