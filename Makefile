@@ -10,17 +10,17 @@ PACKAGES := dlcore spark_jobs data_contracts deploy plugins dags
 export OMP_NUM_THREADS ?= 1
 export OPENBLAS_NUM_THREADS ?= 1
 
-PLAIN := not (spark or airflow or services or end_to_end)
-SELECTED := $(if $(RING),$(if $(filter plain,$(RING)),$(PLAIN),$(RING)),)
+PLAIN := not (spark or airflow or services or end_to_end or containers)
+SELECTED := $(if $(RING),$(if $(filter plain,$(RING)),$(PLAIN),$(RING)),not containers)
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo up services-up down status catalogue check format test bench-env bench lock clean distclean
+.PHONY: help install demo up services-up down status catalogue env-file check format test bench-env bench lock clean distclean
 
 help:  ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo
 	@echo "  PIPELINE_HOME (default var), PIPELINE_PORT_OFFSET (default 0) and LAKE=local|hdfs choose the stack;"
-	@echo "  make test RING=plain|spark|airflow|services|end_to_end runs one ring of tests"
+	@echo "  make test RING=plain|spark|airflow|services|end_to_end|containers runs one ring of tests"
 
 install:  ## install what is missing: .venv, Java services, native kernels
 	@$(PYTHON) -m deploy.install
@@ -44,6 +44,11 @@ catalogue: install  ## draw the demo's catalogue and load it into the running HB
 	@eval "$$($(RUN) -m deploy.services environment)" && $(RUN) -m spark_jobs.catalogue.demo $$PIPELINE_HOME/catalogue \
 		&& $(RUN) -m spark_jobs.load_images $$PIPELINE_HOME/catalogue/manifest.jsonl
 
+env-file:  ## .env for `docker compose up --build`, with secrets drawn anew
+	@test ! -e .env || { echo ".env is there already; remove it to draw new secrets (and the volumes that know the old ones)"; exit 1; }
+	@umask 077; while IFS= read -r line; do case "$$line" in \
+		'#'*) echo "$$line";; *=) echo "$$line$$(head -c 32 /dev/urandom | base64 | tr '+/' '-_')";; *) echo "$$line";; esac; done <.env.example >.env
+
 check: install  ## ruff, mypy, import-linter, plain tests: before each commit
 	@$(RUN) -m ruff check .
 	@$(RUN) -m ruff format --check .
@@ -55,8 +60,8 @@ format: install  ## format the code and repair what ruff can
 	@$(RUN) -m ruff check --fix .
 	@$(RUN) -m ruff format .
 
-test: install  ## every ring of tests, with everything it needs (RING=...: one)
-	@$(RUN) -m pytest $(if $(SELECTED),-m "$(SELECTED)")
+test: install  ## every ring of tests but `containers`, with everything it needs (RING=...: one)
+	@$(RUN) -m pytest -m "$(SELECTED)"
 
 bench-env:  ## .venv-bench: the peers that the benchmarks measure against
 	@$(PYTHON) -m deploy.install bench

@@ -13,8 +13,6 @@ from functools import cached_property
 from typing import Any
 from urllib.parse import quote
 
-from deploy.stack import Stack
-
 _TIMEOUT_S = 30.0
 _PATIENCE_S = 120.0
 _PAUSE_S = 1.0
@@ -51,11 +49,14 @@ class AirflowError(RuntimeError):
 
 
 class Airflow:
-    """Airflow of a stack, as its administrator."""
+    """A running Airflow, as its administrator.
 
-    def __init__(self, stack: Stack) -> None:
-        self._url = stack.airflow_url
-        self._password = stack.secrets["airflow_password"]
+    url: of its pages, such as `http://127.0.0.1:18080`.   password: of the user `admin`.
+    """
+
+    def __init__(self, url: str, password: str) -> None:
+        self.url = url
+        self._password = password
 
     def knows(self, dag: str) -> bool:
         """Whether the DAG processor has read the DAG yet."""
@@ -117,7 +118,7 @@ class Airflow:
 
     @cached_property
     def _token(self) -> str:
-        answer = _send(self._url, "POST", "/auth/token", {"username": "admin", "password": self._password}, {})
+        answer = _send(self.url, "POST", "/auth/token", {"username": "admin", "password": self._password}, {})
         return str(answer["access_token"])
 
     def _request(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
@@ -146,7 +147,7 @@ class Airflow:
         deadline = time.monotonic() + _PATIENCE_S
         while True:
             try:
-                return _send(self._url, method, path, body, {"Authorization": f"Bearer {self._token}"})
+                return _send(self.url, method, path, body, {"Authorization": f"Bearer {self._token}"})
             except OSError as error:
                 is_answer = isinstance(error, urllib.error.HTTPError) and error.code < _SERVER_ERRORS
                 if is_answer or time.monotonic() > deadline:

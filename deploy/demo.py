@@ -1,9 +1,12 @@
-"""The whole pipeline on a generated catalogue: `make demo`, or `make demo LAKE=hdfs`.
+"""The whole pipeline on a generated catalogue: `make demo`, `make demo LAKE=hdfs`, or `docker compose run --rm demo`.
 
 Draws a catalogue of three days, starts every server, loads HBase, lets Airflow backfill the three days and settle the similar
 images, writes `report.html` and `report.json` into `build/demo` (or `--report FOLDER`), and stops everything that it started.
 Exit code 0 only if every run succeeded. Its data lies in `<PIPELINE_HOME>/demo`, made anew each time: look at it with
 `make up PIPELINE_HOME=var/demo`.
+
+With `--running` the servers are there already: those of the PIPELINE_ variables, and of Airflow PIPELINE_AIRFLOW_URL and
+PIPELINE_AIRFLOW_PASSWORD (its user `admin`). They are left running.
 """
 
 from __future__ import annotations
@@ -14,8 +17,9 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Annotated, BinaryIO, cast
@@ -24,12 +28,12 @@ import typer
 from rich.console import Console
 
 from deploy.airflow_rest import FINISHED, Airflow, AirflowError, Run
-from deploy.java import REPOSITORY
+from deploy.places import REPOSITORY
 from deploy.report import write_report
 from deploy.run_display import RunDisplay
 from deploy.services import down, free_offset, interruptible, undisturbed, up
 from deploy.stack import PORTS, Lake, Stack
-from deploy.supervision import StackError, die_with, log_path, port_is_free
+from deploy.supervision import StackError, die_with, port_is_free
 from spark_jobs.pipeline import stages_of
 from spark_jobs.settings import Settings
 
@@ -69,22 +73,48 @@ def demo_stack(lake: Lake) -> Stack:
     return stack
 
 
-def run_demo(stack: Stack, days: list[date], per_day: int, report: Path, console: Console) -> None:
+@dataclass(frozen=True)
+class Site:
+    """Where the demo runs. environment: the variables of the servers' clients.   airflow: its interface."""
+
+    environment: Mapping[str, str]
+    airflow: Airflow
+
+    @classmethod
+    def of_stack(cls, stack: Stack) -> Site:
+        """The servers of a local stack."""
+        return cls(stack.environment(), Airflow(stack.airflow_url, stack.secrets["airflow_password"]))
+
+    @classmethod
+    def from_environment(cls) -> Site:
+        """The servers that this process's variables name.
+
+        Raises DemoError when one for Airflow is missing.
+        """
+        try:
+            return cls({}, Airflow(os.environ["PIPELINE_AIRFLOW_URL"], os.environ["PIPELINE_AIRFLOW_PASSWORD"]))
+        except KeyError as missing:
+            raise DemoError(
+                f"got no variable {missing}, expected one: how to reach Airflow that runs already"
+            ) from None
+
+    def settings(self) -> Settings:
+        """The settings that the jobs read."""
+        return Settings.from_environment({**os.environ, **self.environment})
+
+
+def run_with_servers(stack: Stack, days: list[date], per_day: int, report: Path, console: Console) -> None:
     """Run every step of the demo on a stack that is not started yet; stops it at the end.
 
     report: the folder that the report goes into.
     Raises DemoError, StackError or AirflowError when a step fails.
     """
+    site = Site.of_stack(stack)
     try:
-        with _drawing(stack, days, per_day) as manifest:
+        with _drawing(site, days, per_day) as manifest:
             console.rule("starting the servers, drawing the catalogue")
             up(stack, attached=True, console=console)
-        console.rule("loading the catalogue into HBase")
-        _run_module(stack, "spark_jobs.load_images", str(manifest))
-        console.rule(f"backfilling {days[0]} to {days[-1]}: {stack.airflow_url}")
-        _backfill(Airflow(stack), days, console)
-        console.rule("writing the report")
-        write_report(Settings.from_environment(stack.environment()), manifest.with_name("truth.jsonl"), report)
+        run_demo(site, manifest, days, report, console)
     finally:
         with undisturbed():
             try:
@@ -93,36 +123,51 @@ def run_demo(stack: Stack, days: list[date], per_day: int, report: Path, console
                 down(stack)
 
 
+def run_demo(site: Site, manifest: Path, days: list[date], report: Path, console: Console) -> None:
+    """Load a catalogue, backfill its days and write the report into a folder, on servers that run.
+
+    Raises DemoError or AirflowError when a step fails.
+    """
+    console.rule("loading the catalogue into HBase")
+    _run_module(site, "spark_jobs.load_images", str(manifest))
+    console.rule(f"backfilling {days[0]} to {days[-1]}: {site.airflow.url}")
+    _backfill(site.airflow, days, console)
+    console.rule("writing the report")
+    write_report(site.settings(), manifest.with_name("truth.jsonl"), report)
+
+
 @contextmanager
-def _drawing(stack: Stack, days: list[date], per_day: int) -> Iterator[Path]:
+def _drawing(site: Site, days: list[date], per_day: int) -> Iterator[Path]:
     """Draw the catalogue in a process beside the block; on leaving it is drawn. Yields the path of the manifest."""
-    folder = stack.folder("catalogue")
-    log = log_path(stack, "catalogue")
+    home = site.settings().home
+    folder, log = home / "catalogue", home / "logs" / "catalogue.log"
+    folder.mkdir(parents=True, exist_ok=True)
+    log.parent.mkdir(exist_ok=True)
     options = ["--per-day", str(per_day), "--first-day", days[0].isoformat(), "--days", str(len(days))]
     with (
         log.open("wb") as output,
-        _process(stack, "spark_jobs.catalogue.demo", str(folder), *options, output=output) as process,
+        _process(site, "spark_jobs.catalogue.demo", str(folder), *options, output=output) as process,
     ):
         yield folder / "manifest.jsonl"
         if process.wait():
             raise DemoError(f"drawing the catalogue failed; see {log}")
 
 
-def _run_module(stack: Stack, module: str, *arguments: str) -> None:
-    with _process(stack, module, *arguments) as process:
+def _run_module(site: Site, module: str, *arguments: str) -> None:
+    with _process(site, module, *arguments) as process:
         if process.wait():
             raise DemoError(f"{module} ended with exit code {process.returncode}; see above")
 
 
 @contextmanager
 def _process(
-    stack: Stack, module: str, *arguments: str, output: BinaryIO | None = None
+    site: Site, module: str, *arguments: str, output: BinaryIO | None = None
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """Run a module as a client of the stack, in a session of its own; ended with its children when the block is left."""
+    """Run a module as a client of the servers, in a session of its own; ended with its children when the block is left."""
     process = subprocess.Popen(
         [sys.executable, "-m", module, *arguments],
         cwd=REPOSITORY,
-        env={**os.environ, **stack.environment()},
+        env={**os.environ, **site.environment},
         stdout=output,
         stderr=output,
         start_new_session=True,
@@ -194,17 +239,25 @@ def _explain(airflow: Airflow, run: Run, console: Console) -> None:
 def main(
     lake: Annotated[str, typer.Option(help="local or hdfs")] = "local",
     per_day: Annotated[int, typer.Option(help="images a day")] = 200,
+    running: Annotated[bool, typer.Option("--running", help="on servers that run already, and stay")] = False,
     report: Annotated[Path, typer.Option(help="where report.html and report.json go", resolve_path=True)] = REPORT,
 ) -> None:
     """Run the whole pipeline on a generated catalogue and name the files to look at."""
     interruptible()
     os.chdir(REPOSITORY)
     console = Console()
+    days = demo_days(date.today())
     started = time.monotonic()
     try:
-        run_demo(demo_stack(cast(Lake, lake)), demo_days(date.today()), per_day, report, console)
+        if running:
+            site = Site.from_environment()
+            with _drawing(site, days, per_day) as manifest:
+                console.rule("drawing the catalogue")
+            run_demo(site, manifest, days, report, console)
+        else:
+            run_with_servers(demo_stack(cast(Lake, lake)), days, per_day, report, console)
     except KeyboardInterrupt:
-        raise SystemExit("interrupted; everything is stopped") from None
+        raise SystemExit("interrupted" if running else "interrupted; everything is stopped") from None
     except (DemoError, StackError, AirflowError, OSError) as error:
         console.print(str(error), style="red", markup=False)
         raise SystemExit(1) from None

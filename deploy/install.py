@@ -23,7 +23,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from deploy.java import JARS, REPOSITORY
+from deploy.places import JARS, REPOSITORY
 
 TOOLS = REPOSITORY / "build" / "tools"
 LOGS = REPOSITORY / "build" / "logs"

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+import subprocess
 from pathlib import Path
 
-REPOSITORY = Path(__file__).resolve().parent.parent
-JARS = REPOSITORY / "build" / "java"
-"""Where deploy/install.py puts each service's jars, in a folder of the service's name."""
+from deploy.places import JARS
 
 _OPENED = ("java.lang", "java.lang.reflect", "java.nio", "java.util", "java.util.concurrent", "sun.nio.ch")
 _EXPORTED = ("jdk.internal.misc", "sun.security.pkcs", "sun.nio.ch")
@@ -27,6 +26,17 @@ def java_command(home: Path, service: str, heap: str, *main: str) -> list[str]:
         *(f"--add-exports=java.base/{package}=ALL-UNNAMED" for package in _EXPORTED),
     )
     return ["java", *options, "-cp", f"{home / 'configuration' / service}:{JARS / service / '*'}", *main]
+
+
+def namenode_command(home: Path, heap: str) -> list[str]:
+    """The command that runs the NameNode of the stack at `home`, after its folder has been formatted the first time.
+
+    Raises CalledProcessError when formatting fails; the log says why.
+    """
+    command = java_command(home, "hdfs", heap, "org.apache.hadoop.hdfs.server.namenode.NameNode")
+    if not (home / "hdfs" / "name" / "current" / "VERSION").exists():
+        subprocess.run([*command, "-format", "-nonInteractive", "-force"], check=True)
+    return command
 
 
 def iceberg_jar() -> Path:

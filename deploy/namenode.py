@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import os
-import subprocess
 
-from deploy.java import java_command
+from deploy.java import namenode_command
 from deploy.stack import Stack
-
-_MAIN = "org.apache.hadoop.hdfs.server.namenode.NameNode"
 
 
 def main() -> None:
@@ -16,10 +13,7 @@ def main() -> None:
 
     Raises CalledProcessError when formatting fails; the log says why.
     """
-    stack = Stack.from_environment()
-    command = java_command(stack.home, "hdfs", "256m", _MAIN)
-    if not (stack.home / "hdfs" / "name" / "current" / "VERSION").exists():
-        subprocess.run([*command, "-format", "-nonInteractive", "-force"], check=True)
+    command = namenode_command(Stack.from_environment().home, "256m")
     os.execvp(command[0], command)
 
 

@@ -63,7 +63,7 @@ _TABLE = (
         name="namenode",
         title="HDFS NameNode",
         command=_module("deploy.namenode"),
-        is_ready=readiness.namenode_answers,
+        is_ready=readiness.listens_on("namenode"),
         ports=("namenode", "namenode_http"),
         group="hdfs",
         lake="hdfs",
@@ -82,7 +82,8 @@ _TABLE = (
         name="hbase",
         title="HBase: master, region server, ZooKeeper",
         command=_java("hbase", "1g", "org.apache.hadoop.hbase.master.HMaster", "start"),
-        is_ready=readiness.region_server_listens,
+        # Its master comes up just before.
+        is_ready=readiness.listens_on("hbase_regionserver"),
         ports=("hbase_master", "hbase_regionserver", "zookeeper"),
         needs=("datanode",),
         # Killed then: its write-ahead log has everything, but while it is starting up it may wait for half a minute.
@@ -100,7 +101,8 @@ _TABLE = (
         name="connect",
         title="Spark Connect server",
         command=_connect_server,
-        is_ready=readiness.connect_listens,
+        # It opens its port once its Spark session is up.
+        is_ready=readiness.listens_on("connect"),
         ports=("connect",),
         needs=("datanode",),
     ),

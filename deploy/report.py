@@ -8,6 +8,7 @@ their run reports; the scores are those of `evaluate_models` for a published run
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from collections.abc import Iterable, Sequence
@@ -35,7 +36,7 @@ from spark_jobs.published import lake, read_images, read_published
 from spark_jobs.settings import Settings, artefact_uri
 from spark_jobs.stages.evaluation import Address, read_look_alikes, read_truth
 from spark_jobs.stages.features import load_extractor
-from spark_jobs.stages.published_scores import Pair, score_published
+from spark_jobs.stages.published_scores import Pair, Published, score_published
 
 EXTRACTOR = "deepbit-small"
 _DETECTIONS, _CROPS, _GROUPS, _MEMBERS, _QUERIES, _NEIGHBOURS, _MISTAKES = 20, 27, 18, 8, 10, 10, 8
@@ -57,9 +58,20 @@ def write_report(settings: Settings, truth: Path, folder: Path) -> None:
         sheets = _sheets(spark, settings, Known.of(published, rows), look_alikes, _bad_classes(truth))
     content = figures(reports, hbase_rows(settings, days_of(reports)))
     content |= score_published(published, rows, look_alikes, extractor)
+    content["fingerprints"] = fingerprints(published)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "report.json").write_text(json.dumps(content, indent=1), "utf-8")
     (folder / "report.html").write_text(page(Content(content, reports, sheets, _versions(reports))), "utf-8")
+
+
+def fingerprints(published: Published) -> dict[str, str]:
+    """SHA-256 of every code, and of who is in a group with whom: two runs with the same ones published the same."""
+    codes = sorted((*address, (row["code"] or b"").hex()) for address, row in published.features.items())
+    members: dict[str, list[Address]] = {}
+    for address, group in sorted(published.groups().items()):
+        members.setdefault(group, []).append(address)
+    content = {"codes": codes, "groups": sorted(members.values())}
+    return {name: hashlib.sha256(json.dumps(part).encode()).hexdigest() for name, part in content.items()}
 
 
 def _bad_classes(truth: Path) -> dict[Address, str]:

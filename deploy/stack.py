@@ -23,7 +23,8 @@ from shlex import join
 from typing import Literal, get_args
 from urllib.parse import quote
 
-from deploy.java import REPOSITORY, iceberg_jar, java_command
+from deploy.java import iceberg_jar, java_command
+from deploy.places import REPOSITORY
 
 MARKER = "PIPELINE_STACK"
 """Variable that every process of a stack inherits; its value is the stack's home, so that none is ever missed."""

@@ -26,7 +26,7 @@ from xmlrpc.client import Fault, ServerProxy
 
 from supervisor.xmlrpc import SupervisorTransport
 
-from deploy.java import REPOSITORY
+from deploy.places import REPOSITORY
 from deploy.programs import Program
 from deploy.stack import MARKER, Stack
 

@@ -92,6 +92,7 @@ def permanent(error: Exception, scan_of: str) -> HBaseError | None:
 class Gateways:
     """A connection to one of several Thrift servers, replaced by one to the next after any error.
 
+    addresses: host names or addresses, with their ports; a name may stand for several servers.
     wire: transport/protocol of the servers: buffered or framed / binary or compact.
     Not for several threads at once.
     """
@@ -105,7 +106,8 @@ class Gateways:
     def client(self) -> Any:
         """The Thrift client of the present gateway, connected. Raises TException or OSError."""
         if self._connection is None:
-            host, port = self.addresses[self.turn % len(self.addresses)]
+            rounds, place = divmod(self.turn, len(self.addresses))
+            host, port = _one_of(*self.addresses[place], rounds)
             socket.create_connection((host, port), _CONNECT_TIMEOUT_S).close()  # happybase would wait call_timeout_s
             transport, _, protocol = self.wire.partition("/")
             timeout_ms = round(self.call_timeout_s * 1000)
@@ -154,6 +156,13 @@ class Gateways:
             "start one, or set PIPELINE_HBASE_GATEWAYS=host:port,host:port; one that connects but does not answer may "
             f"want another PIPELINE_HBASE_WIRE than {self.wire}"
         )
+
+
+def _one_of(host: str, port: int, turn: int) -> Gateway:
+    """An address behind a host name; each turn another one, since a name may stand for several servers."""
+    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    addresses = sorted({str(entry[4][0]) for entry in found if entry[0] == found[0][0]})
+    return addresses[turn % len(addresses)], port
 
 
 def _pause_s(rounds: int) -> float:

@@ -7,12 +7,13 @@ closes its end without releasing the session; the last task releases it.
 from __future__ import annotations
 
 import logging
+import os
 import re
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from spark_jobs.pipeline import Stage
 from spark_jobs.settings import Settings, static_spark_conf
@@ -69,12 +70,35 @@ def _ready(url: str) -> Any:
     from pyspark.sql.connect.client.retries import DefaultPolicy
 
     builder: Any = SparkSession.builder
-    spark = builder.remote(url).create()
+    spark = _in_clear_text(url) if _wants_clear_text(url) else builder.remote(url).create()
     spark.client.set_retry_policies([DefaultPolicy(max_retries=RETRIES, max_backoff=LONGEST_PAUSE_MS)])
     # The server would answer what it has been asked before, such as whether a table exists, from the first answer.
     spark.conf.set("spark.connect.session.planCache.enabled", "false")
     spark.interruptAll()
     return spark
+
+
+def _wants_clear_text(url: str) -> bool:
+    """Whether a URL says itself that the network may be trusted; on this machine pyspark sends tokens anyway."""
+    return "use_ssl=false" in url.lower() and urlsplit(url).hostname != "localhost"
+
+
+def _in_clear_text(url: str) -> Any:
+    """A client that shows its token without TLS, which pyspark does to `localhost` alone."""
+    from pyspark.sql.connect.client import DefaultChannelBuilder
+    from pyspark.sql.connect.session import SparkSession
+
+    class ClearTextChannel(DefaultChannelBuilder):
+        def toChannel(self) -> Any:
+            return self._insecure_channel(self.endpoint)
+
+        def metadata(self) -> Any:
+            shown = [("authorization", f"Bearer {self.token}")] if self.token else []
+            return [*super().metadata(), *shown]
+
+    os.environ["SPARK_CONNECT_MODE_ENABLED"] = "1"  # as pyspark's own builder does: `functions` ask for it
+    builder: Any = SparkSession.builder
+    return builder.channelBuilder(ClearTextChannel(url)).create()
 
 
 def probe(remote: str) -> None:
@@ -96,12 +120,12 @@ def probe(remote: str) -> None:
 
 
 def _with_token(remote: str, token: str | None) -> str:
-    """Add the token; over plain text the client sends one to the host name `localhost` alone."""
+    """Add the token; this machine is called `localhost`, the one name to which pyspark sends it over plain text."""
     url = urlsplit(remote)
     if token is None or ";token=" in remote:
         return remote
     host = "localhost" if url.hostname in _LOOPBACK else url.hostname
-    return f"sc://{host}:{url.port or 15002}/{url.path.lstrip('/').rstrip(';')};token={token}"
+    return f"sc://{host}:{url.port or 15002}/{url.path.lstrip('/').rstrip(';')};token={quote(token, safe='')}"
 
 
 def _classic(stage: Stage, settings: Settings) -> Any:

@@ -34,7 +34,8 @@ class Settings:
     salt_buckets: how many key prefixes a new table is spread over; the table remembers it.
     warehouse, models, reports, index: URIs (`file://`, `hdfs://` ...) of the lake, the artefacts, the run reports and
     the search index.
-    connect_url: `sc://host:port` of the Spark Connect server.   connect_token: its token, None when it has none.
+    connect_url: `sc://host:port` of the Spark Connect server; with `/;use_ssl=false` the token travels in clear text, for a network
+    of one's own.   connect_token: its token, None when it has none.
     iceberg_jar: the Iceberg runtime for classic sessions, empty when Spark has it already; a Connect server has its own.
     catalog, namespace: tables are `<catalog>.<namespace>.<dataset>`.
     partitions: how many tasks a job spreads its rows over, by default two per core of this machine.

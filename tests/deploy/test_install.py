@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from deploy import install
-from deploy.java import REPOSITORY
+from deploy.places import REPOSITORY
 
 
 def test_says_in_one_line_what_to_install(tmp_path: Path) -> None:

@@ -102,7 +102,7 @@ def published(pipeline: Chain) -> Chain:
 @pytest.fixture(scope="module")
 def rest(airflow: Stack) -> Airflow:
     """Airflow with the pipeline's DAG known to it and not paused."""
-    rest = Airflow(airflow)
+    rest = Airflow(airflow.airflow_url, airflow.secrets["airflow_password"])
     wait_for(lambda: rest.knows(PIPELINE), pause_s=1.0)
     rest.unpause(PIPELINE)
     return rest

@@ -1,0 +1,152 @@
+"""What runs in a container of docker-compose.yml, as a table: `python -m deploy.container thrift` becomes the Thrift server,
+`python -m deploy.container check thrift` ends with 0 once it serves, `python -m deploy.container hbase CLASS` runs a class of HBase.
+Any other command is run as it stands.
+
+Standard library only: the image of the Java servers has nothing else. Adding a service is a row here and one in docker-compose.yml.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from deploy import probes
+from deploy.java import java_command, namenode_command
+
+HOME = Path(os.environ.get("PIPELINE_HOME", "/srv/pipeline"))
+USERS = ("admin", "operator", "viewer")
+"""Airflow's users; the password of each comes as AIRFLOW_<USER>_PASSWORD."""
+
+Command = Callable[[], list[str]]
+Probe = Callable[[], bool]
+
+
+@dataclass(frozen=True)
+class Service:
+    """One container. command: makes the command that it becomes.   serves: whether it does, asked from inside."""
+
+    command: Command
+    serves: Probe
+
+
+def _heap() -> str:
+    return os.environ["PIPELINE_HEAP"]
+
+
+def _java(service: str, main: str, *arguments: str) -> Command:
+    return lambda: java_command(HOME, service, _heap(), main, *arguments)
+
+
+def _spark_daemon(main: str, *arguments: str) -> Command:
+    def command() -> list[str]:
+        os.environ["SPARK_DAEMON_MEMORY"] = _heap()
+        return ["spark-class", f"org.apache.spark.deploy.{main}", *arguments]
+
+    return command
+
+
+def _spark_worker() -> list[str]:
+    options = [
+        "--cores",
+        "1",
+        "--memory",
+        os.environ["PIPELINE_EXECUTOR_MEMORY"],
+        "--work-dir",
+        str(HOME / "scratch" / "work"),
+    ]
+    return _spark_daemon("worker.Worker", *options, "spark://spark-master:7077")()
+
+
+def _connect_server() -> list[str]:
+    from spark_jobs.settings import Settings, static_spark_conf
+
+    conf = {
+        **static_spark_conf(Settings.from_environment()),
+        "spark.driver.memory": _heap(),
+        "spark.executor.memory": os.environ["PIPELINE_EXECUTOR_MEMORY"],
+    }
+    options = [part for name, value in conf.items() for part in ("--conf", f"{name}={value}")]
+    main = "org.apache.spark.sql.connect.service.SparkConnectServer"
+    # "spark-internal": the class is in Spark's own jars, there is no application jar.
+    return ["spark-submit", *options, "--class", main, "--name", "pipeline", "spark-internal"]
+
+
+def _airflow_api() -> list[str]:
+    """Airflow's API server; the passwords go into a file that only it reads, and out of its variables."""
+    path = Path(os.environ["AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE"])
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.unlink(missing_ok=True)
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        json.dump({user: os.environ.pop(f"AIRFLOW_{user.upper()}_PASSWORD") for user in USERS}, file)
+    return ["airflow", "api-server"]
+
+
+def _listens(port: int) -> Probe:
+    # By its name: HBase listens on the address of that alone.
+    return lambda: probes.listens(socket.gethostname(), port)
+
+
+def _airflow(*arguments: str) -> Command:
+    return lambda: ["airflow", *arguments]
+
+
+def _airflow_is_healthy(component: str) -> Probe:
+    url = os.environ.get("PIPELINE_AIRFLOW_URL", "http://airflow-api:8080")
+    return lambda: probes.airflow_health(url).get(component, {}).get("status") == "healthy"
+
+
+SERVICES = {
+    "namenode": Service(lambda: namenode_command(HOME, _heap()), _listens(9870)),
+    "datanode": Service(
+        _java("hdfs", "org.apache.hadoop.hdfs.server.datanode.DataNode"),
+        lambda: probes.listens("localhost", 9866) and probes.hdfs_is_writable("namenode", 9870),
+    ),
+    "zookeeper": Service(
+        _java("hbase", "org.apache.zookeeper.server.ZooKeeperServerMain", "2181", str(HOME / "zookeeper")),
+        _listens(2181),
+    ),
+    "hbase-master": Service(_java("hbase", "org.apache.hadoop.hbase.master.HMaster", "start"), _listens(16000)),
+    "regionserver": Service(
+        _java("hbase", "org.apache.hadoop.hbase.regionserver.HRegionServer", "start"), _listens(16020)
+    ),
+    "thrift": Service(
+        _java("hbase", "org.apache.hadoop.hbase.thrift.ThriftServer", "start"),
+        lambda: probes.thrift_answers("localhost", 9090),
+    ),
+    "spark-master": Service(
+        _spark_daemon("master.Master", "--host", "spark-master", "--port", "7077", "--webui-port", "8080"),
+        lambda: probes.json_at("http://localhost:8080/json/").get("status") == "ALIVE",
+    ),
+    "spark-worker": Service(
+        _spark_worker, lambda: bool(probes.json_at("http://localhost:8081/json/").get("masterurl"))
+    ),
+    "connect": Service(_connect_server, _listens(15002)),
+    "airflow-api": Service(_airflow_api, lambda: bool(probes.airflow_health("http://localhost:8080"))),
+    "airflow-scheduler": Service(_airflow("scheduler", "--skip-serve-logs"), _airflow_is_healthy("scheduler")),
+    "airflow-dags": Service(_airflow("dag-processor"), _airflow_is_healthy("dag_processor")),
+    "airflow-triggerer": Service(_airflow("triggerer", "--skip-serve-logs"), _airflow_is_healthy("triggerer")),
+}
+
+
+def command_of(name: str, *arguments: str) -> list[str]:
+    """The command that a service or a class of HBase becomes; anything else is a command itself."""
+    if name == "hbase":
+        return _java("hbase", *arguments)()
+    return SERVICES[name].command() if name in SERVICES else [name, *arguments]
+
+
+def main() -> None:
+    """Become what the arguments name, or check a service."""
+    if sys.argv[1] == "check":
+        sys.exit(0 if SERVICES[sys.argv[2]].serves() else 1)
+    command = command_of(*sys.argv[1:])
+    os.execvp(command[0], command)
+
+
+if __name__ == "__main__":
+    main()

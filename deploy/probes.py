@@ -1,0 +1,62 @@
+"""Whether a server serves, asked over the network: each probe answers within a few seconds. Standard library only."""
+
+from __future__ import annotations
+
+import json
+import socket
+from typing import Any
+
+_TIMEOUT_S = 3.0
+
+# Thrift's binary protocol: version 1, a call, the length of its name, its name, sequence number 0, no arguments.
+_GET_TABLE_NAMES = b"\x80\x01\x00\x01" + b"\x00\x00\x00\x0dgetTableNames" + b"\x00\x00\x00\x00" + b"\x00"
+_IS_REPLY = b"\x80\x01\x00\x02" + b"\x00\x00\x00\x0dgetTableNames" + b"\x00\x00\x00\x00" + b"\x0f\x00\x00"
+"""How an answer begins that carries a list in field 0; an exception would carry a struct in field 1."""
+
+
+def listens(host: str, port: int) -> bool:
+    """Whether something takes TCP connections there."""
+    try:
+        with socket.create_connection((host, port), timeout=_TIMEOUT_S):
+            return True
+    except OSError:
+        return False
+
+
+def thrift_answers(host: str, port: int) -> bool:
+    """Whether HBase answers through Thrift: a fresh server accepts connections before the master is ready."""
+    try:
+        with socket.create_connection((host, port), timeout=_TIMEOUT_S) as connection:
+            connection.sendall(_GET_TABLE_NAMES)
+            return _received(connection, len(_IS_REPLY)) == _IS_REPLY
+    except OSError:
+        return False
+
+
+def _received(connection: socket.socket, size_bytes: int) -> bytes:
+    with connection.makefile("rb") as stream:
+        return stream.read(size_bytes)
+
+
+def hdfs_is_writable(host: str, http_port: int) -> bool:
+    """Whether a DataNode has joined and the NameNode, whose web server is asked, has left safe mode."""
+    content = json_at(f"http://{host}:{http_port}/jmx?qry=Hadoop:service=NameNode,name=FSNamesystemState")
+    beans = content.get("beans") or [{}]
+    return bool(beans[0].get("NumLiveDataNodes")) and bool(beans[0].get("FSState") == "Operational")
+
+
+def airflow_health(url: str) -> dict[str, dict[str, str]]:
+    """The state of Airflow's components by name, as its health page tells it; empty while it does not answer."""
+    return json_at(f"{url}/api/v2/monitor/health")
+
+
+def json_at(address: str) -> dict[str, Any]:
+    """The JSON object behind an address, an empty one while nothing sensible answers."""
+    import urllib.request  # slow to import, and most probes do without
+
+    try:
+        with urllib.request.urlopen(address, timeout=_TIMEOUT_S) as answer:
+            content = json.load(answer)
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}

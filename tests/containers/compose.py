@@ -1,0 +1,105 @@
+"""The stack of docker-compose.yml as the tests drive it: a project of its own, with secrets and ports of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from deploy.airflow_rest import Airflow
+from deploy.places import REPOSITORY
+
+_POLL_S = 2.0
+_KILL_ALL = ["sh", "-c", "kill -9 -1"]
+"""Ends every process of a container but its init, which then ends with the same exit code."""
+
+
+def _command() -> list[str]:
+    """Compose, as Docker's plugin where there is one, else the older program."""
+    plugin = subprocess.run(["docker", "compose", "version"], capture_output=True, check=False)
+    return ["docker", "compose"] if plugin.returncode == 0 else ["docker-compose"]
+
+
+@dataclass
+class Compose:
+    """One project of docker-compose.yml.
+
+    folder: where its settings lie.   settings: lines of .env that differ from .env.example.
+    """
+
+    folder: Path
+    settings: dict[str, str]
+    project: str = "pipeline-test"
+    secrets: dict[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        shutil.copy(REPOSITORY / "Makefile", self.folder)
+        shutil.copy(REPOSITORY / ".env.example", self.folder)
+        subprocess.run(["make", "--silent", "env-file"], cwd=self.folder, check=True)
+        lines = (self.folder / ".env").read_text().splitlines()
+        self.secrets = dict(line.split("=", 1) for line in lines if "=" in line and not line.startswith("#"))
+        self.secrets |= self.settings
+        (self.folder / ".env").write_text("".join(f"{name}={value}\n" for name, value in self.secrets.items()))
+
+    @property
+    def airflow(self) -> Airflow:
+        """Airflow's interface, as the administrator."""
+        return Airflow(f"http://127.0.0.1:{self.secrets['AIRFLOW_PORT']}", self.secrets["AIRFLOW_ADMIN_PASSWORD"])
+
+    def run(self, *arguments: str, limit_s: float = 1800.0) -> str:
+        """Run a compose command; what it prints.
+
+        Raises CalledProcessError when it fails.
+        """
+        done = subprocess.run(
+            [*_command(), "--project-name", self.project, "--env-file", str(self.folder / ".env"), *arguments],
+            cwd=REPOSITORY, stdout=subprocess.PIPE, text=True, timeout=limit_s, check=True,
+            # An environment that sets the same names would win over the file.
+            env={name: value for name, value in os.environ.items() if name not in self.secrets},
+        )  # fmt: skip
+        return done.stdout
+
+    def containers(self, service: str) -> list[str]:
+        """The ids of a service's containers."""
+        return self.run("ps", "-q", service).split()
+
+    def inspected(self, container: str) -> dict[str, Any]:
+        """What Docker knows of a container."""
+        done = subprocess.run(["docker", "inspect", container], stdout=subprocess.PIPE, text=True, check=True)
+        found: dict[str, Any] = json.loads(done.stdout)[0]
+        return found
+
+    def execute(self, container: str, *command: str) -> str:
+        """Run a command in a container; what it prints."""
+        done = subprocess.run(["docker", "exec", container, *command], stdout=subprocess.PIPE, text=True, check=True)
+        return done.stdout
+
+    def kill(self, container: str) -> None:
+        """End all of a container at once, as a crash does, and wait until Docker has seen it."""
+        before = self.inspected(container)["RestartCount"]
+        subprocess.run(["docker", "exec", container, *_KILL_ALL], check=False)
+        self.wait_until(
+            lambda: self.inspected(container)["RestartCount"] > before, f"{container} to be started anew", 60
+        )
+
+    def all_healthy(self) -> bool:
+        """Whether every container that has a health check passes it."""
+        states = [self.inspected(container)["State"] for container in self.run("ps", "-q").split()]
+        return all(state["Health"]["Status"] == "healthy" for state in states if "Health" in state)
+
+    @staticmethod
+    def wait_until(is_true: Any, what: str, limit_s: float) -> None:
+        """Wait for a condition.
+
+        Raises TimeoutError when it does not hold within the limit.
+        """
+        deadline = time.monotonic() + limit_s
+        while not is_true():
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"waited for {what}: not within {limit_s:.0f} s")
+            time.sleep(_POLL_S)

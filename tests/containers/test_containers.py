@@ -1,0 +1,171 @@
+"""The stack in containers, from nothing but Docker: up, the demo, backfills, and a crash of each container during a run.
+
+By hand: `make test RING=containers`. Needs Docker with Compose; takes the machine's two cores for about an hour.
+"""
+
+import json
+import subprocess
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from datetime import date
+from typing import Any
+
+import pytest
+
+from deploy.airflow_rest import FINISHED, Airflow
+from tests.containers.compose import Compose
+
+pytestmark = [pytest.mark.containers, pytest.mark.timeout(7200)]
+
+PIPELINE = "image_pipeline"
+FIRST, LAST = date(2026, 11, 1), date(2026, 11, 3)
+RUN_LIMIT_S = 1200.0
+_ROWS = """
+from spark_jobs.published import lake
+from spark_jobs.settings import Settings
+settings = Settings.from_environment()
+with lake(settings) as spark:
+    rows = spark.table(settings.table("features")).orderBy("day", "key", "crop").select("day", "key", "crop", "code").collect()
+    print("ROWS", [(str(r.day), r.key, r.crop, r.code and bytes(r.code).hex()) for r in rows])
+"""
+
+
+@pytest.fixture(scope="module")
+def airflow(compose: Compose, demonstrated: dict[str, Any]) -> Airflow:
+    """Airflow after the demo."""
+    return compose.airflow
+
+
+def test_every_published_port_is_on_this_machine_alone(compose: Compose) -> None:
+    found = [
+        entry["HostIp"]
+        for container in compose.run("ps", "-q").split()
+        for entries in compose.inspected(container)["NetworkSettings"]["Ports"].values()
+        for entry in entries or []
+    ]
+    assert len(found) == 3
+    assert set(found) == {"127.0.0.1"}
+
+
+def test_no_service_runs_as_root(compose: Compose) -> None:
+    for container in compose.run("ps", "-q").split():
+        if compose.inspected(container)["State"]["Running"]:
+            assert compose.execute(container, "id", "-u").strip() != "0"
+
+
+def test_no_image_holds_a_secret(compose: Compose) -> None:
+    secrets = [value for value in compose.secrets.values() if len(value) == 44]
+    assert len(secrets) == 8
+    for image in ("pipeline-java", "pipeline-python", "pipeline-postgres"):
+        told = subprocess.run(
+            ["docker", "history", "--no-trunc", image], stdout=subprocess.PIPE, text=True, check=True
+        ).stdout
+        told += str(compose.inspected(image)["Config"])
+        assert not [secret for secret in secrets if secret in told]
+
+
+def test_airflow_wants_its_login(compose: Compose) -> None:
+    for path in ("/api/v2/dags", "/api/v2/connections"):
+        with pytest.raises(urllib.error.HTTPError) as refused:
+            urllib.request.urlopen(compose.airflow.url + path)
+        assert refused.value.code == 401
+
+
+def test_the_demo_publishes_what_the_embedded_one_does(demonstrated: dict[str, Any], embedded: dict[str, Any]) -> None:
+    for part in ("rows", "reasons", "fingerprints"):
+        assert demonstrated[part] == embedded[part]
+
+
+def test_a_backfill_by_rest(compose: Compose, airflow: Airflow) -> None:
+    before = _features(compose)
+    _await(compose, airflow, airflow.backfill(PIPELINE, FIRST, LAST, at_once=3))
+    assert _features(compose) == before
+
+
+def test_a_backfill_by_the_command_line_in_the_container(compose: Compose, airflow: Airflow) -> None:
+    known = {run.name for run in airflow.runs(PIPELINE)}
+    line = f"airflow backfill create --dag-id {PIPELINE} --from-date 2026-10-31 --to-date 2026-10-31"
+    # That day has no images: allowed, it is published empty.
+    allowed = ["--dag-run-conf", '{"allow_empty": true}']
+    compose.run("exec", "-T", "airflow-scheduler", *line.split(), *allowed)
+
+    def has_ended() -> bool:
+        runs = [run for run in airflow.runs(PIPELINE) if run.name not in known]
+        return bool(runs) and all(run.state in FINISHED for run in runs)
+
+    compose.wait_until(has_ended, "the backfill of one day", RUN_LIMIT_S)
+    assert {run.state for run in airflow.runs(PIPELINE)} == {"success"}
+
+
+_DEATHS = (
+    {
+        "read_images": "thrift",
+        "preprocess_images": "datanode",
+        "detect_objects": "spark-worker",
+        "crop_objects": "airflow-api",
+    },
+    {
+        "read_images": "regionserver",
+        "preprocess_images": "connect",
+        "detect_objects": "airflow-scheduler",
+        "crop_objects": "postgres",
+    },
+)
+"""What dies while Spark works on each stage of a run."""
+
+
+@pytest.mark.parametrize("deaths", _DEATHS, ids=lambda deaths: "-".join(deaths.values()))
+def test_a_run_survives_the_death_of_containers(deaths: dict[str, str], compose: Compose, airflow: Airflow) -> None:
+    before = _features(compose)
+    backfill = airflow.backfill(PIPELINE, FIRST, FIRST, at_once=1)
+    for stage, service in deaths.items():
+        compose.wait_until(_spark_works_on(compose, airflow, stage), f"{stage} to be computed", RUN_LIMIT_S)
+        compose.kill(compose.containers(service)[0])
+    _await(compose, airflow, backfill)
+    assert _features(compose) == before
+    compose.wait_until(compose.all_healthy, "every container to be healthy", 300)
+
+
+def test_more_workers_region_servers_and_thrift_servers(compose: Compose, airflow: Airflow) -> None:
+    before = _features(compose)
+    more = ("spark-worker=3", "regionserver=2", "thrift=3")
+    options = [part for entry in more for part in ("--scale", entry)]
+    compose.run("up", "--detach", "--no-recreate", *options)
+    compose.wait_until(compose.all_healthy, "every container to be healthy", 300)
+    assert [len(compose.containers(entry.split("=")[0])) for entry in more] == [3, 2, 3]
+    _await(compose, airflow, airflow.backfill(PIPELINE, FIRST, LAST, at_once=3))
+    assert _features(compose) == before
+
+
+def _spark_works_on(compose: Compose, airflow: Airflow, stage: str) -> Callable[[], bool]:
+    """Whether the task of a stage runs and Spark computes something for it, as its page tells."""
+    master = f"http://127.0.0.1:{compose.secrets['SPARK_UI_PORT']}"
+
+    def works() -> bool:
+        if not any(task.name == stage and task.state == "running" for task in airflow.tasks(PIPELINE)):
+            return False
+        return any(
+            _json(f"{master}/proxy/{app['id']}/api/v1/applications/{app['id']}/stages?status=active")
+            for app in _json(f"{master}/json/")["activeapps"]
+        )
+
+    return works
+
+
+def _json(address: str) -> Any:
+    with urllib.request.urlopen(address, timeout=30) as answer:
+        return json.load(answer)
+
+
+def _await(compose: Compose, airflow: Airflow, backfill: int) -> None:
+    """Wait for a backfill to end, and check that all went well."""
+    compose.wait_until(lambda: airflow.is_completed(backfill), "the backfill", RUN_LIMIT_S)
+    assert {run.state for run in airflow.runs(PIPELINE)} == {"success"}
+
+
+def _features(compose: Compose) -> str:
+    """Every published code, as one line."""
+    printed = compose.run("run", "--rm", "-T", "--no-deps", "demo", "python3", "-c", _ROWS)
+    (line,) = [line for line in printed.splitlines() if line.startswith("ROWS")]
+    return line
