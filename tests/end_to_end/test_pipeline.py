@@ -211,6 +211,7 @@ def test_similar_images_look_with_the_models_that_made_the_features(
     version = as_other_version(pipeline.models, tmp_path)
     models = {"models": f"file://{tmp_path}", "extractor": "other"}
     conf = {"day": DAYS[1], "table": TABLE, "crops_per_image": 2, "margin": 0.2, **models}
+    wait_for(lambda: rest.knows(SIMILAR), pause_s=1.0)
     rest.unpause(SIMILAR)
     run_airflow(lake.environment, "dags", "trigger", PIPELINE, "--run-id", "other_models", "--conf", json.dumps(conf))
     assert wait_for(lambda: state_of(rest, "other_models"), pause_s=1.0) == "success"
