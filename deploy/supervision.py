@@ -130,7 +130,7 @@ def start_supervisor(stack: Stack, programs: list[Program], attached: bool) -> N
 def die_with(parent: int) -> Callable[[], None]:
     """For `Popen(preexec_fn=...)`: the kernel sends SIGTERM to the new process when its parent ends, even by kill -9.
 
-    parent: this process.
+    parent: this process. To the kernel it is the thread that starts the new process: let that be one that lasts.
     """
     prctl = ctypes.CDLL(None).prctl
 
