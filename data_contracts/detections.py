@@ -16,16 +16,23 @@ DETECTED_OBJECT = pa.struct(
 )
 """One object: box corners as parts of the canonical image's width and height, 0 to 1."""
 
+_ALL = "concat(objects, guesses)"
+
 DETECTIONS = Contract(
     dataset="detections",
     owner="computer-vision",
-    version=1,
+    version=2,
     key=("day", "key"),
     columns=(
         DAY,
         KEY,
         REASON,
         Column("objects", pa.list_(DETECTED_OBJECT), "above the threshold, best score first; empty when none"),
+        Column(
+            "guesses",
+            pa.list_(DETECTED_OBJECT),
+            "what the detector takes for possible, class by class, best first: to measure it by (a thing has several)",
+        ),
         Column("model_version", pa.string(), "content hash of the detector, null when the row was not looked at"),
         Column("computed_by", pa.string(), "instruction set and kernels, e.g. avx512/onednn+native"),
     ),
@@ -33,20 +40,20 @@ DETECTIONS = Contract(
         Rule(
             "boxes_inside_image",
             "0 <= x_min < x_max <= 1 and the same for y",
-            "exists(objects, o -> NOT coalesce(0 <= o.x_min AND o.x_min < o.x_max AND o.x_max <= 1"
+            f"exists({_ALL}, o -> NOT coalesce(0 <= o.x_min AND o.x_min < o.x_max AND o.x_max <= 1"
             " AND 0 <= o.y_min AND o.y_min < o.y_max AND o.y_max <= 1, false))",
         ),
         Rule(
             "scores_in_range",
             "scores are in [0, 1]",
-            "exists(objects, o -> NOT coalesce(o.score BETWEEN 0 AND 1, false))",
+            f"exists({_ALL}, o -> NOT coalesce(o.score BETWEEN 0 AND 1, false))",
         ),
-        Rule("objects_have_labels", "every object has a label", "exists(objects, o -> o.label IS NULL)"),
+        Rule("objects_have_labels", "every object has a label", f"exists({_ALL}, o -> o.label IS NULL)"),
         Rule(
             "objects_have_model",
             "objects come with the model that found them",
-            "size(objects) > 0 AND model_version IS NULL",
+            f"size({_ALL}) > 0 AND model_version IS NULL",
         ),
-        Rule("unused_is_empty", "a row that is not used has no objects", "reason <> 'ok' AND size(objects) > 0"),
+        Rule("unused_is_empty", "a row that is not used has no objects", f"reason <> 'ok' AND size({_ALL}) > 0"),
     ),
 )

@@ -88,12 +88,12 @@ def _held_out(job: Job[Options]) -> dict[str, Any]:
 
 
 def _score_detector(job: Job[Options]) -> dict[str, Any]:
-    """mAP@0.5 of the detector with its own threshold."""
+    """mAP@0.5 of the detector."""
     options = job.options
     detector = load_detector(_artefact(job, options.detector))
     test = catalogue_test_set(HELD_OUT_SEED, options.pictures, detector.settings.preprocessing.resize, options.workers)
     numbers = {name: number for number, name in enumerate(detector.settings.classes)}
-    found = [[asdict(thing) for thing in things] for things in detector.find(list(test.pixels))]
+    found = [[asdict(thing) for thing in seen.guesses] for seen in detector.find(list(test.pixels))]
     score = mean_average_precision([found_objects(objects, numbers) for objects in found], test.truth)
     return {"map50": score.map, "classes": {detector.settings.classes[n]: ap for n, ap in score.per_class.items()}}
 

@@ -14,7 +14,7 @@ from spark_jobs.stages.evaluation import Address
 from spark_jobs.stages.published_scores import Published, by_address, small_batches, small_pictures
 
 _COLUMNS = {
-    "detections": ("day", "key", "reason", "objects", "model_version"),
+    "detections": ("day", "key", "reason", "objects", "guesses", "model_version"),
     "crops": ("day", "key", "crop", "reason", "x_min", "y_min", "x_max", "y_max", "label", "score", "source"),
     "features": ("day", "key", "crop", "reason", "code", "model_version", "computed_by"),
     "duplicates": ("day", "key", "crop", "reason", "group", "size", "is_representative", "evidence"),

@@ -78,7 +78,7 @@ def query_of_file(index: Index, path: Path, models: str, detector: str, extracto
             "search with that model, or run the pipeline and build_index again"
         )
     pixels = read_pixels(row.image)
-    objects = [] if detector == NO_DETECTOR else load_detector(artefact_uri(models, detector)).find([pixels])[0]
+    objects = [] if detector == NO_DETECTOR else load_detector(artefact_uri(models, detector)).find([pixels])[0].objects
     crop = choose_crops(objects, pixels.shape[1], pixels.shape[0], CropPolicy())[0]
     part = pixels[crop.y_min : crop.y_max, crop.x_min : crop.x_max]
     codes, _ = loaded.outputs([part])

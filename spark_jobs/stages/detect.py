@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from functools import cache, cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -23,6 +23,7 @@ from dlcore.activity import Array
 from dlcore.boxes import decode
 from dlcore.inference import compile
 from dlcore.interop.artefact import load_artefact
+from dlcore.models.detection_output import DetectionRule, Detections, detection_output
 from dlcore.models.preprocessing import Preprocessing
 from dlcore.models.priors import PriorLevel, prior_boxes
 from spark_jobs.settings import artefact_uri
@@ -36,6 +37,9 @@ NO_DETECTOR = "none"
 
 MOST_OBJECTS = 20
 """Objects kept of an image, the best first."""
+
+GUESSES = DetectionRule(min_score=0.02, keep_top_k=50)
+"""What is kept to measure the detector by. With all down to 0.01 the held-out catalogue's mAP is 0.8995, with these 0.899."""
 
 _OVERLAP = 0.45  # of two detections that are taken for the same thing
 _LEAST_SIDE = 1e-3  # of a box, as a fraction of the image
@@ -53,6 +57,13 @@ class FoundObject:
     y_min: float
     x_max: float
     y_max: float
+
+
+class Findings(NamedTuple):
+    """Of one image, best first: its objects, each once; and the guesses of every class, of which a thing may have several."""
+
+    objects: list[FoundObject]
+    guesses: list[FoundObject]
 
 
 @dataclass(frozen=True)
@@ -113,19 +124,17 @@ class Detector:
     run: Callable[[Array], Any]
     version: str
 
-    def find(self, images: Sequence[Pixels]) -> list[list[FoundObject]]:
-        """The objects of each image (H, W, 3) uint8, best first."""
+    def find(self, images: Sequence[Pixels]) -> list[Findings]:
+        """What is in each image (H, W, 3) uint8."""
         side = self.settings.preprocessing.resize
-        found: list[list[FoundObject]] = []
+        found: list[Findings] = []
         for start in range(0, len(images), BATCH):
             part = images[start : start + BATCH]
             batch = np.zeros((BATCH, side, side, 3), np.uint8)
             for row, pixels in zip(batch, part, strict=False):
                 row[:] = resized(pixels, side)
             locations, logits = self._outputs(self.settings.preprocessing.normalise(batch))
-            found += [
-                self.objects(*outputs) for outputs in zip(locations[: len(part)], logits[: len(part)], strict=True)
-            ]
+            found += self._findings(locations[: len(part)], logits[: len(part)])
         return found
 
     def _outputs(self, x: Array) -> tuple[Array, Array]:
@@ -135,11 +144,17 @@ class Detector:
         locations, logits = self.run(x)
         return locations, logits
 
-    def objects(self, locations: Array, logits: Array) -> list[FoundObject]:
-        """Objects of one image from its outputs (P, 4) and (P, C)."""
-        things = any_objects(locations, logits, self.settings.priors, self.settings.threshold)
+    def _findings(self, locations: Array, logits: Array) -> Iterator[Findings]:
+        """From the outputs (N, P, 4) and (N, P, C) of N images."""
+        priors, threshold = self.settings.priors, self.settings.threshold
+        guesses = detection_output(locations, logits, priors, GUESSES)
+        for location, logit, guessed in zip(locations, logits, guesses, strict=True):
+            objects = any_objects(location, logit, priors, threshold)
+            yield Findings(self._named(objects), self._named(inside_image(guessed)))
+
+    def _named(self, found: Things | Detections) -> list[FoundObject]:
         names = self.settings.classes
-        rows = zip(things.labels, things.scores, things.boxes, strict=True)
+        rows = zip(found.labels, found.scores, found.boxes, strict=True)
         return [FoundObject(names[label], float(score), *(float(v) for v in box)) for label, score, box in rows]
 
 
@@ -180,8 +195,7 @@ def any_objects(locations: Array, logits: Array, priors: Array, threshold: float
     chances = kernels.softmax(logits, 1)
     sureness = 1.0 - chances[:, 0]
     boxes = np.clip(decode(locations, priors), 0.0, 1.0)
-    whole = ((boxes[:, 2:] - boxes[:, :2]) > _LEAST_SIDE).all(axis=1)
-    candidates = np.flatnonzero((sureness > threshold) & whole)
+    candidates = np.flatnonzero((sureness > threshold) & _has_area(boxes))
     if len(candidates):
         candidates = candidates[kernels.nms(boxes[candidates], sureness[candidates], _OVERLAP, 0)]
     labels = chances[candidates, 1:].argmax(axis=1) + 1
@@ -189,6 +203,18 @@ def any_objects(locations: Array, logits: Array, priors: Array, threshold: float
     order = np.argsort(-scores, kind="stable")[:MOST_OBJECTS]
     chosen = candidates[order]
     return Things(labels[order], scores[order], sureness[chosen], boxes[chosen])
+
+
+def inside_image(found: Detections) -> Detections:
+    """The detections with their boxes cut at the image's edges; without those of which nothing is left."""
+    boxes = np.clip(found.boxes, 0.0, 1.0)
+    kept = _has_area(boxes)
+    return Detections(found.labels[kept], found.scores[kept], boxes[kept])
+
+
+def _has_area(boxes: Array) -> NDArray[np.bool_]:
+    """Which boxes (P, 4) are wide and high enough to be something."""
+    return np.asarray(((boxes[:, 2:] - boxes[:, :2]) > _LEAST_SIDE).all(axis=1))
 
 
 def resized(pixels: Pixels, side: int) -> Pixels:
@@ -235,6 +261,7 @@ def _row(address: dict[str, Any], detector: Detector | None) -> dict[str, Any]:
     return {
         **address,
         "objects": [],
+        "guesses": [],
         "model_version": detector.version if detector is not None and is_seen else None,
         "computed_by": computed_by() if is_seen else None,
     }
@@ -244,5 +271,5 @@ def _look(rows: list[dict[str, Any]], images: pa.Array, detector: Detector) -> N
     """Fill in the objects of the rows that are used."""
     used = [number for number, row in enumerate(rows) if row["reason"] == Reason.OK]
     found = detector.find([read_pixels(images[number].as_py()) for number in used])
-    for number, things in zip(used, found, strict=True):
-        rows[number]["objects"] = [asdict(thing) for thing in things]
+    for number, findings in zip(used, found, strict=True):
+        rows[number] |= {name: [asdict(thing) for thing in things] for name, things in findings._asdict().items()}

@@ -103,23 +103,25 @@ def score_published(
 
 
 def score_detector(detections: Mapping[Address, Row], truth: Sequence[Truth]) -> dict[str, Any]:
-    """`map50` (VOC, IoU 0.5) of the published objects, `classes` with the average precision of each, `images` judged.
+    """`map50` (VOC, IoU 0.5) of the published guesses, `classes` with the average precision of each, `images` judged.
 
-    `any_map50`, `any_precision`, `any_recall` are of finding things whatever their labels: what crops and codes depend on, and
-    all that a truth with labels of its own can say. Only objects above the detector's threshold are published, so the scores
-    are below those of the detector with all its guesses.
+    `any_map50`, `any_precision`, `any_recall` are of the published objects, whatever their labels: what crops and codes depend
+    on, and all that a truth with labels of its own can say.
     """
     judged = [row for row in truth if len(row.boxes) and row.address in detections]
     if not judged:
         return {"map50": 0.0, **dict.fromkeys(_ANY, 0.0), "classes": {}, "images": 0}
-    objects = [detections[row.address]["objects"] or [] for row in judged]
-    names = sorted({o["label"] for found in objects for o in found} | {label for row in judged for label in row.labels})
+    rows = [detections[row.address] for row in judged]
+    seen = {thing["label"] for row in rows for column in ("objects", "guesses") for thing in row[column] or []}
+    names = sorted(seen | {label for row in judged for label in row.labels})
     numbers = {name: number for number, name in enumerate(names, start=1)}
-    found = [found_objects(things, numbers) for things in objects]
+    objects, guesses = (
+        [found_objects(row[column] or [], numbers) for row in rows] for column in ("objects", "guesses")
+    )
     true = [TrueObjects(_numbers(row.labels, numbers), row.boxes) for row in judged]
-    score = mean_average_precision(found, true)
+    score = mean_average_precision(guesses, true)
     classes = {names[number - 1]: value for number, value in score.per_class.items()}
-    return {"map50": score.map, **_any_scores(found, true), "classes": classes, "images": len(judged)}
+    return {"map50": score.map, **_any_scores(objects, true), "classes": classes, "images": len(judged)}
 
 
 def _any_scores(found: Sequence[Detections], true: Sequence[TrueObjects]) -> dict[str, float]:

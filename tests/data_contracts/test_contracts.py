@@ -42,7 +42,7 @@ GOOD: Mapping[str, tuple[Contract, dict[str, Any]]] = {
             "flags": ["alpha"],
         },
     ),
-    "detections": (DETECTIONS, {"objects": [OBJECT], **COMPUTED}),
+    "detections": (DETECTIONS, {"objects": [OBJECT], "guesses": [OBJECT], **COMPUTED}),
     "crops": (
         CROPS,
         {
@@ -87,6 +87,7 @@ BAD: tuple[tuple[str, dict[str, Any], str], ...] = (
     ("images", {"flags": ["alpha", "pretty"]}, "known_flags"),
     ("detections", {"objects": [OBJECT, {**OBJECT, "x_max": 1.01}]}, "boxes_inside_image"),
     ("detections", {"objects": [{**OBJECT, "y_min": None}]}, "boxes_inside_image"),
+    ("detections", {"guesses": [OBJECT, {**OBJECT, "x_max": 1.01}]}, "boxes_inside_image"),
     ("detections", {"objects": [{**OBJECT, "x_min": 0.7}]}, "boxes_inside_image"),
     ("detections", {"objects": [{**OBJECT, "score": 1.5}]}, "scores_in_range"),
     ("detections", {"objects": [{**OBJECT, "score": float("nan")}]}, "scores_in_range"),

@@ -59,7 +59,7 @@ def published():
         LONE: [thing(), thing(box=(0.7, 0.7, 0.9, 0.9), score=0.5)],
     }
     return Published(
-        detections={a: {"reason": "ok", "objects": objects} for a, objects in found.items()},
+        detections={a: {"reason": "ok", "objects": objects, "guesses": objects} for a, objects in found.items()},
         crops={a: {"reason": "ok", "label": "mug", "source": "detection"} for a in codes},
         features={a: {"reason": "ok", "code": bytes([code])} for a, code in codes.items()},
         duplicates={
