@@ -33,13 +33,6 @@ def draw_style(rng: np.random.Generator) -> Style:
     return Style(shading, highlight, ink, rng.uniform(0.1, 0.35) if rng.random() < 0.35 else 0.0)
 
 
-def draw_drawn_style(rng: np.random.Generator) -> Style:
-    """Cartoon or icon half of the time: flat, with a bold ink line; else as `draw_style`."""
-    if rng.random() < 0.5:
-        return draw_style(rng)
-    return Style(0.0, 0.0, rng.uniform(0.01, 0.022) if rng.random() < 0.7 else 0.0, 0.0)
-
-
 def paint(
     drawing: Drawing, size: int, palette: Palette, pattern: Image.Image | None, style: Style, rng: np.random.Generator
 ) -> Image.Image:

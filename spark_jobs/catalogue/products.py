@@ -14,10 +14,9 @@ from dataclasses import dataclass, field
 import numpy as np
 from PIL import Image
 
-from spark_jobs.catalogue.categories import CATEGORIES, RARE_KINDS
-from spark_jobs.catalogue.painting import draw_drawn_style, draw_style, paint, roughen
+from spark_jobs.catalogue.categories import CATEGORIES
+from spark_jobs.catalogue.painting import draw_style, paint, roughen
 from spark_jobs.catalogue.palette import Palette, draw_palette
-from spark_jobs.catalogue.part import Drawing
 from spark_jobs.catalogue.textures import FIELDS, coloured, noise
 
 _SHAPE, _COLOUR, _PATTERN, _STYLE, _PRINT = range(5)  # independent random streams of a product
@@ -29,13 +28,11 @@ class Product:
     """One article of a catalogue.
 
     sku: unique in its catalogue.  category: key of CATEGORIES.  seed: with it everything about the product is fixed.
-    is_rare: drawn as one of RARE_KINDS where its category has some, as a cartoon half of the time.
     """
 
     sku: str
     category: str
     seed: tuple[int, ...] = field(repr=False)
-    is_rare: bool = False
 
     @classmethod
     def numbered(cls, catalogue_seed: int, number: int) -> Product:
@@ -50,8 +47,8 @@ class Product:
 
     def draw(self, size: int, hue_shift: float = 0.0) -> Image.Image:
         """RGBA cut-out whose longer side is `size` pixels, trimmed to the thing, antialiased by drawing larger."""
-        drawing = self._drawing()
-        palette, style = self.palette(hue_shift), (draw_drawn_style if self.is_rare else draw_style)(self._rng(_STYLE))
+        drawing = CATEGORIES[self.category](self._rng(_SHAPE))
+        palette, style = self.palette(hue_shift), draw_style(self._rng(_STYLE))
         pattern = self._pattern(palette) if any(part.has_pattern for part in drawing) else None
         enlargement = 2 if size >= 240 else 3
         cut_out = paint(drawing, size * enlargement, palette, pattern, style, self._rng(_PRINT)).reduce(enlargement)
@@ -59,11 +56,6 @@ class Product:
             speckle = noise(self._rng(_PATTERN), *cut_out.size, 20, 3)
             cut_out = roughen(cut_out, speckle, style.roughness)
         return cut_out
-
-    def _drawing(self) -> Drawing:
-        rng = self._rng(_SHAPE)
-        kinds = RARE_KINDS.get(self.category) if self.is_rare else None
-        return kinds[rng.integers(len(kinds))](rng) if kinds else CATEGORIES[self.category](rng)
 
     def _rng(self, stream: int) -> np.random.Generator:
         return np.random.default_rng([*self.seed, stream])

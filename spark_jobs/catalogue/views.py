@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from multiprocessing import get_context
 from typing import TypeVar
@@ -19,7 +19,6 @@ import numpy as np
 from PIL import Image, ImageFilter
 
 from spark_jobs.catalogue.backgrounds import Background
-from spark_jobs.catalogue.categories import CATEGORIES
 from spark_jobs.catalogue.products import Product, products
 from spark_jobs.catalogue.scenes import Boxes, Placement, compose
 from spark_jobs.catalogue.transforms import encoded, recoloured
@@ -52,8 +51,7 @@ class ViewPool:
     def drawn(cls, seed: int, products: int, backgrounds: int, size: int = 144, workers: int = 2) -> ViewPool:
         """Draw a pool: `size` pixels per cut-out (about 14 ms each and core), 2 * size per background.
 
-        seed: of the catalogue; another seed has other products.  products: of all categories in turn; an eighth more are of
-        no known kind.
+        seed: of the catalogue; another seed has other products.
         """
         goods = _numbered(seed, products)
         rng = np.random.default_rng([seed, 977])
@@ -99,14 +97,7 @@ class ViewPool:
 
 
 def _numbered(seed: int, count: int) -> list[Product]:
-    """`count` products, every category in turn, two rounds of five of rare kinds; after them an eighth more of no known kind,
-    as most things in the world are."""
-    usual = [
-        replace(product, is_rare=number // len(CATEGORIES) % 5 > 2)
-        for number, product in enumerate(products(seed, count))
-    ]
-    more = range(count, count + count // 8)
-    return usual + [Product(f"other-{seed}-{number:05d}", "other", (seed, number), is_rare=True) for number in more]
+    return products(seed, count)
 
 
 def _cut_out(product: Product, size: int) -> Image.Image:
@@ -133,11 +124,10 @@ def turned_hue(cut_out: Image.Image, degrees: float) -> Image.Image:
 
 
 def shop_placement(rng: np.random.Generator) -> Placement:
-    """One thing as a shop shows it: centred, filling 35-95 % of the picture, mostly upright, else leaning."""
+    """One thing as a shop shows it: upright, centred, filling 45-95 % of the picture."""
     return Placement(
-        x=rng.uniform(0.42, 0.58), y=rng.uniform(0.42, 0.58), size=rng.uniform(0.35, 0.95),
-        degrees=rng.normal(0, 5 if rng.random() < 0.75 else 30), is_mirrored=rng.random() < 0.5,
-        stretch=rng.uniform(0.9, 1.1), shadow=rng.uniform(0, 1) if rng.random() < 0.6 else 0.0,
+        x=rng.uniform(0.42, 0.58), y=rng.uniform(0.42, 0.58), size=rng.uniform(0.45, 0.95), degrees=rng.normal(0, 5),
+        is_mirrored=rng.random() < 0.5, stretch=rng.uniform(0.9, 1.1), shadow=rng.uniform(0, 1) if rng.random() < 0.6 else 0.0,
     )  # fmt: skip
 
 
@@ -146,7 +136,7 @@ def wild_placement(rng: np.random.Generator, things: int) -> Placement:
     is_single = things == 1
     reach = 0.2 if is_single else 0.42
     largest = 1.05 if is_single else 0.75 if things == 2 else 0.5
-    degrees = rng.normal(0, 12) if rng.random() < 0.8 else rng.uniform(0, 360)
+    degrees = rng.normal(0, 10) if rng.random() < 0.85 else rng.uniform(0, 360)
     return Placement(
         x=0.5 + rng.uniform(-reach, reach), y=0.5 + rng.uniform(-reach, reach), size=rng.uniform(0.15, largest), degrees=degrees,
         is_mirrored=rng.random() < 0.5, stretch=float(np.exp(rng.normal(0, 0.15))), shear=rng.normal(0, 0.1),

@@ -86,15 +86,6 @@ def choose_crops(objects: Sequence[FoundObject], width: int, height: int, policy
     return [Crop(0, 0, width, height, WHOLE_IMAGE)] if policy.fall_back else []
 
 
-def edge_errors(rng: np.random.Generator) -> NDArray[np.float64]:
-    """How far the four edges of a found box may be off, as shares of its longer side: what training reckons with.
-
-    Drawn like the errors of the small detector on pictures that it has never seen, generated and others: half of them within
-    0.024, one in twenty beyond 0.1.
-    """
-    return np.clip(rng.normal(0, 0.035, 4) * np.exp(rng.normal(0, 0.7, 4)), -0.25, 0.25)
-
-
 def _area(thing: FoundObject) -> float:
     return (thing.x_max - thing.x_min) * (thing.y_max - thing.y_min)
 

@@ -22,13 +22,14 @@ from spark_jobs.catalogue.demo import draw_entry
 from spark_jobs.catalogue.planting import Entry, plan_catalogue
 from spark_jobs.stages.calibration import ChangedViews, calibrate
 from spark_jobs.stages.changed_copies import RECOLOURED, Picture, changed_views
-from spark_jobs.stages.crop import CropPolicy, choose_crops, edge_errors
+from spark_jobs.stages.crop import CropPolicy, choose_crops
 from spark_jobs.stages.detect import FoundObject, resized
 from spark_jobs.stages.duplicates import find_groups
 from spark_jobs.stages.evaluation import Address, Truth, labels_of, score_baseline, score_codes, score_duplicates
 from spark_jobs.stages.features import Extractor
 
 Pixels = NDArray[np.uint8]
+_JITTER = 0.03
 
 
 @dataclass(frozen=True)
@@ -81,7 +82,7 @@ def _judged(
     height, width = pixels.shape[:2]
     box = drawn.boxes[0].astype(np.float64) if len(drawn.boxes) else np.array([0.0, 0.0, 1.0, 1.0])
     size = np.tile(box[2:] - box[:2], 2)
-    corners = np.clip(box + edge_errors(np.random.default_rng(number)) * size, 0, 1)
+    corners = np.clip(box + np.random.default_rng(number).normal(0, _JITTER, 4) * size, 0, 1)
     crop = choose_crops([FoundObject("", 1.0, *(float(v) for v in corners))], width, height, CropPolicy(least_area=0))[
         0
     ]

@@ -45,20 +45,6 @@ def phone(rng: np.random.Generator) -> Drawing:
     return parts
 
 
-def folding_phone(rng: np.random.Generator) -> Drawing:
-    """Old phone, open: two halves at an angle, a small screen above, keys below."""
-    wide, half, lean = 0.4, rng.uniform(0.45, 0.6), rng.uniform(-25, 25)
-    lower = [Part(o.rectangle(0, 0, wide, half, 0.06), "main", "bevel")]
-    for y in np.linspace(0.1, half - 0.08, 4):
-        keys = [o.rectangle(x - 0.045, y - 0.025, x + 0.045, y + 0.025, 0.02) for x in (0.09, 0.2, 0.31)]
-        lower += [Part(key, "light", "flat") for key in keys]
-    upper = [Part(o.rectangle(0, -half, wide, 0, 0.06), "main", "bevel")]
-    upper.append(Part(o.rectangle(0.05, -half * 0.88, wide - 0.05, -half * 0.2, 0.02), "screen", "fade"))
-    if rng.random() < 0.4:
-        upper.insert(0, Part(o.rectangle(0.31, -half - 0.15, 0.37, -half + 0.05, 0.02), "dark", "bevel"))
-    return lower + [Part(o.turned(part.outline, lean, wide / 2, 0), part.paint, part.shade) for part in upper]
-
-
 def watch(rng: np.random.Generator) -> Drawing:
     """Wrist watch laid straight: strap, round or square case, dial, hands or digits."""
     strap, length, radius = rng.uniform(0.11, 0.19), rng.uniform(0.55, 0.85), rng.uniform(0.2, 0.27)

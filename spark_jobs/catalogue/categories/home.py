@@ -162,41 +162,6 @@ def book(rng: np.random.Generator) -> Drawing:
     return parts
 
 
-def lying_book(rng: np.random.Generator) -> Drawing:
-    """Closed book lying or leaning at an angle: cover as a slanted quadrilateral, pages and spine along two edges."""
-    long, short = rng.uniform(0.8, 1.1), rng.uniform(0.45, 0.7)
-    a, b = np.radians(rng.uniform(10, 35)), np.radians(rng.uniform(110, 165))
-    along, across = np.array([np.cos(a), np.sin(a)]) * long, np.array([np.cos(b), np.sin(b)]) * short
-    down = np.array([0, rng.uniform(0.08, 0.2)])
-    cover = np.array([(0, 0), along, along + across, across])
-    parts = [Part(o.moved(cover, *down), "main", "flat")]
-    front = np.array([across, along + across, along + across + down, across + down])
-    side = np.array([along, along + across, along + across + down, along + down])
-    parts += [Part(front, "light", "fade"), Part(side, "light" if rng.random() < 0.5 else "main", "flat")]
-    for step in (0.3, 0.6):
-        parts.append(Part(o.ribbon([across + down * step, along + across + down * step], 0.01), "dark", opacity=0.4))
-    parts.append(Part(cover, "main", "bevel", rng.random() < 0.3))
-    inner = 0.5 * (along + across) + (cover - 0.5 * (along + across)) * rng.uniform(0.3, 0.7)
-    if rng.random() < 0.6:
-        parts.append(Part(inner, "second", "flat"))
-    return parts
-
-
-def open_book(rng: np.random.Generator) -> Drawing:
-    """Open book from above: two curved pages with lines over a cover."""
-    wide, height, bend = rng.uniform(0.5, 0.75), rng.uniform(0.55, 0.9), rng.uniform(0.03, 0.14)
-    parts = [Part(o.rectangle(-wide - 0.04, bend * 0.3, wide + 0.04, height + 0.06, 0.02), "main", "bevel")]
-    for side in (-1, 1):
-        top = o.open_curve([(0, bend), (side * wide * 0.4, 0), (side * wide, bend * 0.4)])
-        page = np.concatenate([top, o.moved(top, 0, height)[::-1]])
-        parts.append(Part(page, "light", "fade"))
-        for y in np.linspace(0.15, height - 0.12, int(rng.integers(3, 9))):
-            line = [(side * wide * 0.15, y + bend * 0.7), (side * wide * 0.85, y + bend * 0.4)]
-            parts.append(Part(o.ribbon(line, 0.018), "dark", "flat", opacity=0.7))
-    parts.append(Part(o.rectangle(-0.012, bend, 0.012, height + bend), "dark", "flat", opacity=0.5))
-    return parts
-
-
 def box(rng: np.random.Generator) -> Drawing:
     """Carton in an oblique view: front, side and top, tape or a printed front."""
     wide, height = rng.uniform(0.4, 0.95), rng.uniform(0.35, 1.05)
@@ -240,35 +205,4 @@ def box(rng: np.random.Generator) -> Drawing:
                 label=True,
             )
         )
-    return parts
-
-
-def carton(rng: np.random.Generator) -> Drawing:
-    """Carton seen at a corner: two walls and a lid with tape, or open flaps above a dark inside."""
-    left, right, height = rng.uniform(0.35, 0.65), rng.uniform(0.35, 0.65), rng.uniform(0.35, 0.75)
-    rise_left, rise_right = left * rng.uniform(0.25, 0.6), right * rng.uniform(0.25, 0.6)
-    west, east = np.array([-left, -rise_left]), np.array([right, -rise_right])
-    north, down = west + east, np.array([0, height])
-    origin = np.zeros(2)
-    paint = "wood" if rng.random() < 0.6 else "main"
-    parts = [Part(np.array([origin, west, north, east]), paint, "flat")]
-    walls = np.array([origin, west, west + down, down]), np.array([origin, east, east + down, down])
-    parts += [Part(walls[0], paint, "fade"), Part(walls[1], paint, "fade"), Part(walls[1], "dark", opacity=0.35)]
-    if rng.random() < 0.4:
-        parts.append(Part(np.array([origin, west, north, east]), "dark", "fade", opacity=0.8))
-        for corner, other in ((origin, west), (origin, east), (west, north), (east, north)):
-            away = (corner + other - north) * rng.uniform(0.3, 0.6) + [0, rng.uniform(-0.12, 0.06)]
-            flap = np.array([corner, other, other + away, corner + away])
-            parts.insert(0 if other is north else len(parts), Part(flap, paint, "bevel"))
-        return parts
-    parts.append(Part(np.array([origin, west, north, east]), "light", "flat", opacity=0.3))
-    tape = np.array([0.42, 0.58])
-    band = np.array([tape[0] * west, tape[1] * west, tape[1] * west + east, tape[0] * west + east])
-    fall = rng.uniform(0.15, 0.5) * down
-    drop = np.array([tape[0] * west, tape[1] * west, tape[1] * west + fall, tape[0] * west + fall])
-    if rng.random() < 0.7:
-        parts += [Part(band, "second", "flat", opacity=0.9), Part(drop, "second", "flat", opacity=0.9)]
-    if rng.random() < 0.5:
-        mark = 0.2 * east + 0.55 * down + np.array([origin, 0.35 * east, 0.35 * east + 0.25 * down, 0.25 * down])
-        parts.append(Part(mark, "light" if rng.random() < 0.5 else "dark", "flat", opacity=0.9))
     return parts

@@ -53,30 +53,6 @@ def bottle(rng: np.random.Generator) -> Drawing:
     return parts
 
 
-def dispenser(rng: np.random.Generator) -> Drawing:
-    """Squat bottle with a pump, a teat or a wide cap; a label, graduations or a drop on it."""
-    half, height, shoulder = rng.uniform(0.24, 0.36), rng.uniform(0.6, 1.0), rng.uniform(0.05, 0.2)
-    neck = half * rng.uniform(0.4, 0.95)
-    body = o.revolve([(neck, 0), (half, shoulder), (half, height * 0.9), (half * 0.85, height)], rng.random() < 0.6)
-    parts = [Part(body, "main" if rng.random() < 0.7 else "light", "cylinder", rng.random() < 0.2)]
-    ring = rng.uniform(0.08, 0.18)
-    parts.append(Part(o.rectangle(-neck * 1.1, -ring, neck * 1.1, 0.03, 0.03), "second", "cylinder"))
-    if rng.random() < 0.5:
-        parts.append(Part(o.rectangle(-0.03, -ring - 0.16, 0.03, -ring), "trim", "cylinder"))
-        spout = [(0.12, -ring - 0.17), (-0.2, -ring - 0.18), (-0.27, -ring - 0.11)]
-        parts.append(Part(o.ribbon(spout, 0.07), "trim", "bevel"))
-    else:
-        teat = o.revolve([(0.03, -ring - 0.24), (0.07, -ring - 0.18), (0.06, -ring - 0.1), (neck * 0.9, -ring)])
-        parts.append(Part(teat, "trim", "sphere"))
-    if rng.random() < 0.5:
-        y = height * 0.55
-        parts.append(Part(o.superellipse(0, y, half * 0.6, height * 0.25, rng.uniform(1.2, 6)), "light", label=True))
-    else:
-        for y in np.linspace(height * 0.3, height * 0.8, int(rng.integers(2, 6))):
-            parts.append(Part(o.rectangle(-half * 0.7, y, -half * 0.2, y + 0.025), "dark", "flat"))
-    return parts
-
-
 def mug(rng: np.random.Generator) -> Drawing:
     """Cup with a handle and a visible rim, straight, tapered or rounded."""
     height, top = rng.uniform(0.6, 1.15), rng.uniform(0.32, 0.48)
@@ -103,24 +79,6 @@ def mug(rng: np.random.Generator) -> Drawing:
     parts.insert(1, Part(bottom, "main", "cylinder"))
     parts.append(Part(o.ellipse(0, 0, top, rim), "trim" if rng.random() < 0.4 else "main", "flat"))
     parts.append(Part(o.ellipse(0, 0.01, top * 0.92, rim * 0.85), "dark" if rng.random() < 0.6 else "light", "fade"))
-    return parts
-
-
-def cup_on_saucer(rng: np.random.Generator) -> Drawing:
-    """Low bowl-shaped cup with a handle, filled, on a saucer, sometimes with steam; from the side or from above."""
-    squash, depth = rng.uniform(0.12, 0.55), rng.uniform(0.3, 0.6)
-    saucer = rng.uniform(0.62, 0.8)
-    parts = [Part(o.ellipse(0, depth, saucer, saucer * max(squash, 0.12) * 0.6), "main", "bevel")]
-    side = o.open_curve([(0.4, depth * 0.15), (0.68, depth * 0.1), (0.66, depth * 0.5), (0.3, depth * 0.7)])
-    parts.append(Part(o.ribbon(side, rng.uniform(0.05, 0.09)), "main", "bevel"))
-    body = o.revolve([(0.46, 0), (0.44, depth * 0.45), (0.32, depth * 0.85), (0.2, depth)])
-    parts.append(Part(body, "main", "cylinder", rng.random() < 0.4))
-    parts.append(Part(o.ellipse(0, 0, 0.46, 0.46 * squash), "main" if rng.random() < 0.7 else "trim", "bevel"))
-    parts.append(Part(o.ellipse(0, 0.01, 0.4, 0.4 * squash), "wood" if rng.random() < 0.7 else "second", "fade"))
-    if rng.random() < 0.3:
-        for x in (-0.15, 0.0, 0.15):
-            steam = o.open_curve([(x, -0.15), (x + 0.06, -0.3), (x - 0.04, -0.42), (x + 0.03, -0.55)])
-            parts.append(Part(o.ribbon(steam, 0.04), "light", "flat", opacity=0.8))
     return parts
 
 
@@ -211,30 +169,6 @@ def pan(rng: np.random.Generator) -> Drawing:
         parts.append(Part(o.revolve([(0.03, -0.14), (0.3, -0.09), (0.51, 0.02)]), "metal", "cylinder"))
         parts.append(Part(o.ellipse(0, -0.16, 0.07, 0.04), "trim", "sphere"))
     return parts
-
-
-def filled_pan(rng: np.random.Generator) -> Drawing:
-    """Pan from above with food in it, one long handle or two short ones."""
-    squash, turn = rng.uniform(0.6, 1.0), rng.uniform(0, 360)
-    reach = rng.uniform(0.45, 0.9)
-    ends = [(0.4, 0), (0.5 + reach, 0)] if rng.random() < 0.6 else [(-0.64, 0), (0.64, 0)]
-    parts = [Part(o.ribbon(ends, rng.uniform(0.09, 0.22)), "trim", "bevel")]
-    parts.append(Part(o.ellipse(0, 0, 0.5, 0.5 * squash), "dark" if rng.random() < 0.5 else "metal", "bevel"))
-    parts.append(Part(o.ellipse(0, 0, 0.42, 0.42 * squash), "second" if rng.random() < 0.4 else "dark", "flat"))
-    if rng.random() < 0.5:
-        angle = np.linspace(0, 2 * np.pi, 9)[:-1]
-        radius = rng.uniform(0.18, 0.3, 8)
-        white = o.smooth(np.stack([np.cos(angle) * radius, np.sin(angle) * radius * squash], axis=1))
-        parts.append(Part(white, "light", "bevel"))
-        parts.append(Part(o.ellipse(0.03, 0, 0.1, 0.1 * squash), "main", "sphere"))
-    else:
-        for _ in range(rng.integers(4, 14)):
-            far, around = rng.uniform(0, 0.32), rng.uniform(0, 2 * np.pi)
-            bit = o.ellipse(
-                far * np.cos(around), far * np.sin(around) * squash, *(float(v) for v in rng.uniform(0.03, 0.09, 2))
-            )
-            parts.append(Part(bit, str(rng.choice(["main", "second", "trim", "light"])), "bevel"))
-    return [Part(o.turned(part.outline, turn), part.paint, part.shade) for part in parts]
 
 
 def jar(rng: np.random.Generator) -> Drawing:

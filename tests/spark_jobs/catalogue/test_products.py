@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from spark_jobs.catalogue.backgrounds import BACKGROUNDS, Background
-from spark_jobs.catalogue.categories import CATEGORIES, RARE_KINDS
+from spark_jobs.catalogue.categories import CATEGORIES
 from spark_jobs.catalogue.products import Product, products
 from spark_jobs.catalogue.scenes import Placement, compose, draw_scene
 from spark_jobs.catalogue.textures import FIELDS
@@ -33,22 +33,6 @@ def test_products_of_a_category_differ() -> None:
     count = len(CATEGORIES)
     outlines = {product.draw(48).getchannel("A").tobytes() for product in products(6, 12 * count)}
     assert len(outlines) > 11.5 * count
-
-
-@pytest.mark.parametrize("category", RARE_KINDS)
-def test_rare_product_is_no_usual_one_and_fills_its_cut_out(category: str) -> None:
-    for seed in range(6):
-        usual, rare = (Product("sku", category, (11, seed), is_rare=is_rare).draw(120) for is_rare in (False, True))
-        assert rare.getchannel("A").tobytes() != usual.getchannel("A").tobytes()
-        left, top, right, bottom = rare.getchannel("A").getbbox() or (0, 0, 0, 0)
-        assert max(rare.size) == 120 and max(left, top, rare.width - right, rare.height - bottom) <= 2
-
-
-def test_pool_has_rare_kinds_and_more_things_of_no_known_kind(pool: ViewPool) -> None:
-    goods = ViewPool.drawn(seed=5, products=5 * len(CATEGORIES), backgrounds=1, size=32, workers=1).goods
-    assert {product.category for product in goods if product.is_rare} == set(CATEGORIES)
-    assert sum(product.category == "other" for product in goods) == 5 + 5 * len(CATEGORIES) // 8
-    assert len(pool.cut_outs) == len(pool.goods)
 
 
 def test_hue_shift_keeps_the_shape_and_changes_the_colour() -> None:

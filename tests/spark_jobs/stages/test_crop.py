@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import simplejpeg
 
-from spark_jobs.stages.crop import Crop, CropPolicy, choose_crops, crop_batches, crop_row, cut, edge_errors
+from spark_jobs.stages.crop import Crop, CropPolicy, choose_crops, crop_batches, crop_row, cut
 from spark_jobs.stages.decode import read_pixels
 from spark_jobs.stages.detect import FoundObject
 
@@ -103,10 +103,3 @@ def test_batches_have_the_contract_s_columns() -> None:
     assert found.column("crop").to_pylist() == [0, 1, 0]
     assert [len(value) for value in found.column("whole_hash").to_pylist()[:2]] == [32, 32]
     assert found.column("reason").to_pylist() == ["ok", "ok", "empty"]
-
-
-def test_edge_errors_are_mostly_small_and_never_turn_a_box_inside_out() -> None:
-    rng = np.random.default_rng(3)
-    errors = np.abs(np.stack([edge_errors(rng) for _ in range(2000)]))
-    assert 0.02 < np.median(errors) < 0.03
-    assert 0.03 < (errors > 0.1).mean() < 0.1 and errors.max() == 0.25
