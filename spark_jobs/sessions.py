@@ -23,6 +23,9 @@ log = logging.getLogger(__name__)
 PROBE_TIMEOUT_S = 5.0
 RETRIES = 6
 LONGEST_PAUSE_MS = 2000
+_KEPT: list[Any] = []
+"""Every client to the end of its process: when one is collected, pyspark shuts a pool of threads down that all clients share, and
+where the collection comes while another client submits to it, it waits for itself."""
 _LOOPBACK = ("127.0.0.1", "::1", "[::1]")
 _RUN_TIME_DEFAULTS = {"spark.sql.execution.arrow.maxRecordsPerBatch": "10000"}
 
@@ -71,10 +74,17 @@ def _ready(url: str) -> Any:
 
     builder: Any = SparkSession.builder
     spark = _in_clear_text(url) if _wants_clear_text(url) else builder.remote(url).create()
+    _KEPT.append(spark)
     spark.client.set_retry_policies([DefaultPolicy(max_retries=RETRIES, max_backoff=LONGEST_PAUSE_MS)])
-    # The server would answer what it has been asked before, such as whether a table exists, from the first answer.
-    spark.conf.set("spark.connect.session.planCache.enabled", "false")
-    spark.interruptAll()
+    try:
+        # The server would answer what it has been asked before, such as whether a table exists, from the first answer.
+        spark.conf.set("spark.connect.session.planCache.enabled", "false")
+        spark.interruptAll()
+    except Exception:
+        # It is the active session of this process already; left there, the audit would take it for the next one.
+        spark.release_session_on_close = False
+        spark.stop()
+        raise
     return spark
 
 

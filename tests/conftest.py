@@ -7,14 +7,12 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Callable, Iterator
-from typing import Any
 
 import pytest
 
 from deploy import stack as stacks
 from deploy.services import down, free_offset, up
 from deploy.stack import Stack
-from spark_jobs import sessions
 from spark_jobs.settings import Settings
 from tests.spark_jobs.lake import Lake
 
@@ -60,22 +58,9 @@ def connect_server(stack: Stack) -> Stack:
 
 
 @pytest.fixture(scope="session")
-def lake(connect_server: Stack) -> Iterator[Lake]:
-    """The tables behind the Spark Connect server, and ways to run jobs on them.
-
-    Holds every session of this process to its end: when one is collected, pyspark's client waits for its own thread. A
-    job's process has one session and is not concerned; a test's has dozens.
-    """
-    kept: list[Any] = []
-    original = sessions.connected
-
-    def connected(*arguments: Any) -> Any:
-        kept.append(original(*arguments))
-        return kept[-1]
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sessions, "connected", connected)
-        yield Lake(Settings.from_environment(connect_server.environment()), connect_server.full_environment())
+def lake(connect_server: Stack) -> Lake:
+    """The tables behind the Spark Connect server, and ways to run jobs on them."""
+    return Lake(Settings.from_environment(connect_server.environment()), connect_server.full_environment())
 
 
 @pytest.fixture(scope="session")

@@ -245,6 +245,13 @@ def test_a_job_that_is_told_to_stop_stops_the_server_too(lake: Lake, reader: Any
     assert (code, report["status"]) == (EXIT_OK, "published")
 
 
+def test_a_session_that_was_released_is_replaced(lake: Lake, reader: Any, day: str) -> None:
+    session = str(uuid4())
+    assert run(lake, day, "first", "--release", session=session)[0] == EXIT_OK
+    code, report = run(lake, day, "second", "--rows", "3", session=session)
+    assert (code, report["status"], published(reader, day)) == (EXIT_OK, "published", ["second"] * 3)
+
+
 def test_the_same_script_runs_by_spark_submit(lake: Lake, reader: Any, day: str) -> None:
     submit = [str(spark_home() / "bin" / "spark-submit"), "--master", "local[1]", "--driver-memory", "1g"]
     conf = [f"--conf={name}={value}" for name, value in static_spark_conf(lake.settings).items()]
