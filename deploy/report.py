@@ -30,8 +30,9 @@ from deploy.report_choice import (
 from deploy.report_page import Content, page
 from deploy.report_pictures import LARGE, SMALL, beginning, pictures
 from deploy.report_sheets import Bad, Sheets
-from deploy.run_figures import Report, days_of, figures, hbase_rows, newest_reports
+from deploy.run_figures import days_of, figures, hbase_rows
 from spark_jobs.catalogue.bad_images import BAD_IMAGES
+from spark_jobs.past_runs import Report, newest_reports
 from spark_jobs.published import lake, read_images, read_published
 from spark_jobs.settings import Settings, artefact_uri
 from spark_jobs.stages.evaluation import Address, read_look_alikes, read_truth

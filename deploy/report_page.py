@@ -11,7 +11,8 @@ from typing import Any
 from data_contracts.reasons import REASONS, Reason
 from deploy import report_parts as parts
 from deploy.report_sheets import SHEETS, Sheets
-from deploy.run_figures import HBASE, Report, day_of, days_of, elapsed_seconds, total_seconds
+from deploy.run_figures import HBASE, day_of, days_of, elapsed_seconds
+from spark_jobs.past_runs import Report, total_seconds
 from spark_jobs.pipeline import ALL_DAYS, STAGES, stages_of
 
 STYLE = Path(__file__).with_name("report.css")

@@ -37,9 +37,10 @@ from spark_jobs.hbase_scan import (
     Scan,
     scan_batches,
 )
-from spark_jobs.settings import gateways_of
+from spark_jobs.settings import Settings, gateways_of
 
 _PLAN_PATIENCE_S = 10.0
+_KEYS_ONLY = b"FirstKeyOnlyFilter() AND KeyOnlyFilter()"
 
 KeyRange = tuple[bytes, bytes]
 """First row and the row after the last; empty bytes mean the table's start or end."""
@@ -228,6 +229,22 @@ def salt_buckets(gateways: Gateways, table: str) -> int:
     return int(cells[0].value)
 
 
+def count_rows(settings: Settings, day: date) -> int:
+    """How many rows the image table holds of a day, counted by their keys alone: no image leaves HBase.
+
+    Raises:
+        HBaseError: no gateway answers, or the table or its layout row is missing.
+    """
+    gateways = Gateways(settings.gateways(), settings.hbase_wire)
+    try:
+        ranges = row_key.day_ranges(day, salt_buckets(gateways, settings.hbase_table))
+    finally:
+        gateways.close()
+    table = settings.hbase_table.encode()
+    scans = [Scan(table, (), *part, condition=_KEYS_ONLY) for part in ranges]
+    return sum(len(batch) for scan in scans for batch in scan_batches(gateways, scan, ReadLimits()))
+
+
 def overlaps(region: KeyRange, wanted: Sequence[KeyRange]) -> list[KeyRange]:
     """The parts of the wanted ranges that lie in a region."""
     parts = [(max(region[0], start), _lesser(region[1], stop)) for start, stop in wanted]
@@ -257,7 +274,7 @@ def _end_row(gateways: Gateways, table: str, part: KeyRange, is_last: bool) -> b
         stopRow=stop or None,
         reversed=is_last,
         caching=1,
-        filterString=b"FirstKeyOnlyFilter() AND KeyOnlyFilter()",
+        filterString=_KEYS_ONLY,
     )
 
     def first(client: Any) -> bytes:

@@ -25,7 +25,8 @@ from deploy.report_choice import (
 from deploy.report_page import Content, page
 from deploy.report_pictures import beginning, picture, pictures
 from deploy.report_sheets import Bad, Sheets
-from deploy.run_figures import elapsed_seconds, figures, newest_reports
+from deploy.run_figures import elapsed_seconds, figures
+from spark_jobs.past_runs import newest_reports
 from spark_jobs.settings import Settings
 from spark_jobs.stages.evaluation import Truth
 from spark_jobs.stages.published_scores import Published, by_address, score_detector, score_published

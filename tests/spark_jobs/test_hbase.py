@@ -20,7 +20,7 @@ from deploy.services import up
 from deploy.stack import Stack
 from deploy.supervision import states
 from spark_jobs import row_key
-from spark_jobs.hbase import HBaseImages, Source, between, overlaps, plan_slices, read_slice
+from spark_jobs.hbase import HBaseImages, Source, between, count_rows, overlaps, plan_slices, read_slice
 from spark_jobs.hbase_scan import Gateway, Gateways, HBaseError, ReadLimits
 from spark_jobs.hbase_table import IMAGE_COLUMN, RowWriter, ensure_table
 from spark_jobs.settings import Settings
@@ -66,6 +66,12 @@ def read_all(source: Source) -> list[tuple[str, bytes | None]]:
 def assert_all_once(rows: list[tuple[str, bytes | None]]) -> None:
     assert len(rows) == len(IMAGES)
     assert dict(rows) == IMAGES
+
+
+@pytest.mark.services
+def test_the_rows_of_a_day_are_counted_by_their_keys(loaded: Loaded) -> None:
+    settings = replace(loaded.settings, hbase_table=TABLE)
+    assert [count_rows(settings, day) for day in (DAY, NEXT_DAY, date(2026, 12, 24))] == [len(IMAGES), 1, 0]
 
 
 @given(

@@ -1,0 +1,64 @@
+"""What past runs did, from their run reports: the newest of each stage and day, and the time they took."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from datetime import datetime
+from typing import Any
+
+import fsspec
+
+from spark_jobs.pipeline import ALL_DAYS, STAGES
+from spark_jobs.settings import Settings
+
+Report = dict[str, Any]
+
+_COUNTED = ("published", "already_published", "empty")
+
+
+def newest_reports(settings: Settings) -> list[Report]:
+    """The newest successful run of each stage and day in the stage's own DAG, in the order of the stages, then of the days."""
+    newest: dict[tuple[str, str], Report] = {}
+    for report in _reports(settings.reports):
+        place = report["stage"], report["day"] or ALL_DAYS
+        is_newer = place not in newest or newest[place]["started_at"] <= report["started_at"]
+        stage = STAGES.get(report["stage"])
+        is_own = stage is not None and report.get("dag") in (None, stage.dag)
+        if report["status"] in _COUNTED and is_own and is_newer:
+            newest[place] = report
+    order = list(STAGES)
+    return [newest[place] for place in sorted(newest, key=lambda place: (order.index(place[0]), place[1]))]
+
+
+def newest_report(settings: Settings, stage: str, day: str, dag: str | None) -> Report | None:
+    """The newest run of a stage that published a day, of those in one DAG; None when there is none."""
+    reports = _reports(settings.reports, day, stage)
+    found = [report for report in reports if report["status"] == "published" and report["dag"] == dag]
+    return max(found, key=lambda report: str(report["started_at"]), default=None)
+
+
+def _reports(uri: str, day: str = "*", stage: str = "*") -> Iterator[Report]:
+    files, root = fsspec.core.url_to_fs(uri)
+    for path in sorted(files.glob(f"{root}/{day}/{stage}/*.json")):
+        yield json.loads(files.cat_file(path))
+
+
+def total_seconds(report: Report) -> float:
+    """Seconds of a run from start to end."""
+    return float(report["seconds"].get("total", sum(report["seconds"].values())))
+
+
+def interval(report: Report) -> tuple[float, float]:
+    """When a run started and ended, in seconds since 1970."""
+    start = datetime.fromisoformat(report["started_at"]).timestamp()
+    return start, start + total_seconds(report)
+
+
+def busy_seconds(reports: Iterable[Report]) -> float:
+    """For how long at least one of the runs was under way: what they took together, however many ran side by side."""
+    busy = last = 0.0
+    for start, end in sorted(map(interval, reports)):
+        busy += max(0.0, end - max(start, last))
+        last = max(last, end)
+    return busy
