@@ -12,7 +12,7 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 from typing import Any
 from uuid import uuid4
 
@@ -122,6 +122,37 @@ def published_by(spark: Any, table: str, run: str, day: date | None) -> int | No
     history = f"SELECT snapshot_id FROM {table}.history WHERE is_current_ancestor ORDER BY made_current_at DESC"
     current = [row["snapshot_id"] for row in spark.sql(history).collect()]
     return next((snapshot for snapshot in current if snapshot in found), None)
+
+
+@dataclass(frozen=True)
+class Change:
+    """A commit that replaced the rows of a day. before: the snapshot before it, None for a table's first; run: who published it."""
+
+    before: int | None
+    run: str | None
+    at: datetime
+
+
+def last_change(spark: Any, table: str, day: date) -> Change | None:
+    """The newest commit that changed the rows of a day, compactions apart; None when the day was never published.
+
+    Raises LookupError when the snapshot before it has expired.
+    """
+    identity = "coalesce(summary['wap.id'], summary['published-wap-id'])"
+    of_day = f"map_contains_key(summary, '{_partition(day)}') AND operation <> 'replace' AND is_current_ancestor"
+    states = f"{table}.history AS h JOIN {table}.snapshots USING (snapshot_id) WHERE {of_day}"
+    newest = spark.sql(
+        f"SELECT h.parent_id AS before, {identity} AS id, made_current_at AS at FROM {states} ORDER BY at DESC LIMIT 1"
+    ).collect()
+    if not newest:
+        return None
+    before, wap, at = newest[0]
+    if before is not None and spark.sql(f"SELECT 1 FROM {table}.snapshots WHERE snapshot_id = {before}").isEmpty():
+        raise LookupError(
+            f"{table}: the state of day {day} before {at} has expired (housekeeping keeps snapshots for some days); "
+            "run the day again instead"
+        )
+    return Change(before, wap and wap.rsplit("/", 2)[0], at)
 
 
 @contextmanager
