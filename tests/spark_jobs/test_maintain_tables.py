@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
+from threading import Event
 from urllib.parse import urlsplit
 
 import pytest
@@ -34,7 +38,9 @@ def test_a_quiet_day_is_compacted_and_old_orphans_go(lake: Lake) -> None:
     os.utime(old, (time.time() - THREE_DAYS_S,) * 2)
 
     line = ["--run", "maintenance", "--remote", lake.remote(), "--quiet-hours", "0"]
-    assert runner.execute("maintain_tables", maintain_tables.plan, Options, line, lake.settings) == EXIT_OK
+    with readers_meanwhile(lake) as seen:
+        assert runner.execute("maintain_tables", maintain_tables.plan, Options, line, lake.settings) == EXIT_OK
+    assert len(seen) > 2 and set(seen) == {40}
 
     files = spark.sql(f"SELECT file_count FROM {TABLE}.partitions WHERE partition.day = DATE '{DAY}'").collect()
     assert [row["file_count"] for row in files] == [1]
@@ -42,6 +48,30 @@ def test_a_quiet_day_is_compacted_and_old_orphans_go(lake: Lake) -> None:
     assert (old.exists(), young.exists()) == (False, True)
     assert publishing.read_snapshot(spark, TABLE, staged).where(f"day = DATE '{DAY}'").count() == 40
     spark.stop()
+
+
+@contextmanager
+def readers_meanwhile(lake: Lake) -> Iterator[list[int]]:
+    """Read the day all the while, pinned to the snapshot of the beginning and unpinned; the numbers of rows that were seen."""
+    reader, seen, is_over = lake.connect(), [], Event()
+    pinned = publishing.current_snapshot(reader, TABLE)
+    assert pinned is not None
+
+    def read() -> None:
+        while True:
+            for rows in (publishing.read_snapshot(reader, TABLE, pinned), reader.table(TABLE)):
+                seen.append(len(rows.where(f"day = DATE '{DAY}'").select("image").collect()))
+            if is_over.is_set():
+                return
+
+    with ThreadPoolExecutor(1) as thread:
+        reading = thread.submit(read)
+        try:
+            yield seen
+        finally:
+            is_over.set()
+            reading.result()
+            reader.stop()
 
 
 def _stage_unpublished(spark: object) -> int:
