@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import timedelta
 from functools import partial
 from typing import Any
 
 from spark_jobs import runner
+from spark_jobs.past_runs import newest_report
 from spark_jobs.runner import Job
+from spark_jobs.stages.code_balance import Balance, balance, bit_sums, drift
 from spark_jobs.stages.features import feature_batches
 
 
@@ -31,7 +34,17 @@ def plan(job: Job[Options]) -> Any:
         extractor=job.options.extractor,
         keep_descriptor=job.options.keep_descriptor,
     )
-    return crops.repartition(job.settings.partitions).mapInArrow(extract, job.schema)
+    features = crops.repartition(job.settings.partitions).mapInArrow(extract, job.schema)
+    return job.observe(features, "code_bits", partial(compared, job), **bit_sums())
+
+
+def compared(job: Job[Options], sums: dict[str, Any]) -> Balance:
+    """The balance of the codes' bits, and how far it is from that of the reference day, where that day has one."""
+    found = balance(sums)
+    day = job.settings.reference_day or str(job.day - timedelta(days=1) if job.day else "")
+    earlier = newest_report(job.settings, job.stage.name, day, job.record.dag) or {}
+    reference = earlier.get("extra", {}).get("code_bits")
+    return found | ({"drift": drift(found, reference), "reference_day": day} if reference else {})
 
 
 if __name__ == "__main__":

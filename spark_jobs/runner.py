@@ -51,7 +51,7 @@ class Job(Generic[Options]):
     options: Options
     contract: Contract | None
     record: RunReport
-    observations: dict[str, Any] = field(default_factory=dict)
+    observations: dict[str, tuple[Any, Callable[[dict[str, Any]], Any]]] = field(default_factory=dict)
 
     @property
     def day(self) -> date | None:
@@ -84,16 +84,17 @@ class Job(Generic[Options]):
         rows = _of_day(rows, self.day)
         return rows.select(*columns) if columns else rows
 
-    def observe(self, frame: Any, name: str, **sums: str) -> Any:
+    def observe(self, frame: Any, name: str, /, summarise: Callable[[dict[str, Any]], Any] = dict, **sums: str) -> Any:
         """The frame, of which the sums of columns or SQL expressions go to the run report under `extra[name]`.
 
         They are taken while the stage runs, of the rows that pass here, without a second look at them.
+        summarise: what becomes of the sums before they are reported.
         """
         from pyspark.sql import Observation
         from pyspark.sql import functions as F
 
         observation = Observation(name)
-        self.observations[name] = observation
+        self.observations[name] = observation, summarise
         return frame.observe(observation, *[F.sum(F.expr(sql)).alias(alias) for alias, sql in sums.items()])
 
     def report(self, name: str, value: Any) -> None:
@@ -271,8 +272,8 @@ def _stage(job: Job[Any], frame: Any, table: str) -> Staged | None:
     if staged is not None:
         job.record.rows_out, job.record.size_bytes = staged.rows, staged.size_bytes
         while job.observations:
-            name, observation = job.observations.popitem()
-            job.report(name, observation.get)
+            name, (observation, summarise) = job.observations.popitem()
+            job.report(name, summarise(observation.get))
     return staged
 
 

@@ -38,6 +38,7 @@ class Settings:
     of one's own.   connect_token: its token, None when it has none.
     iceberg_jar: the Iceberg runtime for classic sessions, empty when Spark has it already; a Connect server has its own.
     catalog, namespace: tables are `<catalog>.<namespace>.<dataset>`.
+    reference_day: the day with whose codes those of later days are compared, by default of each day the day before.
     partitions: how many tasks a job spreads its rows over, by default two per core of this machine.
     """
 
@@ -57,6 +58,7 @@ class Settings:
     iceberg_jar: str
     catalog: str
     namespace: str
+    reference_day: str
     partitions: int
 
     @classmethod
@@ -91,6 +93,7 @@ class Settings:
             iceberg_jar=given.get("iceberg_jar", ""),
             catalog=given.get("catalog", "lake"),
             namespace=given.get("namespace", "pipeline"),
+            reference_day=given.get("reference_day", ""),
             partitions=_whole_number(given, "partitions", 2 * (os.cpu_count() or 1)),
         )
 

@@ -8,6 +8,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from dlcore.interop.artefact import save_artefact
@@ -29,6 +30,7 @@ from spark_jobs import (
 from spark_jobs.catalogue.demo import draw_entry
 from spark_jobs.catalogue.planting import plan_catalogue
 from spark_jobs.command_line import NoOptions
+from spark_jobs.past_runs import newest_report
 from spark_jobs.pipeline import EXIT_OK, STAGES
 from spark_jobs.runner import Job
 from spark_jobs.search import neighbours, query_of_key, sheet_of
@@ -99,6 +101,7 @@ def test_features_groups_and_index_of_a_day(lake: Lake, reader: Any, models: Pat
     )
     assert _rows(reader, "features") == first
     assert len(first) == len(SKUS) * COPIES + 1
+    assert_bits_are_counted(lake, [row.code for row in first if row.code is not None])
 
     few = ("--pictures", "12", "--copies", "3")
     assert (
@@ -129,6 +132,16 @@ def test_features_groups_and_index_of_a_day(lake: Lake, reader: Any, models: Pat
     )
     (warning,) = lake.report("calibrate_duplicates", None, "features")["warnings"]
     assert "no threshold reaches its target" in warning and "asked for are 1.0" in warning
+
+
+def assert_bits_are_counted(lake: Lake, codes: list[bytes]) -> None:
+    """The run report has how often each bit is one."""
+    bits = np.unpackbits(np.frombuffer(b"".join(codes), np.uint8).reshape(len(codes), -1), axis=1, bitorder="little")
+    report = newest_report(lake.settings, "extract_features", DAY, "image_pipeline")
+    assert report is not None
+    found = report["extra"]["code_bits"]
+    assert (found["count"], found["ones"]) == (len(codes), bits.sum(axis=0).tolist())
+    assert found["lowest_share"] == pytest.approx(bits.mean(axis=0).min(), abs=1e-4)
 
 
 def _rows(reader: Any, dataset: str) -> list[Any]:

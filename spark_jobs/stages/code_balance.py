@@ -1,0 +1,44 @@
+"""How often each bit of a day's codes is one: what a healthy code keeps near one half, and what moves when the images change.
+
+A bit that is nearly always the same tells pictures apart no more; shares that move from one day to the next say that other
+pictures come in, or that a model or a decoder changed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from data_contracts.features import CODE_BYTES
+
+BITS = 8 * CODE_BYTES
+Balance = dict[str, Any]
+"""count: codes; ones: how often each bit is one; lowest_share and highest_share of ones among the bits; drift, reference_day."""
+
+
+def bit_sums() -> dict[str, str]:
+    """SQL over the column `code` whose sums are the number of codes and of ones in each bit, the lowest bit of a byte first."""
+    byte = "getbit(cast(conv(hex(substr(code, {}, 1)), 16, 10) as int), {})"
+    bits = {f"bit_{number}": byte.format(number // 8 + 1, number % 8) for number in range(BITS)}
+    return {"count": "cast(code is not null as int)"} | bits
+
+
+def balance(sums: Mapping[str, int | None]) -> Balance:
+    """The balance of a day from the sums of `bit_sums`; without any code, of no shares."""
+    count, ones = sums["count"] or 0, [sums[f"bit_{number}"] or 0 for number in range(BITS)]
+    shares = (
+        {"lowest_share": round(min(ones) / count, 4), "highest_share": round(max(ones) / count, 4)} if count else {}
+    )
+    return {"count": count, "ones": ones, **shares}
+
+
+def drift(found: Balance, reference: Balance) -> float | None:
+    """Mean over the bits of how much the share of ones differs, from 0 to 1; None when a day has no codes.
+
+    Two days of n images each of the very same kind differ by about 0.56 / sqrt(n), by chance.
+    """
+    if not found["count"] or not reference["count"]:
+        return None
+    pairs = zip(found["ones"], reference["ones"], strict=True)
+    moved = [abs(a / found["count"] - b / reference["count"]) for a, b in pairs]
+    return round(float(sum(moved)) / BITS, 4)
