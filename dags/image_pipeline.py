@@ -9,8 +9,10 @@ from __future__ import annotations
 from datetime import timedelta
 
 from airflow.sdk import DAG, Param, chain
+from dlcore_airflow.alerts import daily_deadline, stage_failed
 from dlcore_airflow.operators import StageOperator
 from dlcore_airflow.params import EXTRACTOR, MODELS
+from dlcore_airflow.priority import DailyRunFirst
 from dlcore_airflow.schedule import FIRST_DAY, scheduling
 
 from spark_jobs.pipeline import stages_of
@@ -81,7 +83,14 @@ with DAG(
     start_date=FIRST_DAY,
     max_active_runs=4,
     params=PARAMS,
-    default_args={"retries": 2, "retry_delay": timedelta(seconds=20), "retry_exponential_backoff": True},
+    default_args={
+        "retries": 2,
+        "retry_delay": timedelta(seconds=20),
+        "retry_exponential_backoff": True,
+        "weight_rule": DailyRunFirst(),
+        "on_failure_callback": stage_failed,
+    },
+    deadline=daily_deadline(),
     tags=["images"],
     **scheduling(),
 ):

@@ -9,6 +9,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 from airflow.sdk import DAG, Asset, chain
+from dlcore_airflow.alerts import stage_failed
 from dlcore_airflow.operators import StageOperator
 from dlcore_airflow.params import EXTRACTOR, MODELS
 from dlcore_airflow.schedule import FIRST_DAY
@@ -23,7 +24,12 @@ with DAG(
     schedule=[Asset("features")],
     max_active_runs=1,
     params={"models": MODELS, "extractor": EXTRACTOR},
-    default_args={"retries": 2, "retry_delay": timedelta(seconds=20), "retry_exponential_backoff": True},
+    default_args={
+        "retries": 2,
+        "retry_delay": timedelta(seconds=20),
+        "retry_exponential_backoff": True,
+        "on_failure_callback": stage_failed,
+    },
     tags=["images"],
 ):
     stages = stages_of("similar_images")

@@ -1,4 +1,5 @@
-"""Bring Airflow's SQLite database to this Airflow's version, once per version: `python -m deploy.airflow_database`."""
+"""Bring Airflow's SQLite database to this Airflow's version, with the pool of HBase's readers, once per version:
+`python -m deploy.airflow_database`."""
 
 from __future__ import annotations
 
@@ -8,19 +9,25 @@ import sys
 from importlib.metadata import version
 from pathlib import Path
 
-from deploy.stack import Stack
+from deploy.stack import HBASE_POOL, Stack
+
+HBASE_READERS = 2
+"""Days that are read from HBase at a time, until somebody sets the pool to another size."""
 
 
 def main() -> None:
-    """Migrate the database unless it is up to date, and let readers and one writer work side by side.
+    """Migrate the database unless it is up to date, let readers and one writer work side by side, create the pool.
 
-    Raises CalledProcessError when the migration fails; the log says why.
+    Raises CalledProcessError when a step fails; the log says why.
     """
     home = Stack.from_environment().folder("airflow")
-    stamp = home / f"database-{version('apache-airflow')}"
+    stamp = home / f"database-{version('apache-airflow')}-{HBASE_POOL}"
     if stamp.exists():
         return
-    subprocess.run([str(Path(sys.executable).parent / "airflow"), "db", "migrate"], check=True)
+    airflow = str(Path(sys.executable).parent / "airflow")
+    subprocess.run([airflow, "db", "migrate"], check=True)
+    meaning = "days that are read from HBase at a time"
+    subprocess.run([airflow, "pools", "set", HBASE_POOL, str(HBASE_READERS), meaning], check=True)
     with sqlite3.connect(home / "airflow.db") as connection:
         connection.execute("PRAGMA journal_mode=WAL")
     stamp.touch()

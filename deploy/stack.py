@@ -46,6 +46,12 @@ PORTS: Mapping[str, int] = {
 }
 """The port of each server at offset 0."""
 
+ROLES = ("viewer", "user", "op", "admin")
+"""The roles of Airflow's simple auth manager, each with the rights of those before it."""
+
+HBASE_POOL = "hbase"
+"""The Airflow pool of the tasks that read HBase."""
+
 _USERS_OWN = (
     "PIPELINE_HBASE_GATEWAYS",
     "PIPELINE_HBASE_TABLE",
@@ -57,6 +63,10 @@ _USERS_OWN = (
     "PIPELINE_INDEX",
     "PIPELINE_SCHEDULE",
     "PIPELINE_SPARK_CONNECTION",
+    "PIPELINE_ALERT_URL",
+    "PIPELINE_DEADLINE_HOURS",
+    "PIPELINE_REFERENCE_DAY",
+    "PIPELINE_USERS",
     "AIRFLOW_CONN_SPARK_CONNECT",
     "AIRFLOW_CONN_SPARK_DEFAULT",
 )
@@ -130,13 +140,31 @@ class Stack:
     def secrets(self) -> Mapping[str, str]:
         """Tokens and passwords of this stack, drawn once and kept in a file that only its owner reads."""
         path = self.folder("secrets") / "secrets.json"
-        if not path.exists():
-            drawn = {name: secrets.token_urlsafe(48) for name in ("connect_token", "airflow_password", "jwt", "cookie")}
-            drawn["fernet"] = urlsafe_b64encode(secrets.token_bytes(32)).decode()
-            _write_private(path, drawn)
-        loaded: dict[str, str] = json.loads(path.read_text())
-        _write_private(path.with_name("airflow_passwords.json"), {"admin": loaded["airflow_password"]})
-        return loaded
+        kept: dict[str, str] = json.loads(path.read_text()) if path.exists() else {}
+        passwords = {name: _password_of(name) for name in self.users}
+        names = ("connect_token", "metrics_token", "jwt", "cookie", *passwords.values())
+        drawn = {name: secrets.token_urlsafe(48) for name in names} | {
+            "fernet": urlsafe_b64encode(secrets.token_bytes(32)).decode()
+        }
+        if drawn.keys() - kept.keys():
+            kept = drawn | kept
+            _write_private(path, kept)
+        _write_private(path.with_name("airflow_passwords.json"), {user: kept[name] for user, name in passwords.items()})
+        return kept
+
+    @property
+    def users(self) -> Mapping[str, str]:
+        """Who may log in to Airflow, and as what (viewer, user, op or admin): `admin`, and those of PIPELINE_USERS.
+
+        Raises ValueError when an entry is not `name:role`.
+        """
+        entries = (self.overrides.get("PIPELINE_USERS") or "operator:op,viewer:viewer").split(",")
+        pairs = [tuple(entry.strip().split(":")) for entry in entries]
+        if wrong := [":".join(pair) for pair in pairs if len(pair) != 2 or pair[1] not in ROLES]:
+            raise ValueError(
+                f"PIPELINE_USERS: got {wrong[0]!r}, expected name:role entries separated by commas, the role one of {', '.join(ROLES)}"
+            )
+        return {"admin": "admin", **{name: role for name, role in pairs if name != "admin"}}
 
     def environment(self) -> dict[str, str]:
         """The variables in which every process of the stack, and every client of it, runs."""
@@ -148,6 +176,8 @@ class Stack:
             "PIPELINE_WAREHOUSE": self.warehouse,
             "PIPELINE_CONNECT_URL": f"sc://localhost:{self.port('connect')}",
             "PIPELINE_CONNECT_TOKEN": self.secrets["connect_token"],
+            "PIPELINE_METRICS_TOKEN": self.secrets["metrics_token"],
+            "PIPELINE_HBASE_POOL": HBASE_POOL,
             "PIPELINE_ICEBERG_JAR": str(iceberg_jar()),
             "PIPELINE_HBASE_COMMAND": join(java_command(self.home, "hbase", "256m")),
             _KEPT: " ".join(self.overrides),
@@ -182,7 +212,7 @@ class Stack:
             "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
             "AIRFLOW__CORE__PARALLELISM": "4",
             "AIRFLOW__CORE__FERNET_KEY": self.secrets["fernet"],
-            "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": "admin:admin",
+            "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": ",".join(map(":".join, self.users.items())),
             "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "False",
             "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(self.home / "secrets" / "airflow_passwords.json"),
             "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{self.airflow_url}/execution/",
@@ -232,6 +262,11 @@ def _connect_connection(pipeline: Mapping[str, str]) -> str:
             "extra": {"use_ssl": False},
         }
     )
+
+
+def _password_of(user: str) -> str:
+    """The name of a user's password among the secrets."""
+    return "airflow_password" if user == "admin" else f"airflow_password_{user}"
 
 
 def _write_private(path: Path, content: Mapping[str, str]) -> None:

@@ -38,6 +38,7 @@ class Stage:
     reads: datasets, pinned to a snapshot when the stage starts.
     writes: the dataset it replaces; None when it writes files.
     all_days: whether it reads every day and overwrites its table whole.
+    reads_hbase: whether it reads HBase, of whose readers an Airflow pool keeps the number low.
     session: `any` (Spark Connect or spark-submit), `classic` (spark-submit: needs RDDs), `none` (a plain process).
     options: the options of its script that a DAG run may set.   sql: Spark SQL settings, those of run time only.
     """
@@ -48,6 +49,7 @@ class Stage:
     reads: tuple[str, ...] = ()
     writes: str | None = None
     all_days: bool = False
+    reads_hbase: bool = False
     session: Session = "any"
     options: tuple[str, ...] = ()
     sql: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
@@ -78,6 +80,7 @@ _ROWS = (
         title="Read a day's images from HBase",
         dag="image_pipeline",
         writes="raw_images",
+        reads_hbase=True,
         options=("table", "limit"),
         sql=_batches_of(64),
     ),

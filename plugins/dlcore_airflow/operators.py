@@ -22,7 +22,7 @@ from airflow.sdk.exceptions import AirflowException, AirflowFailException
 from dlcore_airflow.connections import checked_connection
 from dlcore_airflow.links import RunReportLink, report_link
 from dlcore_airflow.options import INHERITED, command_line, options_of
-from dlcore_airflow.run_reports import Report, report_of
+from dlcore_airflow.run_reports import Report, report_of, run_of
 from dlcore_airflow.schedule import partition_day
 from spark_jobs.pipeline import EXIT_BROKEN_CONTRACT, STAGES, Stage, session_id
 from spark_jobs.settings import Settings, static_spark_conf
@@ -38,7 +38,8 @@ class StageOperator(SparkSubmitOperator):
 
     stage: its name · release: whether the task is the last of its DAG run and frees the run's Spark Connect session ·
     conn_id: the Spark connection; by default `PIPELINE_SPARK_CONNECTION` (`spark_connect`), for stages that need a classic
-    session `PIPELINE_SPARK_SUBMIT_CONNECTION` (`spark_default`).
+    session `PIPELINE_SPARK_SUBMIT_CONNECTION` (`spark_default`) · pool: by default, for a stage that reads HBase, the one that
+    `PIPELINE_HBASE_POOL` names, which must exist: Airflow never starts a task of a missing pool.
     Pushes the run report's summary as XCom; its counts and the job's options go with the stage's asset.
     A broken contract fails without a retry.
     """
@@ -53,6 +54,9 @@ class StageOperator(SparkSubmitOperator):
         self.stage: Stage = STAGES[stage]
         self.release = release
         self._process: subprocess.Popen[str] | None = None
+        pool = os.environ.get("PIPELINE_HBASE_POOL")
+        if self.stage.reads_hbase and pool:
+            kwargs.setdefault("pool", pool)
         super().__init__(
             task_id=kwargs.pop("task_id", stage),
             conn_id=conn_id or default_connection(self.stage),
@@ -60,7 +64,7 @@ class StageOperator(SparkSubmitOperator):
             name=stage,
             durable=False,
             doc=self.stage.title,
-            outlets=[Asset(self.stage.writes)] if self.stage.writes else [],
+            outlets=kwargs.pop("outlets", [Asset(self.stage.writes)] if self.stage.writes else []),
             **kwargs,
         )
 
@@ -155,15 +159,6 @@ class StageOperator(SparkSubmitOperator):
         for asset in self.outlets:
             context["outlet_events"][asset].extra = {**extra, INHERITED: options_of(self.stage, context)}
         return summary
-
-
-def run_of(dag_run: Any) -> str:
-    """The run that a job publishes as: a DAG run that has been cleared is a new one, so that its day is computed again.
-
-    An automatic retry keeps the number of clearings, and so the run: what it has published already it does not repeat.
-    """
-    clearings = getattr(dag_run, "clear_number", None) or 0
-    return f"{dag_run.run_id}.{clearings}" if clearings else str(dag_run.run_id)
 
 
 def default_connection(stage: Stage) -> str:

@@ -11,8 +11,20 @@ from spark_jobs.settings import Settings
 
 MAX_REPORT_BYTES = 4_000_000
 MAX_REPORTS = 2_000
+DAGS = {stage.dag for stage in STAGES.values()}
 
 Report = dict[str, Any]
+
+
+def run_of(dag_run: Any) -> str:
+    """The run that a job publishes as: a DAG run that has been cleared is a new one, so that its day is computed again.
+
+    An automatic retry keeps the number of clearings, and so the run: what it has published already it does not repeat. Airflow
+    names runs by their time, the same in every DAG; one that borrows the stages of another DAG puts its own name before.
+    """
+    clearings = getattr(dag_run, "clear_number", None) or 0
+    run = str(dag_run.run_id) if dag_run.dag_id in DAGS else f"{dag_run.dag_id}__{dag_run.run_id}"
+    return f"{run}.{clearings}" if clearings else run
 
 
 def read_report(uri: str) -> Report | None:

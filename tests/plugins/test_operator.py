@@ -16,7 +16,7 @@ from types import SimpleNamespace
 from airflow.dag_processing.dagbag import DagBag
 dag = DagBag("dags").dags["image_pipeline"]
 ti = SimpleNamespace(try_number=json.loads(sys.argv[1]), xcom_push=lambda key, value: None)
-run = SimpleNamespace(run_id="r", clear_number=0, logical_date=datetime(2026, 11, 2, tzinfo=UTC))
+run = SimpleNamespace(dag_id="image_pipeline", run_id="r", clear_number=0, logical_date=datetime(2026, 11, 2, tzinfo=UTC))
 try:
     dag.get_task("read_images").execute({"dag": dag, "params": dag.params.dump(), "ti": ti, "dag_run": run})
 except Exception as error:

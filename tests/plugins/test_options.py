@@ -23,7 +23,7 @@ for dag_id, task_id, params, events in json.loads(sys.argv[1]):
     dag = dags[dag_id]
     context = {
         "dag": dag, "params": {**dag.params.dump(), **params}, "ti": SimpleNamespace(try_number=1),
-        "dag_run": SimpleNamespace(run_id="r", clear_number=0),
+        "dag_run": SimpleNamespace(dag_id=dag_id, run_id="r", clear_number=0),
         "triggering_asset_events": TriggeringAssetEventsAccessor.build([event(*said) for said in events]),
     }
     answers.append(dag.get_task(task_id).job_arguments(context, None)[6:])
