@@ -11,7 +11,7 @@ from datetime import timedelta
 from airflow.sdk import DAG, Param, chain
 from dlcore_airflow.alerts import daily_deadline, stage_failed
 from dlcore_airflow.operators import StageOperator
-from dlcore_airflow.params import EXTRACTOR, MODELS
+from dlcore_airflow.params import CODES, EXTRACTOR, MODELS
 from dlcore_airflow.priority import DailyRunFirst
 from dlcore_airflow.schedule import FIRST_DAY, scheduling
 
@@ -61,6 +61,7 @@ PARAMS = {
         description="An image in which no object is found is used whole; else it gets no code, with the reason no_object.",
     ),
     "extractor": EXTRACTOR,
+    "codes": CODES,
     "limit": Param(
         None,
         type=["null", "integer"],

@@ -11,7 +11,7 @@ from datetime import timedelta
 from airflow.sdk import DAG, Asset, chain
 from dlcore_airflow.alerts import stage_failed
 from dlcore_airflow.operators import StageOperator
-from dlcore_airflow.params import EXTRACTOR, MODELS
+from dlcore_airflow.params import CODES, EXTRACTOR, MODELS
 from dlcore_airflow.schedule import FIRST_DAY
 
 from spark_jobs.pipeline import stages_of
@@ -23,7 +23,7 @@ with DAG(
     start_date=FIRST_DAY,
     schedule=[Asset("features")],
     max_active_runs=1,
-    params={"models": MODELS, "extractor": EXTRACTOR},
+    params={"models": MODELS, "extractor": EXTRACTOR, "codes": CODES},
     default_args={
         "retries": 2,
         "retry_delay": timedelta(seconds=20),

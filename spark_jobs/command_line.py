@@ -29,6 +29,7 @@ class Attempt:
     attempt: int = field(default=1, metadata={"help": "try number of the task"})
     dag: str | None = field(default=None, metadata={"help": "id of the DAG, for the report"})
     remote: str | None = field(default=None, metadata={"help": "sc://host:port of a Spark Connect server"})
+    codes: str = field(default="", metadata={"help": "name of a set of codes beside the first, of another model"})
     allow_empty: bool = field(default=False, metadata={"help": "a day without rows empties the day"})
     release: bool = field(default=False, metadata={"help": "last task of the run: free the Connect session"})
 

@@ -116,7 +116,7 @@ _ROWS = (
         dag="image_pipeline",
         reads=("crops",),
         writes="features",
-        options=("models", "extractor"),
+        options=("models", "extractor", "codes"),
         sql=_batches_of(64),
     ),
     Stage(
@@ -125,7 +125,7 @@ _ROWS = (
         dag="similar_images",
         reads=("images", "crops", "features"),
         all_days=True,
-        options=("models", "extractor"),
+        options=("models", "extractor", "codes"),
         sql=_batches_of(64),
     ),
     Stage(
@@ -135,6 +135,7 @@ _ROWS = (
         reads=("features",),
         writes="duplicates",
         all_days=True,
+        options=("codes",),
     ),
     Stage(
         name="build_index",
@@ -142,6 +143,7 @@ _ROWS = (
         dag="similar_images",
         reads=("features", "duplicates", "crops"),
         all_days=True,
+        options=("codes",),
     ),
     Stage(
         name="train_detector",

@@ -132,6 +132,7 @@ def execute(name: str, plan: Plan, options: type[Any], arguments: Sequence[str],
     report = RunReport(stage.name, attempt.run, attempt.attempt, attempt.day, attempt.dag or stage.dag, stage.writes)
     code = EXIT_FAILURE
     try:
+        settings = settings.with_codes(attempt.codes) if attempt.codes else settings
         code = _attempt(stage, plan, attempt, own_options, settings, report)
     except BrokenContract as error:
         report.status, report.error, report.broken = "broken_contract", str(error), error.broken

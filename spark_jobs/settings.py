@@ -13,14 +13,18 @@ Standard library only.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 PREFIX = "PIPELINE_"
 REPOSITORY = Path(__file__).resolve().parent.parent
 HBASE_THRIFT_PORT = 19090
 SPARK_CONNECT_PORT = 15002
+
+_OF_CODES = ("features", "duplicates")
+_CODES_NAME = re.compile(r"[a-z0-9_]+")
 
 
 @dataclass(frozen=True)
@@ -38,6 +42,7 @@ class Settings:
     of one's own.   connect_token: its token, None when it has none.
     iceberg_jar: the Iceberg runtime for classic sessions, empty when Spark has it already; a Connect server has its own.
     catalog, namespace: tables are `<catalog>.<namespace>.<dataset>`.
+    codes: name of a set of codes beside the first, of another model; its features, duplicates and index carry the name.
     reference_day: the day with whose codes those of later days are compared, by default of each day the day before.
     partitions: how many tasks a job spreads its rows over, by default two per core of this machine.
     """
@@ -58,6 +63,7 @@ class Settings:
     iceberg_jar: str
     catalog: str
     namespace: str
+    codes: str
     reference_day: str
     partitions: int
 
@@ -76,7 +82,7 @@ class Settings:
         }
         home = Path(given.get("home", REPOSITORY / "var")).absolute()
         offset = _whole_number(given, "port_offset", 0)
-        return cls(
+        settings = cls(
             home=home,
             port_offset=offset,
             hbase_gateways=given.get("hbase_gateways", f"127.0.0.1:{HBASE_THRIFT_PORT + offset}"),
@@ -93,9 +99,22 @@ class Settings:
             iceberg_jar=given.get("iceberg_jar", ""),
             catalog=given.get("catalog", "lake"),
             namespace=given.get("namespace", "pipeline"),
+            codes="",
             reference_day=given.get("reference_day", ""),
             partitions=_whole_number(given, "partitions", 2 * (os.cpu_count() or 1)),
         )
+        return settings.with_codes(given["codes"]) if "codes" in given else settings
+
+    def with_codes(self, name: str) -> Settings:
+        """The same with the set of codes of that name: tables `features_<name>`, `duplicates_<name>`, index `<index>-<name>`.
+
+        Raises ValueError when the name has other characters than small letters, digits and underscores.
+        """
+        if not _CODES_NAME.fullmatch(name):
+            raise ValueError(
+                f"{PREFIX}CODES: got {name!r}, expected small letters, digits and underscores, for example v2"
+            )
+        return replace(self, codes=name, index=f"{self.index.removesuffix(f'-{self.codes}')}-{name}")
 
     def gateways(self) -> tuple[tuple[str, int], ...]:
         """The Thrift servers as (host, port) pairs, in the order to try them.
@@ -106,7 +125,8 @@ class Settings:
 
     def table(self, dataset: str) -> str:
         """The full name of a dataset's table, e.g. `lake.pipeline.features`."""
-        return f"{self.catalog}.{self.namespace}.{dataset}"
+        name = f"{dataset}_{self.codes}" if self.codes and dataset in _OF_CODES else dataset
+        return f"{self.catalog}.{self.namespace}.{name}"
 
 
 def artefact_uri(models: str, name: str) -> str:

@@ -16,3 +16,10 @@ EXTRACTOR = Param(
     title="Extractor",
     description="The name of the model that makes the codes, under the models. Empty: the shipped one.",
 )
+CODES = Param(
+    None,
+    type=["null", "string"],
+    pattern=r"^[a-z0-9_]+$",
+    title="Codes",
+    description="Name of a set of codes beside the one in use, as the DAG feature_extraction makes them. Empty: the one in use.",
+)

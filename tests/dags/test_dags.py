@@ -76,9 +76,14 @@ def test_every_dag_loads_and_follows_the_stage_table_its_form_too(airflow_enviro
     expected = {}
     for stage in STAGES.values():
         expected.setdefault(stage.dag, []).append(stage.name)
+    expected["feature_extraction"] = ["extract_features"]
     assert tasks == {name: sorted(stages) for name, stages in expected.items()}
     assert timetables["image_pipeline"] == timetables["housekeeping"] == timetable
-    options = {name: {option for stage in stages_of(name) for option in stage.options} for name in expected}
+    assert timetables["feature_extraction"] == "OnRequestTimetable"
+    options = {
+        stage.dag: {option for each in stages_of(stage.dag) for option in each.options} for stage in STAGES.values()
+    }
+    options["feature_extraction"] = set(STAGES["extract_features"].options) | {"day"}
     of_every_job = {"image_pipeline": {"day", "allow_empty"}}
     assert params == {name: sorted(options[name] | of_every_job.get(name, set())) for name in options}
 

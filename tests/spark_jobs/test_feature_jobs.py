@@ -57,7 +57,7 @@ def reader(lake: Lake) -> Iterator[Any]:
 
 @pytest.fixture(scope="module")
 def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A random extractor whose verifier goes by the whole image's hash."""
+    """Two random extractors whose verifier goes by the whole image's hash."""
     folder: Path = tmp_path_factory.mktemp("models")
     RNG.set_seed(3)
     weights = [0.0] * (len(CUES) + len(PRODUCTS))
@@ -68,7 +68,8 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "threshold": 0.0,
         "verifier": asdict(Verifier(tuple(weights), 12.0)),
     }
-    save_artefact(folder / "tiny", deepbit_small(DeepBitConfig(size=32, planes=(8, 16), blocks=(1, 1))), metadata)
+    for name in ("tiny", "other"):
+        save_artefact(folder / name, deepbit_small(DeepBitConfig(size=32, planes=(8, 16), blocks=(1, 1))), metadata)
     return folder
 
 
@@ -102,6 +103,13 @@ def test_features_groups_and_index_of_a_day(lake: Lake, reader: Any, models: Pat
     assert _rows(reader, "features") == first
     assert len(first) == len(SKUS) * COPIES + 1
     assert_bits_are_counted(lake, [row.code for row in first if row.code is not None])
+
+    other = ("--codes", "next", "--models", f"file://{models}", "--extractor", "other")
+    assert run(lake, "extract_features", extract_features.plan, extract_features.Options, *other) == EXIT_OK
+    assert _rows(reader, "features") == first
+    beside = _rows(reader, "features_next")
+    assert [(row.key, row.reason) for row in beside] == [(row.key, row.reason) for row in first]
+    assert not {row.model_version for row in beside if row.reason == "ok"} & {row.model_version for row in first}
 
     few = ("--pictures", "12", "--copies", "3")
     assert (

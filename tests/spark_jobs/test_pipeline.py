@@ -5,7 +5,7 @@ from dataclasses import fields
 
 import pytest
 
-from spark_jobs.command_line import NoOptions
+from spark_jobs.command_line import Attempt, NoOptions
 from spark_jobs.pipeline import STAGES, Stage, report_uri, session_id, stages_of
 from spark_jobs.settings import REPOSITORY, Settings, static_spark_conf
 
@@ -18,7 +18,7 @@ def test_every_stage_has_its_script() -> None:
 @pytest.mark.parametrize("stage", STAGES.values(), ids=lambda stage: stage.name)
 def test_what_a_dag_run_may_set_is_an_option_of_the_job(stage: Stage) -> None:
     options = getattr(importlib.import_module(stage.module), "Options", NoOptions)
-    assert set(stage.options) <= {field.name for field in fields(options)}
+    assert set(stage.options) <= {field.name for kind in (Attempt, options) for field in fields(kind)}
 
 
 def test_what_a_stage_reads_is_written_by_one_before_it() -> None:
@@ -50,10 +50,24 @@ def test_an_empty_variable_counts_as_unset() -> None:
     assert settings.table("features") == "lake.pipeline.features"
 
 
+def test_another_set_of_codes_lies_beside_the_first() -> None:
+    first = Settings.from_environment({"PIPELINE_HOME": "/srv/p"})
+    second = Settings.from_environment({"PIPELINE_HOME": "/srv/p", "PIPELINE_CODES": "v2"})
+    assert second == first.with_codes("v2") == first.with_codes("v1").with_codes("v2")
+    assert second.index == "file:///srv/p/index-v2"
+    tables = {name: second.table(name) for name in ("crops", "features", "duplicates")}
+    assert tables == {
+        "crops": "lake.pipeline.crops",
+        "features": "lake.pipeline.features_v2",
+        "duplicates": "lake.pipeline.duplicates_v2",
+    }
+
+
 @pytest.mark.parametrize(
     ("variables", "message"),
     [
         ({"PIPELINE_SALT_BUCKETS": "four"}, "PIPELINE_SALT_BUCKETS: got 'four', expected a whole number"),
+        ({"PIPELINE_CODES": "v2; DROP TABLE"}, "PIPELINE_CODES: got 'v2; DROP TABLE', expected small letters"),
         ({"PIPELINE_HBASE_GATEWAYS": "thrift-1"}, "PIPELINE_HBASE_GATEWAYS: got 'thrift-1', expected host:port"),
     ],
 )
