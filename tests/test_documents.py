@@ -1,17 +1,24 @@
 """What the documents promise is there: commands, options, files, and the example does what it shows."""
 
 import importlib
-import inspect
 import re
 from dataclasses import fields
 from pathlib import Path
 
 import pytest
+import typer
 
 from spark_jobs.command_line import Attempt
 
 PROJECT = Path(__file__).resolve().parents[1]
-DOCUMENTS = ("README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "deploy/README.md", "spark_jobs/README.md")
+DOCUMENTS = (
+    "README.md",
+    "ARCHITECTURE.md",
+    "CONTRIBUTING.md",
+    "deploy/README.md",
+    "spark_jobs/README.md",
+    "docs/operations.md",
+)
 COMMANDS = re.findall(r"`[^`]*python -m (spark_jobs\.\w+)([^`]*)`", (PROJECT / "README.md").read_text("utf-8"))
 
 
@@ -26,11 +33,19 @@ def test_every_make_command_exists(document):
 def test_every_option_exists(module, arguments):
     job = importlib.import_module(module)
     if hasattr(job, "main"):
-        known = set(inspect.signature(job.main).parameters)
+        known = options_of(job.main)
     else:
-        known = {item.name for cls in (Attempt, job.Options) for item in fields(cls)}
+        known = {item.name.replace("_", "-") for cls in (Attempt, job.Options) for item in fields(cls)}
         assert "--run " in arguments
-    assert {name.replace("-", "_") for name in re.findall(r"--([a-z-]+)", arguments)} <= known
+    assert set(re.findall(r"--([a-z-]+)", arguments)) <= known
+
+
+def options_of(command):
+    """The options of a typer command, and its positional arguments."""
+    app = typer.Typer(add_completion=False)
+    app.command()(command)
+    parameters = typer.main.get_command(app).params
+    return {flag.removeprefix("--") for item in parameters for flag in (*item.opts, *item.secondary_opts)}
 
 
 @pytest.mark.parametrize("document", DOCUMENTS)
