@@ -261,8 +261,8 @@ def main(
     except (DemoError, StackError, AirflowError, OSError) as error:
         console.print(str(error), style="red", markup=False)
         raise SystemExit(1) from None
-    console.print(
-        f"done in {time.monotonic() - started:.0f} s; look at {report / 'report.html'} and {report / 'report.json'}"
+    print(
+        f"done in {time.monotonic() - started:.0f} s; look at\n  {report / 'report.html'}\n  {report / 'report.json'}"
     )
 
 

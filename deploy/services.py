@@ -222,8 +222,9 @@ def _up(only: _Only = "", lake: _LakeOption = "") -> None:
         with undisturbed():
             down(stack)
         raise SystemExit("interrupted; everything is stopped") from None
-    Console().print(
-        f"Airflow: {stack.airflow_url} (admin, {stack.secrets['airflow_password']}); logs: {stack.home}/logs"
+    # One fact a line, never broken: they are copied from here.
+    print(
+        f"Airflow   {stack.airflow_url}\nuser      admin\npassword  {stack.secrets['airflow_password']}\nlogs      {stack.home}/logs"
     )
 
 
