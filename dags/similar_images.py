@@ -28,6 +28,8 @@ with DAG(
         "retries": 2,
         "retry_delay": timedelta(seconds=20),
         "retry_exponential_backoff": True,
+        # Airflow counts the attempts before a task was cleared as well: without a limit the pause grows to hours.
+        "max_retry_delay": timedelta(minutes=2),
         "on_failure_callback": stage_failed,
     },
     tags=["images"],
