@@ -101,7 +101,7 @@ def test_a_backfill_by_the_command_line_in_the_container(compose: Compose, airfl
 _DEATHS = (
     {
         "read_images": "thrift",
-        "preprocess_images": "datanode",
+        "preprocess_images": "datanode-1",
         "detect_objects": "spark-worker",
         "crop_objects": "airflow-api",
     },
