@@ -214,7 +214,7 @@ def test_similar_images_look_with_the_models_that_made_the_features(
     wait_for(lambda: rest.knows(SIMILAR), pause_s=1.0)
     rest.unpause(SIMILAR)
     run_airflow(lake.environment, "dags", "trigger", PIPELINE, "--run-id", "other_models", "--conf", json.dumps(conf))
-    assert wait_for(lambda: state_of(rest, "other_models"), pause_s=1.0) == "success"
+    assert wait_for(lambda: state_of(rest, "other_models"), limit_s=500.0, pause_s=1.0) == "success"
     similar = wait_for(lambda: [run for run in rest.runs(SIMILAR) if run.state in FINISHED], pause_s=1.0)
     assert [(run.kind, run.state) for run in similar] == [("asset_triggered", "success")]
     default = Chain(lake)
