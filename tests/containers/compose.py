@@ -14,7 +14,6 @@ from typing import Any
 from deploy.airflow_rest import Airflow
 from deploy.places import REPOSITORY
 
-_POLL_S = 2.0
 _KILL_ALL = ["sh", "-c", "kill -9 -1"]
 """Ends every process of a container but its init, which then ends with the same exit code."""
 
@@ -93,8 +92,8 @@ class Compose:
         return all(state["Health"]["Status"] == "healthy" for state in states if "Health" in state)
 
     @staticmethod
-    def wait_until(is_true: Any, what: str, limit_s: float) -> None:
-        """Wait for a condition.
+    def wait_until(is_true: Any, what: str, limit_s: float, poll_s: float = 2.0) -> None:
+        """Wait for a condition, looking every `poll_s`.
 
         Raises TimeoutError when it does not hold within the limit.
         """
@@ -102,4 +101,4 @@ class Compose:
         while not is_true():
             if time.monotonic() > deadline:
                 raise TimeoutError(f"waited for {what}: not within {limit_s:.0f} s")
-            time.sleep(_POLL_S)
+            time.sleep(poll_s)

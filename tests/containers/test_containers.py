@@ -120,7 +120,7 @@ def test_a_run_survives_the_death_of_containers(deaths: dict[str, str], compose:
     before = _features(compose)
     backfill = airflow.backfill(PIPELINE, FIRST, FIRST, at_once=1)
     for stage, service in deaths.items():
-        compose.wait_until(_spark_works_on(compose, airflow, stage), f"{stage} to be computed", RUN_LIMIT_S)
+        compose.wait_until(_spark_works_on(compose, airflow, stage), f"{stage} to be computed", RUN_LIMIT_S, poll_s=0.2)
         compose.kill(compose.containers(service)[0])
     _await(compose, airflow, backfill)
     assert _features(compose) == before
