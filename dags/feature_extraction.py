@@ -46,6 +46,7 @@ with DAG(
         "retries": 2,
         "retry_delay": timedelta(seconds=20),
         "retry_exponential_backoff": True,
+        "max_retry_delay": timedelta(minutes=2),
         "weight_rule": DailyRunFirst(),
         "on_failure_callback": stage_failed,
     },

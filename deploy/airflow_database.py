@@ -21,16 +21,17 @@ def main() -> None:
     Raises CalledProcessError when a step fails; the log says why.
     """
     home = Stack.from_environment().folder("airflow")
-    stamp = home / f"database-{version('apache-airflow')}-{HBASE_POOL}"
-    if stamp.exists():
-        return
     airflow = str(Path(sys.executable).parent / "airflow")
-    subprocess.run([airflow, "db", "migrate"], check=True)
-    meaning = "days that are read from HBase at a time"
-    subprocess.run([airflow, "pools", "set", HBASE_POOL, str(HBASE_READERS), meaning], check=True)
-    with sqlite3.connect(home / "airflow.db") as connection:
-        connection.execute("PRAGMA journal_mode=WAL")
-    stamp.touch()
+    migrated, has_pool = home / f"database-{version('apache-airflow')}", home / f"pool-{HBASE_POOL}"
+    if not migrated.exists():
+        subprocess.run([airflow, "db", "migrate"], check=True)
+        with sqlite3.connect(home / "airflow.db") as connection:
+            connection.execute("PRAGMA journal_mode=WAL")
+        migrated.touch()
+    if not has_pool.exists():
+        meaning = "days that are read from HBase at a time"
+        subprocess.run([airflow, "pools", "set", HBASE_POOL, str(HBASE_READERS), meaning], check=True)
+        has_pool.touch()
 
 
 if __name__ == "__main__":

@@ -41,6 +41,7 @@ PIPELINE, SIMILAR = "image_pipeline", "similar_images"
 REPORT = REPOSITORY / "build" / "demo"
 FIRST_DAY = date(2026, 11, 1)
 DAYS = 3
+_OF_THE_USER = ("PIPELINE_", "AIRFLOW_")
 _DAGS_LIMIT_S = 120.0
 _RUNS_LIMIT_S = 3600.0
 _POLL_S = 0.5
@@ -67,10 +68,17 @@ def demo_stack(lake: Lake) -> Stack:
     is_free = all(port_is_free(usual.port(server)) for server in PORTS)
     own = {name: value for name, value in usual.overrides.items() if name == "PIPELINE_MODELS"}
     offset = usual.offset if is_free else free_offset()
+    _forget_other_servers()
     stack = Stack(home, offset, lake, overrides={**own, "PIPELINE_SCHEDULE": "off"})
     down(stack)
     shutil.rmtree(home, ignore_errors=True)
     return stack
+
+
+def _forget_other_servers() -> None:
+    """Drop the variables that name servers and folders of the user's own: the demo reads and writes its own alone."""
+    for name in [name for name in os.environ if name.startswith(_OF_THE_USER)]:
+        del os.environ[name]
 
 
 @dataclass(frozen=True)
@@ -182,8 +190,12 @@ def _process(
 
 
 def _backfill(airflow: Airflow, days: list[date], console: Console) -> None:
-    """Backfill the days, wait until the runs that follow have settled, and check that these are all the runs there are."""
+    """Backfill the days, wait until the runs that follow have settled, and check that these are all the runs there are.
+
+    Runs that had ended before are not looked at.
+    """
     _await_dags(airflow)
+    before = {run.name for run in _runs(airflow) if run.state in FINISHED}
     airflow.unpause(SIMILAR)
     airflow.unpause(PIPELINE)
     # All days at once: while one starts a job, another computes.
@@ -191,9 +203,19 @@ def _backfill(airflow: Airflow, days: list[date], console: Console) -> None:
     stages = {dag: tuple(stage.name for stage in stages_of(dag)) for dag in (PIPELINE, SIMILAR)}
     with RunDisplay(airflow, (PIPELINE, SIMILAR), stages, console) as display:
         display.wait_until(lambda: airflow.is_completed(backfill), _RUNS_LIMIT_S, "the backfill")
-        if all(run.state == "success" for run in airflow.runs(PIPELINE)):
+        if all(run.state == "success" for run in _runs_of(airflow, days, before) if run.dag == PIPELINE):
             display.wait_until(lambda: _has_settled(airflow), _RUNS_LIMIT_S, "similar images")
-    _check_runs(airflow, len(days), console)
+    _check_runs(airflow, _runs_of(airflow, days, before), len(days), console)
+
+
+def _runs(airflow: Airflow) -> list[Run]:
+    return [*airflow.runs(PIPELINE), *airflow.runs(SIMILAR)]
+
+
+def _runs_of(airflow: Airflow, days: list[date], before: set[str]) -> list[Run]:
+    """The runs since `before`; a backfill that repeats a day takes the day's run again, under its name."""
+    repeated = {day.isoformat() for day in days}
+    return [run for run in _runs(airflow) if run.name not in before or (run.kind == "backfill" and run.day in repeated)]
 
 
 def _await_dags(airflow: Airflow) -> None:
@@ -213,9 +235,8 @@ def _has_settled(airflow: Airflow) -> bool:
     return bool(runs) and all(run.state in FINISHED for run in runs) and not airflow.awaits_assets(SIMILAR)
 
 
-def _check_runs(airflow: Airflow, days: int, console: Console) -> None:
+def _check_runs(airflow: Airflow, runs: list[Run], days: int, console: Console) -> None:
     """Raise DemoError unless every run succeeded and none but the backfill's, and those its features started, exists."""
-    runs = [*airflow.runs(PIPELINE), *airflow.runs(SIMILAR)]
     failed = [run for run in runs if run.state != "success"]
     for run in failed:
         _explain(airflow, run, console)

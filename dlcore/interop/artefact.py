@@ -133,7 +133,7 @@ def _described(text: bytes, uri: str) -> dict[str, Any]:
 
 def _cached(folder: Path) -> Module:
     """The model in a folder of the cache, whose time of change becomes that of its last use."""
-    with suppress(PermissionError):  # a cache that its readers may not write is emptied by its owner
+    with suppress(OSError):  # a cache that its readers may not write is emptied by its owner
         os.utime(folder)
     return load_module(folder, _mapped(folder)).evaluate()
 
