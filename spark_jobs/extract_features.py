@@ -42,9 +42,13 @@ def compared(job: Job[Options], sums: dict[str, Any]) -> Balance:
     """The balance of the codes' bits, and how far it is from that of the reference day, where that day has one."""
     found = balance(sums)
     day = job.settings.reference_day or str(job.day - timedelta(days=1) if job.day else "")
-    earlier = newest_report(job.settings, job.stage.name, day, job.record.dag) or {}
-    reference = earlier.get("extra", {}).get("code_bits")
-    return found | ({"drift": drift(found, reference), "reference_day": day} if reference else {})
+    try:
+        earlier = newest_report(job.settings, job.stage.name, day, job.record.dag) or {}
+        reference = earlier.get("extra", {}).get("code_bits")
+        return found | ({"drift": drift(found, reference), "reference_day": day} if reference else {})
+    except Exception as error:  # by now all codes are computed
+        job.warn(f"the codes' bits were not compared with day {day}: {type(error).__name__}: {error}")
+        return found
 
 
 if __name__ == "__main__":

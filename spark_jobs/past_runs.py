@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Iterable, Iterator
 from datetime import datetime
 from typing import Any
 
 import fsspec
 
-from spark_jobs.pipeline import ALL_DAYS, STAGES
+from spark_jobs.pipeline import ALL_DAYS, STAGES, is_of_own_dag
 from spark_jobs.settings import Settings
+
+log = logging.getLogger(__name__)
 
 Report = dict[str, Any]
 
@@ -23,9 +26,7 @@ def newest_reports(settings: Settings) -> list[Report]:
     for report in _reports(settings.reports):
         place = report["stage"], report["day"] or ALL_DAYS
         is_newer = place not in newest or newest[place]["started_at"] <= report["started_at"]
-        stage = STAGES.get(report["stage"])
-        is_own = stage is not None and report.get("dag") in (None, stage.dag)
-        if report["status"] in _COUNTED and is_own and is_newer:
+        if report["status"] in _COUNTED and is_of_own_dag(report) and is_newer:
             newest[place] = report
     order = list(STAGES)
     return [newest[place] for place in sorted(newest, key=lambda place: (order.index(place[0]), place[1]))]
@@ -40,8 +41,20 @@ def newest_report(settings: Settings, stage: str, day: str, dag: str | None) -> 
 
 def _reports(uri: str, day: str = "*", stage: str = "*") -> Iterator[Report]:
     files, root = fsspec.core.url_to_fs(uri)
-    for path in sorted(files.glob(f"{root}/{day}/{stage}/*.json")):
-        yield json.loads(files.cat_file(path))
+    yield from readable(files, sorted(files.glob(f"{root}/{day}/{stage}/*.json")))
+
+
+def readable(files: Any, paths: Iterable[str]) -> Iterator[Report]:
+    """The run reports at these paths of a file system; the log names those that are no JSON object, or are gone."""
+    for path in paths:
+        try:
+            report = json.loads(files.cat_file(path))
+            if not isinstance(report, dict):
+                raise ValueError(f"got a JSON {type(report).__name__}, expected an object")
+        except (OSError, ValueError) as error:
+            log.warning("run report %s is left out: %s", path, error)
+        else:
+            yield report
 
 
 def total_seconds(report: Report) -> float:

@@ -17,7 +17,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from types import MappingProxyType
-from typing import Literal
+from typing import Any, Literal
 from urllib.parse import quote
 from uuid import NAMESPACE_URL, uuid5
 
@@ -190,6 +190,16 @@ def stages_of(dag: str) -> tuple[Stage, ...]:
         known = ", ".join(sorted({stage.dag for stage in STAGES.values()}))
         raise ValueError(f"got DAG {dag!r}, expected one of {known}")
     return found
+
+
+def is_of_own_dag(report: Mapping[str, Any]) -> bool:
+    """Whether a run report is from its stage's own DAG, not from one that borrows the stage, for other codes or to undo a day.
+
+    >>> is_of_own_dag({"stage": "extract_features", "dag": "feature_extraction"})
+    False
+    """
+    stage = STAGES.get(report.get("stage", ""))
+    return stage is not None and report.get("dag") in (None, stage.dag)
 
 
 def session_id(dag: str, run: str) -> str:

@@ -15,6 +15,8 @@ from typing import Any, Literal
 import fsspec
 
 from spark_jobs.code_version import code_version
+from spark_jobs.files import write_whole
+from spark_jobs.past_runs import readable
 from spark_jobs.pipeline import report_uri
 
 Status = Literal["running", "published", "already_published", "empty", "broken_contract", "failed"]
@@ -95,11 +97,9 @@ class RunReport:
         self.versions = {"code": code_version(), "python": platform.python_version()} | packages
 
     def take_over(self, reports: str, snapshot: int) -> bool:
-        """Fill in what an earlier attempt of the run has reported about a snapshot; False when it left no report."""
+        """Fill in what an earlier attempt of the run has reported about a snapshot; False when it left no report to read."""
         filesystem, path = fsspec.url_to_fs(report_uri(reports, self.stage, self.day, self.run))
-        if not filesystem.exists(path):
-            return False
-        earlier = json.loads(filesystem.cat_file(path))
+        earlier = next(readable(filesystem, [path] if filesystem.exists(path) else []), {})
         if earlier.get("snapshot") == snapshot:
             for name in set(_OF_SNAPSHOT) & set(earlier):
                 setattr(self, name, earlier[name])
@@ -112,10 +112,7 @@ class RunReport:
     def write(self, reports: str) -> str:
         """Write the report below the `reports` setting, over that of an earlier attempt of the run; return its URI."""
         uri = report_uri(reports, self.stage, self.day, self.run)
-        filesystem, path = fsspec.url_to_fs(uri)
-        filesystem.makedirs(path.rpartition("/")[0], exist_ok=True)
-        with filesystem.open(path, "w") as file:
-            file.write(self.to_json() + "\n")
+        write_whole(uri, self.to_json() + "\n")
         return uri
 
 

@@ -8,7 +8,6 @@ which the groups of the whole catalogue may be expected to reach the wanted prec
 from __future__ import annotations
 
 import json
-import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -20,6 +19,7 @@ from numpy.typing import NDArray
 
 from dlcore.search.codes import Indices, distances, pairs_within
 from dlcore.search.verification import CUES, Signatures, Verifier, cues, joined
+from spark_jobs.files import write_whole
 from spark_jobs.stages.changed_copies import ORIGINAL, RECOLOURED
 
 FILE = "calibration.json"
@@ -49,14 +49,7 @@ class Calibration:
 
     def write(self, uri: str) -> None:
         """Write `calibration.json` into the folder at `uri`, in place of an older one."""
-        files, root = fsspec.core.url_to_fs(uri)
-        files.makedirs(root, exist_ok=True)
-        staging = f"{root}/.{uuid.uuid4().hex}"
-        with files.open(staging, "w") as file:
-            json.dump(asdict(self), file, indent=1)
-        if files.exists(f"{root}/{FILE}") and "file" not in np.atleast_1d(files.protocol):
-            files.rm(f"{root}/{FILE}")
-        files.mv(staging, f"{root}/{FILE}")
+        write_whole(f"{uri.rstrip('/')}/{FILE}", json.dumps(asdict(self), indent=1))
 
     @classmethod
     def read(cls, uri: str) -> Calibration:

@@ -138,6 +138,7 @@ def test_newest_successful_run_counts(tmp_path: Path):
         path = tmp_path / "reports" / (run["day"] or "all_days") / run["stage"] / f"{number}.json"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(run))
+    (tmp_path / "reports" / DAY / "read_images" / "killed.json").touch()
     found = newest_reports(settings)
     assert [(run["stage"], run["rows_out"]) for run in found] == [("read_images", 9), ("find_duplicates", 9)]
 

@@ -83,6 +83,7 @@ def test_the_command_says_where_its_numbers_are_from(tmp_path: Path, monkeypatch
         later.write_text(
             json.dumps(report | {"dag": "restore_day", "started_at": "2026-11-25T00:00:00+00:00", "seconds": {}})
         )
+        path.with_name("killed.json").touch()
     sheet = ask("--from", "2026-11-01", "--to", "2026-11-05", "--no-count", "--cores", "8").output
     for words in ("5, of which 1 are published already", "500 (mean of 1 past days, not counted)", "0.56 at 8 cores"):
         assert words in sheet

@@ -1,10 +1,19 @@
-"""The balance of codes' bits, against numpy."""
+"""The balance of codes' bits, against numpy; the report of a day that can not be compared with."""
 
 from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
+from spark_jobs.command_line import Attempt
+from spark_jobs.extract_features import Options, compared
+from spark_jobs.pipeline import STAGES
+from spark_jobs.run_report import RunReport
+from spark_jobs.runner import Job
+from spark_jobs.settings import Settings
 from spark_jobs.stages.code_balance import BITS, balance, bit_sums, drift
 
 
@@ -32,3 +41,48 @@ def test_a_day_without_codes_has_no_shares() -> None:
     empty = balance(dict.fromkeys(bit_sums(), None))
     assert empty == {"count": 0, "ones": [0] * BITS}
     assert drift(empty, empty) is None
+
+
+def report_of(day: str, **values: Any) -> RunReport:
+    return RunReport("extract_features", "r", 1, day, "image_pipeline", "features", status="published", **values)
+
+
+def job_of(tmp_path: Path, day: str) -> Job[Options]:
+    settings = Settings.from_environment({"PIPELINE_HOME": str(tmp_path)})
+    return Job(None, STAGES["extract_features"], settings, Attempt("r", day), Options(), None, report_of(day))
+
+
+def test_no_report_of_another_day_spoils_the_codes_of_this_one(tmp_path: Path) -> None:
+    sums = sums_of(np.eye(BITS, dtype=np.int64))
+    alone, job = balance(sums), job_of(tmp_path, "2026-11-02")
+    assert compared(job, sums) == alone
+    written = report_of("2026-11-01", extra={"code_bits": alone}).write(job.settings.reports)
+    assert compared(job, sums) == alone | {"drift": 0.0, "reference_day": "2026-11-01"}
+    report_of("2026-11-01", extra={"code_bits": {"count": 3, "ones": [1]}}).write(job.settings.reports)
+    assert compared(job, sums) == alone
+    assert [warning[:45] for warning in job.record.warnings] == ["the codes' bits were not compared with day 20"]
+    Path(written.removeprefix("file://")).write_text("")
+    assert compared(job, sums) == alone
+
+
+class Unwritable(RunReport):
+    """A report whose text no file takes."""
+
+    def to_json(self) -> str:
+        """Half of a surrogate pair, which UTF-8 has not."""
+        return "\ud800"
+
+
+def test_a_report_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
+    first = report_of("2026-11-01", snapshot=7, rows_out=5)
+    path = Path(first.write(f"file://{tmp_path}").removeprefix("file://"))
+    before = path.read_text()
+    with pytest.raises(UnicodeEncodeError):
+        Unwritable("extract_features", "r", 2, "2026-11-01").write(f"file://{tmp_path}")
+    assert path.read_text() == before
+    later = report_of("2026-11-01")
+    assert later.take_over(f"file://{tmp_path}", 7) and later.rows_out == 5
+    later.write(f"file://{tmp_path}")
+    assert path.read_text() == later.to_json() + "\n" and list(path.parent.glob("*.json")) == [path]
+    path.write_text("")
+    assert not report_of("2026-11-01").take_over(f"file://{tmp_path}", 7)
