@@ -18,7 +18,7 @@ from airflow.sdk.definitions.callback import SyncCallback
 from airflow.sdk.definitions.deadline import BaseDeadlineReference, DeadlineAlert
 from airflow.sdk.exceptions import AirflowFailException
 
-from dlcore_airflow.run_reports import report_of, run_of
+from dlcore_airflow.run_reports import report_of_attempt, run_of
 from dlcore_airflow.schedule import partition_day
 from spark_jobs.pipeline import STAGES
 
@@ -80,7 +80,7 @@ def stage_failed(context: Any) -> None:
         with suppress(AirflowFailException):  # the run's day is what is wrong with it
             day = partition_day(context)
             message += f", day {day}"
-    report = report_of(task.task_id, day, run_of(run)) if stage is not None else None
+    report = report_of_attempt(task.task_id, day, run_of(run), task.try_number) if stage is not None else None
     rules = [f"{rule['rule']} ({rule['rows']} rows)" for rule in (report or {}).get("broken") or []]
     if rules:
         message += f": broken rules {', '.join(rules)}"

@@ -22,7 +22,7 @@ from airflow.sdk.exceptions import AirflowException, AirflowFailException
 from dlcore_airflow.connections import checked_connection
 from dlcore_airflow.links import RunReportLink, report_link
 from dlcore_airflow.options import INHERITED, command_line, options_of
-from dlcore_airflow.run_reports import Report, report_of, run_of
+from dlcore_airflow.run_reports import Report, report_of, report_of_attempt, run_of
 from dlcore_airflow.schedule import partition_day
 from spark_jobs.pipeline import EXIT_BROKEN_CONTRACT, STAGES, Stage, session_id
 from spark_jobs.settings import Settings, static_spark_conf
@@ -82,9 +82,8 @@ class StageOperator(SparkSubmitOperator):
         except AirflowFailException:
             raise
         except AirflowException as error:
-            report = report_of(self.stage.name, day, run)
-            is_of_this_attempt = report is not None and report.get("attempt") == context["ti"].try_number
-            raise self._explained(error, report if is_of_this_attempt else None) from error
+            report = report_of_attempt(self.stage.name, day, run, context["ti"].try_number)
+            raise self._explained(error, report) from error
         report = report_of(self.stage.name, day, run)
         if report is None:
             raise AirflowException(

@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import json
+import logging
+from collections import defaultdict
+from collections.abc import Callable, Iterable
 from typing import Any
 from urllib.parse import unquote
 
-from spark_jobs.pipeline import STAGES, report_uri
+from spark_jobs.pipeline import STAGES, is_day, is_of_own_dag, report_uri
 from spark_jobs.settings import Settings
 
+log = logging.getLogger(__name__)
+
+PUBLISHED = ("published", "already_published", "empty")
 MAX_REPORT_BYTES = 4_000_000
 MAX_REPORTS = 2_000
+MAX_DAYS_BACK = 400
 DAGS = {stage.dag for stage in STAGES.values()}
 
 Report = dict[str, Any]
+Entry = dict[str, Any]
 
 
 def run_of(dag_run: Any) -> str:
@@ -50,24 +58,66 @@ def report_of(stage: str, day: str | None, run: str) -> Report | None:
     return read_report(report_uri(Settings.from_environment().reports, stage, day, run))
 
 
-def latest_reports(days: int) -> list[Report]:
-    """The newest report of each stage and day, newest day first, of the newest `days` days; `all_days` comes first of all."""
+def report_of_attempt(stage: str, day: str | None, run: str, attempt: int) -> Report | None:
+    """The run report of one attempt of a stage; None when that attempt has left none, or none that can be read."""
+    try:
+        report = report_of(stage, day, run)
+    except Exception:  # who asks has an error of their own to tell, whatever the store's is
+        log.warning("the report of %s for run %s can not be read", stage, run, exc_info=True)
+        return None
+    return report if report is not None and report.get("attempt") == attempt else None
+
+
+def latest_reports(days: int, is_wanted: Callable[[Report], bool] = bool) -> list[Report]:
+    """The newest report of each stage and day, newest day first, of the newest `days` days; `all_days` comes first of all.
+
+    is_wanted: which reports count; by default each that can be read.
+    """
+    files, folders = _folders()
+    found: dict[tuple[str, str], list[Entry]] = defaultdict(list)
+    for folder in folders[: days + 1]:
+        for entry in files.glob(f"{folder}/*/*.json", detail=True).values():
+            found[_day_and_stage(entry["name"])].append(entry)
+    chosen = sorted(found, key=lambda key: (key[0], -_place(key[1])), reverse=True)[:MAX_REPORTS]
+    reports = (_newest(files, found[key], is_wanted) for key in chosen)
+    return [report for report in reports if report is not None]
+
+
+def newest_published(stage: str) -> Report | None:
+    """The report of the newest day that a stage published in its own DAG, among the newest MAX_DAYS_BACK; None without one."""
+    files, folders = _folders()
+    for folder in [folder for folder in folders if is_day(_name(folder))][:MAX_DAYS_BACK]:
+        entries = files.glob(f"{folder}/{stage}/*.json", detail=True).values()
+        report = _newest(files, entries, lambda report: is_of_own_dag(report) and report.get("status") in PUBLISHED)
+        if report is not None:
+            return report
+    return None
+
+
+def _folders() -> tuple[Any, list[str]]:
+    """The file system of the reports and its folders of days, newest first."""
     import fsspec
 
-    root = Settings.from_environment().reports.rstrip("/")
-    files, path = fsspec.core.url_to_fs(root)
-    if not files.exists(path):
-        return []
-    folders = sorted((folder for folder in files.ls(path, detail=False)), key=_name, reverse=True)[: days + 1]
-    newest: dict[tuple[str, str], tuple[float, str]] = {}
-    for folder in folders:
-        for entry in files.glob(f"{folder}/*/*.json", detail=True).values():
-            key = _day_and_stage(entry["name"])
-            modified = float(entry.get("mtime") or entry.get("modificationTime") or 0)
-            newest[key] = max(newest.get(key, (-1.0, "")), (modified, entry["name"]))
-    chosen = sorted(newest, key=lambda key: (key[0], -_place(key[1])), reverse=True)[:MAX_REPORTS]
-    reports = (read_report(files.unstrip_protocol(newest[key][1])) for key in chosen)
-    return [report for report in reports if report is not None]
+    files, path = fsspec.core.url_to_fs(Settings.from_environment().reports.rstrip("/"))
+    folders = files.ls(path, detail=False) if files.exists(path) else []
+    return files, sorted(folders, key=_name, reverse=True)
+
+
+def _newest(files: Any, entries: Iterable[Entry], is_wanted: Callable[[Report], bool]) -> Report | None:
+    """The wanted report that was written last; the log names those that can not be read."""
+    for entry in sorted(entries, key=_modified, reverse=True):
+        try:
+            report = read_report(files.unstrip_protocol(entry["name"]))
+        except (OSError, ValueError) as error:
+            log.warning("run report %s is left out: %s", entry["name"], error)
+            continue
+        if report is not None and is_wanted(report):
+            return report
+    return None
+
+
+def _modified(entry: Entry) -> float:
+    return float(entry.get("mtime") or entry.get("modificationTime") or 0)
 
 
 def _name(path: str) -> str:

@@ -1,4 +1,4 @@
-"""The operator without a server: what it says when nothing answers, and when an attempt before it has left a report."""
+"""The operator and the alarm without a server: what they say when nothing answers, or an attempt before has left a report."""
 
 import json
 from pathlib import Path
@@ -23,6 +23,22 @@ except Exception as error:
     print(json.dumps(f"{type(error).__name__}: {error}"))
 """
 
+ALARM = """
+import json, logging, sys
+from datetime import UTC, datetime
+from types import SimpleNamespace
+from dlcore_airflow import alerts
+said = []
+handler = logging.Handler()
+handler.emit = lambda record: said.append(record.getMessage())
+alerts.log.addHandler(handler)
+run = SimpleNamespace(dag_id="image_pipeline", run_id="r", clear_number=0, logical_date=datetime(2026, 11, 2, tzinfo=UTC))
+for attempt in json.loads(sys.argv[1]):
+    task = SimpleNamespace(dag_id="image_pipeline", task_id="read_images", try_number=attempt)
+    alerts.stage_failed({"ti": task, "dag_run": run, "params": {}, "exception": RuntimeError("nothing answers")})
+print(json.dumps(said))
+"""
+
 pytestmark = pytest.mark.airflow
 
 
@@ -43,3 +59,17 @@ def test_a_server_that_does_not_answer_is_named_whatever_an_earlier_attempt_repo
     assert answer(EXECUTE, tmp_path, 1, **environment) == "AirflowException: read_images: the table is missing"
     now = answer(EXECUTE, tmp_path, 2, **environment)
     assert now.startswith("AirflowException: connection 'spark_connect': nothing answers at 127.0.0.1:")
+
+
+def test_an_alarm_is_sent_whatever_an_earlier_attempt_reported_or_a_killed_one_left(environment, tmp_path):
+    path = Path(report_uri(environment["PIPELINE_REPORTS"], "read_images", "2026-11-02", "r").removeprefix("file://"))
+    path.parent.mkdir(parents=True)
+    path.write_text(json.dumps({"attempt": 2, "broken": [{"rule": "key is unique", "rows": 3}]}))
+    place = "image_pipeline: stage read_images failed in run r, day 2026-11-02"
+    by_itself, of_another = answer(ALARM, tmp_path, [2, 3], **environment)
+    assert by_itself == f"{place}: broken rules key is unique (3 rows)"
+    assert of_another == f"{place}: nothing answers"
+    path.write_text("")
+    assert answer(ALARM, tmp_path, [2], **environment) == [f"{place}: nothing answers"]
+    unreachable = {**environment, "PIPELINE_REPORTS": "no-such-store://reports"}
+    assert answer(ALARM, tmp_path, [2], **unreachable) == [f"{place}: nothing answers"]

@@ -19,8 +19,11 @@ scraped = [
 ]
 app.dependency_overrides[get_user] = lambda: None
 answers = [TestClient(app).get(path) for path in paths]
-metrics = TestClient(app).get("/metrics", headers={"Authorization": "Bearer right"}).text
-print(json.dumps([scraped, metrics, stranger, [answer.status_code for answer in answers], [answer.text for answer in answers]]))
+metrics, of_last_day = [
+    TestClient(app).get(path, headers={"Authorization": "Bearer right"}).text for path in ("/metrics", "/metrics?days=1")
+]
+texts = [answer.text for answer in answers]
+print(json.dumps([scraped, [metrics, of_last_day], stranger, [answer.status_code for answer in answers], texts]))
 """
 
 pytestmark = pytest.mark.airflow
@@ -68,6 +71,12 @@ def test_the_page_shows_reports_to_users_and_no_other_file_to_anyone(tmp_path):
         written = reports / str(report["day"] or "all_days") / str(report["stage"]) / "run.json"
         written.parent.mkdir(parents=True)
         written.write_text(json.dumps(report))
+    codes = reports / "2026-11-01" / "extract_features"
+    (codes / "killed.json").touch()
+    (codes / "v2.json").write_text(json.dumps(REPORTS[1] | {"dag": "feature_extraction", "status": "failed"}))
+    behind = reports / "2026-10-01" / "extract_features" / "run.json"
+    behind.parent.mkdir(parents=True)
+    behind.write_text(json.dumps(REPORTS[1] | {"day": "2026-10-01", "started_at": "2026-10-02T01:00:00+00:00"}))
     (tmp_path / "secrets").mkdir()
     (tmp_path / "secrets" / "secrets.json").write_text(json.dumps({"connect_token": "not for your eyes"}))
     paths = [
@@ -80,11 +89,12 @@ def test_the_page_shows_reports_to_users_and_no_other_file_to_anyone(tmp_path):
         "/metrics",
     ]
     environment = {"PIPELINE_REPORTS": f"file://{reports}", "PIPELINE_METRICS_TOKEN": "right"}
-    scraped, metrics, strangers, codes, texts = answer(ASK, tmp_path, paths, **environment)
+    scraped, metrics, strangers, statuses, texts = answer(ASK, tmp_path, paths, **environment)
     assert strangers == [401] * len(paths)
     assert scraped[0] == 200 and 200 not in scraped[1:]
-    assert set(METRICS.strip().splitlines()) <= set(metrics.splitlines())
-    assert codes == [200, 200, 404, 422, 422, 422, 401]
+    assert set(METRICS.strip().splitlines()) <= set(metrics[0].splitlines())
+    assert METRICS.strip().splitlines()[-1] in metrics[1]
+    assert statuses == [200, 200, 404, 422, 422, 422, 401]
     assert "crop_objects" in texts[0] and "ok 1,200" in texts[0] and "blank 34" in texts[0]
     assert "1,234 images, 1,200 used, 34 refused" in texts[0] and ">3.5<" in texts[0]
     assert "&lt;b&gt;spoilt" in texts[1] and "<b>spoilt" not in texts[1]

@@ -1,11 +1,18 @@
-"""Which run a job publishes as."""
+"""Which run a job publishes as, and which reports count when the past is looked at."""
 
 from __future__ import annotations
 
+import json
+import os
+from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
-from dlcore_airflow.run_reports import run_of
+from dlcore_airflow.run_reports import latest_reports, newest_published, report_of_attempt, run_of
+from dlcore_airflow.ui.metrics import metrics_text
+
+from spark_jobs.pipeline import is_of_own_dag, report_uri
 
 
 @pytest.mark.parametrize(
@@ -19,3 +26,71 @@ from dlcore_airflow.run_reports import run_of
 def test_a_cleared_run_and_one_of_another_dag_are_other_runs(dag: str, clearings: int, expected: str) -> None:
     run = SimpleNamespace(dag_id=dag, run_id="backfill__2026-11-03", clear_number=clearings)
     assert run_of(run) == expected
+
+
+LAST = "extract_features"
+
+
+@pytest.fixture
+def reports(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The folder of the reports, still missing."""
+    monkeypatch.setenv("PIPELINE_REPORTS", f"file://{tmp_path}/reports")
+    return f"{tmp_path}/reports"
+
+
+def leave(reports: str, day: str, run: str, hour: int, **values: Any) -> Path:
+    """Write what a run of the last stage reported, at an hour of the day; without values, the file of a job that was killed."""
+    path = Path(report_uri(reports, LAST, day, run))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    values = (
+        {"stage": LAST, "day": day, "run": run, "started_at": f"2026-11-25T{hour:02}:00:00", **values} if values else {}
+    )
+    path.write_text(json.dumps(values) if values else "")
+    os.utime(path, (hour, hour))
+    return path
+
+
+def test_reports_that_can_not_be_read_are_left_out_and_named(reports: str, caplog: pytest.LogCaptureFixture) -> None:
+    assert (latest_reports(9), newest_published(LAST)) == ([], None)
+    leave(reports, "2026-11-01", "whole", 1, status="published")
+    leave(reports, "2026-11-01", "killed", 2)
+    leave(reports, "2026-11-02", "killed", 3)
+    leave(reports, "2026-11-02", "a_list", 4).write_text("[1]")
+    assert [report["run"] for report in latest_reports(9)] == ["whole"]
+    published = newest_published(LAST)
+    assert published is not None and published["run"] == "whole"
+    assert "killed.json is left out" in caplog.text and "a_list.json is left out" in caplog.text
+
+
+def test_a_report_is_only_that_of_the_attempt_that_is_asked_for(reports: str) -> None:
+    leave(reports, "2026-11-01", "r", 1, attempt=2, error="the second")
+    leave(reports, "2026-11-01", "killed", 1)
+    asked = [
+        report_of_attempt(LAST, "2026-11-01", run, attempt) for run, attempt in (("r", 2), ("r", 3), ("killed", 1))
+    ]
+    assert [report and report["error"] for report in asked] == ["the second", None, None]
+
+
+def test_metrics_are_of_the_daily_chain_alone(reports: str) -> None:
+    leave(reports, "2026-11-01", "daily", 1, dag="image_pipeline", status="published", reasons={"ok": 7})
+    leave(reports, "2026-11-01", "undone", 2, dag="restore_day", status="empty")
+    leave(reports, "2026-11-02", "v2", 3, dag="feature_extraction", status="published")
+    leave(reports, "2026-11-03", "v2", 4, dag="feature_extraction", status="failed")
+    assert [report["run"] for report in latest_reports(9)] == ["v2", "v2", "undone"]
+    own = latest_reports(9, is_of_own_dag)
+    assert [report["run"] for report in own] == ["daily"]
+    text = metrics_text(own)
+    assert (
+        f'pipeline_run_failed{{stage="{LAST}"}} 0' in text and f'pipeline_rows{{stage="{LAST}",reason="ok"}} 7' in text
+    )
+    published = newest_published(LAST)
+    assert published is not None and published["run"] == "daily"
+
+
+def test_the_newest_published_day_is_found_behind_many_that_failed(reports: str) -> None:
+    leave(reports, "2026-10-01", "daily", 1, dag="image_pipeline", status="published")
+    for day in range(1, 31):
+        leave(reports, f"2026-11-{day:02}", "daily", 2, dag="image_pipeline", status="failed")
+    leave(reports, "2026-10-01", "again", 3, dag="image_pipeline", status="failed")
+    published = newest_published(LAST)
+    assert published is not None and (published["day"], published["run"]) == ("2026-10-01", "daily")

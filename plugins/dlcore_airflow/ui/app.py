@@ -14,9 +14,10 @@ from fastapi import APIRouter, Depends, FastAPI, HTTPException, Query, Request
 from fastapi.responses import HTMLResponse, PlainTextResponse
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
-from dlcore_airflow.run_reports import Report, latest_reports, report_of
-from dlcore_airflow.ui.metrics import metrics_text
+from dlcore_airflow.run_reports import Report, latest_reports, newest_published, report_of
+from dlcore_airflow.ui.metrics import CHAIN, metrics_text
 from dlcore_airflow.ui.page import overview_page, report_page
+from spark_jobs.pipeline import is_of_own_dag
 
 MAX_DAYS = 366
 
@@ -67,8 +68,9 @@ def report(stage: str, run: str, day: str = "") -> str:
 
 @metrics.get("/metrics", response_class=PlainTextResponse)
 def prometheus(days: Days = 31) -> str:
-    """The last run of every stage as metrics, among those of the newest days."""
-    return metrics_text(latest_reports(days))
+    """The last run of every stage in its own DAG as metrics, among those of the newest days, and the newest published day."""
+    published = newest_published(CHAIN[-1].name)
+    return metrics_text([*latest_reports(days, is_of_own_dag), *([published] if published else [])])
 
 
 app = FastAPI(title="Image pipeline", docs_url=None, redoc_url=None, openapi_url=None)

@@ -6,10 +6,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from dlcore_airflow.run_reports import Report
+from dlcore_airflow.run_reports import PUBLISHED, Report
 from spark_jobs.pipeline import STAGES, stages_of
 
-PUBLISHED = ("published", "already_published", "empty")
 CHAIN = stages_of("image_pipeline")
 Labels = Mapping[str, str]
 Sample = tuple[Labels, float]
