@@ -34,6 +34,7 @@ from spark_jobs.past_runs import newest_report
 from spark_jobs.pipeline import EXIT_OK, STAGES
 from spark_jobs.runner import Job
 from spark_jobs.search import neighbours, query_of_key, sheet_of
+from spark_jobs.settings import Settings
 from spark_jobs.stages.calibration import Calibration
 from spark_jobs.stages.detect import NO_DETECTOR
 from tests.spark_jobs.lake import Lake
@@ -45,6 +46,17 @@ COPIES = 3
 SKUS = [
     entry for entry in plan_catalogue(22, [date(2026, 3, 1)], 120).entries if not entry.bad and not entry.transform
 ][:6]
+
+
+NAMESPACE = "feature_jobs"
+
+
+@pytest.fixture(scope="module")
+def lake(lake: Lake) -> Lake:
+    """Tables of these tests' own: groups are of all days, and others publish days with other models."""
+    own = {"PIPELINE_NAMESPACE": NAMESPACE, "PIPELINE_INDEX": f"file://{lake.settings.home}/index-of-{NAMESPACE}"}
+    environment = {**lake.environment, **own}
+    return Lake(Settings.from_environment(environment), environment)
 
 
 @pytest.fixture
@@ -153,6 +165,6 @@ def assert_bits_are_counted(lake: Lake, codes: list[bytes]) -> None:
 
 
 def _rows(reader: Any, dataset: str) -> list[Any]:
-    table = f"lake.pipeline.{dataset}"
+    table = f"lake.{NAMESPACE}.{dataset}"
     found: list[Any] = reader.sql(f"SELECT * FROM {table} WHERE day = DATE '{DAY}' ORDER BY key, crop").collect()
     return found
