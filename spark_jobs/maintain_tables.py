@@ -2,6 +2,7 @@
 
 Snapshots younger than `keep_days` stay: the runs of these days read them pinned, or are still to publish them. A day
 that changed within `quiet_hours` is not compacted, since a run of it may be under way (it would only have to stage again).
+With `--codes NAME` that set's own tables and index alone are maintained, not those it shares with others.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from dlcore.search.index import remove_old
 from spark_jobs import runner
 from spark_jobs.pipeline import STAGES
 from spark_jobs.runner import Job
+from spark_jobs.settings import OF_CODES
 
 LEAST_KEEP_DAYS = 2
 LEAST_FILES = 2
@@ -23,18 +25,18 @@ LEAST_FILES = 2
 class Options:
     """What is kept."""
 
-    keep_days: int = field(default=2, metadata={"help": "days for which snapshots and orphaned files stay, at least 2"})
+    keep_days: int = field(default=7, metadata={"help": "days for which snapshots and orphaned files stay, at least 2"})
     quiet_hours: int = field(default=24, metadata={"help": "a day changed within these hours is not compacted"})
     keep_index_versions: int = field(default=3, metadata={"help": "newest versions of the search index that stay"})
 
 
 def plan(job: Job[Options]) -> None:
-    """Maintain every table that there is, then the index."""
+    """Maintain every table that there is, or those of the set of codes that is named, then its index."""
     if job.options.keep_days < LEAST_KEEP_DAYS:
         raise ValueError(
             f"got keep_days {job.options.keep_days}, expected at least {LEAST_KEEP_DAYS}: runs read old snapshots"
         )
-    datasets = [stage.writes for stage in STAGES.values() if stage.writes]
+    datasets = OF_CODES if job.attempt.codes else [stage.writes for stage in STAGES.values() if stage.writes]
     tables = {dataset: job.settings.table(dataset) for dataset in datasets}
     there = {dataset: table for dataset, table in tables.items() if job.spark.catalog.tableExists(table)}
     job.report("tables", {dataset: maintain(job.spark, table, job.options) for dataset, table in there.items()})

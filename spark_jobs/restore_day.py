@@ -4,15 +4,18 @@
 
 Not a rollback of tables: the day's rows of the snapshot before are staged, audited against their contract and published like
 those of any run, so that what other days have published since stays, and the same command again takes the undoing back.
+One that fails halfway says what is done, and the command with `--run` that goes on.
 Search index and duplicates follow with the next run of the DAG `similar_images`.
 """
 
 from __future__ import annotations
 
 import logging
+import shlex
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime
+from hashlib import sha256
 from typing import Annotated, Any
 
 import typer
@@ -24,22 +27,62 @@ from spark_jobs.publishing import Change
 from spark_jobs.settings import Settings
 
 CHAIN = {stage.writes: stage for stage in stages_of("image_pipeline") if stage.writes}
+UNDOING = "restore__"
 
 
-def undone(changes: Mapping[str, Change], run: str | None) -> dict[str, Change]:
-    """The changes of one run: by default of the one that published last.
+def undone(changes: Mapping[str, Change], run: str | None, allow_empty: bool = False) -> dict[str, Change]:
+    """The changes of one run that are to be undone: by default of the run that published last.
 
-    changes: the last change of a day by dataset.
-    Raises LookupError when the run published none of them.
+    changes: the last change of a day by dataset.   run: what an undoing of it has done before it failed is left out.
+    allow_empty: a day that was emptied, which keeps no run's name, counts as done by that undoing.
+    Raises LookupError when there are none, when another run has published the day since, or when no run is given and
+    the last one is an undoing that stopped halfway.
     """
     if not changes:
-        raise LookupError("got a day that was never published, expected one to undo")
+        raise LookupError("got a day that was never published, or its snapshots have expired; expected one to undo")
+    last = ", ".join(f"{dataset} by {change.run}" for dataset, change in changes.items())
     chosen = run or max(changes.values(), key=lambda change: change.at).run
     found = {dataset: change for dataset, change in changes.items() if change.run == chosen}
+    if run is None:
+        half = next((change.run for change in changes.values() if change.run and is_undoing(chosen, change.run)), None)
+        if half:
+            raise LookupError(
+                f"run {half!r} is undone in a part of the datasets ({last}); "
+                f"expected --run {half} to go on with that, or --run {chosen} to take it back"
+            )
+        return found
     if not found:
-        last = ", ".join(f"{dataset} by {change.run}" for dataset, change in changes.items())
         raise LookupError(f"run {run!r} was not the last to publish the day; expected one of: {last}")
+    first = min(change.at for change in found.values())
+    others = [
+        change
+        for dataset, change in changes.items()
+        if dataset not in found and not is_undoing(change.run, run) and not (allow_empty and change.run is None)
+    ]
+    if any(change.at > first for change in others):
+        raise LookupError(
+            f"another run has published the day since run {run!r}: {last}; expected --dataset, or that run undone first"
+        )
     return found
+
+
+def undoing_id(run: str | None, at: datetime) -> str:
+    """The id of the run that undoes another: its end tells of which, so that it can go on after a failure.
+
+    >>> is_undoing(undoing_id("mine", datetime(2026, 11, 2)), "mine")
+    True
+    """
+    return f"{UNDOING}{at:%Y-%m-%dT%H:%M:%S}__{_mark(run)}"
+
+
+def is_undoing(later: str | None, run: str) -> bool:
+    """Whether a run is one that undoes another."""
+    return later is not None and later.startswith(UNDOING) and later.endswith(f"__{_mark(run)}")
+
+
+def _mark(run: str | None) -> str:
+    """A hash, so that the ids of undoings of undoings do not grow."""
+    return sha256((run or "").encode()).hexdigest()[:12]
 
 
 def last_changes(settings: Settings, day: date, datasets: tuple[str, ...], remote: str | None) -> dict[str, Change]:
@@ -59,10 +102,28 @@ def restore(stage: Stage, before: int | None, arguments: list[str], settings: Se
 
     def rows_before(job: runner.Job[NoOptions]) -> Any:
         table = job.settings.table(stage.writes or "")
-        rows = job.spark.table(table).where("false")
-        return publishing.read_snapshot(job.spark, table, before).where(f"day = DATE '{job.day}'") if before else rows
+        rows = publishing.read_snapshot(job.spark, table, before) if before else job.spark.table(table).where("false")
+        return rows.where(f"day = DATE '{job.day}'").selectExpr(*columns_of(job.schema, rows.columns))
 
     return runner.execute(stage.name, rows_before, NoOptions, arguments, settings)
+
+
+def columns_of(schema: Any, there: Sequence[str]) -> list[str]:
+    """SQL for the columns of a Spark schema; null for those that a snapshot from before they were added lacks."""
+    return [
+        f"`{field.name}`" if field.name in there else f"CAST(NULL AS {field.dataType.simpleString()}) AS `{field.name}`"
+        for field in schema
+    ]
+
+
+def ways_on(run: str | None, left: Sequence[str], options: Sequence[str], dataset: str) -> list[str]:
+    """The commands that go on with the undoing of a run; one for each dataset that is left when the run has no name.
+
+    options: those of the command that failed, besides `--run` and `--dataset`.
+    """
+    named = [["--run", run, *(("--dataset", dataset) if dataset else ())]] if run else []
+    choices = named or [["--dataset", name] for name in left]
+    return [f"python -m spark_jobs.restore_day {shlex.join([*options, *choice])}" for choice in choices]
 
 
 def main(
@@ -79,17 +140,25 @@ def main(
     try:
         if dataset and dataset not in CHAIN:
             raise ValueError(f"got dataset {dataset!r}, expected one of {', '.join(CHAIN)}")
-        changes = undone(last_changes(settings, date.fromisoformat(day), datasets, remote or None), run or None)
+        last = last_changes(settings, date.fromisoformat(day), datasets, remote or None)
+        changes = undone(last, run or None, allow_empty)
     except (LookupError, ValueError, ConnectionError) as error:
         raise SystemExit(f"restore_day: {error}") from None
-    run_id = f"restore__{datetime.now(UTC):%Y-%m-%dT%H:%M:%S}"
-    arguments = ["--run", run_id, "--day", day, "--dag", "restore_day", "--release"]
-    arguments += [*(("--remote", remote) if remote else ()), *(("--allow-empty",) if allow_empty else ())]
-    for name in datasets:
-        code = restore(CHAIN[name], changes[name].before, arguments, settings) if name in changes else EXIT_OK
-        if code != EXIT_OK:
-            raise SystemExit(code)
     undone_run = next(iter(changes.values())).run
+    options = ["--day", day, *(("--remote", remote) if remote else ()), *(("--allow-empty",) if allow_empty else ())]
+    arguments = ["--run", undoing_id(undone_run, datetime.now(UTC)), "--dag", "restore_day", "--release", *options]
+    left = [name for name in datasets if name in changes]
+    try:
+        while left:
+            code = restore(CHAIN[left[0]], changes[left[0]].before, arguments, settings)
+            if code != EXIT_OK:
+                raise SystemExit(code)
+            left.pop(0)
+    finally:
+        if left:
+            done = ", ".join(name for name in changes if name not in left) or "nothing"
+            typer.echo(f"restore_day: restored {done}, not {', '.join(left)}; to go on:", err=True)
+            typer.echo("\n".join(ways_on(undone_run, left, options, dataset)), err=True)
     typer.echo(
         f"day {day}: {', '.join(changes)} as before run {undone_run}; now run: airflow dags trigger similar_images"
     )

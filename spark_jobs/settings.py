@@ -23,7 +23,8 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 HBASE_THRIFT_PORT = 19090
 SPARK_CONNECT_PORT = 15002
 
-_OF_CODES = ("features", "duplicates")
+OF_CODES = ("features", "duplicates")
+"""The datasets of which every set of codes has its own tables."""
 _CODES_NAME = re.compile(r"[a-z0-9_]+")
 
 
@@ -125,7 +126,7 @@ class Settings:
 
     def table(self, dataset: str) -> str:
         """The full name of a dataset's table, e.g. `lake.pipeline.features`."""
-        name = f"{dataset}_{self.codes}" if self.codes and dataset in _OF_CODES else dataset
+        name = f"{dataset}_{self.codes}" if self.codes and dataset in OF_CODES else dataset
         return f"{self.catalog}.{self.namespace}.{name}"
 
 

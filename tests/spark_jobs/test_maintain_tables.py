@@ -13,6 +13,8 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from data_contracts.features import FEATURES
+from data_contracts.raw_images import RAW_IMAGES
 from dlcore.search.index import remove_old
 from spark_jobs import maintain_tables, publishing, runner
 from spark_jobs.maintain_tables import Options
@@ -37,7 +39,7 @@ def test_a_quiet_day_is_compacted_and_old_orphans_go(lake: Lake) -> None:
         orphan.write_bytes(b"nobody's")
     os.utime(old, (time.time() - THREE_DAYS_S,) * 2)
 
-    line = ["--run", "maintenance", "--remote", lake.remote(), "--quiet-hours", "0"]
+    line = ["--run", "maintenance", "--remote", lake.remote(), "--quiet-hours", "0", "--keep-days", "2"]
     with readers_meanwhile(lake) as seen:
         assert runner.execute("maintain_tables", maintain_tables.plan, Options, line, lake.settings) == EXIT_OK
     assert len(seen) > 2 and set(seen) == {40}
@@ -81,6 +83,26 @@ def _stage_unpublished(spark: object) -> int:
         staged = publishing.stage_rows(rows, TABLE, identity, None)
     assert staged is not None
     return staged.snapshot
+
+
+@pytest.mark.spark
+def test_of_a_named_set_of_codes_only_its_own_tables_are_maintained(lake: Lake) -> None:
+    spark = lake.connect()
+    orphans = {}
+    for table, contract in (("raw_images", RAW_IMAGES), ("features_v2", FEATURES)):
+        publishing.ensure_table(spark, f"lake.pipeline.{table}", contract)
+        folder = Path(urlsplit(lake.settings.warehouse).path) / "pipeline" / table / "data"
+        folder.mkdir(exist_ok=True)
+        for days in (3, 8):
+            orphans[table, days] = folder / f"orphan-of-{days}-days.parquet"
+            orphans[table, days].write_bytes(b"nobody's")
+            os.utime(orphans[table, days], (time.time() - days * 24 * 3600,) * 2)
+    line = ["--run", "of_codes", "--remote", lake.remote(), "--codes", "v2"]
+    assert runner.execute("maintain_tables", maintain_tables.plan, Options, line, lake.settings) == EXIT_OK
+    assert set(lake.report("maintain_tables", None, "of_codes")["extra"]["tables"]) == {"features"}
+    assert [place for place, orphan in orphans.items() if not orphan.exists()] == [("features_v2", 8)]
+    spark.sql("DROP TABLE lake.pipeline.features_v2")
+    spark.stop()
 
 
 @pytest.mark.spark

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import shlex
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from typing import Any
 
+import pyarrow as pa
 import pytest
 import typer
 from typer.testing import CliRunner, Result
 
+from data_contracts import images, raw_images
+from data_contracts.contract import Column, Rule
 from spark_jobs import publishing, runner
 from spark_jobs.pipeline import EXIT_BROKEN_CONTRACT, EXIT_OK
 from spark_jobs.publishing import Change
-from spark_jobs.restore_day import main, undone
+from spark_jobs.restore_day import main, undoing_id, undone, ways_on
 from tests.spark_jobs.lake import Lake
 from tests.spark_jobs.small_job import STAGE, Options, plan
 from tests.spark_jobs.test_runner import checked_images
@@ -81,6 +86,61 @@ def test_what_would_break_a_contract_is_not_restored(lake: Lake, reader: Any, mo
 
 
 @pytest.mark.spark
+def test_an_undoing_that_fails_halfway_goes_on(lake: Lake, reader: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    run_day(lake, "whole", DAY, 5)
+    run_day(lake, "faulty", DAY, 3)
+    rule = Rule("never_three_high", "no image is three pixels high", "height = 3")
+    with monkeypatch.context() as patch:
+        patch.setattr(images, "IMAGES", replace(images.IMAGES, own_rules=(rule,)))
+        failed = restore(lake, patch)
+    assert failed.exit_code == EXIT_BROKEN_CONTRACT
+    assert "restored raw_images, not images; to go on:" in failed.output
+    assert [published(reader, dataset, DAY) for dataset in ("raw_images", "images")] == [{"whole"}, {"faulty"}]
+    assert "'faulty' is undone in a part" in restore(lake, monkeypatch).output
+
+    way_on = shlex.split(next(line for line in failed.output.splitlines() if line.startswith("python -m")))
+    done = restore(lake, monkeypatch, *way_on[way_on.index("--run") :])
+    assert done.exit_code == 0, done.output
+    assert f"day {DAY}: images as before run faulty" in done.output
+    assert [published(reader, dataset, DAY) for dataset in ("raw_images", "images")] == [{"whole"}, {"whole"}]
+    assert reader.sql(f"SELECT 1 FROM lake.pipeline.images WHERE day = DATE '{DAY}'").count() == 5
+
+
+@pytest.fixture
+def noted_images(lake: Lake, reader: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], None]]:
+    """Adds a column to the table and the contract of raw_images; it goes again when the test is over."""
+    column = Column("note", pa.map_(pa.string(), pa.int64()), "what somebody has noted")
+
+    def add() -> None:
+        noted = replace(raw_images.RAW_IMAGES, columns=(*raw_images.RAW_IMAGES.columns, column), version=2)
+        monkeypatch.setattr(raw_images, "RAW_IMAGES", noted)
+        reader.sql("ALTER TABLE lake.pipeline.raw_images ADD COLUMN note MAP<STRING, BIGINT>")
+
+    yield add
+    reader.sql("ALTER TABLE lake.pipeline.raw_images DROP COLUMN IF EXISTS note")
+
+
+@pytest.mark.spark
+def test_a_state_before_a_new_column_comes_back_with_nulls(
+    lake: Lake, reader: Any, monkeypatch: pytest.MonkeyPatch, noted_images: Callable[[], None]
+) -> None:
+    run_day(lake, "old", DAY, 5)
+    noted_images()
+    line = ["--run", "new", "--day", DAY, "--remote", lake.remote(), "--rows", "3"]
+    assert runner.execute(STAGE, noted_plan, Options, line, lake.settings) == EXIT_OK
+    done = restore(lake, monkeypatch)
+    assert done.exit_code == 0, done.output
+    assert published(reader, "raw_images", DAY) == {"old"}
+    rows = reader.sql(f"SELECT note FROM lake.pipeline.raw_images WHERE day = DATE '{DAY}'").collect()
+    assert [row["note"] for row in rows] == [None] * 5
+
+
+def noted_plan(job: runner.Job[Options]) -> Any:
+    """The small job's rows with the new column."""
+    return plan(job).selectExpr("*", "map('looks', 5L) AS note")
+
+
+@pytest.mark.spark
 def test_a_state_that_has_expired_is_an_error(lake: Lake, reader: Any) -> None:
     day = "2026-04-03"
     run_day(lake, "first", day, 5)
@@ -94,12 +154,43 @@ def test_a_state_that_has_expired_is_an_error(lake: Lake, reader: Any) -> None:
         publishing.last_change(reader, "lake.pipeline.raw_images", date.fromisoformat(day))
 
 
+def at(hour: int, run: str | None) -> Change:
+    """A change of the day by a run."""
+    return Change(hour, run, datetime(2026, 11, 1, hour, tzinfo=UTC))
+
+
 def test_a_run_that_failed_halfway_is_undone_where_it_published() -> None:
-    early, late = datetime(2026, 11, 1, tzinfo=UTC), datetime(2026, 11, 2, tzinfo=UTC)
-    changes = {"raw_images": Change(7, "second", late), "images": Change(5, "first", early)}
-    assert undone(changes, None) == {"raw_images": changes["raw_images"]}
-    assert undone(changes, "first") == {"images": changes["images"]}
+    changes = {"raw_images": at(7, "second"), "images": at(5, "first")}
+    assert undone(changes, None) == undone(changes, "second") == {"raw_images": changes["raw_images"]}
     with pytest.raises(LookupError, match="raw_images by second"):
         undone(changes, "third")
-    with pytest.raises(LookupError, match="never published"):
+    with pytest.raises(LookupError, match="never published, or its snapshots have expired"):
         undone({}, None)
+
+
+def test_a_run_is_not_undone_beside_what_another_has_published_since() -> None:
+    changes = {"raw_images": at(7, "second"), "images": at(5, "first")}
+    with pytest.raises(LookupError, match="another run has published the day since run 'first'"):
+        undone(changes, "first")
+    assert undone({"images": changes["images"]}, "first") == {"images": changes["images"]}
+    with pytest.raises(LookupError, match="another run"):
+        undone({"raw_images": at(7, None), "images": at(5, "first")}, "first")
+
+
+def test_an_undoing_goes_on_where_it_stopped() -> None:
+    undoing = undoing_id("bad", datetime(2026, 11, 2, tzinfo=UTC))
+    changes = {"raw_images": at(7, undoing), "images": at(6, "bad"), "detections": at(5, "bad"), "crops": at(4, "good")}
+    assert set(undone(changes, "bad")) == {"images", "detections"}
+    assert set(undone(changes, undoing)) == {"raw_images"}
+    with pytest.raises(LookupError, match=f"--run bad to go on with that, or --run {undoing} to take it back"):
+        undone(changes, None)
+    emptied = changes | {"raw_images": at(7, None)}
+    assert set(undone(emptied, "bad", allow_empty=True)) == {"images", "detections"}
+
+
+def test_the_commands_that_go_on() -> None:
+    options = ["--day", DAY, "--remote", "sc://host:1/;x=y"]
+    start = f"python -m spark_jobs.restore_day --day {DAY} --remote 'sc://host:1/;x=y'"
+    assert ways_on("a run", ["images"], options, "") == [f"{start} --run 'a run'"]
+    assert ways_on("mine", ["images"], options, "images") == [f"{start} --run mine --dataset images"]
+    assert ways_on(None, ["images", "crops"], options, "") == [f"{start} --dataset images", f"{start} --dataset crops"]
