@@ -8,9 +8,16 @@ from typing import Any
 
 _TIMEOUT_S = 3.0
 
-# Thrift's binary protocol: version 1, a call, the length of its name, its name, sequence number 0, no arguments.
-_GET_TABLE_NAMES = b"\x80\x01\x00\x01" + b"\x00\x00\x00\x0dgetTableNames" + b"\x00\x00\x00\x00" + b"\x00"
-_IS_REPLY = b"\x80\x01\x00\x02" + b"\x00\x00\x00\x0dgetTableNames" + b"\x00\x00\x00\x00" + b"\x0f\x00\x00"
+
+def _text(field: int, value: bytes) -> bytes:
+    return b"\x0b" + field.to_bytes(2) + len(value).to_bytes(4) + value
+
+
+# Thrift's binary protocol: getRow(tableName, row, attributes) on the table that knows where all others are, for a row it has not.
+_NAME = b"\x00\x00\x00\x06getRow" + b"\x00\x00\x00\x00"
+_NO_ATTRIBUTES = b"\x0d\x00\x03" + b"\x0b\x0b" + b"\x00\x00\x00\x00"
+_GET_ROW = b"\x80\x01\x00\x01" + _NAME + _text(1, b"hbase:meta") + _text(2, b"-") + _NO_ATTRIBUTES + b"\x00"
+_IS_REPLY = b"\x80\x01\x00\x02" + _NAME + b"\x0f\x00\x00"
 """How an answer begins that carries a list in field 0; an exception would carry a struct in field 1."""
 
 
@@ -24,10 +31,10 @@ def listens(host: str, port: int) -> bool:
 
 
 def thrift_answers(host: str, port: int) -> bool:
-    """Whether HBase answers through Thrift: a fresh server accepts connections before the master is ready."""
+    """Whether HBase reads through Thrift: a fresh server accepts connections before the master is ready or its first region is up."""
     try:
         with socket.create_connection((host, port), timeout=_TIMEOUT_S) as connection:
-            connection.sendall(_GET_TABLE_NAMES)
+            connection.sendall(_GET_ROW)
             return _received(connection, len(_IS_REPLY)) == _IS_REPLY
     except OSError:
         return False

@@ -1,4 +1,4 @@
-"""The stack of docker-compose.yml as the tests drive it: a project of its own, with secrets and ports of its own."""
+"""The stack of docker-compose.yml as the tests drive it: a checkout of its own, with a project, secrets and ports of its own."""
 
 from __future__ import annotations
 
@@ -24,11 +24,21 @@ def _command() -> list[str]:
     return ["docker", "compose"] if plugin.returncode == 0 else ["docker-compose"]
 
 
+def _sources() -> list[str]:
+    """The files of the project, as they are now: nothing that git ignores."""
+    listed = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard", "--deduplicate"],
+        cwd=REPOSITORY, stdout=subprocess.PIPE, text=True, check=True,
+    )  # fmt: skip
+    return [name for name in listed.stdout.split("\0") if name and (REPOSITORY / name).is_file()]
+
+
 @dataclass
 class Compose:
     """One project of docker-compose.yml.
 
-    folder: where its settings lie.   settings: lines of .env that differ from .env.example.
+    folder: an empty one; the sources go there, as a clean checkout would have them.   settings: lines of .env that differ from
+    those that `make env-file` writes.
     """
 
     folder: Path
@@ -37,8 +47,9 @@ class Compose:
     secrets: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        shutil.copy(REPOSITORY / "Makefile", self.folder)
-        shutil.copy(REPOSITORY / ".env.example", self.folder)
+        for name in _sources():
+            (self.folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(REPOSITORY / name, self.folder / name)
         subprocess.run(["make", "--silent", "env-file"], cwd=self.folder, check=True)
         lines = (self.folder / ".env").read_text().splitlines()
         self.secrets = dict(line.split("=", 1) for line in lines if "=" in line and not line.startswith("#"))
@@ -56,8 +67,8 @@ class Compose:
         Raises CalledProcessError when it fails.
         """
         done = subprocess.run(
-            [*_command(), "--project-name", self.project, "--env-file", str(self.folder / ".env"), *arguments],
-            cwd=REPOSITORY, stdout=subprocess.PIPE, text=True, timeout=limit_s, check=True,
+            [*_command(), "--project-name", self.project, *arguments],
+            cwd=self.folder, stdout=subprocess.PIPE, text=True, timeout=limit_s, check=True,
             # An environment that sets the same names would win over the file.
             env={name: value for name, value in os.environ.items() if name not in self.secrets},
         )  # fmt: skip
