@@ -6,13 +6,10 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
-
-from airflow.sdk import DAG, Param
-from dlcore_airflow.alerts import stage_failed
+from airflow.sdk import DAG
+from dlcore_airflow.default_args import DEFAULT_ARGS
 from dlcore_airflow.operators import StageOperator
-from dlcore_airflow.params import EXTRACTOR, MODELS
-from dlcore_airflow.priority import DailyRunFirst
+from dlcore_airflow.params import DAY, EXTRACTOR, MODELS, NEW_CODES
 from dlcore_airflow.schedule import FIRST_DAY
 from dlcore_airflow.timetable import OnRequestTimetable
 
@@ -24,32 +21,8 @@ with DAG(
     schedule=OnRequestTimetable("0 0 * * *", timezone="UTC"),
     catchup=False,
     max_active_runs=4,
-    params={
-        "day": Param(
-            None,
-            type=["null", "string"],
-            format="date",
-            title="Day",
-            description="The day to process. Empty: the day of the run's data interval.",
-        ),
-        "codes": Param(
-            "next",
-            type="string",
-            pattern=r"^[a-z0-9_]+$",
-            title="Codes",
-            description="Name of the new set of codes; its tables are features_<name> and duplicates_<name>.",
-        ),
-        "models": MODELS,
-        "extractor": EXTRACTOR,
-    },
-    default_args={
-        "retries": 2,
-        "retry_delay": timedelta(seconds=20),
-        "retry_exponential_backoff": True,
-        "max_retry_delay": timedelta(minutes=2),
-        "weight_rule": DailyRunFirst(),
-        "on_failure_callback": stage_failed,
-    },
+    params={"day": DAY, "codes": NEW_CODES, "models": MODELS, "extractor": EXTRACTOR},
+    default_args=DEFAULT_ARGS["feature_extraction"],
     tags=["models"],
 ):
     StageOperator(stage="extract_features", release=True, outlets=[])

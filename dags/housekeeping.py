@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
-
 from airflow.sdk import DAG, Param, chain
-from dlcore_airflow.alerts import stage_failed
+from dlcore_airflow.default_args import DEFAULT_ARGS
 from dlcore_airflow.operators import StageOperator
 from dlcore_airflow.schedule import FIRST_DAY, scheduling
 
@@ -32,7 +30,7 @@ with DAG(
             3, type="integer", minimum=1, title="Index versions", description="Index versions to keep."
         ),
     },
-    default_args={"retries": 1, "retry_delay": timedelta(minutes=5), "on_failure_callback": stage_failed},
+    default_args=DEFAULT_ARGS["housekeeping"],
     tags=["lake"],
     **scheduling("0 3 * * 0"),
 ):

@@ -6,25 +6,17 @@ For the past: `airflow backfill create --dag-id image_pipeline --from-date 2026-
 
 from __future__ import annotations
 
-from datetime import timedelta
-
 from airflow.sdk import DAG, Param, chain
-from dlcore_airflow.alerts import daily_deadline, stage_failed
+from dlcore_airflow.alerts import daily_deadline
+from dlcore_airflow.default_args import DEFAULT_ARGS
 from dlcore_airflow.operators import StageOperator
-from dlcore_airflow.params import CODES, EXTRACTOR, MODELS
-from dlcore_airflow.priority import DailyRunFirst
+from dlcore_airflow.params import CODES, DAY, EXTRACTOR, MODELS
 from dlcore_airflow.schedule import FIRST_DAY, scheduling
 
 from spark_jobs.pipeline import stages_of
 
 PARAMS = {
-    "day": Param(
-        None,
-        type=["null", "string"],
-        format="date",
-        title="Day",
-        description="The day to process. Empty: the day of the run's data interval; for a run by hand, yesterday.",
-    ),
+    "day": DAY,
     "table": Param(
         None,
         type=["null", "string"],
@@ -84,15 +76,7 @@ with DAG(
     start_date=FIRST_DAY,
     max_active_runs=4,
     params=PARAMS,
-    default_args={
-        "retries": 2,
-        "retry_delay": timedelta(seconds=20),
-        "retry_exponential_backoff": True,
-        # Airflow counts the attempts before a task was cleared as well: without a limit the pause grows to hours.
-        "max_retry_delay": timedelta(minutes=2),
-        "weight_rule": DailyRunFirst(),
-        "on_failure_callback": stage_failed,
-    },
+    default_args=DEFAULT_ARGS["image_pipeline"],
     deadline=daily_deadline(),
     tags=["images"],
     **scheduling(),

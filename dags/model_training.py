@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from airflow.sdk import DAG, Param, chain
+from dlcore_airflow.default_args import DEFAULT_ARGS
 from dlcore_airflow.operators import StageOperator
 from dlcore_airflow.schedule import FIRST_DAY
 
@@ -23,6 +24,7 @@ with DAG(
             1, type="integer", minimum=0, title="Seed", description="Seed of the generated images and the weights."
         ),
     },
+    default_args=DEFAULT_ARGS["model_training"],
     tags=["models"],
 ):
     chain(*(StageOperator(stage=stage.name) for stage in stages_of("model_training")))

@@ -6,10 +6,8 @@ Started by new features, it looks with the models that made them. By hand, after
 
 from __future__ import annotations
 
-from datetime import timedelta
-
 from airflow.sdk import DAG, Asset, chain
-from dlcore_airflow.alerts import stage_failed
+from dlcore_airflow.default_args import DEFAULT_ARGS
 from dlcore_airflow.operators import StageOperator
 from dlcore_airflow.params import CODES, EXTRACTOR, MODELS
 from dlcore_airflow.schedule import FIRST_DAY
@@ -24,14 +22,7 @@ with DAG(
     schedule=[Asset("features")],
     max_active_runs=1,
     params={"models": MODELS, "extractor": EXTRACTOR, "codes": CODES},
-    default_args={
-        "retries": 2,
-        "retry_delay": timedelta(seconds=20),
-        "retry_exponential_backoff": True,
-        # Airflow counts the attempts before a task was cleared as well: without a limit the pause grows to hours.
-        "max_retry_delay": timedelta(minutes=2),
-        "on_failure_callback": stage_failed,
-    },
+    default_args=DEFAULT_ARGS["similar_images"],
     tags=["images"],
 ):
     stages = stages_of("similar_images")

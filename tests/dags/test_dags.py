@@ -1,5 +1,6 @@
 """The DAG files as Airflow reads them: they load, they follow the stage table, they import nothing heavy."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -25,6 +26,25 @@ print(json.dumps([bag.import_errors, {name: sorted(dag.task_ids) for name, dag i
                   {name: type(dag.timetable).__name__ for name, dag in bag.dags.items()},
                   {name: sorted(dag.params) for name, dag in bag.dags.items()}]))
 """
+LIST_TRIES = """
+import json
+from airflow.dag_processing.dagbag import DagBag
+def seconds(delay):
+    return delay and delay.total_seconds()
+print(json.dumps({name: [
+    [task.retries, seconds(task.retry_delay), bool(task.retry_exponential_backoff), seconds(task.max_retry_delay),
+     getattr(task.weight_rule, "value", type(task.weight_rule).__name__), [callback.__name__ for callback in task.on_failure_callback]]
+    for task in dag.tasks] for name, dag in DagBag("dags").dags.items()}))
+"""
+TRIED_THRICE = [2, 20, True, 120]
+TRIES = {
+    "image_pipeline": [*TRIED_THRICE, "DailyRunFirst"],
+    "feature_extraction": [*TRIED_THRICE, "DailyRunFirst"],
+    "similar_images": [*TRIED_THRICE, "downstream"],
+    "housekeeping": [1, 300, False, None, "downstream"],
+    "model_training": [0, 300, False, None, "downstream"],
+}
+"""By DAG: retries, seconds before the first and at most, and which task goes first; without an order of its own, Airflow's."""
 
 pytestmark = pytest.mark.airflow
 
@@ -65,8 +85,6 @@ def run(arguments, environment):
     ("schedule", "timetable"), [("daily", "CronDataIntervalTimetable"), ("off", "OnRequestTimetable")]
 )
 def test_every_dag_loads_and_follows_the_stage_table_its_form_too(airflow_environment, schedule, timetable):
-    import json
-
     from spark_jobs.pipeline import STAGES, stages_of
 
     errors, tasks, timetables, params = json.loads(
@@ -86,6 +104,15 @@ def test_every_dag_loads_and_follows_the_stage_table_its_form_too(airflow_enviro
     options["feature_extraction"] = set(STAGES["extract_features"].options) | {"day"}
     of_every_job = {"image_pipeline": {"day", "allow_empty"}}
     assert params == {name: sorted(options[name] | of_every_job.get(name, set())) for name in options}
+
+
+def test_every_task_is_tried_as_often_as_is_of_use_and_its_failure_is_told(airflow_environment):
+    once_more = {**airflow_environment, "AIRFLOW__CORE__DEFAULT_TASK_RETRIES": "1"}
+    found = json.loads(run(["-c", LIST_TRIES], once_more))
+    assert {name: tasks[0] for name, tasks in found.items()} == {
+        name: [*tries, ["stage_failed"]] for name, tries in TRIES.items()
+    }
+    assert all(task == tasks[0] for tasks in found.values() for task in tasks)
 
 
 def test_parsing_dag_files_imports_nothing_heavy(airflow_environment):
