@@ -39,11 +39,14 @@ def plan(job: Job[Options]) -> Any:
 
 
 def compared(job: Job[Options], sums: dict[str, Any]) -> Balance:
-    """The balance of the codes' bits, and how far it is from that of the reference day, where that day has one."""
+    """The balance of the codes' bits, and how far it is from that of the reference day, where that day has one.
+
+    A day that was emptied or undone since has none: what its runs before had counted is not there any more.
+    """
     found = balance(sums)
     day = job.settings.reference_day or str(job.day - timedelta(days=1) if job.day else "")
     try:
-        earlier = newest_report(job.settings, job.stage.name, day, job.record.dag) or {}
+        earlier = newest_report(job.settings, job.stage.name, day) or {}
         reference = earlier.get("extra", {}).get("code_bits")
         return found | ({"drift": drift(found, reference), "reference_day": day} if reference else {})
     except Exception as error:  # by now all codes are computed

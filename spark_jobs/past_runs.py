@@ -10,32 +10,30 @@ from typing import Any
 
 import fsspec
 
-from spark_jobs.pipeline import ALL_DAYS, STAGES, is_of_own_dag
+from spark_jobs.pipeline import ALL_DAYS, PUBLISHED, STAGES, is_in_use
 from spark_jobs.settings import Settings
 
 log = logging.getLogger(__name__)
 
 Report = dict[str, Any]
 
-_COUNTED = ("published", "already_published", "empty")
-
 
 def newest_reports(settings: Settings) -> list[Report]:
-    """The newest successful run of each stage and day in the stage's own DAG, in the order of the stages, then of the days."""
+    """The newest successful run of each stage and day, of the set of codes in use, in the order of the stages, then of the days."""
     newest: dict[tuple[str, str], Report] = {}
     for report in _reports(settings.reports):
         place = report["stage"], report["day"] or ALL_DAYS
         is_newer = place not in newest or newest[place]["started_at"] <= report["started_at"]
-        if report["status"] in _COUNTED and is_of_own_dag(report) and is_newer:
+        if report["status"] in PUBLISHED and is_in_use(report, settings.codes) and is_newer:
             newest[place] = report
     order = list(STAGES)
     return [newest[place] for place in sorted(newest, key=lambda place: (order.index(place[0]), place[1]))]
 
 
-def newest_report(settings: Settings, stage: str, day: str, dag: str | None) -> Report | None:
-    """The newest run of a stage that published a day, of those in one DAG; None when there is none."""
+def newest_report(settings: Settings, stage: str, day: str) -> Report | None:
+    """The run that published a day last in the settings' set of codes, were it to empty or undo the day; None when there is none."""
     reports = _reports(settings.reports, day, stage)
-    found = [report for report in reports if report["status"] == "published" and report["dag"] == dag]
+    found = [report for report in reports if report["status"] in PUBLISHED and report.get("codes") == settings.codes]
     return max(found, key=lambda report: str(report["started_at"]), default=None)
 
 

@@ -179,6 +179,12 @@ STAGES: Mapping[str, Stage] = MappingProxyType({stage.name: stage for stage in _
 ALL_DAYS = "all_days"
 """Stands for the day in the paths of stages that read every day."""
 
+UNDOING = "restore_day"
+"""Stands for the DAG in the run reports of a day that was undone."""
+
+PUBLISHED = ("published", "already_published", "empty")
+"""How a run report ends whose rows, perhaps none, are those that readers got: also by an earlier attempt of the same run."""
+
 
 def stages_of(dag: str) -> tuple[Stage, ...]:
     """The stages of a DAG, in the order in which they run.
@@ -192,14 +198,16 @@ def stages_of(dag: str) -> tuple[Stage, ...]:
     return found
 
 
-def is_of_own_dag(report: Mapping[str, Any]) -> bool:
-    """Whether a run report is from its stage's own DAG, not from one that borrows the stage, for other codes or to undo a day.
+def is_in_use(report: Mapping[str, Any], codes: str) -> bool:
+    """Whether a run report counts as one of the pipeline's: not that of another set of codes, nor of an undone day.
 
-    >>> is_of_own_dag({"stage": "extract_features", "dag": "feature_extraction"})
-    False
+    codes: name of the set in use, empty for the first. A report without one is of a stage to which all sets are the same.
+
+    >>> find = {"stage": "find_duplicates", "codes": "v2"}
+    >>> is_in_use(find, codes=""), is_in_use(find, codes="v2"), is_in_use({"stage": "read_images"}, codes="v2")
+    (False, True, True)
     """
-    stage = STAGES.get(report.get("stage", ""))
-    return stage is not None and report.get("dag") in (None, stage.dag)
+    return report.get("stage") in STAGES and report.get("codes") in (None, codes) and report.get("dag") != UNDOING
 
 
 def session_id(dag: str, run: str) -> str:

@@ -22,12 +22,12 @@ import typer
 
 from spark_jobs import publishing, runner, sessions
 from spark_jobs.command_line import NoOptions
-from spark_jobs.pipeline import EXIT_OK, Stage, stages_of
+from spark_jobs.pipeline import EXIT_OK, UNDOING, Stage, stages_of
 from spark_jobs.publishing import Change
 from spark_jobs.settings import Settings
 
 CHAIN = {stage.writes: stage for stage in stages_of("image_pipeline") if stage.writes}
-UNDOING = "restore__"
+_UNDOING_RUN = "restore__"
 
 
 def undone(changes: Mapping[str, Change], run: str | None, allow_empty: bool = False) -> dict[str, Change]:
@@ -72,12 +72,12 @@ def undoing_id(run: str | None, at: datetime) -> str:
     >>> is_undoing(undoing_id("mine", datetime(2026, 11, 2)), "mine")
     True
     """
-    return f"{UNDOING}{at:%Y-%m-%dT%H:%M:%S}__{_mark(run)}"
+    return f"{_UNDOING_RUN}{at:%Y-%m-%dT%H:%M:%S}__{_mark(run)}"
 
 
 def is_undoing(later: str | None, run: str) -> bool:
     """Whether a run is one that undoes another."""
-    return later is not None and later.startswith(UNDOING) and later.endswith(f"__{_mark(run)}")
+    return later is not None and later.startswith(_UNDOING_RUN) and later.endswith(f"__{_mark(run)}")
 
 
 def _mark(run: str | None) -> str:
@@ -146,7 +146,7 @@ def main(
         raise SystemExit(f"restore_day: {error}") from None
     undone_run = next(iter(changes.values())).run
     options = ["--day", day, *(("--remote", remote) if remote else ()), *(("--allow-empty",) if allow_empty else ())]
-    arguments = ["--run", undoing_id(undone_run, datetime.now(UTC)), "--dag", "restore_day", "--release", *options]
+    arguments = ["--run", undoing_id(undone_run, datetime.now(UTC)), "--dag", UNDOING, "--release", *options]
     left = [name for name in datasets if name in changes]
     try:
         while left:

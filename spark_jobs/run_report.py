@@ -49,6 +49,7 @@ class BrokenRule:
 class RunReport:
     """One attempt of a stage, as written for the Airflow task, its XCom and the page.
 
+    codes: the set of codes it worked on, empty for the first; None for a stage to which all sets are the same.
     reasons: rows by reason.   rules: names of the rules checked.   seconds: by phase.   size_bytes: of the files written.
     inputs: the pinned snapshot of each dataset read.   snapshot: the published one.
     warnings: what people should look at though the stage has done its work.   extra: what the job itself adds.
@@ -60,6 +61,7 @@ class RunReport:
     day: str | None = None
     dag: str | None = None
     dataset: str | None = None
+    codes: str | None = None
     contract_version: int | None = None
     status: Status = "running"
     error: str | None = None

@@ -129,7 +129,10 @@ def execute(name: str, plan: Plan, options: type[Any], arguments: Sequence[str],
     """Run the stage as `arguments` say; return the exit code. Used by `run`, and by tests in their own process."""
     stage = STAGES[name]
     attempt, own_options = parse(stage, options, arguments)
-    report = RunReport(stage.name, attempt.run, attempt.attempt, attempt.day, attempt.dag or stage.dag, stage.writes)
+    codes = attempt.codes or (settings.codes if "codes" in stage.options else None)
+    report = RunReport(
+        stage.name, attempt.run, attempt.attempt, attempt.day, attempt.dag or stage.dag, stage.writes, codes
+    )
     code = EXIT_FAILURE
     try:
         settings = settings.with_codes(attempt.codes) if attempt.codes else settings

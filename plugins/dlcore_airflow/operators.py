@@ -40,7 +40,8 @@ class StageOperator(SparkSubmitOperator):
     conn_id: the Spark connection; by default `PIPELINE_SPARK_CONNECTION` (`spark_connect`), for stages that need a classic
     session `PIPELINE_SPARK_SUBMIT_CONNECTION` (`spark_default`) · pool: by default, for a stage that reads HBase, the one that
     `PIPELINE_HBASE_POOL` names, which must exist: Airflow never starts a task of a missing pool.
-    Pushes the run report's summary as XCom; its counts and the job's options go with the stage's asset.
+    Pushes the run report's summary as XCom; its counts and the job's options go with the stage's asset. Rows of another set of
+    codes than the one in use are no news of the asset: what listens looks at one set a run, and would leave out one of two.
     A broken contract fails without a retry.
     """
 
@@ -155,8 +156,11 @@ class StageOperator(SparkSubmitOperator):
     def _announce(self, context: Any, report: Report) -> dict[str, Any]:
         summary = {name: report[name] for name in SUMMARY if name in report}
         extra = {name: summary[name] for name in summary if name != "status"}
+        options = options_of(self.stage, context)
+        if options.get("codes") not in (None, Settings.from_environment().codes):
+            self.outlets: list[Any] = []
         for asset in self.outlets:
-            context["outlet_events"][asset].extra = {**extra, INHERITED: options_of(self.stage, context)}
+            context["outlet_events"][asset].extra = {**extra, INHERITED: options}
         return summary
 
 

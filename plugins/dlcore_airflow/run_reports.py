@@ -9,12 +9,11 @@ from collections.abc import Callable, Iterable
 from typing import Any
 from urllib.parse import unquote
 
-from spark_jobs.pipeline import STAGES, is_day, is_of_own_dag, report_uri
+from spark_jobs.pipeline import PUBLISHED, STAGES, is_day, is_in_use, report_uri
 from spark_jobs.settings import Settings
 
 log = logging.getLogger(__name__)
 
-PUBLISHED = ("published", "already_published", "empty")
 MAX_REPORT_BYTES = 4_000_000
 MAX_REPORTS = 2_000
 MAX_DAYS_BACK = 400
@@ -84,11 +83,12 @@ def latest_reports(days: int, is_wanted: Callable[[Report], bool] = bool) -> lis
 
 
 def newest_published(stage: str) -> Report | None:
-    """The report of the newest day that a stage published in its own DAG, among the newest MAX_DAYS_BACK; None without one."""
+    """The report of the newest day that a stage published in the set of codes in use, among MAX_DAYS_BACK; None without one."""
+    codes = Settings.from_environment().codes
     files, folders = _folders()
     for folder in [folder for folder in folders if is_day(_name(folder))][:MAX_DAYS_BACK]:
         entries = files.glob(f"{folder}/{stage}/*.json", detail=True).values()
-        report = _newest(files, entries, lambda report: is_of_own_dag(report) and report.get("status") in PUBLISHED)
+        report = _newest(files, entries, lambda report: is_in_use(report, codes) and report.get("status") in PUBLISHED)
         if report is not None:
             return report
     return None

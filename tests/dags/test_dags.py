@@ -36,6 +36,40 @@ print(json.dumps({name: [
      getattr(task.weight_rule, "value", type(task.weight_rule).__name__), [callback.__name__ for callback in task.on_failure_callback]]
     for task in dag.tasks] for name, dag in DagBag("dags").dags.items()}))
 """
+NEWS = """
+import json, os, sys
+from airflow.dag_processing.dagbag import DagBag
+from airflow.models.asset import AssetEvent
+from airflow.utils.session import create_session
+from dlcore_airflow.operators import StageOperator
+from spark_jobs.files import write_whole
+from spark_jobs.pipeline import report_uri
+from sqlalchemy import select
+
+def write_report(operator, arguments, context, run):
+    write_whole(report_uri(os.environ["PIPELINE_REPORTS"], operator.stage.name, "2026-11-02", run), "{}")
+
+StageOperator._run = write_report
+dags, answers = DagBag("dags").dags, []
+for dag_id, codes, in_use in json.loads(sys.argv[1]):
+    os.environ["PIPELINE_CODES"] = in_use
+    dags[dag_id].deadline = None  # what tests a DAG does not take one
+    others = "(?!extract_features).+"
+    run = dags[dag_id].test(run_conf={"day": "2026-11-02", "codes": codes}, mark_success_pattern=others)
+    with create_session() as session:
+        events = session.scalars(select(AssetEvent).where(AssetEvent.source_run_id == run.run_id))
+        news = [event.extra.get("options") for event in events if event.asset.name == "features"]
+    answers.append([str(run.state), news])
+print(json.dumps(answers))
+"""
+RUNS = {
+    "a daily one": ("image_pipeline", None, "", [{}]),
+    "with codes of its own": ("image_pipeline", "v2", "", []),
+    "with codes of its own that are in use": ("image_pipeline", "v2", "v2", [{"codes": "v2"}]),
+    "of other codes": ("feature_extraction", "v2", "", []),
+}
+"""DAG, codes asked for, codes in use, and the options that go with what is said of new features."""
+
 TRIED_THRICE = [2, 20, True, 120]
 TRIES = {
     "image_pipeline": [*TRIED_THRICE, "DailyRunFirst"],
@@ -74,7 +108,7 @@ def run(arguments, environment):
         cwd=PROJECT,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=240,
         check=False,
     )
     assert done.returncode == 0, done.stderr[-2000:]
@@ -113,6 +147,12 @@ def test_every_task_is_tried_as_often_as_is_of_use_and_its_failure_is_told(airfl
         name: [*tries, ["stage_failed"]] for name, tries in TRIES.items()
     }
     assert all(task == tasks[0] for tasks in found.values() for task in tasks)
+
+
+def test_only_features_of_the_codes_in_use_are_news(airflow_environment, tmp_path):
+    environment = {**airflow_environment, "PIPELINE_REPORTS": f"file://{tmp_path}"}
+    found = json.loads(run(["-c", NEWS, json.dumps([asked[:-1] for asked in RUNS.values()])], environment))
+    assert dict(zip(RUNS, found, strict=True)) == {name: ["success", asked[-1]] for name, asked in RUNS.items()}
 
 
 def test_parsing_dag_files_imports_nothing_heavy(airflow_environment):

@@ -73,7 +73,7 @@ def test_the_page_shows_reports_to_users_and_no_other_file_to_anyone(tmp_path):
         written.write_text(json.dumps(report))
     codes = reports / "2026-11-01" / "extract_features"
     (codes / "killed.json").touch()
-    (codes / "v2.json").write_text(json.dumps(REPORTS[1] | {"dag": "feature_extraction", "status": "failed"}))
+    (codes / "v2.json").write_text(json.dumps(REPORTS[1] | {"codes": "v2", "status": "failed"}))
     behind = reports / "2026-10-01" / "extract_features" / "run.json"
     behind.parent.mkdir(parents=True)
     behind.write_text(json.dumps(REPORTS[1] | {"day": "2026-10-01", "started_at": "2026-10-02T01:00:00+00:00"}))

@@ -12,7 +12,7 @@ import pytest
 from dlcore_airflow.run_reports import latest_reports, newest_published, report_of_attempt, run_of
 from dlcore_airflow.ui.metrics import metrics_text
 
-from spark_jobs.pipeline import is_of_own_dag, report_uri
+from spark_jobs.pipeline import is_in_use, report_uri
 
 
 @pytest.mark.parametrize(
@@ -38,12 +38,14 @@ def reports(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     return f"{tmp_path}/reports"
 
 
-def leave(reports: str, day: str, run: str, hour: int, **values: Any) -> Path:
-    """Write what a run of the last stage reported, at an hour of the day; without values, the file of a job that was killed."""
-    path = Path(report_uri(reports, LAST, day, run))
+def leave(reports: str, day: str | None, run: str, hour: int, stage: str = LAST, **values: Any) -> Path:
+    """Write what a run of a stage reported, at an hour of the day; without values, the file of a job that was killed."""
+    path = Path(report_uri(reports, stage, day, run))
     path.parent.mkdir(parents=True, exist_ok=True)
     values = (
-        {"stage": LAST, "day": day, "run": run, "started_at": f"2026-11-25T{hour:02}:00:00", **values} if values else {}
+        {"stage": stage, "day": day, "run": run, "started_at": f"2026-11-25T{hour:02}:00:00", **values}
+        if values
+        else {}
     )
     path.write_text(json.dumps(values) if values else "")
     os.utime(path, (hour, hour))
@@ -71,20 +73,29 @@ def test_a_report_is_only_that_of_the_attempt_that_is_asked_for(reports: str) ->
     assert [report and report["error"] for report in asked] == ["the second", None, None]
 
 
-def test_metrics_are_of_the_daily_chain_alone(reports: str) -> None:
-    leave(reports, "2026-11-01", "daily", 1, dag="image_pipeline", status="published", reasons={"ok": 7})
-    leave(reports, "2026-11-01", "undone", 2, dag="restore_day", status="empty")
-    leave(reports, "2026-11-02", "v2", 3, dag="feature_extraction", status="published")
-    leave(reports, "2026-11-03", "v2", 4, dag="feature_extraction", status="failed")
-    assert [report["run"] for report in latest_reports(9)] == ["v2", "v2", "undone"]
-    own = latest_reports(9, is_of_own_dag)
-    assert [report["run"] for report in own] == ["daily"]
-    text = metrics_text(own)
-    assert (
-        f'pipeline_run_failed{{stage="{LAST}"}} 0' in text and f'pipeline_rows{{stage="{LAST}",reason="ok"}} 7' in text
-    )
+def test_metrics_are_of_the_codes_in_use_alone(reports: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    leave(reports, None, "groups", 1, "find_duplicates", codes="", status="published", reasons={"ok": 9})
+    leave(reports, None, "groups_v2", 2, "find_duplicates", codes="v2", status="failed")
+    leave(reports, "2026-11-01", "daily", 1, codes="", status="published", reasons={"ok": 7})
+    leave(reports, "2026-11-01", "undone", 2, dag="restore_day", codes="", status="empty")
+    leave(reports, "2026-11-02", "v2", 3, dag="feature_extraction", codes="v2", status="published")
+    leave(reports, "2026-11-03", "v2", 4, codes="v2", status="failed")
+    leave(reports, "2026-11-03", "read", 5, "read_images", status="published")
+    assert [report["run"] for report in latest_reports(9)] == ["groups_v2", "read", "v2", "v2", "undone"]
+    counted = latest_reports(9, lambda report: is_in_use(report, ""))
+    assert [report["run"] for report in counted] == ["groups", "read", "daily"]
+    lines = metrics_text(counted).splitlines()
+    for stage, rows in ((LAST, 7), ("find_duplicates", 9)):
+        assert f'pipeline_run_failed{{stage="{stage}"}} 0' in lines
+        assert f'pipeline_rows{{stage="{stage}",reason="ok"}} {rows}' in lines
     published = newest_published(LAST)
     assert published is not None and published["run"] == "daily"
+
+    monkeypatch.setenv("PIPELINE_CODES", "v2")
+    switched = latest_reports(9, lambda report: is_in_use(report, "v2"))
+    assert [report["run"] for report in switched] == ["groups_v2", "read", "v2", "v2"]
+    published = newest_published(LAST)
+    assert published is not None and (published["day"], published["run"]) == ("2026-11-02", "v2")
 
 
 def test_the_newest_published_day_is_found_behind_many_that_failed(reports: str) -> None:

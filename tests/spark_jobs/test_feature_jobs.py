@@ -120,6 +120,8 @@ def test_features_groups_and_index_of_a_day(lake: Lake, reader: Any, models: Pat
     assert run(lake, "extract_features", extract_features.plan, extract_features.Options, *other) == EXIT_OK
     assert _rows(reader, "features") == first
     beside = _rows(reader, "features_next")
+    reports = [lake.report(stage, DAY, "features") for stage in ("crop_objects", "extract_features")]
+    assert [report["codes"] for report in reports] == [None, "next"]
     assert [(row.key, row.reason) for row in beside] == [(row.key, row.reason) for row in first]
     assert not {row.model_version for row in beside if row.reason == "ok"} & {row.model_version for row in first}
 
@@ -157,7 +159,7 @@ def test_features_groups_and_index_of_a_day(lake: Lake, reader: Any, models: Pat
 def assert_bits_are_counted(lake: Lake, codes: list[bytes]) -> None:
     """The run report has how often each bit is one."""
     bits = np.unpackbits(np.frombuffer(b"".join(codes), np.uint8).reshape(len(codes), -1), axis=1, bitorder="little")
-    report = newest_report(lake.settings, "extract_features", DAY, "image_pipeline")
+    report = newest_report(lake.settings, "extract_features", DAY)
     assert report is not None
     found = report["extra"]["code_bits"]
     assert (found["count"], found["ones"]) == (len(codes), bits.sum(axis=0).tolist())

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+from functools import partial
 from hmac import compare_digest
 from typing import Annotated
 
@@ -17,7 +18,8 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from dlcore_airflow.run_reports import Report, latest_reports, newest_published, report_of
 from dlcore_airflow.ui.metrics import CHAIN, metrics_text
 from dlcore_airflow.ui.page import overview_page, report_page
-from spark_jobs.pipeline import is_of_own_dag
+from spark_jobs.pipeline import is_in_use
+from spark_jobs.settings import Settings
 
 MAX_DAYS = 366
 
@@ -68,9 +70,10 @@ def report(stage: str, run: str, day: str = "") -> str:
 
 @metrics.get("/metrics", response_class=PlainTextResponse)
 def prometheus(days: Days = 31) -> str:
-    """The last run of every stage in its own DAG as metrics, among those of the newest days, and the newest published day."""
+    """The last run of every stage in the set of codes in use as metrics, among those of the newest days; the newest published day."""
+    counts = partial(is_in_use, codes=Settings.from_environment().codes)
     published = newest_published(CHAIN[-1].name)
-    return metrics_text([*latest_reports(days, is_of_own_dag), *([published] if published else [])])
+    return metrics_text([*latest_reports(days, counts), *([published] if published else [])])
 
 
 app = FastAPI(title="Image pipeline", docs_url=None, redoc_url=None, openapi_url=None)

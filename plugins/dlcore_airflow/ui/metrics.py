@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from dlcore_airflow.run_reports import PUBLISHED, Report
-from spark_jobs.pipeline import STAGES, stages_of
+from dlcore_airflow.run_reports import Report
+from spark_jobs.pipeline import PUBLISHED, STAGES, stages_of
 
 CHAIN = stages_of("image_pipeline")
 Labels = Mapping[str, str]

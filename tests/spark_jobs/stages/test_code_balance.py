@@ -44,7 +44,8 @@ def test_a_day_without_codes_has_no_shares() -> None:
 
 
 def report_of(day: str, **values: Any) -> RunReport:
-    return RunReport("extract_features", "r", 1, day, "image_pipeline", "features", status="published", **values)
+    values = {"run": "r", "dag": "image_pipeline", "codes": "", "status": "published", **values}
+    return RunReport("extract_features", attempt=1, day=day, dataset="features", **values)
 
 
 def job_of(tmp_path: Path, day: str) -> Job[Options]:
@@ -63,6 +64,30 @@ def test_no_report_of_another_day_spoils_the_codes_of_this_one(tmp_path: Path) -
     assert [warning[:45] for warning in job.record.warnings] == ["the codes' bits were not compared with day 20"]
     Path(written.removeprefix("file://")).write_text("")
     assert compared(job, sums) == alone
+
+
+@pytest.mark.parametrize(
+    ("later", "drifts"),
+    [
+        ({"status": "already_published"}, [1.0]),
+        ({"status": "failed"}, [0.0]),
+        ({"dag": "feature_extraction", "codes": "v2"}, [0.0]),
+        ({"status": "empty", "extra": {}}, []),
+        ({"dag": "restore_day", "extra": {}}, []),
+    ],
+)
+def test_a_day_is_compared_with_what_was_published_last(
+    tmp_path: Path, later: dict[str, Any], drifts: list[float]
+) -> None:
+    nothing, everything = (sums_of(np.full((3, BITS), bit)) for bit in (0, 1))
+    job = job_of(tmp_path, "2026-11-02")
+    first = {"started_at": "2026-11-02T01", "extra": {"code_bits": balance(nothing)}}
+    second = {"started_at": "2026-11-02T02", "extra": {"code_bits": balance(everything)}, "run": "later"}
+    for values in (first, second | later):
+        report_of("2026-11-01", **values).write(job.settings.reports)
+    found = compared(job, nothing)
+    assert [found[name] for name in ("drift",) if name in found] == drifts
+    assert job.record.warnings == []
 
 
 class Unwritable(RunReport):
