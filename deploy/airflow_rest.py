@@ -71,8 +71,19 @@ class Airflow:
         """Let a DAG's runs start."""
         self._request("PATCH", f"/api/v2/dags/{dag}", {"is_paused": False})
 
-    def backfill(self, dag: str, first: date, last: date, at_once: int) -> int:
-        """Create a backfill of every day from first to last; returns its id. at_once: how many of its runs run at a time.
+    def backfill(
+        self,
+        dag: str,
+        first: date,
+        last: date,
+        at_once: int,
+        repeated: str = "completed",
+        conf: Mapping[str, Any] | None = None,
+    ) -> int:
+        """Create a backfill of every day from first to last; returns its id.
+
+        at_once: how many of its runs run at a time.   repeated: which days that have a run get another: none, failed or completed,
+        that is, all.   conf: of its runs.
 
         Raises AirflowError when Airflow refuses it, for example because another backfill of the DAG is active.
         """
@@ -81,7 +92,8 @@ class Airflow:
             "from_date": _midnight(first),
             "to_date": _midnight(last),
             "max_active_runs": at_once,
-            "reprocess_behavior": "completed",
+            "reprocess_behavior": repeated,
+            "dag_run_conf": dict(conf or {}),
         }
         return int(self._request("POST", "/api/v2/backfills", body)["id"])
 

@@ -6,26 +6,31 @@ No Spark is there: the stack names a connection that does not exist, so that eve
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import threading
-import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any, TypeVar
+from typing import Any
 
 import pytest
+from rich.console import Console
 
-from deploy.airflow_rest import Airflow, AirflowError
+from deploy import demo
+from deploy.airflow_rest import FINISHED, Airflow, AirflowError
+from deploy.demo import DemoError
 from deploy.services import down, free_offset, up
 from deploy.stack import HBASE_POOL, Stack
+from tests import waiting
 
 pytestmark = pytest.mark.services
 
 DAG = "image_pipeline"
-LIMIT_S = 240.0
-Found = TypeVar("Found")
+wait_for = partial(waiting.wait_for, limit_s=240.0, pause_s=1.0)
 
 
 @pytest.fixture(scope="module")
@@ -89,15 +94,6 @@ def status(stack: Stack, path: str, user: str | None = None, token: str | None =
         return error.code
 
 
-def wait_for(find: Callable[[], Found | None]) -> Found:
-    """What `find` finds, as soon as it finds something."""
-    deadline = time.monotonic() + LIMIT_S
-    while not (found := find()):
-        assert time.monotonic() < deadline, "nothing came of the wait"
-        time.sleep(1.0)
-    return found
-
-
 def test_pages_are_for_users_and_metrics_also_for_the_token(lone: Stack) -> None:
     for path in ("/pipeline/", "/pipeline/reports", "/pipeline/metrics", "/pipeline/report?stage=read_images&run=r"):
         assert status(lone, path) == 401, path
@@ -147,3 +143,29 @@ def test_a_late_daily_run_is_announced_and_nothing_else_is_late(lone: Stack, tol
     late = wait_for(lambda: [text for text in told[1] if "is late" in text])
     assert len(late) == 1
     assert f"day {yesterday} is late: run scheduled__" in late[0]
+
+
+def test_the_demo_on_servers_that_run_judges_its_own_runs_alone(lone: Stack) -> None:
+    rest = administrator(lone)
+    rest._request("POST", f"/api/v2/dags/{DAG}/dagRuns", {"dag_run_id": "of_another", "logical_date": None})
+    rest.unpause(DAG)
+    wait_for(lambda: {run.kind for run in rest.runs(DAG)} >= {"manual", "scheduled"})
+    wait_for(lambda: {run.state for run in rest.runs(DAG)} <= set(FINISHED))
+    wait_for(lambda: not rest._request("GET", f"/api/v2/backfills?dag_id={DAG}&active=true")["backfills"])
+    days = [date(2026, 10, 1), date(2026, 10, 2)]
+    with pytest.raises(DemoError) as error:
+        demo._backfill(rest, days, Console(quiet=True))
+    own = [run.name for run in rest.runs(DAG) if date.fromisoformat(run.day) in days]
+    assert str(error.value) == f"2 of 2 runs did not succeed: {', '.join(own)}"
+
+
+def test_a_pool_keeps_the_size_that_somebody_gave_it_when_another_airflow_starts(lone: Stack) -> None:
+    rest = administrator(lone)
+    path = f"/api/v2/pools/{HBASE_POOL}"
+    assert rest._request("GET", path)["slots"] == 2
+    rest._request("PATCH", f"{path}?update_mask=slots", {"name": HBASE_POOL, "slots": 7, "include_deferred": False})
+    (migrated,) = (lone.home / "airflow").glob("database-*")
+    migrated.rename(migrated.with_name("database-of-an-older-one"))
+    subprocess.run([sys.executable, "-m", "deploy.airflow_database"], env=lone.full_environment(), check=True)
+    assert migrated.exists()
+    assert rest._request("GET", path)["slots"] == 7

@@ -9,14 +9,14 @@ import signal
 import subprocess
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
-from datetime import date
+from dataclasses import dataclass, replace
+from datetime import date, timedelta
 from pathlib import Path
 
 import pytest
 
 from data_contracts.reasons import Reason
-from deploy.airflow_rest import FINISHED, Airflow
+from deploy.airflow_rest import FINISHED, Airflow, Task
 from deploy.services import up
 from deploy.stack import Stack
 from deploy.supervision import states
@@ -220,6 +220,38 @@ def test_similar_images_look_with_the_models_that_made_the_features(
     default = Chain(lake)
     assert Calibration.read(default.lake.settings.index).model_version == version
     assert {row["crop"] for row in default.rows("duplicates")} == {0, 1}
+
+
+def test_a_day_of_a_backfill_fails_alone_and_is_repeated_alone(
+    rest: Airflow, pipeline: Chain, lake: Lake, catalogue: Catalogue
+) -> None:
+    good, late = date(2026, 10, 1), date(2026, 10, 2)
+    load_on(good, pipeline, catalogue)
+    conf = {"table": TABLE, "detector": "none", "codes": "backfilled"}
+
+    def outcome(repeated: str) -> tuple[dict[str, str], set[Task]]:
+        number = rest.backfill(PIPELINE, good, late, at_once=2, repeated=repeated, conf=conf)
+        wait_for(lambda: rest.is_completed(number), limit_s=500.0, pause_s=1.0)
+        states = {run.day: run.state for run in rest.runs(PIPELINE) if run.day in (str(good), str(late))}
+        return states, {task for task in rest.tasks(PIPELINE) if str(good + timedelta(days=1)) in task.run}
+
+    states, tasks_of_good = outcome("completed")
+    assert states == {str(good): "success", str(late): "failed"}
+    assert {task.attempt for task in tasks_of_good} == {1}
+    codes = Chain(replace(lake, settings=lake.settings.with_codes("backfilled")))
+    assert [row["day"] for row in codes.rows("features")] == [good]
+    load_on(late, pipeline, catalogue)
+    assert outcome("none") == (states, tasks_of_good)
+    assert outcome("failed") == ({str(good): "success", str(late): "success"}, tasks_of_good)
+    assert [row["day"] for row in codes.rows("features")] == [good, late]
+    assert len(codes.ever_readable("features")) == 2
+
+
+def load_on(day: date, chain: Chain, catalogue: Catalogue) -> None:
+    """Load one good image of the catalogue into HBase as one of another day."""
+    at = next(address for address, bad in catalogue.bad.items() if not bad and address[1] != WITHOUT_FILE)
+    entry = next(entry for entry in entries_of(catalogue.manifest) if (str(entry.day), entry.key) == at)
+    load(chain.lake.settings, [replace(entry, day=day)])
 
 
 def test_a_task_on_spark_submit_gives_the_same_codes(rest: Airflow, published: Chain) -> None:
