@@ -35,22 +35,29 @@ def daemon(tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
     process.communicate()
 
 
-def test_it_ends_after_its_last_worker_and_leaves_no_socket(daemon: subprocess.Popen[bytes]) -> None:
+def socket_of(daemon: subprocess.Popen[bytes]) -> Path:
+    """Where the daemon listens, as it tells Spark once it does."""
     assert daemon.stdout is not None
     (length,) = struct.unpack("!i", daemon.stdout.read(4))
-    path = daemon.stdout.read(length).decode()
+    return Path(daemon.stdout.read(length).decode())
+
+
+def test_it_ends_after_its_last_worker_and_leaves_no_socket(daemon: subprocess.Popen[bytes]) -> None:
+    path = socket_of(daemon)
     with socket.socket(socket.AF_UNIX) as asking:
-        asking.connect(path)
+        asking.connect(str(path))
         (worker,) = struct.unpack("!i", asking.recv(4))
         assert worker > 0
         with pytest.raises(subprocess.TimeoutExpired):
             daemon.wait(20 * LOOK_EVERY_S)
     daemon.wait(60)
-    assert not Path(path).exists()
+    assert not path.exists()
 
 
 def test_it_ends_when_nobody_ever_asks_for_a_worker(daemon: subprocess.Popen[bytes]) -> None:
+    path = socket_of(daemon)
     daemon.wait(60)
+    assert not path.exists()
 
 
 @pytest.mark.spark

@@ -152,7 +152,7 @@ def test_ctrl_c_ends_the_workers():
 def test_workers_end_with_a_killed_parent(tmp_path):
     program = textwrap.dedent(
         f"""
-        import os, pathlib
+        import os, pathlib, signal
         from dlcore.nn.criterion import MSECriterion
         from dlcore.nn.layer import Linear
         from dlcore.optim.loop import Optimizer
@@ -160,16 +160,21 @@ def test_workers_end_with_a_killed_parent(tmp_path):
         import numpy as np
         def source(request):
             pathlib.Path({str(tmp_path)!r}, str(os.getpid())).touch()
-            return np.ones((2, 3)), np.ones((2, 1))
+            signal.pause()  # a worker at work hears nothing of its pipe's other end
         Optimizer(Linear(3, 1), source, MSECriterion(), MaxIteration(10**9), 4, workers=2, is_quiet=True).optimize()
         """
     )
     parent = subprocess.Popen([sys.executable, "-c", program])
     wait_for(lambda: len(list(tmp_path.iterdir())) == 2)
     workers = [int(path.name) for path in tmp_path.iterdir()]
+    assert all(is_running(pid) for pid in workers)
     parent.kill()
     parent.wait()
-    wait_for(lambda: not any(is_running(pid) for pid in workers))
+    try:
+        wait_for(lambda: not any(is_running(pid) for pid in workers), limit_s=30.0)
+    finally:
+        for pid in filter(is_running, workers):
+            os.kill(pid, signal.SIGKILL)
 
 
 def is_running(pid):
