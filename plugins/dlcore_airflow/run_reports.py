@@ -34,27 +34,26 @@ def run_of(dag_run: Any) -> str:
     return f"{run}.{clearings}" if clearings else run
 
 
-def read_report(uri: str) -> Report | None:
-    """The run report at `uri`; None when there is none.
+def read_report(files: Any, path: str) -> Report | None:
+    """The run report at a path of a file system; None when there is none.
 
     Raises ValueError when the file is larger than MAX_REPORT_BYTES or not a JSON object.
     """
-    import fsspec
-
-    files, path = fsspec.core.url_to_fs(uri)
     if not files.exists(path):
         return None
     if files.size(path) > MAX_REPORT_BYTES:
-        raise ValueError(f"{uri}: got {files.size(path)} bytes, expected a run report of at most {MAX_REPORT_BYTES}")
+        raise ValueError(f"{path}: got {files.size(path)} bytes, expected a run report of at most {MAX_REPORT_BYTES}")
     report = json.loads(files.cat_file(path))
     if not isinstance(report, dict):
-        raise ValueError(f"{uri}: got a JSON {type(report).__name__}, expected an object")
+        raise ValueError(f"{path}: got a JSON {type(report).__name__}, expected an object")
     return report
 
 
 def report_of(stage: str, day: str | None, run: str) -> Report | None:
     """The run report of one stage of one DAG run; None before the job has written it."""
-    return read_report(report_uri(Settings.from_environment().reports, stage, day, run))
+    import fsspec
+
+    return read_report(*fsspec.core.url_to_fs(report_uri(Settings.from_environment().reports, stage, day, run)))
 
 
 def report_of_attempt(stage: str, day: str | None, run: str, attempt: int) -> Report | None:
@@ -107,7 +106,7 @@ def _newest(files: Any, entries: Iterable[Entry], is_wanted: Callable[[Report], 
     """The wanted report that was written last; the log names those that can not be read."""
     for entry in sorted(entries, key=_modified, reverse=True):
         try:
-            report = read_report(files.unstrip_protocol(entry["name"]))
+            report = read_report(files, entry["name"])
         except (OSError, ValueError) as error:
             log.warning("run report %s is left out: %s", entry["name"], error)
             continue

@@ -10,15 +10,21 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict, replace
 from pathlib import Path
 
+import fsspec
 import happybase
 import pytest
+from dlcore_airflow.run_reports import latest_reports, newest_published
 
 from deploy.programs import PROGRAMS
 from deploy.services import down, free_offset, up
 from deploy.stack import MARKER, Stack
 from deploy.supervision import StackError, die_with, processes, states
+from spark_jobs.past_runs import newest_report
+from spark_jobs.run_report import RunReport
+from spark_jobs.settings import Settings
 from tests.deploy.listening import listening_addresses
 from tests.waiting import wait_for
 
@@ -56,6 +62,21 @@ def test_hbase_keeps_its_rows_on_hdfs(whole: Stack) -> None:
     with urllib.request.urlopen(address) as answer:
         listed = json.load(answer)["FileStatuses"]["FileStatus"]
     assert "kept" in [entry["pathSuffix"] for entry in listed]
+
+
+def test_run_reports_on_hdfs_are_written_whole_in_place_of_older_ones(
+    whole: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reports = f"webhdfs://127.0.0.1:{whole.port('namenode_http')}/reports"
+    settings = replace(Settings.from_environment(whole.environment()), reports=reports)
+    for attempt in (1, 2):
+        report = RunReport("extract_features", "r", attempt, "2026-11-02", codes="", status="published")
+        uri = report.write(settings.reports)
+        assert newest_report(settings, "extract_features", "2026-11-02") == asdict(report)
+    monkeypatch.setenv("PIPELINE_REPORTS", reports)
+    assert latest_reports(days=1) == [newest_published("extract_features")] == [asdict(report)]
+    files, path = fsspec.core.url_to_fs(uri)
+    assert files.ls(path.rpartition("/")[0], detail=False) == [path]
 
 
 def test_airflow_needs_its_login(whole: Stack) -> None:
