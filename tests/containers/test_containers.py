@@ -153,6 +153,12 @@ _DEATHS = (
         "detect_objects": "airflow-scheduler",
         "crop_objects": "postgres",
     },
+    {
+        "read_images": "zookeeper",
+        "preprocess_images": "spark-master",
+        "detect_objects": "namenode",
+        "crop_objects": "hbase-master",
+    },
 )
 """What dies while Spark works on each stage of a run."""
 
