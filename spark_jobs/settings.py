@@ -25,6 +25,9 @@ SPARK_CONNECT_PORT = 15002
 
 OF_CODES = ("features", "duplicates")
 """The datasets of which every set of codes has its own tables."""
+
+OF_ONE_MACHINE = ("connect_url", "connect_token", "iceberg_jar", "hbase_command")
+"""The settings that a driver on another machine has no use for; the only secret is among them."""
 _CODES_NAME = re.compile(r"[a-z0-9_]+")
 
 
@@ -180,3 +183,17 @@ def static_spark_conf(settings: Settings) -> dict[str, str]:
         "spark.executorEnv.OPENBLAS_NUM_THREADS": "1",
     }
     return conf | ({"spark.jars": settings.iceberg_jar} if settings.iceberg_jar else {})
+
+
+def driver_variables(environment: Mapping[str, str] | None = None) -> dict[str, str]:
+    """The variables that give a driver on another machine, which inherits none, the settings of this process.
+
+    Without them it would look for the lake, and leave its report, in folders of its own. Those it need not know (`OF_ONE_MACHINE`) stay
+    here: they would be on the command line of spark-submit.
+
+    >>> driver_variables({"PIPELINE_WAREHOUSE": "hdfs://nameservice1/lake", "PIPELINE_CONNECT_TOKEN": "secret"})
+    {'PIPELINE_WAREHOUSE': 'hdfs://nameservice1/lake'}
+    """
+    variables = os.environ if environment is None else environment
+    names = (PREFIX + field.name.upper() for field in fields(Settings) if field.name not in OF_ONE_MACHINE)
+    return {name: variables[name] for name in names if variables.get(name)}

@@ -25,11 +25,13 @@ from dlcore_airflow.options import INHERITED, command_line, options_of
 from dlcore_airflow.run_reports import Report, report_of, report_of_attempt, run_of
 from dlcore_airflow.schedule import partition_day
 from spark_jobs.pipeline import EXIT_BROKEN_CONTRACT, STAGES, Stage, session_id
-from spark_jobs.settings import Settings, static_spark_conf
+from spark_jobs.settings import Settings, driver_variables, static_spark_conf
 
 PROJECT = Path(__file__).resolve().parents[2]
 CONNECTIONS = {"any": ("spark_connect", "spark"), "classic": ("spark",)}
 KILL_WAIT_S = 20
+ONE_ATTEMPT = {"spark.yarn.maxAppAttempts": "1"}
+"""YARN starts a failed driver again; Airflow does that, and knows what must not be tried again."""
 SUMMARY = ("status", "day", "rows_in", "rows_out", "reasons", "images_per_second", "snapshot", "warnings")
 
 
@@ -122,8 +124,12 @@ class StageOperator(SparkSubmitOperator):
             self._run_process([*arguments, "--remote", f"{url};session_id={session}"], PIPELINE_CONNECT_TOKEN=token)
             return
         self.application_args = arguments
-        self.conf: dict[str, Any] = {**static_spark_conf(Settings.from_environment()), **(self.conf or {})}
-        self.env_vars: dict[str, Any] = {**(self.env_vars or {}), "PYTHONPATH": python_path()}
+        self.conf: dict[str, Any] = {
+            **static_spark_conf(Settings.from_environment()),
+            **ONE_ATTEMPT,
+            **(self.conf or {}),
+        }
+        self.env_vars: dict[str, Any] = {**driver_variables(), **(self.env_vars or {}), "PYTHONPATH": python_path()}
         super().execute(context)
 
     def _run_process(self, arguments: list[str], **environment: str) -> None:

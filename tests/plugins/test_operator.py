@@ -73,3 +73,33 @@ def test_an_alarm_is_sent_whatever_an_earlier_attempt_reported_or_a_killed_one_l
     assert answer(ALARM, tmp_path, [2], **environment) == [f"{place}: nothing answers"]
     unreachable = {**environment, "PIPELINE_REPORTS": "no-such-store://reports"}
     assert answer(ALARM, tmp_path, [2], **unreachable) == [f"{place}: nothing answers"]
+
+
+SUBMITTED = """
+import json, sys
+from types import SimpleNamespace
+from airflow.dag_processing.dagbag import DagBag
+from airflow.providers.apache.spark.hooks.spark_submit import SparkSubmitHook
+dag = DagBag("dags").dags["image_pipeline"]
+SparkSubmitHook.submit = lambda hook, application: print(json.dumps(hook._build_spark_submit_command(application)))
+context = {"dag": dag, "params": dag.params.dump(), "ti": SimpleNamespace(try_number=1)}
+dag.get_task(json.loads(sys.argv[1]))._run(["--run", "r"], context, "r")
+"""
+
+
+def test_a_driver_on_a_cluster_gets_the_settings_but_no_secret(tmp_path):
+    connection = {"conn_type": "spark", "host": "yarn", "extra": {"deploy-mode": "cluster"}}
+    command = answer(
+        SUBMITTED,
+        tmp_path,
+        "detect_objects",
+        AIRFLOW_CONN_SPARK_DEFAULT=json.dumps(connection),
+        PIPELINE_SPARK_CONNECTION="spark_default",
+        PIPELINE_WAREHOUSE="hdfs://nameservice1/lake",
+        PIPELINE_CONNECT_TOKEN="connect-secret",
+        PIPELINE_METRICS_TOKEN="metrics-secret",
+    )
+    assert command[command.index("--deploy-mode") + 1] == "cluster"
+    assert "spark.yarn.appMasterEnv.PIPELINE_WAREHOUSE=hdfs://nameservice1/lake" in command
+    assert "spark.yarn.maxAppAttempts=1" in command
+    assert "secret" not in " ".join(command)
