@@ -5,10 +5,10 @@
         labels.npy · groups.npy (N,) bytes, empty: none · thumbnails.bin and thumbnail_ends.npy (N,) int64
         index.json                   format, count, bits, model_version, content
 
-A version is written beside the others under a name that no reader looks at and then renamed, so readers see all of it
-or nothing; the newest is the one with the highest number. The same content is published once. Arrays are
-memory-mapped: opening costs nothing and processes share the pages. Any file system of fsspec holds an index; from one
-that is not local a version is copied once to this machine.
+A version is written beside the others under a name that no reader looks at and then renamed; where folders can not be
+renamed (S3), index.json goes last, and makes it a version. So readers see all of it or nothing; the newest is the one with the
+highest number. The same content is published once. Arrays are memory-mapped: opening costs nothing and processes share the
+pages. Any file system of fsspec holds an index; from one that is not local a version is copied once to this machine.
 """
 
 from __future__ import annotations
@@ -93,11 +93,13 @@ def publish(uri: str, entries: Entries, model_version: str) -> str:
         if existing and existing[-1].endswith(content):
             return existing[-1]
         number = int(existing[-1].split("-")[0]) + 1 if existing else 1
-        staging, version = f"{root}/.staging-{uuid.uuid4().hex}", f"{number:06d}-{content}"
-        files.makedirs(staging, exist_ok=True)
-        for path in sorted(Path(folder).iterdir()):
-            files.put_file(str(path), f"{staging}/{path.name}")
-        _rename(files, staging, f"{root}/{version}")
+        version = f"{number:06d}-{content}"
+        place = f"{root}/.staging-{uuid.uuid4().hex}" if _can_rename(files) else f"{root}/{version}"
+        files.makedirs(place, exist_ok=True)
+        for path in sorted(Path(folder).iterdir(), key=lambda path: path.name == META):  # last what makes it a version
+            files.put_file(str(path), f"{place}/{path.name}")
+        if _can_rename(files):
+            _rename(files, place, f"{root}/{version}")
     return version
 
 
@@ -105,9 +107,7 @@ def versions(uri: str) -> list[str]:
     """Names of the published versions at `uri`, oldest first; none when nothing is there."""
     files, root = fsspec.core.url_to_fs(uri)
     files.invalidate_cache()
-    if not files.exists(root):
-        return []
-    names = [str(path).rstrip("/").rsplit("/", 1)[-1] for path in files.ls(root, detail=False)]
+    names = [str(path).rsplit("/", 2)[-2] for path in files.glob(f"{root}/*/{META}")]
     return sorted(name for name in names if _VERSION.match(name))
 
 
@@ -169,8 +169,13 @@ def _write(folder: Path, entries: Entries, model_version: str) -> str:
     return content
 
 
+def _can_rename(files: fsspec.AbstractFileSystem) -> bool:
+    """Whether the store renames a folder in one step (local disk, HDFS); by fsspec's own `mv` others (S3) copy each file."""
+    return type(files).mv is not fsspec.AbstractFileSystem.mv
+
+
 def _rename(files: fsspec.AbstractFileSystem, source: str, target: str) -> None:
-    """Rename a folder in one step where the file system can (local disk, HDFS)."""
+    """Rename a folder in one step."""
     if "file" in np.atleast_1d(files.protocol):
         Path(source).rename(target)
     else:

@@ -3,11 +3,12 @@
 import uuid
 from dataclasses import replace
 
+import fsspec
 import numpy as np
 import pytest
 
 from dlcore.search import index as index_module
-from dlcore.search.index import Entries, open_index, publish, remove_old, versions
+from dlcore.search.index import META, Entries, open_index, publish, remove_old, versions
 
 
 def some_entries(count=5, seed=0):
@@ -54,8 +55,27 @@ def test_the_newest_version_is_opened_and_the_same_content_is_published_once(uri
     assert versions(uri) == [second]
 
 
-def test_a_writer_that_dies_before_the_rename_leaves_nothing_readable(uri, tmp_path, monkeypatch):
+def test_a_writer_that_dies_before_the_last_file_leaves_nothing_readable(uri, tmp_path, monkeypatch):
     first = publish(uri, some_entries(), "model-1")
+    store = type(fsspec.url_to_fs(uri)[0])
+    put = store.put_file
+
+    def die(self, source, target):
+        if target.endswith(META):
+            raise KeyboardInterrupt
+        put(self, source, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(store, "put_file", die)
+        with pytest.raises(KeyboardInterrupt):
+            publish(uri, some_entries(seed=1), "model-1")
+    assert versions(uri) == [first]
+    assert open_index(uri, cache=tmp_path / "cache").version == first
+    assert publish(uri, some_entries(seed=1), "model-1") == versions(uri)[-1] != first
+
+
+def test_a_writer_that_dies_before_the_rename_leaves_nothing_readable(tmp_path, monkeypatch):
+    first = publish(str(tmp_path), some_entries(), "model-1")
 
     def die(*_):
         raise KeyboardInterrupt
@@ -63,9 +83,8 @@ def test_a_writer_that_dies_before_the_rename_leaves_nothing_readable(uri, tmp_p
     with monkeypatch.context() as patch:
         patch.setattr(index_module, "_rename", die)
         with pytest.raises(KeyboardInterrupt):
-            publish(uri, some_entries(seed=1), "model-1")
-    assert versions(uri) == [first]
-    assert open_index(uri, cache=tmp_path / "cache").version == first
+            publish(str(tmp_path), some_entries(seed=1), "model-1")
+    assert versions(str(tmp_path)) == [first]
 
 
 def test_a_missing_index_says_what_to_run(uri):
