@@ -43,6 +43,12 @@ def test_what_a_service_needs_is_there_and_healthy_first(services: dict[str, dic
             assert "healthcheck" in services[needed] or needed in _RUN_ONCE
 
 
+def test_each_image_is_built_once_for_the_first_service_that_has_it(services: dict[str, dict[str, Any]]) -> None:
+    first = {service["image"]: name for name, service in reversed(services.items())}
+    assert {name for name, service in services.items() if "build" in service} == set(first.values())
+    assert {services[name]["build"]["target"] for name in first.values()} == {"postgres", "java", "python"}
+
+
 def test_ports_are_published_on_this_machine_alone(services: dict[str, dict[str, Any]]) -> None:
     published = [port for service in services.values() for port in service.get("ports", [])]
     assert len(published) == 3
