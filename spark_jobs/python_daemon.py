@@ -12,8 +12,8 @@ import signal
 
 from pyspark import daemon
 
-LOOK_EVERY_S = 60.0
-_LOOKS = 3
+LOOK_EVERY_S = 20.0
+_LOOKS = 4
 """How many looks in a row find no worker before the daemon ends: by then Spark has forgotten also those that died idle."""
 
 
