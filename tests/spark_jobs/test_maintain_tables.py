@@ -115,7 +115,7 @@ def test_the_newest_versions_of_the_index_stay(tmp_path: Path) -> None:
     names = [f"{number:06d}-{'ab' * 6}" for number in range(1, 6)]
     for name in names:
         (tmp_path / name).mkdir()
-        (tmp_path / name / "codes.npy").write_bytes(b"codes")
+        (tmp_path / name / "index.json").write_text("{}")
     assert remove_old(f"file://{tmp_path}", 2) == names[:3]
     assert sorted(path.name for path in tmp_path.iterdir()) == names[3:]
     with pytest.raises(ValueError, match="expected at least 1"):
