@@ -94,12 +94,13 @@ def publish(uri: str, entries: Entries, model_version: str) -> str:
             return existing[-1]
         number = int(existing[-1].split("-")[0]) + 1 if existing else 1
         version = f"{number:06d}-{content}"
-        place = f"{root}/.staging-{uuid.uuid4().hex}" if _can_rename(files) else f"{root}/{version}"
+        target = f"{root}/{version}"
+        place = f"{root}/.staging-{uuid.uuid4().hex}" if _can_rename(files) else target
         files.makedirs(place, exist_ok=True)
         for path in sorted(Path(folder).iterdir(), key=lambda path: path.name == META):  # last what makes it a version
             files.put_file(str(path), f"{place}/{path.name}")
-        if _can_rename(files):
-            _rename(files, place, f"{root}/{version}")
+        if place != target:
+            _rename(files, place, target)
     return version
 
 

@@ -6,13 +6,16 @@ import json
 import os
 import shutil
 import subprocess
-import time
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from deploy.airflow_rest import Airflow
 from deploy.places import REPOSITORY
+from tests import waiting
+
+wait_for = partial(waiting.wait_for, pause_s=2.0)
 
 _KILL_ALL = ["sh", "-c", "kill -9 -1"]
 """Ends every process of a container but its init, which then ends with the same exit code."""
@@ -93,23 +96,9 @@ class Compose:
         """End all of a container at once, as a crash does, and wait until Docker has seen it."""
         before = self.inspected(container)["RestartCount"]
         subprocess.run(["docker", "exec", container, *_KILL_ALL], check=False)
-        self.wait_until(
-            lambda: self.inspected(container)["RestartCount"] > before, f"{container} to be started anew", 60
-        )
+        wait_for(lambda: self.inspected(container)["RestartCount"] > before, limit_s=60)
 
     def all_healthy(self) -> bool:
         """Whether every container that has a health check passes it."""
         states = [self.inspected(container)["State"] for container in self.run("ps", "-q").split()]
         return all(state["Health"]["Status"] == "healthy" for state in states if "Health" in state)
-
-    @staticmethod
-    def wait_until(is_true: Any, what: str, limit_s: float, poll_s: float = 2.0) -> None:
-        """Wait for a condition, looking every `poll_s`.
-
-        Raises TimeoutError when it does not hold within the limit.
-        """
-        deadline = time.monotonic() + limit_s
-        while not is_true():
-            if time.monotonic() > deadline:
-                raise TimeoutError(f"waited for {what}: not within {limit_s:.0f} s")
-            time.sleep(poll_s)

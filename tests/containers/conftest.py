@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.containers.compose import Compose
+from tests.containers.compose import Compose, wait_for
 
 PER_DAY = 60
 
@@ -22,7 +22,7 @@ def compose(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Compose]:
     project = Compose(tmp_path_factory.mktemp("compose"), {**ports, "DEMO_IMAGES_PER_DAY": str(PER_DAY)})
     try:
         project.run("up", "--build", "--detach", limit_s=3600)
-        project.wait_until(project.all_healthy, "every container to be healthy", 600)
+        wait_for(project.all_healthy, limit_s=600)
         yield project
     finally:
         project.run("down", "--volumes")

@@ -17,7 +17,7 @@ from deploy.airflow_rest import Airflow
 from deploy.demo import demo_days
 from deploy.places import REPOSITORY
 from spark_jobs.pipeline import stages_of
-from tests.containers.compose import Compose
+from tests.containers.compose import Compose, wait_for
 
 pytestmark = [pytest.mark.containers, pytest.mark.timeout(7200)]
 
@@ -103,7 +103,7 @@ def test_days_are_read_within_a_pool(compose: Compose) -> None:
     assert (pool["pool"], int(pool["slots"])) == ("hbase", 2)
 
 
-def test_a_training_can_promote_its_model(compose: Compose) -> None:
+def test_the_folder_of_models_is_shared_and_the_scheduler_writes_there(compose: Compose) -> None:
     shipped = {path.name for path in (REPOSITORY / "models").iterdir()}
     (scheduler,) = compose.containers("airflow-scheduler")
     compose.execute(scheduler, "mkdir", "/srv/pipeline/models/trained")
@@ -120,7 +120,7 @@ def test_the_demo_publishes_what_the_embedded_one_does(demonstrated: dict[str, A
 
 def test_a_backfill_by_rest(compose: Compose, airflow: Airflow) -> None:
     before = _features(compose)
-    _await(compose, airflow, airflow.backfill(PIPELINE, FIRST, LAST, at_once=3))
+    _await(airflow, airflow.backfill(PIPELINE, FIRST, LAST, at_once=3))
     assert _features(compose) == before
 
 
@@ -131,7 +131,7 @@ def test_a_backfill_by_the_command_line_in_the_container(compose: Compose, airfl
     allowed = ["--dag-run-conf", '{"allow_empty": true}']
     compose.run("exec", "-T", "airflow-scheduler", *line.split(), *allowed)
     newest = max(entry["id"] for entry in airflow._request("GET", f"/api/v2/backfills?dag_id={PIPELINE}")["backfills"])
-    _await(compose, airflow, newest)
+    _await(airflow, newest)
     assert str(day) in {run.day for run in airflow.runs(PIPELINE)}
 
 
@@ -163,11 +163,11 @@ def test_a_run_survives_the_death_of_containers(deaths: dict[str, str], compose:
     before = _features(compose)
     backfill = airflow.backfill(PIPELINE, FIRST, FIRST, at_once=1)
     for stage, service in deaths.items():
-        compose.wait_until(_spark_works_on(compose, airflow, stage), f"{stage} to be computed", RUN_LIMIT_S, poll_s=0.2)
+        wait_for(_spark_works_on(compose, airflow, stage), limit_s=RUN_LIMIT_S, pause_s=0.2)
         compose.kill(compose.containers(service)[0])
-    _await(compose, airflow, backfill)
+    _await(airflow, backfill)
     assert _features(compose) == before
-    compose.wait_until(compose.all_healthy, "every container to be healthy", 300)
+    wait_for(compose.all_healthy, limit_s=300)
 
 
 def test_more_workers_region_servers_and_thrift_servers(compose: Compose, airflow: Airflow) -> None:
@@ -175,9 +175,9 @@ def test_more_workers_region_servers_and_thrift_servers(compose: Compose, airflo
     more = ("spark-worker=3", "regionserver=2", "thrift=3")
     options = [part for entry in more for part in ("--scale", entry)]
     compose.run("up", "--detach", "--no-recreate", *options)
-    compose.wait_until(compose.all_healthy, "every container to be healthy", 300)
+    wait_for(compose.all_healthy, limit_s=300)
     assert [len(compose.containers(entry.split("=")[0])) for entry in more] == [3, 2, 3]
-    _await(compose, airflow, airflow.backfill(PIPELINE, FIRST, LAST, at_once=3))
+    _await(airflow, airflow.backfill(PIPELINE, FIRST, LAST, at_once=3))
     assert _features(compose) == before
 
 
@@ -201,9 +201,9 @@ def _json(address: str) -> Any:
         return json.load(answer)
 
 
-def _await(compose: Compose, airflow: Airflow, backfill: int) -> None:
+def _await(airflow: Airflow, backfill: int) -> None:
     """Wait for a backfill to end, and check that all went well."""
-    compose.wait_until(lambda: airflow.is_completed(backfill), "the backfill", RUN_LIMIT_S)
+    wait_for(lambda: airflow.is_completed(backfill), limit_s=RUN_LIMIT_S)
     assert {run.state for run in airflow.runs(PIPELINE)} == {"success"}
 
 
