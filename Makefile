@@ -5,13 +5,13 @@ RUN := .venv/bin/python
 LAKE ?= local
 REPORT ?= build/demo
 RING ?=
-PACKAGES := dlcore spark_jobs data_contracts deploy plugins dags
+PACKAGES := dlcore spark_jobs data_contracts sample_data quality_report search_service deploy plugins dags
 # One process per core and one thread per process.
 export OMP_NUM_THREADS ?= 1
 export OPENBLAS_NUM_THREADS ?= 1
 
-PLAIN := not (spark or airflow or services or end_to_end or containers)
-SELECTED := $(if $(RING),$(if $(filter plain,$(RING)),$(PLAIN),$(RING)),not containers)
+PLAIN := not (spark or airflow or services or end_to_end or containers or convergence)
+SELECTED := $(if $(RING),$(if $(filter plain,$(RING)),$(PLAIN),$(RING)),not (containers or convergence))
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo up services-up down status catalogue env-file check format test bench-env bench lock clean distclean
@@ -20,9 +20,9 @@ help:  ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo
 	@echo "  PIPELINE_HOME (default var), PIPELINE_PORT_OFFSET (default 0) and LAKE=local|hdfs choose the stack;"
-	@echo "  make test RING=plain|spark|airflow|services|end_to_end|containers runs one ring of tests"
+	@echo "  make test RING=plain|spark|airflow|services|end_to_end|containers|convergence runs one ring of tests"
 
-install:  ## install what is missing: .venv, Java services, native kernels
+install:  ## install what is missing: .venv, Java services, PostgreSQL, native kernels
 	@$(PYTHON) -m deploy.install
 
 demo: install  ## the whole pipeline on a generated catalogue, with a report in REPORT=build/demo (LAKE=hdfs: on HDFS)
@@ -40,9 +40,9 @@ down:  ## stop everything that `make up` started
 status:  ## what runs, and whether it serves
 	@$(RUN) -m deploy.services status
 
-catalogue: install  ## draw the demo's catalogue and load it into the running HBase
-	@eval "$$($(RUN) -m deploy.services environment)" && $(RUN) -m spark_jobs.catalogue.demo $$PIPELINE_HOME/catalogue \
-		&& $(RUN) -m spark_jobs.load_images $$PIPELINE_HOME/catalogue/manifest.jsonl
+catalogue: install  ## draw the demo's catalogue and load it into the running HBase (ADD=1: also beside other images)
+	@eval "$$($(RUN) -m deploy.services environment)" && $(RUN) -m sample_data.catalogue.demo $$PIPELINE_HOME/catalogue \
+		&& $(RUN) -m spark_jobs.load_images $$PIPELINE_HOME/catalogue/manifest.jsonl $(if $(ADD),,--only-new)
 
 env-file:  ## .env for `docker compose up --build`, with secrets drawn anew
 	@test ! -e .env || { echo ".env is there already; remove it to draw new secrets (and the volumes that know the old ones)"; exit 1; }
@@ -60,7 +60,7 @@ format: install  ## format the code and repair what ruff can
 	@$(RUN) -m ruff check --fix .
 	@$(RUN) -m ruff format .
 
-test: install  ## every ring of tests but `containers`, with everything it needs (RING=...: one)
+test: install  ## every ring of tests but `containers` and `convergence`, with everything it needs (RING=...: one)
 	@$(RUN) -m pytest -m "$(SELECTED)"
 
 bench-env:  ## .venv-bench: the peers that the benchmarks measure against
@@ -74,6 +74,7 @@ lock: install  ## resolve requirements*.in anew into the locks
 		--no-annotate --no-header --generate-hashes --quiet || exit 1; done
 
 clean: down  ## remove what running and building left (var, build), keep .venv
+	@test ! -x $(RUN) || PIPELINE_HOME=var $(RUN) -m deploy.services remove
 	rm -rf build var .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 
 distclean: clean  ## remove the environments as well

@@ -8,6 +8,8 @@ than the second is the time of its further images. The bare plans run one after 
 per core, before and after the days. Weights are random; the detector's threshold lets some hundred boxes pass.
 """
 
+from __future__ import annotations
+
 import argparse
 import json
 import os
@@ -37,16 +39,18 @@ from dlcore.activity import leaves  # noqa: E402
 from dlcore.inference import Plan, compile  # noqa: E402
 from dlcore.interop.artefact import load_artefact, save_artefact  # noqa: E402
 from dlcore.models.deepbit import deepbit_vgg16  # noqa: E402
-from dlcore.models.preprocessing import DEEPBIT_VGG16, SSD_VGG16, Preprocessing  # noqa: E402
 from dlcore.models.ssd import ssd, ssd300_vgg16  # noqa: E402
 from dlcore.rng import RNG  # noqa: E402
-from spark_jobs.catalogue.bad_images import BAD_IMAGES, sample_picture  # noqa: E402
-from spark_jobs.catalogue.demo import DEMO_SEED, write_catalogue  # noqa: E402
+from dlcore.vision import detector as detection  # noqa: E402
+from dlcore.vision import extractor as extraction  # noqa: E402
+from dlcore.vision.pixels import resized  # noqa: E402
+from dlcore.vision.preprocessing import DEEPBIT_VGG16, SSD_VGG16, Preprocessing  # noqa: E402
+from sample_data.catalogue.bad_images import BAD_IMAGES, sample_picture  # noqa: E402
+from sample_data.catalogue.demo import DEMO_SEED, write_catalogue  # noqa: E402
+from spark_jobs.hbase.manifest import Entry, entries_of  # noqa: E402
 from spark_jobs.load_images import load  # noqa: E402
-from spark_jobs.manifest import Entry, entries_of  # noqa: E402
 from spark_jobs.pipeline import Stage, session_id, stages_of  # noqa: E402
 from spark_jobs.settings import Settings  # noqa: E402
-from spark_jobs.stages import detect, features  # noqa: E402
 
 DAG = "image_pipeline"
 DETECTOR, EXTRACTOR = "ssd300-vgg16", "deepbit-vgg16"
@@ -55,7 +59,7 @@ WARM_UP_DAY, FEW_DAY, MEASURED_DAY = (date(2026, 11, day) for day in (1, 2, 3))
 BITS = 128
 PASSING_SHARE = 0.1
 """Of the detector's 8732 priors, those that its threshold lets pass."""
-IN_TURN = features.BATCH
+IN_TURN = extraction.BATCH
 """Images that a bare process takes through the detector, then through the extractor."""
 
 
@@ -97,7 +101,7 @@ def write_models(folder: Path) -> None:
         config = ssd300_vgg16()
         model = ssd(config)
         levels = tuple(source.priors for source in config.sources)
-        settings = detect.DetectorSettings(config.classes, levels, SSD_VGG16, 0.0)
+        settings = detection.DetectorSettings(config.classes, levels, SSD_VGG16, 0.0)
         outputs = list(leaves(compile(model, (1, 3, SSD_VGG16.size, SSD_VGG16.size))(one_input(SSD_VGG16))))
         sureness = 1.0 - kernels.softmax(outputs[1][0], 1)[:, 0]
         threshold = float(np.quantile(sureness, 1.0 - PASSING_SHARE))
@@ -111,7 +115,7 @@ def write_models(folder: Path) -> None:
 def one_input(preprocessing: Preprocessing) -> np.ndarray:
     """(1, 3, S, S) of a generated picture."""
     pixels = np.asarray(sample_picture(np.random.default_rng(1)))
-    return preprocessing.normalise(detect.resized(pixels, preprocessing.resize)[None])
+    return preprocessing.normalise(resized(pixels, preprocessing.resize)[None])
 
 
 def bare_plans(folder: Path, images: int, processes: int) -> float:
@@ -126,8 +130,8 @@ def bare_plans(folder: Path, images: int, processes: int) -> float:
 
 
 def _bare_process(folder: Path, turns: int, together: Any) -> float:
-    detector = _plan(folder / DETECTOR, detect.BATCH, SSD_VGG16)
-    extractor = _plan(folder / EXTRACTOR, features.BATCH, DEEPBIT_VGG16)
+    detector = _plan(folder / DETECTOR, detection.BATCH, SSD_VGG16)
+    extractor = _plan(folder / EXTRACTOR, extraction.BATCH, DEEPBIT_VGG16)
     first, second = (np.zeros(plan.input_shape, np.float32) for plan in (detector, extractor))
     for plan, x, settings in ((detector, first, SSD_VGG16), (extractor, second, DEEPBIT_VGG16)):
         x[:] = one_input(settings)
@@ -135,7 +139,7 @@ def _bare_process(folder: Path, turns: int, together: Any) -> float:
     together.wait()
     start = time.perf_counter()
     for _ in range(turns):
-        for _ in range(IN_TURN // detect.BATCH):
+        for _ in range(IN_TURN // detection.BATCH):
             detector(first)
         extractor(second)
     return time.perf_counter() - start

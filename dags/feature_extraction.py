@@ -13,16 +13,19 @@ from dlcore_airflow.params import DAY, EXTRACTOR, MODELS, NEW_CODES
 from dlcore_airflow.schedule import FIRST_DAY
 from dlcore_airflow.timetable import OnRequestTimetable
 
+from spark_jobs.pipeline import FEATURE_EXTRACTION
+
 with DAG(
-    dag_id="feature_extraction",
+    dag_id=FEATURE_EXTRACTION,
     description="Codes of another model beside those in use",
     doc_md=__doc__,
     start_date=FIRST_DAY,
     schedule=OnRequestTimetable("0 0 * * *", timezone="UTC"),
     catchup=False,
+    is_paused_upon_creation=False,
     max_active_runs=4,
     params={"day": DAY, "codes": NEW_CODES, "models": MODELS, "extractor": EXTRACTOR},
-    default_args=DEFAULT_ARGS["feature_extraction"],
-    tags=["models"],
+    default_args=DEFAULT_ARGS[FEATURE_EXTRACTION],
+    tags=["models", "backfill"],
 ):
     StageOperator(stage="extract_features", release=True, outlets=[])

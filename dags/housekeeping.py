@@ -2,36 +2,32 @@
 
 from __future__ import annotations
 
-from airflow.sdk import DAG, Param, chain
+from airflow.sdk import DAG, chain
 from dlcore_airflow.default_args import DEFAULT_ARGS
+from dlcore_airflow.documentation import documentation
 from dlcore_airflow.operators import StageOperator
+from dlcore_airflow.params import number_param
 from dlcore_airflow.schedule import FIRST_DAY, scheduling
 
-from spark_jobs.pipeline import stages_of
+from spark_jobs.pipeline import HOUSEKEEPING, stages_of
 
 with DAG(
-    dag_id="housekeeping",
+    dag_id=HOUSEKEEPING,
     description="Keep the lake's tables small and fast",
-    doc_md=__doc__,
+    doc_md=documentation(__doc__, HOUSEKEEPING),
     start_date=FIRST_DAY,
     max_active_runs=1,
     params={
-        "keep_days": Param(
-            7, type="integer", minimum=2, title="Days", description="Snapshots older than this many days expire."
+        "keep_days": number_param(
+            7, least=2, title="Days", description="Snapshots older than this many days expire: at least 2."
         ),
-        "quiet_hours": Param(
-            24,
-            type="integer",
-            minimum=0,
-            title="Quiet hours",
-            description="A day changed within these is not compacted.",
+        "quiet_hours": number_param(
+            24, title="Quiet hours", description="A day changed within these is not compacted."
         ),
-        "keep_index_versions": Param(
-            3, type="integer", minimum=1, title="Index versions", description="Index versions to keep."
-        ),
+        "keep_index_versions": number_param(3, least=1, title="Index versions", description="Index versions to keep."),
     },
-    default_args=DEFAULT_ARGS["housekeeping"],
-    tags=["lake"],
+    default_args=DEFAULT_ARGS[HOUSEKEEPING],
+    tags=["lake", "weekly"],
     **scheduling("0 3 * * 0"),
 ):
-    chain(*(StageOperator(stage=stage.name, release=True) for stage in stages_of("housekeeping")))
+    chain(*(StageOperator(stage=stage.name, release=True) for stage in stages_of(HOUSEKEEPING)))

@@ -9,11 +9,12 @@ from __future__ import annotations
 from airflow.sdk import DAG, Param, chain
 from dlcore_airflow.alerts import daily_deadline
 from dlcore_airflow.default_args import DEFAULT_ARGS
+from dlcore_airflow.documentation import documentation
 from dlcore_airflow.operators import StageOperator
-from dlcore_airflow.params import CODES, DAY, EXTRACTOR, MODELS
+from dlcore_airflow.params import CODES, DAY, EXTRACTOR, MODELS, artefacts, number_param
 from dlcore_airflow.schedule import FIRST_DAY, scheduling
 
-from spark_jobs.pipeline import stages_of
+from spark_jobs.pipeline import IMAGE_PIPELINE, stages_of
 
 PARAMS = {
     "day": DAY,
@@ -24,26 +25,33 @@ PARAMS = {
         title="HBase table",
         description="The table to read the images from. Empty: the setting PIPELINE_HBASE_TABLE.",
     ),
+    "placeholders": Param(
+        None,
+        type=["null", "string"],
+        title="Placeholders",
+        description="A list of pictures that stand for none, as a URI: a SHA-256 a line. Empty: the setting PIPELINE_PLACEHOLDERS.",
+    ),
     "models": MODELS,
     "detector": Param(
         None,
         type=["null", "string"],
         title="Detector",
-        description="The detector's name under the models. `none`: no detection, codes are of whole images. Empty: the shipped one.",
+        examples=["none", *artefacts()],
+        description="The detector: name or name@version, under the models. `none`: codes are of whole images. Empty: the shipped one.",
     ),
-    "margin": Param(
+    "margin": number_param(
         None,
-        type=["null", "number"],
-        minimum=0,
-        maximum=1,
+        most=1,
+        whole=False,
         title="Margin",
-        description="What a crop keeps around its object, as a share of the object's longer side. Empty: the usual 0.08.",
+        example="0.15",
+        description="What a crop keeps around its object, 0 to 1: a share of the object's longer side. Empty: the usual 0.08.",
     ),
-    "crops_per_image": Param(
+    "crops_per_image": number_param(
         None,
-        type=["null", "integer"],
-        minimum=1,
+        least=1,
         title="Crops of an image",
+        example="2",
         description="Cut out at most this many objects, the likeliest products first. Empty: one.",
     ),
     "fall_back": Param(
@@ -54,12 +62,13 @@ PARAMS = {
     ),
     "extractor": EXTRACTOR,
     "codes": CODES,
-    "limit": Param(
+    "limit": number_param(
         None,
-        type=["null", "integer"],
-        minimum=1,
+        least=1,
         title="Limit",
-        description="Read at most this many images: for a trial. Empty: all of the day.",
+        example="10",
+        description="For a trial: read at most this many images. Their rows go to tables beside, never to the day, groups or index; "
+        "`python -m spark_jobs.remove_trials` removes them. Empty: all of the day.",
     ),
     "allow_empty": Param(
         False,
@@ -70,16 +79,16 @@ PARAMS = {
 }
 
 with DAG(
-    dag_id="image_pipeline",
+    dag_id=IMAGE_PIPELINE,
     description="Product images from HBase: preprocess, detect, crop, DeepBit codes",
-    doc_md=__doc__,
+    doc_md=documentation(__doc__, IMAGE_PIPELINE),
     start_date=FIRST_DAY,
     max_active_runs=4,
     params=PARAMS,
-    default_args=DEFAULT_ARGS["image_pipeline"],
+    default_args=DEFAULT_ARGS[IMAGE_PIPELINE],
     deadline=daily_deadline(),
-    tags=["images"],
+    tags=["images", "daily"],
     **scheduling(),
 ):
-    stages = stages_of("image_pipeline")
+    stages = stages_of(IMAGE_PIPELINE)
     chain(*(StageOperator(stage=stage.name, release=stage is stages[-1]) for stage in stages))

@@ -2,29 +2,30 @@
 
 from __future__ import annotations
 
-from airflow.sdk import DAG, Param, chain
+from airflow.sdk import DAG, chain
 from dlcore_airflow.default_args import DEFAULT_ARGS
+from dlcore_airflow.documentation import documentation
 from dlcore_airflow.operators import StageOperator
+from dlcore_airflow.params import number_param
 from dlcore_airflow.schedule import FIRST_DAY
 
-from spark_jobs.pipeline import stages_of
+from spark_jobs.pipeline import MODEL_TRAINING, stages_of
 
 with DAG(
-    dag_id="model_training",
+    dag_id=MODEL_TRAINING,
     description="Train and score the models",
-    doc_md=__doc__,
+    doc_md=documentation(__doc__, MODEL_TRAINING),
     start_date=FIRST_DAY,
     schedule=None,
+    is_paused_upon_creation=False,
     max_active_runs=1,
     params={
-        "minutes": Param(
-            30, type="number", exclusiveMinimum=0, title="Minutes", description="Time budget of each training."
+        "minutes": number_param(
+            30, least=0.01, whole=False, title="Minutes", description="Time budget of each training."
         ),
-        "seed": Param(
-            1, type="integer", minimum=0, title="Seed", description="Seed of the generated images and the weights."
-        ),
+        "seed": number_param(1, title="Seed", description="Seed of the generated images and the weights."),
     },
-    default_args=DEFAULT_ARGS["model_training"],
-    tags=["models"],
+    default_args=DEFAULT_ARGS[MODEL_TRAINING],
+    tags=["models", "training"],
 ):
-    chain(*(StageOperator(stage=stage.name) for stage in stages_of("model_training")))
+    chain(*(StageOperator(stage=stage.name) for stage in stages_of(MODEL_TRAINING)))

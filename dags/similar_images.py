@@ -9,22 +9,23 @@ from __future__ import annotations
 
 from airflow.sdk import DAG, Asset, chain
 from dlcore_airflow.default_args import DEFAULT_ARGS
+from dlcore_airflow.documentation import documentation
 from dlcore_airflow.operators import StageOperator
 from dlcore_airflow.params import CODES, EXTRACTOR, MODELS
 from dlcore_airflow.schedule import FIRST_DAY
 
-from spark_jobs.pipeline import stages_of
+from spark_jobs.pipeline import SIMILAR_IMAGES, stages_of
 
 with DAG(
-    dag_id="similar_images",
+    dag_id=SIMILAR_IMAGES,
     description="Calibrate, group duplicates, build the search index",
-    doc_md=__doc__,
+    doc_md=documentation(__doc__, SIMILAR_IMAGES),
     start_date=FIRST_DAY,
     schedule=[Asset("features")],
     max_active_runs=1,
     params={"models": MODELS, "extractor": EXTRACTOR, "codes": CODES},
-    default_args=DEFAULT_ARGS["similar_images"],
-    tags=["images"],
+    default_args=DEFAULT_ARGS[SIMILAR_IMAGES],
+    tags=["images", "duplicates", "search"],
 ):
-    stages = stages_of("similar_images")
+    stages = stages_of(SIMILAR_IMAGES)
     chain(*(StageOperator(stage=stage.name, release=stage is stages[-1]) for stage in stages))

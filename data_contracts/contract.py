@@ -36,7 +36,8 @@ class Rule:
     """What every row must keep.
 
     name: in reports and messages.   meaning: what is right, for people.
-    bad: Spark SQL condition that is true for a bad row; null counts as kept. It may look at other rows by a window.
+    bad: Spark SQL condition that is true for a bad row; null counts as kept. It may look at other rows, by a window or by
+    a subquery of BATCH.
     """
 
     name: str
@@ -50,6 +51,14 @@ CROP = Column("crop", pa.int32(), "which object of the image, 0 for the only one
 REASON = Column("reason", pa.string(), "'ok' when the image is used, else why not", is_required=True)
 
 
+ONE_MODEL_VERSION = Rule(
+    "one_model_version",
+    "all rows were computed by one version of their model",
+    f"model_version <> (SELECT min(model_version) FROM {BATCH})",
+)
+"""For a dataset that a model computes. A subquery, not a window, which would bring all rows to one task."""
+
+
 @dataclass(frozen=True)
 class Contract:
     """What one dataset promises.
@@ -58,7 +67,8 @@ class Contract:
     key: columns that are unique together, `day` first.   columns: all of them, in order.
     own_rules: about the rows of the dataset alone.   input_rules: about a row `output` beside its row `input` of the
     first dataset that the stage reads. Both besides the rules that every dataset has.
-    is_partitioned: by day; a dataset over all days is overwritten whole and is not.
+    is_partitioned: by day; of the datasets over all days, which are overwritten whole, those that are read day by day.
+    is_one_for_one: whether it has a row for each row of the first dataset that the stage reads.
     """
 
     dataset: str
@@ -69,6 +79,7 @@ class Contract:
     own_rules: tuple[Rule, ...] = ()
     input_rules: tuple[Rule, ...] = ()
     is_partitioned: bool = True
+    is_one_for_one: bool = True
 
     def arrow_schema(self) -> pa.Schema:
         """The columns as a pyarrow schema, every field nullable: what a stage's batches look like."""

@@ -1,5 +1,7 @@
 """crops: the part of each image that the features are of."""
 
+from __future__ import annotations
+
 import pyarrow as pa
 
 from data_contracts.contract import CROP, DAY, KEY, REASON, Column, Contract, Rule, list_of
@@ -10,7 +12,7 @@ SOURCES = ("detection", "whole_image")
 CROPS = Contract(
     dataset="crops",
     owner="computer-vision",
-    version=1,
+    version=2,
     key=("day", "key", "crop"),
     columns=(
         DAY,
@@ -37,7 +39,11 @@ CROPS = Contract(
         ),
         Rule("scores_in_range", "scores are in [0, 1]", "NOT (score BETWEEN 0 AND 1)"),
         Rule("crop_is_counted", "crops are numbered from 0", "crop < 0"),
-        Rule("hash_length", "whole_hash has 32 bytes", "octet_length(whole_hash) <> 32"),
+        Rule(
+            "hash_length",
+            "whole_hash has 32 bytes, and every used crop has one",
+            "(reason = 'ok' AND whole_hash IS NULL) OR octet_length(whole_hash) <> 32",
+        ),
         Rule(
             "used_has_source",
             "a used crop says where its box comes from",

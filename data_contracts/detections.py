@@ -1,8 +1,10 @@
 """detections: the objects that the detector finds in each image."""
 
+from __future__ import annotations
+
 import pyarrow as pa
 
-from data_contracts.contract import DAY, KEY, REASON, Column, Contract, Rule
+from data_contracts.contract import DAY, KEY, ONE_MODEL_VERSION, REASON, Column, Contract, Rule
 
 DETECTED_OBJECT = pa.struct(
     [
@@ -21,7 +23,7 @@ _ALL = "concat(objects, guesses)"
 DETECTIONS = Contract(
     dataset="detections",
     owner="computer-vision",
-    version=2,
+    version=3,
     key=("day", "key"),
     columns=(
         DAY,
@@ -54,6 +56,7 @@ DETECTIONS = Contract(
             "objects come with the model that found them",
             f"size({_ALL}) > 0 AND model_version IS NULL",
         ),
+        ONE_MODEL_VERSION,
         Rule("unused_is_empty", "a row that is not used has no objects", f"reason <> 'ok' AND size({_ALL}) > 0"),
     ),
 )

@@ -1,5 +1,7 @@
 """duplicates: which crops show the same product picture, over all days."""
 
+from __future__ import annotations
+
 import pyarrow as pa
 
 from data_contracts.contract import CROP, DAY, KEY, REASON, Column, Contract, Rule
@@ -18,17 +20,26 @@ EVIDENCE = pa.struct(
 DUPLICATES = Contract(
     dataset="duplicates",
     owner="price-monitoring",
-    version=1,
+    version=2,
     key=("day", "key", "crop"),
     columns=(
         DAY,
         KEY,
         CROP,
         REASON,
-        Column("group", pa.string(), "<day>/<key> of the smallest member"),
+        Column("group", pa.string(), "<day>/<key> of the smallest member, <day>/<key>#<crop> of a later crop"),
         Column("size", pa.int32(), "members of the group, 1 for a picture without duplicates"),
         Column("is_representative", pa.bool_(), "whether it stands for its group"),
-        Column("evidence", pa.list_(EVIDENCE), "the verified pairs that it is in"),
+        Column(
+            "evidence",
+            pa.list_(EVIDENCE),
+            "the strongest of the verified pairs that it is in; of a group of many, some that reach every member",
+        ),
+        Column(
+            "evidence_count",
+            pa.int32(),
+            "how many such pairs there are; of an exact copy only that with the first of its equals",
+        ),
     ),
     own_rules=(
         Rule(
@@ -40,6 +51,11 @@ DUPLICATES = Contract(
             "evidence_in_range",
             "distances are not negative, similarities in [-1, 1]",
             "exists(evidence, e -> NOT coalesce(e.distance >= 0 AND e.similarity BETWEEN -1.001 AND 1.001, false))",
+        ),
+        Rule(
+            "evidence_is_counted",
+            "a used row says how many pairs there are, no fewer than it names",
+            "reason = 'ok' AND (evidence_count IS NULL OR evidence_count < size(evidence))",
         ),
         Rule(
             "whole_groups",

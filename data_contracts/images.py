@@ -1,5 +1,7 @@
 """images: each image checked, upright, RGB, as a canonical JPEG."""
 
+from __future__ import annotations
+
 import pyarrow as pa
 
 from data_contracts.contract import DAY, KEY, REASON, Column, Contract, Rule, list_of
@@ -8,7 +10,7 @@ from data_contracts.reasons import FLAGS
 IMAGES = Contract(
     dataset="images",
     owner="data-platform",
-    version=1,
+    version=2,
     key=("day", "key"),
     columns=(
         DAY,

@@ -1,5 +1,7 @@
 """raw_images: the images as HBase holds them, bytes untouched."""
 
+from __future__ import annotations
+
 import pyarrow as pa
 
 from data_contracts.contract import DAY, KEY, REASON, Column, Contract, Rule
@@ -14,7 +16,12 @@ RAW_IMAGES = Contract(
         KEY,
         REASON,
         Column("image", pa.binary(), "the cell's bytes, null when there is no cell", is_payload=True),
-        Column("size_bytes", pa.int32(), "length of the cell, 0 when there is none", is_required=True),
+        Column(
+            "size_bytes",
+            pa.int32(),
+            "length of the cell, 0 when there is none; also of one too large to be read",
+            is_required=True,
+        ),
         Column("metadata", pa.map_(pa.string(), pa.string()), "the row's other cells, by qualifier"),
     ),
     own_rules=(

@@ -1,37 +1,43 @@
-"""Bring Airflow's SQLite database to this Airflow's version, with the pool of HBase's readers, once per version:
+"""Bring Airflow's database to this Airflow's version, with the pool of HBase's readers, once per version:
 `python -m deploy.airflow_database`."""
 
 from __future__ import annotations
 
-import sqlite3
 import subprocess
 import sys
 from importlib.metadata import version
 from pathlib import Path
+
+import psycopg2
 
 from deploy.stack import HBASE_POOL, Stack
 
 HBASE_READERS = 2
 """Days that are read from HBase at a time, until somebody sets the pool to another size."""
 
+_MADE_BY = "SELECT shobj_description(oid, 'pg_database') FROM pg_database WHERE datname = current_database()"
+
 
 def main() -> None:
-    """Migrate the database unless it is up to date, let readers and one writer work side by side, create the pool.
+    """Migrate the database and create the pool, unless the database says that this version has done so.
 
-    Raises CalledProcessError when a step fails; the log says why.
+    Raises:
+        CalledProcessError: a step fails; the log says why.
     """
-    home = Stack.from_environment().folder("airflow")
-    airflow = str(Path(sys.executable).parent / "airflow")
-    migrated, has_pool = home / f"database-{version('apache-airflow')}", home / f"pool-{HBASE_POOL}"
-    if not migrated.exists():
-        subprocess.run([airflow, "db", "migrate"], check=True)
-        with sqlite3.connect(home / "airflow.db") as connection:
-            connection.execute("PRAGMA journal_mode=WAL")
-        migrated.touch()
-    if not has_pool.exists():
-        meaning = "days that are read from HBase at a time"
-        subprocess.run([airflow, "pools", "set", HBASE_POOL, str(HBASE_READERS), meaning], check=True)
-        has_pool.touch()
+    this = f"Airflow {version('apache-airflow')}"
+    with psycopg2.connect(Stack.from_environment().database_url) as connection, connection.cursor() as cursor:
+        cursor.execute(_MADE_BY)
+        if cursor.fetchone() == (this,):
+            return
+        _run("db", "migrate").check_returncode()
+        if _run("pools", "get", HBASE_POOL).returncode:
+            meaning = "days that are read from HBase at a time"
+            _run("pools", "set", HBASE_POOL, str(HBASE_READERS), meaning).check_returncode()
+        cursor.execute("COMMENT ON DATABASE airflow IS %s", (this,))
+
+
+def _run(*arguments: str) -> subprocess.CompletedProcess[bytes]:
+    return subprocess.run([str(Path(sys.executable).parent / "airflow"), *arguments], check=False)
 
 
 if __name__ == "__main__":

@@ -13,8 +13,8 @@ from functools import cached_property
 from typing import Any
 from urllib.parse import quote
 
-_TIMEOUT_S = 30.0
-_PATIENCE_S = 120.0
+_TIMEOUT_S = 120.0
+_PATIENCE_S = 600.0
 _PAUSE_S = 1.0
 _NOT_FOUND = 404
 _SERVER_ERRORS = 500
@@ -85,7 +85,8 @@ class Airflow:
         at_once: how many of its runs run at a time.   repeated: which days that have a run get another: none, failed or completed,
         that is, all.   conf: of its runs.
 
-        Raises AirflowError when Airflow refuses it, for example because another backfill of the DAG is active.
+        Raises:
+            AirflowError: Airflow refuses it, for example because another backfill of the DAG is active.
         """
         body = {
             "dag_id": dag,
@@ -151,12 +152,8 @@ class Airflow:
             raise
 
     def _send(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
-        """One request, repeated while the server is busy or away for a moment.
-
-        Airflow takes back what it could not finish: on SQLite a backfill may meet a writer and is refused with 503, "database
-        is locked".
-        """
-        deadline = time.monotonic() + _PATIENCE_S
+        """One request; one that only asks is repeated while the server is busy or away for a moment."""
+        deadline = time.monotonic() + (_PATIENCE_S if method == "GET" else 0.0)
         while True:
             try:
                 return _send(self.url, method, path, body, {"Authorization": f"Bearer {self._token}"})

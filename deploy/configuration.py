@@ -5,6 +5,8 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 from string import Template
+from urllib.parse import quote
+from xml.sax.saxutils import escape
 
 from deploy.stack import PORTS, Stack
 from spark_jobs.settings import Settings, static_spark_conf
@@ -24,14 +26,16 @@ _TEMPLATES = (
 def write_configuration(stack: Stack) -> Path:
     """Write every configuration file of the stack; returns their folder.
 
-    Raises KeyError when a template names a value that the stack does not have.
+    Raises:
+        KeyError: a template names a value that the stack does not have.
     """
     folder = stack.folder("configuration")
     values = _values(stack)
     for name in _TEMPLATES:
         target = folder / name
         target.parent.mkdir(exist_ok=True)
-        target.write_text(Template((_HERE / name).read_text()).substitute(values))
+        written = {key: escape(value) for key, value in values.items()} if target.suffix == ".xml" else values
+        target.write_text(Template((_HERE / name).read_text()).substitute(written))
     shutil.copytree(_HERE / "hdfs" / "webapps", folder / "hdfs" / "webapps", dirs_exist_ok=True)
     return folder
 
@@ -41,6 +45,7 @@ def _values(stack: Stack) -> dict[str, str]:
     return {
         **{server: str(stack.port(server)) for server in PORTS},
         "home": str(stack.home),
+        "home_in_uri": quote(str(stack.home)),
         "lake": stack.lake,
         "cores": str(stack.cores),
         "hbase_root": on_hdfs if stack.lake == "hdfs" else f"file://{stack.home}/hbase/data",

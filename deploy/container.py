@@ -16,33 +16,31 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from deploy import probes
-from deploy.java import java_command, namenode_command
+from deploy.java import java_command
+from deploy.servers import airflow_server, connect_server, java_server, namenode
 
 HOME = Path(os.environ.get("PIPELINE_HOME", "/srv/pipeline"))
 USERS = ("admin", "operator", "viewer")
 """Airflow's users; the password of each comes as AIRFLOW_<USER>_PASSWORD."""
-
-Command = Callable[[], list[str]]
-Probe = Callable[[], bool]
 
 
 @dataclass(frozen=True)
 class Service:
     """One container. command: makes the command that it becomes.   serves: whether it does, asked from inside."""
 
-    command: Command
-    serves: Probe
+    command: Callable[[], list[str]]
+    serves: Callable[[], bool]
 
 
 def _heap() -> str:
     return os.environ["PIPELINE_HEAP"]
 
 
-def _java(service: str, main: str, *arguments: str) -> Command:
-    return lambda: java_command(HOME, service, _heap(), main, *arguments)
+def _java(server: str, *arguments: str) -> Callable[[], list[str]]:
+    return lambda: java_server(server, HOME, _heap(), *arguments)
 
 
-def _spark_daemon(main: str, *arguments: str) -> Command:
+def _spark_daemon(main: str, *arguments: str) -> Callable[[], list[str]]:
     def command() -> list[str]:
         os.environ["SPARK_DAEMON_MEMORY"] = _heap()
         return ["spark-class", f"org.apache.spark.deploy.{main}", *arguments]
@@ -62,7 +60,7 @@ def _spark_worker() -> list[str]:
     return _spark_daemon("worker.Worker", *options, "spark://spark-master:7077")()
 
 
-def _connect_server() -> list[str]:
+def _connect() -> list[str]:
     from spark_jobs.settings import Settings, static_spark_conf
 
     conf = {
@@ -71,9 +69,7 @@ def _connect_server() -> list[str]:
         "spark.executor.memory": os.environ["PIPELINE_EXECUTOR_MEMORY"],
     }
     options = [part for name, value in conf.items() for part in ("--conf", f"{name}={value}")]
-    main = "org.apache.spark.sql.connect.service.SparkConnectServer"
-    # "spark-internal": the class is in Spark's own jars, there is no application jar.
-    return ["spark-submit", *options, "--class", main, "--name", "pipeline", "spark-internal"]
+    return connect_server(*options)
 
 
 def _airflow_api() -> list[str]:
@@ -83,39 +79,33 @@ def _airflow_api() -> list[str]:
     path.unlink(missing_ok=True)
     with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
         json.dump({user: os.environ.pop(f"AIRFLOW_{user.upper()}_PASSWORD") for user in USERS}, file)
-    return ["airflow", "api-server"]
+    return airflow_server("airflow-api")
 
 
-def _listens(port: int) -> Probe:
+def _listens(port: int) -> Callable[[], bool]:
     # By its name: HBase listens on the address of that alone.
     return lambda: probes.listens(socket.gethostname(), port)
 
 
-def _airflow(*arguments: str) -> Command:
-    return lambda: ["airflow", *arguments]
-
-
-def _airflow_is_healthy(component: str) -> Probe:
+def _is_healthy(component: str) -> Callable[[], bool]:
     url = os.environ.get("PIPELINE_AIRFLOW_URL", "http://airflow-api:8080")
-    return lambda: probes.airflow_health(url).get(component, {}).get("status") == "healthy"
+    return lambda: probes.airflow_is_healthy(url, component)
 
 
 SERVICES = {
-    "namenode": Service(lambda: namenode_command(HOME, _heap()), _listens(9870)),
+    "namenode": Service(lambda: namenode(HOME, _heap()), _listens(9870)),
     "datanode": Service(
-        _java("hdfs", "org.apache.hadoop.hdfs.server.datanode.DataNode"),
+        _java("datanode"),
         lambda: probes.listens("localhost", 9866) and probes.hdfs_is_writable("namenode", 9870),
     ),
     "zookeeper": Service(
-        _java("hbase", "org.apache.zookeeper.server.ZooKeeperServerMain", "2181", str(HOME / "zookeeper")),
+        _java("zookeeper", "2181", str(HOME / "zookeeper")),
         _listens(2181),
     ),
-    "hbase-master": Service(_java("hbase", "org.apache.hadoop.hbase.master.HMaster", "start"), _listens(16000)),
-    "regionserver": Service(
-        _java("hbase", "org.apache.hadoop.hbase.regionserver.HRegionServer", "start"), _listens(16020)
-    ),
+    "hbase-master": Service(_java("hbase-master"), _listens(16000)),
+    "regionserver": Service(_java("regionserver"), _listens(16020)),
     "thrift": Service(
-        _java("hbase", "org.apache.hadoop.hbase.thrift.ThriftServer", "start"),
+        _java("thrift"),
         lambda: probes.thrift_answers("localhost", 9090),
     ),
     "spark-master": Service(
@@ -125,18 +115,21 @@ SERVICES = {
     "spark-worker": Service(
         _spark_worker, lambda: bool(probes.json_at("http://localhost:8081/json/").get("masterurl"))
     ),
-    "connect": Service(_connect_server, _listens(15002)),
+    "connect": Service(_connect, _listens(15002)),
     "airflow-api": Service(_airflow_api, lambda: bool(probes.airflow_health("http://localhost:8080"))),
-    "airflow-scheduler": Service(_airflow("scheduler", "--skip-serve-logs"), _airflow_is_healthy("scheduler")),
-    "airflow-dags": Service(_airflow("dag-processor"), _airflow_is_healthy("dag_processor")),
-    "airflow-triggerer": Service(_airflow("triggerer", "--skip-serve-logs"), _airflow_is_healthy("triggerer")),
+    "airflow-scheduler": Service(lambda: airflow_server("airflow-scheduler"), _is_healthy("scheduler")),
+    "airflow-dags": Service(lambda: airflow_server("airflow-dags"), _is_healthy("dag_processor")),
+    "search": Service(
+        lambda: [sys.executable, "-m", "search_service"], lambda: probes.search_answers("http://localhost:8090")
+    ),
+    "airflow-triggerer": Service(lambda: airflow_server("airflow-triggerer"), _is_healthy("triggerer")),
 }
 
 
 def command_of(name: str, *arguments: str) -> list[str]:
     """The command that a service or a class of HBase becomes; anything else is a command itself."""
     if name == "hbase":
-        return _java("hbase", *arguments)()
+        return java_command(HOME, "hbase", _heap(), *arguments)
     return SERVICES[name].command() if name in SERVICES else [name, *arguments]
 
 

@@ -1,18 +1,19 @@
 """The whole pipeline on a generated catalogue: `make demo`, `make demo LAKE=hdfs`, or `docker compose run --rm demo`.
 
 Draws a catalogue of three days, starts every server, loads HBase, lets Airflow backfill the three days and settle the similar
-images, writes `report.html` and `report.json` into `build/demo` (or `--report FOLDER`), and stops everything that it started.
+images, searches by the search service, writes `report.html` and `report.json` into `build/demo` (or `--report FOLDER`), and stops
+everything that it started.
 Exit code 0 only if every run succeeded. Its data lies in `<PIPELINE_HOME>/demo`, made anew each time: look at it with
 `make up PIPELINE_HOME=var/demo`.
 
 With `--running` the servers are there already: those of the PIPELINE_ variables, and of Airflow PIPELINE_AIRFLOW_URL and
-PIPELINE_AIRFLOW_PASSWORD (its user `admin`). They are left running.
+PIPELINE_AIRFLOW_PASSWORD (its user `admin`), of the search service PIPELINE_SEARCH_URL
+and PIPELINE_SEARCH_TOKEN (PIPELINE_SEARCH_PAGE: its address in a browser). They are left running.
 """
 
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -27,23 +28,23 @@ from typing import Annotated, BinaryIO, cast
 import typer
 from rich.console import Console
 
+from deploy import REPOSITORY
 from deploy.airflow_rest import FINISHED, Airflow, AirflowError, Run
-from deploy.places import REPOSITORY
-from deploy.report import write_report
+from deploy.demo_search import search_by_service
 from deploy.run_display import RunDisplay
-from deploy.services import down, free_offset, interruptible, undisturbed, up
+from deploy.services import down, free_offset, interruptible, remove, undisturbed, up
 from deploy.stack import PORTS, Lake, Stack
 from deploy.supervision import StackError, die_with, port_is_free
-from spark_jobs.pipeline import stages_of
+from quality_report.write import write_report
+from spark_jobs.pipeline import IMAGE_PIPELINE, SIMILAR_IMAGES, stages_of
 from spark_jobs.settings import Settings
 
-PIPELINE, SIMILAR = "image_pipeline", "similar_images"
 REPORT = REPOSITORY / "build" / "demo"
 FIRST_DAY = date(2026, 11, 1)
 DAYS = 3
 _OF_THE_USER = ("PIPELINE_", "AIRFLOW_")
-_DAGS_LIMIT_S = 120.0
-_RUNS_LIMIT_S = 3600.0
+_DAGS_LIMIT_S = 1200.0
+_RUNS_LIMIT_S = 4 * 3600.0
 _POLL_S = 0.5
 _LOG_LINES = 25
 
@@ -61,7 +62,8 @@ def demo_days(today: date) -> list[date]:
 def demo_stack(lake: Lake) -> Stack:
     """A fresh stack below PIPELINE_HOME, at free ports, on which nothing is scheduled.
 
-    Raises StackError when an earlier demo's processes cannot be stopped.
+    Raises:
+        StackError: an earlier demo's processes cannot be stopped.
     """
     usual = Stack.from_environment(lake=lake)
     home = usual.home / "demo"
@@ -70,8 +72,7 @@ def demo_stack(lake: Lake) -> Stack:
     offset = usual.offset if is_free else free_offset()
     _forget_other_servers()
     stack = Stack(home, offset, lake, overrides={**own, "PIPELINE_SCHEDULE": "off"})
-    down(stack)
-    shutil.rmtree(home, ignore_errors=True)
+    remove(stack)
     return stack
 
 
@@ -83,28 +84,35 @@ def _forget_other_servers() -> None:
 
 @dataclass(frozen=True)
 class Site:
-    """Where the demo runs. environment: the variables of the servers' clients.   airflow: its interface."""
+    """Where the demo runs. environment: the variables of the servers' clients.   airflow: its interface.   search_url, search_token: of
+    the search service."""
 
     environment: Mapping[str, str]
     airflow: Airflow
+    search_url: str
+    search_token: str
 
     @classmethod
     def of_stack(cls, stack: Stack) -> Site:
         """The servers of a local stack."""
-        return cls(stack.environment(), Airflow(stack.airflow_url, stack.secrets["airflow_password"]))
+        airflow = Airflow(stack.airflow_url, stack.secrets["airflow_password"])
+        return cls(stack.environment(), airflow, stack.search_url, stack.secrets["search_token"])
 
     @classmethod
     def from_environment(cls) -> Site:
         """The servers that this process's variables name.
 
-        Raises DemoError when one for Airflow is missing.
+        Raises:
+            DemoError: one for Airflow or the search service is missing.
         """
+        names = ("PIPELINE_AIRFLOW_URL", "PIPELINE_AIRFLOW_PASSWORD", "PIPELINE_SEARCH_URL", "PIPELINE_SEARCH_TOKEN")
         try:
-            return cls({}, Airflow(os.environ["PIPELINE_AIRFLOW_URL"], os.environ["PIPELINE_AIRFLOW_PASSWORD"]))
+            airflow_url, password, search_url, token = (os.environ[name] for name in names)
         except KeyError as missing:
             raise DemoError(
-                f"got no variable {missing}, expected one: how to reach Airflow that runs already"
+                f"got no variable {missing}, expected one: how to reach Airflow and the search service that run already"
             ) from None
+        return cls({}, Airflow(airflow_url, password), search_url, token)
 
     def settings(self) -> Settings:
         """The settings that the jobs read."""
@@ -115,7 +123,8 @@ def run_with_servers(stack: Stack, days: list[date], per_day: int, report: Path,
     """Run every step of the demo on a stack that is not started yet; stops it at the end.
 
     report: the folder that the report goes into.
-    Raises DemoError, StackError or AirflowError when a step fails.
+    Raises:
+        DemoError, StackError, AirflowError: a step fails.
     """
     site = Site.of_stack(stack)
     try:
@@ -132,16 +141,20 @@ def run_with_servers(stack: Stack, days: list[date], per_day: int, report: Path,
 
 
 def run_demo(site: Site, manifest: Path, days: list[date], report: Path, console: Console) -> None:
-    """Load a catalogue, backfill its days and write the report into a folder, on servers that run.
+    """Load a catalogue, backfill its days, search, and write the report into a folder, on servers that run.
 
-    Raises DemoError or AirflowError when a step fails.
+    Raises:
+        DemoError, AirflowError: a step fails.
     """
     console.rule("loading the catalogue into HBase")
     _run_module(site, "spark_jobs.load_images", str(manifest))
     console.rule(f"backfilling {days[0]} to {days[-1]}: {site.airflow.url}")
     _backfill(site.airflow, days, console)
+    console.rule("searching by the search service")
+    settings = site.settings()
+    searched = search_by_service(site.search_url, site.search_token, settings.index, console)
     console.rule("writing the report")
-    write_report(site.settings(), manifest.with_name("truth.jsonl"), report)
+    write_report(settings, manifest.with_name("truth.jsonl"), report, {"search": searched.figures()})
 
 
 @contextmanager
@@ -154,7 +167,7 @@ def _drawing(site: Site, days: list[date], per_day: int) -> Iterator[Path]:
     options = ["--per-day", str(per_day), "--first-day", days[0].isoformat(), "--days", str(len(days))]
     with (
         log.open("wb") as output,
-        _process(site, "spark_jobs.catalogue.demo", str(folder), *options, output=output) as process,
+        _process(site, "sample_data.catalogue.demo", str(folder), *options, output=output) as process,
     ):
         yield folder / "manifest.jsonl"
         if process.wait():
@@ -196,20 +209,20 @@ def _backfill(airflow: Airflow, days: list[date], console: Console) -> None:
     """
     _await_dags(airflow)
     before = {run.name for run in _runs(airflow) if run.state in FINISHED}
-    airflow.unpause(SIMILAR)
-    airflow.unpause(PIPELINE)
+    airflow.unpause(SIMILAR_IMAGES)
+    airflow.unpause(IMAGE_PIPELINE)
     # All days at once: while one starts a job, another computes.
-    backfill = airflow.backfill(PIPELINE, days[0], days[-1], at_once=len(days))
-    stages = {dag: tuple(stage.name for stage in stages_of(dag)) for dag in (PIPELINE, SIMILAR)}
-    with RunDisplay(airflow, (PIPELINE, SIMILAR), stages, console) as display:
+    backfill = airflow.backfill(IMAGE_PIPELINE, days[0], days[-1], at_once=len(days))
+    stages = {dag: tuple(stage.name for stage in stages_of(dag)) for dag in (IMAGE_PIPELINE, SIMILAR_IMAGES)}
+    with RunDisplay(airflow, (IMAGE_PIPELINE, SIMILAR_IMAGES), stages, console) as display:
         display.wait_until(lambda: airflow.is_completed(backfill), _RUNS_LIMIT_S, "the backfill")
-        if all(run.state == "success" for run in _runs_of(airflow, days, before) if run.dag == PIPELINE):
+        if all(run.state == "success" for run in _runs_of(airflow, days, before) if run.dag == IMAGE_PIPELINE):
             display.wait_until(lambda: _has_settled(airflow), _RUNS_LIMIT_S, "similar images")
     _check_runs(airflow, _runs_of(airflow, days, before), len(days), console)
 
 
 def _runs(airflow: Airflow) -> list[Run]:
-    return [*airflow.runs(PIPELINE), *airflow.runs(SIMILAR)]
+    return [*airflow.runs(IMAGE_PIPELINE), *airflow.runs(SIMILAR_IMAGES)]
 
 
 def _runs_of(airflow: Airflow, days: list[date], before: set[str]) -> list[Run]:
@@ -220,7 +233,7 @@ def _runs_of(airflow: Airflow, days: list[date], before: set[str]) -> list[Run]:
 
 def _await_dags(airflow: Airflow) -> None:
     deadline = time.monotonic() + _DAGS_LIMIT_S
-    while not (airflow.knows(PIPELINE) and airflow.knows(SIMILAR)):
+    while not (airflow.knows(IMAGE_PIPELINE) and airflow.knows(SIMILAR_IMAGES)):
         errors = airflow.import_errors()
         if errors or time.monotonic() > deadline:
             raise DemoError(
@@ -231,8 +244,8 @@ def _await_dags(airflow: Airflow) -> None:
 
 def _has_settled(airflow: Airflow) -> bool:
     """Whether the features of every day have been looked at: a run has ended, none is under way, none is asked for."""
-    runs = airflow.runs(SIMILAR)
-    return bool(runs) and all(run.state in FINISHED for run in runs) and not airflow.awaits_assets(SIMILAR)
+    runs = airflow.runs(SIMILAR_IMAGES)
+    return bool(runs) and all(run.state in FINISHED for run in runs) and not airflow.awaits_assets(SIMILAR_IMAGES)
 
 
 def _check_runs(airflow: Airflow, runs: list[Run], days: int, console: Console) -> None:
@@ -242,9 +255,9 @@ def _check_runs(airflow: Airflow, runs: list[Run], days: int, console: Console) 
         _explain(airflow, run, console)
     if failed:
         raise DemoError(f"{len(failed)} of {len(runs)} runs did not succeed: {', '.join(run.name for run in failed)}")
-    kinds = {PIPELINE: "backfill", SIMILAR: "asset_triggered"}
+    kinds = {IMAGE_PIPELINE: "backfill", SIMILAR_IMAGES: "asset_triggered"}
     strangers = [run.name for run in runs if run.kind != kinds[run.dag]]
-    if strangers or sum(run.dag == PIPELINE for run in runs) != days:
+    if strangers or sum(run.dag == IMAGE_PIPELINE for run in runs) != days:
         raise DemoError(
             f"expected {days} backfill runs and those their features start; got also {', '.join(strangers) or 'others'}"
         )
@@ -275,15 +288,18 @@ def main(
             with _drawing(site, days, per_day) as manifest:
                 console.rule("drawing the catalogue")
             run_demo(site, manifest, days, report, console)
+            page = f"{os.environ.get('PIPELINE_SEARCH_PAGE', site.search_url)}, the search page"
         else:
-            run_with_servers(demo_stack(cast(Lake, lake)), days, per_day, report, console)
+            stack = demo_stack(cast(Lake, lake))
+            run_with_servers(stack, days, per_day, report, console)
+            page = f"{stack.search_url}, the search page, after `make up PIPELINE_HOME={stack.home}`, which prints its token"
     except KeyboardInterrupt:
         raise SystemExit("interrupted" if running else "interrupted; everything is stopped") from None
-    except (DemoError, StackError, AirflowError, OSError) as error:
-        console.print(str(error), style="red", markup=False)
+    except (DemoError, StackError, AirflowError, OSError, ValueError) as error:
+        console.print(str(error), style="red", markup=False, soft_wrap=True)
         raise SystemExit(1) from None
     print(
-        f"done in {time.monotonic() - started:.0f} s; look at\n  {report / 'report.html'}\n  {report / 'report.json'}"
+        f"done in {time.monotonic() - started:.0f} s; look at\n  {report / 'report.html'}\n  {report / 'report.json'}\n  {page}"
     )
 
 

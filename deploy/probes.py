@@ -6,7 +6,7 @@ import json
 import socket
 from typing import Any
 
-_TIMEOUT_S = 3.0
+_TIMEOUT_S = 20.0
 
 
 def _text(field: int, value: bytes) -> bytes:
@@ -55,6 +55,16 @@ def hdfs_is_writable(host: str, http_port: int) -> bool:
 def airflow_health(url: str) -> dict[str, dict[str, str]]:
     """The state of Airflow's components by name, as its health page tells it; empty while it does not answer."""
     return json_at(f"{url}/api/v2/monitor/health")
+
+
+def airflow_is_healthy(url: str, component: str) -> bool:
+    """Whether a component of Airflow shows its heartbeat: `scheduler`, `dag_processor` or `triggerer`."""
+    return airflow_health(url).get(component, {}).get("status") == "healthy"
+
+
+def search_answers(url: str) -> bool:
+    """Whether the search service answers; it can search once there is an index."""
+    return json_at(f"{url}/health").get("status") == "ok"
 
 
 def json_at(address: str) -> dict[str, Any]:

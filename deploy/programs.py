@@ -8,14 +8,13 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
-from deploy import readiness
-from deploy.java import java_command
-from deploy.stack import Stack, spark_home
+from deploy import probes
+from deploy.postgres_server import dags_are_read, database_answers
+from deploy.servers import airflow_server, connect_server, java_server
+from deploy.stack import Stack
 
-Command = Callable[[Stack], list[str]]
-Probe = Callable[[Stack], bool]
+_HERE = "127.0.0.1"
 
 
 @dataclass(frozen=True)
@@ -25,37 +24,29 @@ class Program:
     name, title: for commands and for people.   command: its arguments.   is_ready: whether it serves (None: it runs
     once, and is ready when it has ended well).   needs: programs that must be ready before it starts.   ports: of `stack.PORTS`.
     group: a name that stands for several programs.   lake: the only lake it belongs to, or None for both.
-    limit_s: how long it may take to become ready.   stop_s: how long it may take to stop before it is killed.
+    limit_s: how long it may take to become ready.   stop_signal: what asks it to stop.   stop_s: how long it may take to stop
+    before it is killed.
     """
 
     name: str
     title: str
-    command: Command
-    is_ready: Probe | None
+    command: Callable[[Stack], list[str]]
+    is_ready: Callable[[Stack], bool] | None
     needs: tuple[str, ...] = ()
     ports: tuple[str, ...] = ()
     group: str = ""
     lake: str | None = None
-    limit_s: float = 300.0
+    limit_s: float = 1200.0
+    stop_signal: str = "TERM"
     stop_s: int = 20
 
 
-def _java(service: str, heap: str, main: str, *arguments: str) -> Command:
-    return lambda stack: java_command(stack.home, service, heap, main, *arguments)
+def _module(name: str) -> Callable[[Stack], list[str]]:
+    return lambda stack: [sys.executable, "-m", name]
 
 
-def _module(name: str, *arguments: str) -> Command:
-    return lambda stack: [sys.executable, "-m", name, *arguments]
-
-
-def _airflow(*arguments: str) -> Command:
-    return lambda stack: [str(Path(sys.executable).parent / "airflow"), *arguments]
-
-
-def _connect_server(stack: Stack) -> list[str]:
-    main = "org.apache.spark.sql.connect.service.SparkConnectServer"
-    # "spark-internal": the class is in Spark's own jars, there is no application jar.
-    return [str(spark_home() / "bin" / "spark-submit"), "--class", main, "--name", "pipeline", "spark-internal"]
+def _listens(server: str) -> Callable[[Stack], bool]:
+    return lambda stack: probes.listens(_HERE, stack.port(server))
 
 
 _TABLE = (
@@ -63,7 +54,7 @@ _TABLE = (
         name="namenode",
         title="HDFS NameNode",
         command=_module("deploy.namenode"),
-        is_ready=readiness.listens_on("namenode"),
+        is_ready=_listens("namenode"),
         ports=("namenode", "namenode_http"),
         group="hdfs",
         lake="hdfs",
@@ -71,8 +62,8 @@ _TABLE = (
     Program(
         name="datanode",
         title="HDFS DataNode",
-        command=_java("hdfs", "256m", "org.apache.hadoop.hdfs.server.datanode.DataNode"),
-        is_ready=readiness.hdfs_is_writable,
+        command=lambda stack: java_server("datanode", stack.home, "256m"),
+        is_ready=lambda stack: probes.hdfs_is_writable(_HERE, stack.port("namenode_http")),
         needs=("namenode",),
         ports=("datanode", "datanode_http", "datanode_ipc"),
         group="hdfs",
@@ -81,9 +72,9 @@ _TABLE = (
     Program(
         name="hbase",
         title="HBase: master, region server, ZooKeeper",
-        command=_java("hbase", "1g", "org.apache.hadoop.hbase.master.HMaster", "start"),
+        command=lambda stack: java_server("hbase-master", stack.home, "1g"),
         # Its master comes up just before.
-        is_ready=readiness.listens_on("hbase_regionserver"),
+        is_ready=_listens("hbase_regionserver"),
         ports=("hbase_master", "hbase_regionserver", "zookeeper"),
         needs=("datanode",),
         # Killed then: its write-ahead log has everything, but while it is starting up it may wait for half a minute.
@@ -92,55 +83,81 @@ _TABLE = (
     Program(
         name="thrift",
         title="HBase Thrift server",
-        command=_java("hbase", "512m", "org.apache.hadoop.hbase.thrift.ThriftServer", "start"),
-        is_ready=readiness.thrift_answers,
+        command=lambda stack: java_server("thrift", stack.home, "512m"),
+        is_ready=lambda stack: probes.thrift_answers(_HERE, stack.port("thrift")),
         ports=("thrift",),
         needs=("hbase",),
     ),
     Program(
         name="connect",
         title="Spark Connect server",
-        command=_connect_server,
+        command=lambda stack: connect_server(),
         # It opens its port once its Spark session is up.
-        is_ready=readiness.listens_on("connect"),
+        is_ready=_listens("connect"),
         ports=("connect",),
         needs=("datanode",),
     ),
     Program(
+        name="postgres",
+        title="PostgreSQL, for Airflow",
+        command=_module("deploy.postgres_server"),
+        is_ready=database_answers,
+        ports=("postgres",),
+        # Ends the clients' sessions instead of waiting for them.
+        stop_signal="INT",
+    ),
+    Program(
         name="airflow-database",
-        title="Airflow's database",
+        title="Airflow's tables",
         command=_module("deploy.airflow_database"),
         is_ready=None,
+        needs=("postgres",),
         group="airflow",
     ),
     Program(
         name="airflow-api",
         title="Airflow's pages and REST interface",
-        command=_airflow("api-server"),
-        is_ready=readiness.airflow_api_answers,
+        command=lambda stack: airflow_server("airflow-api"),
+        is_ready=lambda stack: bool(probes.airflow_health(stack.airflow_url)),
         ports=("airflow",),
-        needs=("airflow-database",),
+        needs=("postgres", "airflow-database"),
         stop_s=6,
         group="airflow",
     ),
     Program(
-        # Its log server would listen on every address; the api-server reads the same files from the disk.
         name="airflow-scheduler",
         title="Airflow scheduler",
-        command=_airflow("scheduler", "--skip-serve-logs"),
-        is_ready=readiness.airflow_component("scheduler"),
+        command=lambda stack: airflow_server("airflow-scheduler"),
+        is_ready=lambda stack: probes.airflow_is_healthy(stack.airflow_url, "scheduler"),
         # Started before the api-server answers, its first tasks fail.
         needs=("airflow-api",),
         group="airflow",
     ),
     Program(
+        name="airflow-triggerer",
+        title="Airflow triggerer",
+        command=lambda stack: airflow_server("airflow-triggerer"),
+        # No task of ours defers, but Airflow's first page is red without one; the group does without.
+        is_ready=lambda stack: probes.airflow_is_healthy(stack.airflow_url, "triggerer"),
+        needs=("airflow-api",),
+    ),
+    Program(
         name="airflow-dags",
         title="Airflow DAG processor",
-        command=_airflow("dag-processor"),
-        is_ready=readiness.airflow_component("dag_processor"),
-        needs=("airflow-database",),
+        command=lambda stack: airflow_server("airflow-dags"),
+        is_ready=lambda stack: probes.airflow_is_healthy(stack.airflow_url, "dag_processor") and dags_are_read(stack),
+        needs=("postgres", "airflow-database"),
         stop_s=6,
         group="airflow",
+    ),
+    Program(
+        name="search",
+        title="Search service",
+        command=_module("search_service"),
+        is_ready=lambda stack: probes.search_answers(stack.search_url),
+        ports=("search",),
+        # It ends what is under way first.
+        stop_s=35,
     ),
 )
 
@@ -151,7 +168,8 @@ PROGRAMS: Mapping[str, Program] = {program.name: program for program in _TABLE}
 def chosen(stack: Stack, only: tuple[str, ...] = ()) -> list[Program]:
     """The programs of the stack's lake, or of those only the named (programs or groups) and what they need.
 
-    Raises ValueError when a name is neither a program nor a group.
+    Raises:
+        ValueError: a name is neither a program nor a group.
     """
     present = {name: program for name, program in PROGRAMS.items() if program.lake in (None, stack.lake)}
     if not only:

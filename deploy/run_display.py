@@ -49,7 +49,8 @@ class RunDisplay:
     def wait_until(self, is_true: Callable[[], bool], limit_s: float, what: str) -> None:
         """Show the runs until a condition holds.
 
-        Raises TimeoutError when it does not within the limit.
+        Raises:
+            TimeoutError: it does not within the limit.
         """
         deadline = time.monotonic() + limit_s
         while True:

@@ -1,7 +1,7 @@
 """Start, stop and watch the servers of a stack.
 
     python -m deploy.services up [--only hbase,connect] [--lake hdfs]     start, wait until all serve, leave them running
-    python -m deploy.services status | restart NAME | down
+    python -m deploy.services status | restart NAME | down | remove
     eval "$(python -m deploy.services environment)"                       then `airflow ...` and the jobs see this stack
 
 From Python, `with running(stack, only=("hbase", "thrift")): ...` starts, waits, and stops.
@@ -10,6 +10,7 @@ From Python, `with running(stack, only=("hbase", "thrift")): ...` starts, waits,
 from __future__ import annotations
 
 import random
+import shutil
 import signal
 import time
 from collections.abc import Iterator, Mapping
@@ -24,6 +25,7 @@ from rich.table import Table
 
 from deploy import supervision
 from deploy.configuration import write_configuration
+from deploy.postgres_server import remove_databases
 from deploy.programs import PROGRAMS, Program, chosen
 from deploy.stack import PORTS, Lake, Stack
 from deploy.supervision import ProgramState, StackError, log_path, states
@@ -35,15 +37,28 @@ _LOG_LINES = 15
 _OFFSETS = range(1000, 12000, 100)
 """Offsets that keep every port below the range from which the kernel takes ports of outgoing connections."""
 
+NEXT_STEPS = """
+next, in a shell:
+  eval "$(.venv/bin/python -m deploy.services environment)"
+  airflow dags unpause image_pipeline
+  airflow dags unpause similar_images
+  python -m spark_jobs.load_images FOLDER --day 2026-11-02     your own pictures, or `make catalogue` for generated ones
+  airflow dags trigger image_pipeline --conf '{"day": "2026-11-02"}'
+then in the browser: DAG image_pipeline, and Browse > Image pipeline; `make down` stops everything"""
+"""What `make up` says at its end, in README's words."""
+
 
 def up(stack: Stack, only: tuple[str, ...] = (), attached: bool = False, console: Console | None = None) -> None:
     """Start the stack's programs, or only some and what they need, and wait until all are ready.
 
     Programs that run already are left alone; a stack on another lake is stopped first.
     attached: everything stops when this process ends.   console: shows the progress.
-    Raises StackError when a program does not become ready, with the end of its log; what did start keeps running.
+
+    Raises:
+        StackError: a program does not become ready, with the end of its log; what did start keeps running.
     """
     programs = chosen(stack, only)
+    _refuse_earlier_airflow(stack, programs)
     write_configuration(stack)
     if supervision.running_lake(stack) not in (None, stack.lake):
         down(stack)
@@ -57,17 +72,30 @@ def up(stack: Stack, only: tuple[str, ...] = (), attached: bool = False, console
 def down(stack: Stack) -> None:
     """Stop every program of the stack, those that need others first; nothing of it is left running.
 
-    Raises StackError when a process cannot be stopped.
+    Raises:
+        StackError: a process cannot be stopped.
     """
     _stop_in_order(stack, set(PROGRAMS))
     supervision.stop_supervisor(stack)
+
+
+def remove(stack: Stack) -> None:
+    """Stop every program of the stack and remove its home, with the databases of the homes in it.
+
+    Raises:
+        StackError: a process cannot be stopped.
+    """
+    down(stack)
+    remove_databases(stack.home)
+    shutil.rmtree(stack.home, ignore_errors=True)
 
 
 @contextmanager
 def running(stack: Stack, only: tuple[str, ...] = (), console: Console | None = None) -> Iterator[Stack]:
     """The stack, started on entry and stopped on exit, however that comes about.
 
-    Raises StackError when a program does not become ready (everything is stopped again).
+    Raises:
+        StackError: a program does not become ready (everything is stopped again).
     """
     try:
         up(stack, only, attached=True, console=console)
@@ -104,7 +132,9 @@ def undisturbed() -> Iterator[None]:
 def restart(stack: Stack, name: str) -> None:
     """Stop one program and start it again; returns when it is ready.
 
-    Raises StackError when the stack does not run or the program does not become ready, ValueError for an unknown name.
+    Raises:
+        StackError: the stack does not run or the program does not become ready.
+        ValueError: the name is unknown.
     """
     if not supervision.is_running(stack):
         raise StackError("got no running stack, expected one: start it with `make up`")
@@ -116,12 +146,23 @@ def restart(stack: Stack, name: str) -> None:
 def free_offset() -> int:
     """A port offset at which every port of a stack is free at this moment.
 
-    Raises StackError when there is none.
+    Raises:
+        StackError: there is none.
     """
     for offset in random.sample(_OFFSETS, len(_OFFSETS)):
         if all(supervision.port_is_free(port + offset) for port in PORTS.values()):
             return offset
     raise StackError("got no port offset with all ports free, expected one: stop other stacks first")
+
+
+def _refuse_earlier_airflow(stack: Stack, programs: list[Program]) -> None:
+    """Raise StackError when Airflow's data in the home is in the file in which an earlier version kept it."""
+    earlier = stack.home / "airflow" / "airflow.db"
+    if earlier.exists() and "postgres" in {program.name for program in programs}:
+        raise StackError(
+            f"got {earlier} of an earlier version, expected Airflow's data in PostgreSQL: to start Airflow anew, with images, lake "
+            f"and reports as they are, `make down`, `rm -r {earlier.parent}`, `make up`"
+        )
 
 
 def _check_ports(stack: Stack, programs: list[Program]) -> None:
@@ -182,7 +223,8 @@ class _Start:
     def is_ready(self, stack: Stack) -> bool:
         """Whether the program is ready now.
 
-        Raises StackError when it never will be: it ends again and again, or its time is over.
+        Raises:
+            StackError: it never will be: it ends again and again, or its time is over.
         """
         state = states(stack).get(self.program.name)
         if state is None:
@@ -224,14 +266,23 @@ def _up(only: _Only = "", lake: _LakeOption = "") -> None:
         raise SystemExit("interrupted; everything is stopped") from None
     # One fact a line, never broken: they are copied from here.
     print(
-        f"Airflow   {stack.airflow_url}\nuser      admin\npassword  {stack.secrets['airflow_password']}\nlogs      {stack.home}/logs"
+        f"Airflow   {stack.airflow_url}\nuser      admin\npassword  {stack.secrets['airflow_password']}\n"
+        f"search    {stack.search_url}\ntoken     {stack.secrets['search_token']}\nlogs      {stack.home}/logs"
     )
+    if not only:
+        print(NEXT_STEPS)
 
 
 @app.command("down")
 def _down() -> None:
     """Stop everything."""
     down(Stack.from_environment())
+
+
+@app.command("remove")
+def _remove() -> None:
+    """Stop everything and remove all that it has kept."""
+    remove(Stack.from_environment())
 
 
 @app.command("restart")
@@ -279,7 +330,7 @@ def main() -> None:
     try:
         app()
     except StackError as error:
-        Console(stderr=True).print(str(error), style="red", markup=False)
+        Console(stderr=True).print(str(error), style="red", markup=False, soft_wrap=True)
         raise SystemExit(1) from None
 
 

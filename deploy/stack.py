@@ -23,8 +23,8 @@ from shlex import join
 from typing import Literal, get_args
 from urllib.parse import quote
 
+from deploy import REPOSITORY
 from deploy.java import iceberg_jar, java_command
-from deploy.places import REPOSITORY
 
 MARKER = "PIPELINE_STACK"
 """Variable that every process of a stack inherits; its value is the stack's home, so that none is ever missed."""
@@ -38,6 +38,8 @@ PORTS: Mapping[str, int] = {
     "zookeeper": 12181,
     "connect": 15002,
     "airflow": 18080,
+    "postgres": 15432,
+    "search": 18090,
     "namenode": 18020,
     "namenode_http": 19870,
     "datanode": 19866,
@@ -45,6 +47,8 @@ PORTS: Mapping[str, int] = {
     "datanode_ipc": 19867,
 }
 """The port of each server at offset 0."""
+
+_TOKENS = ("connect_token", "metrics_token", "search_token", "search_operator_token")
 
 ROLES = ("viewer", "user", "op", "admin")
 """The roles of Airflow's simple auth manager, each with the rights of those before it."""
@@ -65,12 +69,20 @@ _USERS_OWN = (
     "PIPELINE_SPARK_CONNECTION",
     "PIPELINE_ALERT_URL",
     "PIPELINE_DEADLINE_HOURS",
+    "PIPELINE_STAGE_HOURS",
     "PIPELINE_REFERENCE_DAY",
+    "PIPELINE_PLACEHOLDERS",
+    "PIPELINE_METADATA_COLUMNS",
+    "PIPELINE_INDEX_FILTERS",
+    "PIPELINE_EXPORTS",
     "PIPELINE_USERS",
     "AIRFLOW_CONN_SPARK_CONNECT",
     "AIRFLOW_CONN_SPARK_DEFAULT",
 )
 """Variables with which users point the stack at servers and folders of their own; it keeps them."""
+
+_SPECIAL = '%:;,*?[]$"\\'
+"""What no path of a home may have: class paths, lists of folders, patterns and values of Airflow and supervisor are written with these."""
 
 _KEPT = "PIPELINE_KEPT"
 """In the stack's environment: which of these were the user's. Without it, a shell that took over the environment of one stack
@@ -96,7 +108,8 @@ class Stack:
     def from_environment(cls, environment: Mapping[str, str] | None = None, lake: Lake | None = None) -> Stack:
         """The stack that PIPELINE_HOME, PIPELINE_PORT_OFFSET and PIPELINE_LAKE describe; by default `var`, 0 and local.
 
-        Raises ValueError when the offset is no number or the lake is unknown.
+        Raises:
+            ValueError: the offset is no number, the lake is unknown, or the home's path has a character that a server takes for its own.
         """
         variables = os.environ if environment is None else environment
         kind = lake or variables.get("PIPELINE_LAKE") or "local"
@@ -106,8 +119,14 @@ class Stack:
         if not offset.isdecimal():
             raise ValueError(f"PIPELINE_PORT_OFFSET: got {offset!r}, expected a whole number, for example 100")
         own = variables[_KEPT].split() if _KEPT in variables else _USERS_OWN
+        home = Path(variables.get("PIPELINE_HOME") or REPOSITORY / "var").absolute()
+        if wrong := sorted({sign for sign in str(home) if sign in _SPECIAL or not sign.isprintable()}):
+            raise ValueError(
+                f"PIPELINE_HOME: got {str(home)!r} with {' '.join(map(repr, wrong))}, expected a path without "
+                f"{' '.join(_SPECIAL)}: Java, Spark, Airflow and supervisor take these for their own; choose another folder"
+            )
         return cls(
-            home=Path(variables.get("PIPELINE_HOME") or REPOSITORY / "var").absolute(),
+            home=home,
             offset=int(offset),
             lake="hdfs" if kind == "hdfs" else "local",
             overrides={name: variables[name] for name in own if variables.get(name)},
@@ -136,13 +155,23 @@ class Stack:
         """Address of Airflow's pages and REST interface."""
         return f"http://127.0.0.1:{self.port('airflow')}"
 
+    @property
+    def search_url(self) -> str:
+        """Address of the search service's page and API."""
+        return f"http://127.0.0.1:{self.port('search')}"
+
+    @property
+    def database_url(self) -> str:
+        """Address of Airflow's database, with its password."""
+        return f"postgresql://airflow:{self.secrets['database_password']}@127.0.0.1:{self.port('postgres')}/airflow"
+
     @cached_property
     def secrets(self) -> Mapping[str, str]:
         """Tokens and passwords of this stack, drawn once and kept in a file that only its owner reads."""
         path = self.folder("secrets") / "secrets.json"
         kept: dict[str, str] = json.loads(path.read_text()) if path.exists() else {}
         passwords = {name: _password_of(name) for name in self.users}
-        names = ("connect_token", "metrics_token", "jwt", "cookie", *passwords.values())
+        names = (*_TOKENS, "database_password", "jwt", "cookie", *passwords.values())
         drawn = {name: secrets.token_urlsafe(48) for name in names} | {
             "fernet": urlsafe_b64encode(secrets.token_bytes(32)).decode()
         }
@@ -156,7 +185,8 @@ class Stack:
     def users(self) -> Mapping[str, str]:
         """Who may log in to Airflow, and as what (viewer, user, op or admin): `admin`, and those of PIPELINE_USERS.
 
-        Raises ValueError when an entry is not `name:role`.
+        Raises:
+            ValueError: an entry is not `name:role`.
         """
         entries = (self.overrides.get("PIPELINE_USERS") or "operator:op,viewer:viewer").split(",")
         pairs = [tuple(entry.strip().split(":")) for entry in entries]
@@ -177,6 +207,10 @@ class Stack:
             "PIPELINE_CONNECT_URL": f"sc://localhost:{self.port('connect')}",
             "PIPELINE_CONNECT_TOKEN": self.secrets["connect_token"],
             "PIPELINE_METRICS_TOKEN": self.secrets["metrics_token"],
+            "PIPELINE_SEARCH_TOKEN": self.secrets["search_token"],
+            "PIPELINE_SEARCH_OPERATOR_TOKEN": self.secrets["search_operator_token"],
+            "PIPELINE_SEARCH_PORT": str(self.port("search")),
+            "PIPELINE_SEARCH_URL": self.search_url,
             "PIPELINE_HBASE_POOL": HBASE_POOL,
             "PIPELINE_ICEBERG_JAR": str(iceberg_jar()),
             "PIPELINE_HBASE_COMMAND": join(java_command(self.home, "hbase", "256m")),
@@ -203,9 +237,8 @@ class Stack:
         }
 
     def _airflow_variables(self, pipeline: Mapping[str, str]) -> dict[str, str]:
-        home = self.home / "airflow"
         return {
-            "AIRFLOW_HOME": str(home),
+            "AIRFLOW_HOME": str(self.home / "airflow"),
             "AIRFLOW__CORE__DAGS_FOLDER": str(REPOSITORY / "dags"),
             "AIRFLOW__CORE__PLUGINS_FOLDER": str(REPOSITORY / "plugins"),
             "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
@@ -216,12 +249,13 @@ class Stack:
             "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "False",
             "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(self.home / "secrets" / "airflow_passwords.json"),
             "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{self.airflow_url}/execution/",
-            # Without a timeout a second writer gets "database is locked" at once.
-            "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{home}/airflow.db?timeout=60",
+            "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": self.database_url,
             "AIRFLOW__API__BASE_URL": self.airflow_url,
             "AIRFLOW__API__HOST": "127.0.0.1",
             "AIRFLOW__API__PORT": str(self.port("airflow")),
             "AIRFLOW__API__WORKERS": "1",
+            # Its page of the REST interface takes its script from the internet; /openapi.json says the same.
+            "AIRFLOW__API__ENABLE_SWAGGER_UI": "False",
             "AIRFLOW__API__SECRET_KEY": self.secrets["cookie"],
             "AIRFLOW__API_AUTH__JWT_SECRET": self.secrets["jwt"],
             "AIRFLOW__LOGGING__BASE_LOG_FOLDER": str(self.home / "logs" / "airflow"),
@@ -231,6 +265,10 @@ class Stack:
             "AIRFLOW__DAG_PROCESSOR__DAG_FILE_PROCESSOR_TIMEOUT": "180",
             "AIRFLOW__CORE__DAGBAG_IMPORT_TIMEOUT": "120",
             "AIRFLOW__WORKERS__EXECUTION_API_TIMEOUT": "60",
+            # A task outlives an api-server that starts anew.
+            "AIRFLOW__WORKERS__EXECUTION_API_RETRIES": "12",
+            "AIRFLOW__WORKERS__EXECUTION_API_RETRY_WAIT_MAX": "10",
+            "AIRFLOW__WORKERS__MAX_FAILED_HEARTBEATS": "30",
             "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
             "AIRFLOW_CONN_SPARK_CONNECT": _connect_connection(pipeline),
             "AIRFLOW_CONN_SPARK_DEFAULT": f"spark://{quote(f'local[{self.cores}]', safe='')}",

@@ -26,11 +26,11 @@ from xmlrpc.client import Fault, ServerProxy
 
 from supervisor.xmlrpc import SupervisorTransport
 
-from deploy.places import REPOSITORY
+from deploy import REPOSITORY
 from deploy.programs import Program
 from deploy.stack import MARKER, Stack
 
-_START_LIMIT_S = 30.0
+_START_LIMIT_S = 300.0
 _STOP_LIMIT_S = 60.0
 _SWEEP_LIMIT_S = 10.0
 _POLL_S = 0.1
@@ -84,6 +84,7 @@ autostart=false
 autorestart={"false" if once else "true"}
 startsecs={0 if once else 1}
 startretries=3
+stopsignal={program.stop_signal}
 stopwaitsecs={program.stop_s}
 stopasgroup=true
 killasgroup=true
@@ -103,7 +104,9 @@ def start_supervisor(stack: Stack, programs: list[Program], attached: bool) -> N
     """Start the stack's supervisor, with every program stopped, and wait until it answers.
 
     attached: it stops, and all programs with it, when this process ends in any way; otherwise it stays.
-    Raises StackError when it does not answer.
+
+    Raises:
+        StackError: it does not answer.
     """
     configuration = write_supervisor_configuration(stack, programs)
     stack.folder("scratch")  # the Java services' temporary folder
@@ -188,7 +191,8 @@ def ask_to_stop(stack: Stack, name: str) -> None:
 def stop_supervisor(stack: Stack) -> None:
     """Stop the supervisor and whatever still runs of the stack: nothing that it started is left.
 
-    Raises StackError when a process survives even SIGKILL.
+    Raises:
+        StackError: a process survives even SIGKILL.
     """
     with suppress(OSError, HTTPException, Fault):
         _rpc(stack).shutdown()

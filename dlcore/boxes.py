@@ -1,7 +1,11 @@
-"""Boxes: how much they overlap, and SSD's code between them and its priors (Liu et al. 2016).
+"""Boxes: how much they overlap, SSD's priors (Liu et al. 2016), and the code between boxes and priors.
 
 A box is (x_min, y_min, x_max, y_max), in any unit for `iou`, as fractions of the image elsewhere.
 """
+
+from __future__ import annotations
+
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -40,10 +44,34 @@ def encode(boxes: Array, priors: Array, variances: Variances = VARIANCES) -> Arr
     return (np.concatenate([shift, scale], axis=-1) / np.array(variances, np.float32)).astype(np.float32)
 
 
-def decode(locations: Array, priors: Array) -> Array:
-    """Boxes (..., P, 4) of predicted `locations` (..., P, 4); the inverse of `encode`, not clipped."""
+def decode(locations: Array, priors: Array, variances: Variances | Array = VARIANCES) -> Array:
+    """Boxes (..., P, 4) of predicted `locations` (..., P, 4); the inverse of `encode`, not clipped.
+
+    variances: one for each coordinate, (4,), or also for each prior, (P, 4).
+    """
     prior_centre, prior_extent = _centre_form(priors)
-    scaled = locations * np.array(VARIANCES, np.float32)
+    scaled = locations * np.asarray(variances, np.float32)
     centre = prior_centre + scaled[..., :2] * prior_extent
     half = prior_extent * np.exp(scaled[..., 2:]) / 2
     return np.concatenate([centre - half, centre + half], axis=-1).astype(np.float32)
+
+
+def prior_extents(min_size: float, max_size: float | None, ratios: Sequence[float]) -> Array:
+    """(K, 2) widths and heights: a square of `min_size`, one of sqrt(min_size max_size) if there is a max_size, and for each
+    ratio of width to height a rectangle with the area of the first."""
+    rows = [(min_size, min_size)]
+    if max_size is not None:
+        rows.append(((min_size * max_size) ** 0.5,) * 2)
+    rows += [(min_size * ratio**0.5, min_size / ratio**0.5) for ratio in ratios]
+    return np.array(rows, np.float32)
+
+
+def priors_of_cells(extents: Array, cells: tuple[int, int], step: tuple[float, float], offset: float = 0.5) -> Array:
+    """(rows columns K, 4) boxes of these `extents` (K, 2) around the middle of each cell: by row, column, then kind.
+
+    cells: rows and columns; step: the height and the width of a cell; offset: where in it the middle is.
+    """
+    y, x = (((np.arange(count) + offset) * size).astype(np.float32) for count, size in zip(cells, step, strict=True))
+    middle = np.stack(np.meshgrid(x, y), axis=-1).reshape(-1, 1, 2)
+    half = extents[None] / 2
+    return np.concatenate([middle - half, middle + half], axis=-1).reshape(-1, 4).astype(np.float32)

@@ -1,5 +1,7 @@
 """Errors that callers may want to tell apart. Wrong arguments are plain ValueError and TypeError."""
 
+from __future__ import annotations
+
 
 class DlcoreError(Exception):
     """Any error of this package that is not a wrong argument."""
@@ -18,4 +20,4 @@ class WorkerError(DlcoreError, RuntimeError):
 
 
 class TrainingDivergedError(DlcoreError, ArithmeticError):
-    """The loss became infinite or not a number."""
+    """The loss, the weights or the learning rate became infinite, not a number, or so large that they mean nothing."""

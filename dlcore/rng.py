@@ -4,11 +4,14 @@ BigDL's `RandomGenerator` is Torch's MT19937 with one 32-bit draw per number. Nu
 raw draws when seeded the old way; NumPy's own doubles would use two draws each.
 """
 
-from collections.abc import Sequence
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 from dlcore.activity import Array
 
@@ -38,15 +41,15 @@ class RandomGenerator:
         uniform: NDArray[np.float64] = self._bits.random_raw(count) * np.float64(2.0**-32)
         return uniform
 
-    def uniform(self, low: float, high: float, size: Size) -> Array:
-        """Numbers of [low, high), row by row, of shape `size`."""
-        flat = np.empty(int(np.prod(size)), np.float32)
+    def uniform(self, low: float, high: float, size: Size, kind: DTypeLike = np.float32) -> Array:
+        """Numbers of [low, high), row by row, of shape `size`; of one stream whatever their type."""
+        flat = np.empty(int(np.prod(size)), kind)
         for start in range(0, flat.size, _BLOCK):
             block = flat[start : start + _BLOCK]
             block[:] = self.draws(block.size) * (high - low) + low
         return flat.reshape(size)
 
-    def normal(self, mean: float, standard_deviation: float, size: Size) -> Array:
+    def normal(self, mean: float, standard_deviation: float, size: Size, kind: DTypeLike = np.float32) -> Array:
         """Normal numbers; each pair (x, y) of draws gives rho cos(2 pi x) and rho sin(2 pi x), rho = sqrt(-2 ln(1-y))."""
         count = int(np.prod(size))
         values = np.empty(0) if self._spare is None else np.array([self._spare])
@@ -57,7 +60,7 @@ class RandomGenerator:
         values = np.concatenate([values, pairs])
         self._spare = float(values[count]) if values.size > count else None
         scaled = values[:count] * standard_deviation + mean
-        return scaled.astype(np.float32).reshape(size)
+        return scaled.astype(kind).reshape(size)
 
     def bernoulli(self, probability: float, size: Size) -> NDArray[np.bool_]:
         """True with `probability`."""
@@ -77,6 +80,16 @@ class RandomGenerator:
         key = np.asarray(state["key"], np.uint32)
         self._bits.state = {"bit_generator": "MT19937", "state": {"key": key, "pos": int(state["position"])}}
         self._spare = state["spare"]
+
+    @contextmanager
+    def seeded(self, seed: int) -> Iterator[None]:
+        """Within this context the stream is that of `seed`; after it, it goes on where it stood."""
+        state = self.state()
+        self.set_seed(seed)
+        try:
+            yield
+        finally:
+            self.restore(state)
 
 
 RNG = RandomGenerator()

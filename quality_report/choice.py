@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from data_contracts.reasons import Reason
 from dlcore.boxes import iou
 from dlcore.search.codes import distances
-from spark_jobs.stages.evaluation import ORIGINAL, Address, Truth
-from spark_jobs.stages.published_scores import Pair, Published, Row, counted
+from spark_jobs.scoring.evaluation import ORIGINAL, Address, Truth
+from spark_jobs.scoring.published_scores import Pair, Published, Row, counted
 
 Box = tuple[float, float, float, float]
 _CORNERS = ("x_min", "y_min", "x_max", "y_max")

@@ -7,9 +7,10 @@ from collections.abc import Iterable, Sequence
 from datetime import date
 from typing import Any
 
-from spark_jobs.hbase import count_rows
-from spark_jobs.past_runs import Report, interval, total_seconds
+from spark_jobs.hbase.source import count_rows
 from spark_jobs.pipeline import ALL_DAYS, STAGES
+from spark_jobs.run_reports.durations import interval, total_seconds
+from spark_jobs.run_reports.reading import PastRun
 from spark_jobs.settings import Settings
 
 Figures = dict[str, Any]
@@ -18,17 +19,17 @@ HBASE = "hbase"
 """Stands before the stages in `rows`: the rows that the image table holds."""
 
 
-def day_of(report: Report) -> str:
+def day_of(report: PastRun) -> str:
     """The report's day, or the word for all days."""
     return str(report["day"] or ALL_DAYS)
 
 
-def days_of(reports: Iterable[Report]) -> list[str]:
+def days_of(reports: Iterable[PastRun]) -> list[str]:
     """The days that have run, in order."""
     return sorted({report["day"] for report in reports if report["day"]})
 
 
-def figures(reports: Sequence[Report], in_hbase: dict[str, int]) -> Figures:
+def figures(reports: Sequence[PastRun], in_hbase: dict[str, int]) -> Figures:
     """`rows` by stage and day, `reasons`, `seconds` and `images_per_second` by stage, all days together; `warnings` of the runs.
 
     in_hbase: rows of the image table by day.
@@ -50,14 +51,14 @@ def figures(reports: Sequence[Report], in_hbase: dict[str, int]) -> Figures:
     }
 
 
-def _rate(reports: Sequence[Report]) -> float | None:
+def _rate(reports: Sequence[PastRun]) -> float | None:
     """Rows per second of computing and writing them; None where no rows are written."""
     rows = sum(report["rows_out"] or 0 for report in reports)
     seconds = sum(float(report["seconds"].get("stage", 0.0)) for report in reports)
     return round(rows / seconds, 2) if rows and seconds else None
 
 
-def elapsed_seconds(reports: Iterable[Report], dag: str) -> float:
+def elapsed_seconds(reports: Iterable[PastRun], dag: str) -> float:
     """From the first start to the last end of a DAG's stages; 0 when none has run."""
     times = [interval(report) for report in reports if STAGES[report["stage"]].dag == dag]
     if not times:
@@ -68,6 +69,7 @@ def elapsed_seconds(reports: Iterable[Report], dag: str) -> float:
 def hbase_rows(settings: Settings, days: Iterable[str]) -> dict[str, int]:
     """How many rows the image table holds of each day.
 
-    Raises HBaseError when no gateway answers or the table is missing.
+    Raises:
+        HBaseError: no gateway answers or the table is missing.
     """
     return {day: count_rows(settings, date.fromisoformat(day)) for day in days}

@@ -9,14 +9,15 @@ from pathlib import Path
 from typing import Any
 
 from data_contracts.reasons import REASONS, Reason
-from deploy import report_parts as parts
-from deploy.report_sheets import SHEETS, Sheets
-from deploy.run_figures import HBASE, day_of, days_of, elapsed_seconds
-from spark_jobs.past_runs import Report, total_seconds
-from spark_jobs.pipeline import ALL_DAYS, STAGES, stages_of
+from quality_report import parts
+from quality_report.figures import HBASE, day_of, days_of, elapsed_seconds
+from quality_report.sheets import SHEETS, Sheets
+from spark_jobs.pipeline import ALL_DAYS, IMAGE_PIPELINE, STAGES, stages_of
+from spark_jobs.run_reports.durations import total_seconds
+from spark_jobs.run_reports.reading import PastRun
+from spark_jobs.running.auditing import load_contract
 
 STYLE = Path(__file__).with_name("report.css")
-PIPELINE = "image_pipeline"
 _METHODS = {
     "deepbit": "DeepBit, verified",
     "itq": "ITQ",
@@ -34,10 +35,20 @@ _MEASURES = (
     ("entropy_mean", "Entropy of a bit", 3, max),
     ("bits", "Bits", 0, None),
 )
+_REPORTS = {"price_monitoring": "Price monitoring", "copyright": "Pictures under another name"}
+_SIMPLE = {"sha256": "same file (SHA-256)", "phash": "pHash 64", "title": "same title"}
+_OF_REPORTS = (
+    ("Cases", "cases", 0),
+    ("There are", "true_cases", 0),
+    ("Precision", "precision", 3),
+    ("Recall", "recall", 3),
+    ("False alarms in 1,000", "false_alarms_per_1000", 1),
+)
 _SECTIONS = {
     "rows": "Rows",
     "speed": "Speed",
     "quality": "Scores",
+    "reports": "Reports",
     **{anchor: title for anchor, title, _, _ in SHEETS},
 }
 
@@ -47,7 +58,7 @@ class Content:
     """What the page shows: the content of report.json, the run reports behind it, and the chosen images."""
 
     figures: Mapping[str, Any]
-    reports: Sequence[Report]
+    reports: Sequence[PastRun]
     sheets: Sheets
     versions: Mapping[str, str]
 
@@ -56,7 +67,7 @@ def page(content: Content) -> str:
     """The page."""
     links = "".join(f"<a href='#{anchor}'>{escape(title)}</a>" for anchor, title in _SECTIONS.items())
     sheets = (parts.section(anchor, title, about, draw(content.sheets)) for anchor, title, about, draw in SHEETS)
-    body = "".join([_rows(content), _speed(content), _quality(content.figures), *sheets])
+    body = "".join([_rows(content), _speed(content), _quality(content.figures), _reports(content.figures), *sheets])
     return (
         "<!doctype html><html lang='en'><head><meta charset='utf-8'><meta name='viewport' content='width=device-width'>"
         f"<title>Product images: what the pipeline made of them</title><style>{STYLE.read_text('utf-8')}</style></head><body>"
@@ -69,7 +80,7 @@ def _head(content: Content) -> str:
     reasons = _last_reasons(content)
     images, used = sum(reasons.values()), reasons.get(Reason.OK, 0)
     detector, features, duplicates = (figures[name] for name in ("detector", "features", "duplicates"))
-    seconds = elapsed_seconds(content.reports, PIPELINE)
+    seconds = elapsed_seconds(content.reports, IMAGE_PIPELINE)
     merges = f"{duplicates['false_merges']} groups of different things"
     codes = f"codes of {features['bits']} bits, entropy {features['entropy_mean']:.2f}"
     rate = f"five jobs, {len(days)} days, {images / max(seconds, 1e-9):.1f} images a second in all"
@@ -92,7 +103,7 @@ def _head(content: Content) -> str:
 
 def _last_reasons(content: Content) -> dict[str, int]:
     """Images by reason after the last stage of a day that has run."""
-    stages = [stage.name for stage in stages_of(PIPELINE) if stage.name in content.figures["reasons"]]
+    stages = [stage.name for stage in stages_of(IMAGE_PIPELINE) if stage.name in content.figures["reasons"]]
     return dict(content.figures["reasons"][stages[-1]]) if stages else {}
 
 
@@ -106,7 +117,7 @@ def _rows(content: Content) -> str:
         [
             parts.cell(f"{escape(titles[name])} <span class='quiet'>{escape(name)}</span>"),
             *(parts.number(by_day.get(day)) for day in columns),
-            parts.cell(_verdict(by_day, first)),
+            parts.cell(_verdict(name, by_day, first)),
         ]
         for name, by_day in rows.items()
     )
@@ -133,9 +144,10 @@ def _rows(content: Content) -> str:
     )
 
 
-def _verdict(by_day: Mapping[str, int], first: Mapping[str, int]) -> str:
-    """Whether no row of the table is missing: of each day, or, in a stage over all days, in all."""
-    if by_day is first:
+def _verdict(name: str, by_day: Mapping[str, int], first: Mapping[str, int]) -> str:
+    """Whether no row of the table is missing: of each day, or, in a stage over all days, in all; "" where not each has a row."""
+    contract = load_contract(STAGES[name]) if name in STAGES else None
+    if by_day is first or (contract is not None and not contract.is_one_for_one):
         return ""
     if set(by_day) == {ALL_DAYS}:
         is_whole = by_day[ALL_DAYS] in (None, sum(first.values()))
@@ -173,12 +185,12 @@ def _speed(content: Content) -> str:
     )
 
 
-def _rate(report: Report | None, fastest: float) -> str:
+def _rate(report: PastRun | None, fastest: float) -> str:
     rate = report["images_per_second"] if report else None
     return parts.cell("" if rate is None else f"{parts.bar(rate / fastest, 70)}{rate:,.0f}")
 
 
-def _bars(runs: Mapping[tuple[str, str], Report], stage: str, longest: float) -> Iterator[str]:
+def _bars(runs: Mapping[tuple[str, str], PastRun], stage: str, longest: float) -> Iterator[str]:
     for (name, _), report in runs.items():
         if name == stage:
             yield f"<div style='min-width:220px;padding:1px 0'>{parts.phases(report['seconds'], longest)}</div>"
@@ -206,6 +218,30 @@ def _quality(figures: Mapping[str, Any]) -> str:
         "<h3>Detector: average precision by class</h3>",
         _classes(figures["detector"]["classes"]),
     )
+
+
+def _reports(figures: Mapping[str, Any]) -> str:
+    """The scores of the two reports beside those of simple methods; a note where there is no truth about them."""
+    tables = [
+        f"<h3>{title}</h3>"
+        + parts.table(["", *(name for name, *_ in _OF_REPORTS)], _report_rows(figures[report]), ["", *["n"] * 5])
+        for report, title in _REPORTS.items()
+        if report in figures
+    ]
+    return parts.section(
+        "reports",
+        "What the two reports are worth",
+        "Against what was planted: shops that sell one product at their own prices, and shops that show pictures of others. "
+        "Beside them what the same rules would report if pictures were the same by file (SHA-256), by pHash or by title alone.",
+        *(tables or ["<p>The truth file says nothing of shops and owners.</p>"]),
+    )
+
+
+def _report_rows(score: Mapping[str, Any]) -> Iterator[list[str]]:
+    for name, own in {"this pipeline": score, **score["others"]}.items():
+        shown = own if own["cases"] else own | {"precision": None, "false_alarms_per_1000": None}
+        cells = (parts.number(shown[key], digits) for _, key, digits in _OF_REPORTS)
+        yield [parts.cell(escape(_SIMPLE.get(name, name))), *cells]
 
 
 def _measures(scores: Mapping[str, Any], methods: Sequence[str]) -> Iterator[list[str]]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 
-from deploy.report_pictures import Picture
-from spark_jobs.stages.evaluation import Address
+from quality_report.pictures import Picture
+from spark_jobs.scoring.evaluation import Address
 
 Box = tuple[float, float, float, float]
 PHASES = {"connect": "p1", "pin": "p2", "stage": "p3", "audit": "p4", "publish": "p5"}

@@ -7,11 +7,12 @@ from dataclasses import dataclass, field
 from html import escape
 
 from data_contracts.reasons import Reason
-from deploy import report_parts as parts
-from deploy.report_choice import Member, Mistake, Neighbours, Seen
-from deploy.report_pictures import Picture
-from spark_jobs.stages.evaluation import Address
-from spark_jobs.stages.published_scores import Row
+from quality_report import parts
+from quality_report.choice import Member, Mistake, Neighbours, Seen
+from quality_report.pictures import Picture
+from quality_report.report_choice import Case
+from spark_jobs.scoring.evaluation import Address
+from spark_jobs.scoring.published_scores import Row
 
 _VERDICTS = {True: "right", False: "wrong", None: ""}
 
@@ -40,6 +41,8 @@ class Sheets:
     merged: Sequence[Mistake] = ()
     missed: Sequence[Mistake] = ()
     bad: Sequence[Bad] = ()
+    prices: Sequence[Case] = ()
+    copies: Sequence[Case] = ()
     large: Mapping[Address, Picture] = field(default_factory=dict)
     small: Mapping[Address, Picture] = field(default_factory=dict)
     cut: Mapping[Address, Picture] = field(default_factory=dict)
@@ -136,6 +139,18 @@ def _pairs(sheets: Sheets, mistakes: Sequence[Mistake]) -> str:
     return _sheet(figures, "pairs")
 
 
+def _cases(sheets: Sheets, cases: Sequence[Case]) -> str:
+    figures = [
+        parts.figure(
+            f"<div>{''.join(parts.image(sheets.small.get(address)) for address, _ in case.pictures)}</div>",
+            f"<b>{escape(case.pictures[0][1])}</b> · <b>{escape(case.pictures[1][1])}</b><br>{escape(case.about)}",
+            f"pair {_VERDICTS[case.is_right]}",
+        )
+        for case in cases
+    ]
+    return _sheet(figures, "pairs")
+
+
 def _bad(sheets: Sheets) -> str:
     return _sheet([_bad_figure(sheets, bad) for bad in sheets.bad], "sheet small")
 
@@ -171,6 +186,19 @@ SHEETS: tuple[tuple[str, str, str, Callable[[Sheets], str]], ...] = (
         "Neighbours",
         "The ten nearest codes of a query, over all days. Green: a copy of the query.",
         _neighbours,
+    ),
+    (
+        "prices",
+        "Prices",
+        "The largest differences between shops for one product picture, the cheapest on the left. Green: the truth agrees that it is one.",
+        lambda sheets: _cases(sheets, sheets.prices),
+    ),
+    (
+        "copyright",
+        "Pictures under another name",
+        "On the left the earliest picture of a group, on the right one that came later under another owner or in another shop; first "
+        "those that no simple method finds.",
+        lambda sheets: _cases(sheets, sheets.copies),
     ),
     ("mistakes", "Worst mistakes", "What to look at first when the numbers above are not good enough.", _mistakes),
     (

@@ -1,6 +1,6 @@
 """The report of a run: `report.html` to look at, `report.json` with the same numbers.
 
-    python -m deploy.report --truth var/demo/catalogue/truth.jsonl --folder build/demo
+    python -m quality_report.write --truth var/demo/catalogue/truth.jsonl --folder build/demo
 
 Reads what is published through the Spark Connect server, counts the rows of HBase, and takes the figures of the stages from
 their run reports; the scores are those of `evaluate_models` for a published run. The servers must be up.
@@ -11,13 +11,14 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from deploy.report_choice import (
+from dlcore.vision.extractor import load_extractor
+from quality_report.choice import (
     Known,
     choose_crops,
     choose_detections,
@@ -27,39 +28,42 @@ from deploy.report_choice import (
     missed_pairs,
     worst_detections,
 )
-from deploy.report_page import Content, page
-from deploy.report_pictures import LARGE, SMALL, beginning, pictures
-from deploy.report_sheets import Bad, Sheets
-from deploy.run_figures import days_of, figures, hbase_rows
-from spark_jobs.catalogue.bad_images import BAD_IMAGES
-from spark_jobs.past_runs import Report, newest_reports
-from spark_jobs.published import lake, read_images, read_published
+from quality_report.figures import days_of, figures, hbase_rows
+from quality_report.page import Content, page
+from quality_report.pictures import LARGE, SMALL, beginning, pictures
+from quality_report.report_choice import addresses, choose_copies, choose_prices
+from quality_report.sheets import Bad, Sheets
+from sample_data.catalogue.bad_images import BAD_IMAGES
+from spark_jobs.run_reports.reading import PastRun, newest_reports
+from spark_jobs.scoring.evaluation import Address, read_look_alikes, read_truth
+from spark_jobs.scoring.published import lake, read_images, read_published
+from spark_jobs.scoring.published_scores import Pair, Published, score_published
+from spark_jobs.scoring.report_scores import score_published_reports
 from spark_jobs.settings import Settings, artefact_uri
-from spark_jobs.stages.evaluation import Address, read_look_alikes, read_truth
-from spark_jobs.stages.features import load_extractor
-from spark_jobs.stages.published_scores import Pair, Published, score_published
 
 EXTRACTOR = "deepbit-small"
-_DETECTIONS, _CROPS, _GROUPS, _MEMBERS, _QUERIES, _NEIGHBOURS, _MISTAKES = 20, 27, 18, 8, 10, 10, 8
+_DETECTIONS, _CROPS, _GROUPS, _MEMBERS, _QUERIES, _NEIGHBOURS, _MISTAKES, _CASES = 20, 27, 18, 8, 10, 10, 8, 12
 
 
-def write_report(settings: Settings, truth: Path, folder: Path) -> None:
+def write_report(settings: Settings, truth: Path, folder: Path, more: Mapping[str, Any] | None = None) -> None:
     """Write `report.html` and `report.json` about everything that is published.
 
     settings: of the running stack.  truth: the catalogue's `truth.jsonl`; look-alikes may lie beside it.  folder: where the
-    report goes.
+    report goes.  more: figures that others have measured.
 
-    Raises ConnectionError or HBaseError when a server is not there.
+    Raises:
+        ConnectionError, HBaseError: a server is not there.
     """
     rows, look_alikes = read_truth(truth), read_look_alikes(truth.with_name("look_alikes.jsonl"))
     reports = newest_reports(settings)
-    extractor = load_extractor(artefact_uri(settings.models, EXTRACTOR))
     with lake(settings) as spark:
         published = read_published(spark, settings)
         sheets = _sheets(spark, settings, Known.of(published, rows), look_alikes, _bad_classes(truth))
+    extractor = load_extractor(published.made_by(artefact_uri(settings.models, EXTRACTOR)))
     content = figures(reports, hbase_rows(settings, days_of(reports)))
     content |= score_published(published, rows, look_alikes, extractor)
-    content["fingerprints"] = fingerprints(published)
+    content |= score_published_reports(published, truth, rows)
+    content |= {"fingerprints": fingerprints(published), **(more or {})}
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "report.json").write_text(json.dumps(content, indent=1), "utf-8")
     (folder / "report.html").write_text(page(Content(content, reports, sheets, _versions(reports))), "utf-8")
@@ -77,7 +81,7 @@ def fingerprints(published: Published) -> dict[str, str]:
 
 def _bad_classes(truth: Path) -> dict[Address, str]:
     """The class of each image that was made bad on purpose."""
-    lines = (json.loads(line) for line in truth.read_text("utf-8").splitlines() if line.strip())
+    lines = (json.loads(line) for line in truth.read_text("utf-8").split("\n") if line.strip())
     return {(line["day"], line["key"]): line["bad"] for line in lines if line.get("bad") in BAD_IMAGES}
 
 
@@ -88,16 +92,17 @@ def _sheets(
     detections, worst = choose_detections(known, _DETECTIONS), worst_detections(known, _MISTAKES)
     groups, neighbours = choose_groups(known, _GROUPS, _MEMBERS), choose_neighbours(known, _QUERIES, _NEIGHBOURS)
     merged, missed = false_merges(known, look_alikes, _MISTAKES), missed_pairs(known, _MISTAKES)
-    crops = choose_crops(known, _CROPS)
+    crops, prices, copies = choose_crops(known, _CROPS), choose_prices(known, _CASES), choose_copies(known, _CASES)
     large = [look.address for look in (*detections, *worst)]
     small = [member.address for group in groups for member in group] + list(bad)
+    small += addresses([*prices, *copies])
     small += [address for mistake in (*merged, *missed) for address in (mistake.first, mistake.second)]
     cut = crops + [address for asked in neighbours for address in (asked.query, *(a for a, _, _ in asked.found))]
     whole = read_images(spark, settings, "images", [*large, *small])
     stored = read_images(spark, settings, "raw_images", list(bad))
     return Sheets(
         detections, worst, [(address, known.published.crops[address]) for address in crops], groups, neighbours, merged, missed,
-        _bad(spark, settings, bad, stored),
+        _bad(spark, settings, bad, stored), prices, copies,
         pictures(whole, large, LARGE), pictures(whole, small, SMALL),
         pictures(read_images(spark, settings, "crops", cut), cut, SMALL), pictures(stored, bad, SMALL),
     )  # fmt: skip
@@ -122,7 +127,7 @@ def _keys(addresses: Iterable[Address]) -> list[str]:
     return sorted({key for _, key in addresses})
 
 
-def _versions(reports: Sequence[Report]) -> dict[str, str]:
+def _versions(reports: Sequence[PastRun]) -> dict[str, str]:
     """Of the code and what it ran on, from the newest run report."""
     newest = max(reports, key=lambda report: str(report["started_at"]), default=None)
     return {name: version for name, version in newest["versions"].items() if version} if newest else {}

@@ -5,53 +5,107 @@ The result is `calibration.json` beside the index; `find_duplicates` reads it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 
-from dlcore.interop.artefact import load_artefact
-from spark_jobs import runner
-from spark_jobs.runner import Job
+from dlcore.interop.artefact import load_artefact, with_version
+from sample_data.catalogue.transforms import TRANSFORMS, recoloured
+from spark_jobs.compare_pictures import BLOCK, versioned_rows, withdrawn_now
+from spark_jobs.running import runner
+from spark_jobs.running.command_line import ExtractorOptions
+from spark_jobs.running.runner import Job
 from spark_jobs.settings import artefact_uri
-from spark_jobs.stages.calibration import Calibration, Target, calibrate, read_copies, signatures_of, verifier_from
-from spark_jobs.stages.changed_copies import SCHEMA, copy_batches
-from spark_jobs.stages.duplicates import COLUMNS, one_version
+from spark_jobs.stages.calibration import Calibration, Population, Target, calibrate, read_copies, verifier_from
+from spark_jobs.stages.changed_copies import SCHEMA, Changes, copy_batches
+from spark_jobs.stages.duplicates import one_version
+from spark_jobs.stages.pairs import near_batches, step_of
+from spark_jobs.stages.signature_rows import SIGNATURES, signatures_of
 
+CHANGES = Changes(TRANSFORMS, recoloured)
+SAMPLE = 2048
+"""Distinct pictures whose pairs show how often different ones are near by chance, 1 MB; chosen by their names, which are hashes."""
+COUNTED = 512
+"""Those of them whose duplicates are looked for in all of a larger catalogue."""
 _BOX = ("x_min", "y_min", "x_max", "y_max")
 
 
 @dataclass(frozen=True)
-class Options:
+class Options(ExtractorOptions):
     """How the thresholds are chosen."""
 
-    models: str = field(default="", metadata={"help": "URI of the folder of artefacts; empty: that of the settings"})
-    extractor: str = field(default="deepbit-small", metadata={"help": "artefact that made the codes"})
     pictures: int = field(default=160, metadata={"help": "pictures of the catalogue to change"})
     copies: int = field(default=8, metadata={"help": "changed copies of each"})
     precision: float = field(default=0.99, metadata={"help": "share of right pairs that the groups must reach"})
+    candidates: float = field(
+        default=20.0, metadata={"help": "others that a picture is verified with by chance, at most"}
+    )
 
 
 def plan(job: Job[Options]) -> None:
     """Change a sample of the catalogue's pictures on the workers, choose the thresholds here."""
     options, models = job.options, job.options.models or job.settings.models
-    copy = partial(copy_batches, models=models, extractor=options.extractor, copies=options.copies)
+    made_by, rows = versioned_rows(job)
+    named = with_version(options.extractor, made_by) if made_by else options.extractor
+    extractor = job.pinned_artefact(models, named)
+    copy = partial(copy_batches, models=models, extractor=extractor, changes=CHANGES, copies=options.copies)
     copies = _sample(job).repartition(job.settings.partitions).mapInArrow(copy, _spark_schema()).toArrow()
-    features = job.read("features", COLUMNS).where("code IS NOT NULL").toArrow()
-    artefact = load_artefact(artefact_uri(models, options.extractor))
-    version = one_version([*features.column("model_version").to_pylist(), artefact.version])
+    artefact = load_artefact(artefact_uri(models, extractor))
+    version = one_version([made_by or None, artefact.version])
     verifier = verifier_from(artefact.metadata["verifier"])
+    if not len(copies) and _distances_before(job, version):
+        job.warn("found no picture to change: the calibration of before stays")
+        return
     originals, views = read_copies(copies)
-    target = Target(precision=options.precision)
-    calibration = calibrate(verifier, version, originals, views, signatures_of(features), target)
+    target = Target(precision=options.precision, candidates=options.candidates)
+    pictures = rows.where("picture IS NOT NULL").select("picture", *SIGNATURES)
+    sample = pictures.dropDuplicates(["picture"]).orderBy("picture").limit(SAMPLE).toArrow()
+    population = _population(job, pictures, sample, version)
+    calibration = calibrate(verifier, version, originals, views, signatures_of(sample), target, population)
     calibration.write(job.settings.index)
     _report(job, calibration, target)
+
+
+def _population(job: Job[Options], pictures: Any, sample: pa.Table, version: str) -> Population:
+    """What the sample stands for: of a larger catalogue its pairs are counted on the workers, those of a part of the sample with all."""
+    count = len(sample) if len(sample) < SAMPLE else pictures.select("picture").distinct().count()
+    before = _distances_before(job, version)
+    if count <= SAMPLE:
+        return replace(Population.of_whole(signatures_of(sample)), before=before)
+    few = sample.slice(0, COUNTED)
+
+    def found(calibration: Calibration) -> Callable[[float], float]:
+        tasks = max(job.settings.partitions, count // BLOCK)
+        count_batches = partial(near_batches, sample=few, calibration=calibration)
+        near = pictures.repartition(tasks, "picture").mapInArrow(count_batches, "step int, pairs bigint")
+        steps = {
+            row["step"]: row["pairs"]
+            for row in near.groupBy("step").agg({"pairs": "sum"}).toDF("step", "pairs").collect()
+        }
+        return lambda threshold: (
+            sum(n for step, n in steps.items() if step >= step_of(threshold)) * count / (2 * len(few))
+        )
+
+    return Population(count, found, before)
+
+
+def _distances_before(job: Job[Options], version: str) -> tuple[int, int] | None:
+    """The distances of the calibration that this one replaces, if it can be read and was for the same model."""
+    try:
+        old = Calibration.read(job.settings.index)
+    except (FileNotFoundError, ValueError, KeyError, TypeError):
+        return None
+    return (old.code_distance, old.hash_distance) if old.model_version == version else None
 
 
 def _sample(job: Job[Options]) -> Any:
     """The pictures to change, chosen by a hash of their keys: the same for the same catalogue."""
     crops = job.read("crops", ("day", "key", *_BOX)).where("x_min IS NOT NULL AND crop = 0")
+    crops = crops.join(withdrawn_now(job), "key", "left_anti")
     chosen = (
         crops.selectExpr("*", "xxhash64(day, key) AS place").orderBy("place", "day", "key").limit(job.options.pictures)
     )
@@ -67,10 +121,10 @@ def _report(job: Job[Options], calibration: Calibration, target: Target) -> None
         job.warn(
             f"no threshold reaches its target, the highest gives {missed}; check the groups before relying on them"
         )
-    job.report("threshold", calibration.threshold)
-    job.report("code_distance", calibration.code_distance)
-    job.report("hash_distance", calibration.hash_distance)
-    job.report("expected", {k: v for k, v in calibration.expected.items() if not isinstance(v, np.ndarray)})
+    job.note("threshold", calibration.threshold)
+    job.note("code_distance", calibration.code_distance)
+    job.note("hash_distance", calibration.hash_distance)
+    job.note("expected", {k: v for k, v in calibration.expected.items() if not isinstance(v, np.ndarray)})
 
 
 def _spark_schema() -> str:

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from spark_jobs import runner
-from spark_jobs.runner import Job
+from spark_jobs.running import runner
+from spark_jobs.running.runner import Job
 from spark_jobs.stages.crop import CropPolicy, crop_batches
 
 
@@ -15,10 +15,12 @@ from spark_jobs.stages.crop import CropPolicy, crop_batches
 class Options:
     """The crop policy."""
 
-    margin: float = field(default=0.08, metadata={"help": "around an object, as a share of its longer side"})
+    margin: float = field(
+        default=0.08, metadata={"min": 0, "max": 1, "help": "around an object, as a share of its longer side"}
+    )
     least_score: float = field(default=0.0, metadata={"help": "of an object to be cropped"})
     crops_per_image: int = field(
-        default=1, metadata={"help": "objects to cut out at most, the likeliest products first"}
+        default=1, metadata={"min": 1, "help": "objects to cut out at most, the likeliest products first"}
     )
     fall_back: bool = field(default=True, metadata={"help": "use the whole image where no object is found"})
 

@@ -2,29 +2,27 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from spark_jobs import runner
-from spark_jobs.runner import Job
+from spark_jobs.running import runner
+from spark_jobs.running.command_line import DetectorOptions
+from spark_jobs.running.runner import Job
 from spark_jobs.stages.detect import NO_DETECTOR, detect_batches
 
 
 @dataclass(frozen=True)
-class Options:
+class Options(DetectorOptions):
     """Which detector looks."""
-
-    models: str = field(default="", metadata={"help": "URI of the folder of artefacts; empty: that of the settings"})
-    detector: str = field(
-        default="detector-small", metadata={"help": f"artefact to use; '{NO_DETECTOR}': codes are of whole images"}
-    )
 
 
 def plan(job: Job[Options]) -> Any:
     """Each image through the detector, in as many tasks as the settings say."""
     images = job.read("images", ("day", "key", "reason", "image")).repartition(job.settings.partitions)
-    find = partial(detect_batches, models=job.options.models or job.settings.models, detector=job.options.detector)
+    models, name = job.options.models or job.settings.models, job.options.detector
+    detector = name if name == NO_DETECTOR else job.pinned_artefact(models, name)
+    find = partial(detect_batches, models=models, detector=detector)
     return images.mapInArrow(find, job.schema)
 
 

@@ -9,22 +9,24 @@ into a part that grows with the images (computing and writing them) and one that
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import date, timedelta
 from typing import Annotated
 
 import typer
 
-from spark_jobs.hbase import count_rows
-from spark_jobs.hbase_scan import HBaseError
-from spark_jobs.past_runs import Report, busy_seconds, newest_reports, total_seconds
-from spark_jobs.pipeline import stages_of
+from spark_jobs.hbase.contents import count_between
+from spark_jobs.hbase.scan import HBaseError
+from spark_jobs.mistakes import Mistake, leave
+from spark_jobs.pipeline import IMAGE_PIPELINE, stages_of
+from spark_jobs.run_reports.durations import busy_seconds, total_seconds
+from spark_jobs.run_reports.reading import PastRun, newest_reports
 from spark_jobs.settings import Settings
 
-DAG = "image_pipeline"
-FIRST, *_, LAST = (stage.name for stage in stages_of(DAG))
+FIRST, *_, LAST = (stage.name for stage in stages_of(IMAGE_PIPELINE))
 
 
 @dataclass(frozen=True)
@@ -43,12 +45,13 @@ class Past:
     written_bytes: dict[str, int]
 
     @classmethod
-    def of(cls, reports: Sequence[Report]) -> Past:
+    def of(cls, reports: Sequence[PastRun]) -> Past:
         """Add up the reports of the days that have one of every stage.
 
-        Raises ValueError when there is no such day, or it had no images.
+        Raises:
+            ValueError: there is no such day, or it had no images.
         """
-        names = [stage.name for stage in stages_of(DAG)]
+        names = [stage.name for stage in stages_of(IMAGE_PIPELINE)]
         fresh = [report for report in reports if report["status"] == "published"]  # others did not compute their rows
         by_stage = {name: {report["day"]: report for report in fresh if report["stage"] == name} for name in names}
         days = frozenset.intersection(*(frozenset(of_stage) for of_stage in by_stage.values()))
@@ -57,7 +60,7 @@ class Past:
         if not images:
             raise ValueError(
                 f"got no past day with images and a run report of every stage, expected at least one; run a day first: "
-                f'airflow dags trigger {DAG} --conf \'{{"day": "..."}}\' (or set PIPELINE_REPORTS to where its reports are)'
+                f'airflow dags trigger {IMAGE_PIPELINE} --conf \'{{"day": "..."}}\' (or set PIPELINE_REPORTS to where its reports are)'
             )
         busy = busy_seconds(used)
         share = sum(report["seconds"].get("stage", 0.0) for report in used) / sum(map(total_seconds, used))
@@ -87,7 +90,11 @@ def estimate(past: Past, days: int, images: int) -> Estimate:
 
 
 def days_between(first: date, last: date) -> list[date]:
-    """Every day from first to last, both included. Raises ValueError when last is before first."""
+    """Every day from first to last, both included.
+
+    Raises:
+        ValueError: last is before first.
+    """
     if last < first:
         raise ValueError(f"got --to {last} before --from {first}, expected the same day or a later one")
     return [first + timedelta(days=number) for number in range((last - first).days + 1)]
@@ -128,6 +135,7 @@ def main(
     last: Annotated[str, typer.Option("--to", help="last day, as YYYY-MM-DD")],
     count: Annotated[bool, typer.Option(help="count the images in HBase; else the mean of the past days")] = True,
     cores: Annotated[int, typer.Option(help="cores that the past runs had; 0: those of this machine")] = 0,
+    as_json: Annotated[bool, typer.Option("--json", help="print the estimate as JSON, for programs")] = False,
 ) -> None:
     """Print what a backfill of the days will cost, from the run reports of past days."""
     try:
@@ -135,10 +143,16 @@ def main(
         days = days_between(date.fromisoformat(first), date.fromisoformat(last))
         reports = newest_reports(settings)
         past = Past.of(reports)
-        images = sum(count_rows(settings, day) for day in days) if count else past.images * len(days) // len(past.days)
-    except (ValueError, HBaseError) as error:
-        hint = "; or take the mean of past days with --no-count" if isinstance(error, HBaseError) else ""
-        raise SystemExit(f"{error}{hint}") from None
+        images = count_between(settings, days[0], days[-1]) if count else past.images * len(days) // len(past.days)
+        if not images:
+            raise Mistake(f"{settings.hbase_table} has no image from {first} to {last}; check the days and the table")
+    except ValueError as error:
+        leave("estimate_backfill", error)
+    except HBaseError as error:
+        raise SystemExit(f"{error}; or take the mean of past days with --no-count") from None
+    if as_json:
+        print(json.dumps(asdict(estimate(past, len(days), images))))
+        return
     source = f"counted in {settings.hbase_table}" if count else f"mean of {len(past.days)} past days, not counted"
     published = {report["day"] for report in reports if report["stage"] == LAST}
     done = sum(day.isoformat() in published for day in days)

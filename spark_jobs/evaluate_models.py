@@ -3,45 +3,46 @@
     python -m spark_jobs.evaluate_models --run manual --attempt 1
     python -m spark_jobs.evaluate_models --run manual --attempt 1 --truth truth.jsonl
 
-A truth file has one JSON line per image: day, key, boxes, labels, group (spark_jobs/catalogue/demo.py writes one); pairs
+A truth file has one JSON line per image: day, key, boxes, labels, group (sample_data/catalogue/demo.py writes one); pairs
 that must not share a group may stand in `look_alikes.jsonl` beside it. The second form needs the Spark Connect server.
 """
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from dlcore.interop.artefact import load_artefact
-from dlcore.models.detection_score import mean_average_precision
-from spark_jobs import runner
-from spark_jobs.catalogue.demo import HELD_OUT_SEED
-from spark_jobs.runner import Job
+from dlcore.vision.detection_score import mean_average_precision
+from dlcore.vision.detector import load_detector
+from dlcore.vision.extractor import HASH_SIDE, load_extractor
+from sample_data.catalogue.demo import HELD_OUT_SEED
+from spark_jobs.mistakes import Mistake
+from spark_jobs.running import runner
+from spark_jobs.running.command_line import DetectorOptions, ExtractorOptions
+from spark_jobs.running.runner import Job
+from spark_jobs.scoring.evaluation import Address, Truth, read_look_alikes, read_truth
+from spark_jobs.scoring.published_scores import found_objects, score_published
+from spark_jobs.scoring.report_scores import score_published_reports
 from spark_jobs.settings import artefact_uri
 from spark_jobs.stages.calibration import verifier_from
-from spark_jobs.stages.detect import load_detector
-from spark_jobs.stages.detection_training import catalogue_test_set
-from spark_jobs.stages.evaluation import read_look_alikes, read_truth
-from spark_jobs.stages.feature_judging import evaluate, judged_catalogue
-from spark_jobs.stages.features import HASH_SIDE, load_extractor
-from spark_jobs.stages.published_scores import found_objects, score_published
+from spark_jobs.training.detection_training import catalogue_test_set
+from spark_jobs.training.feature_judging import evaluate, judged_catalogue
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 _FEATURES = ("bits", "entropy_mean", "recall_at_10", "map")
 _DUPLICATES = ("precision", "recall", "f1", "false_merges", "by_transform", "look_alikes_grouped")
 
 
 @dataclass(frozen=True)
-class Options:
+class Options(DetectorOptions, ExtractorOptions):
     """What is scored, and against what."""
 
     truth: str = field(default="", metadata={"help": "truth file of a published run; empty: the held-out pictures"})
-    models: str = field(default="", metadata={"help": "URI of the folder of artefacts; empty: that of the settings"})
-    detector: str = field(default="detector-small", metadata={"help": "artefact"})
-    extractor: str = field(default="deepbit-small", metadata={"help": "artefact"})
     pictures: int = field(default=600, metadata={"help": "held-out pictures to draw"})
     workers: int = field(default=2, metadata={"help": "processes that draw them"})
 
@@ -50,9 +51,28 @@ def plan(job: Job[Options]) -> None:
     """Score, report, log."""
     scores = _published(job) if job.options.truth else _held_out(job)
     for name, value in scores.items():
-        job.report(name, value)
-    log.info("mAP@0.5 %.3f", scores["detector"]["map50"])
-    log.info("duplicates: precision %.3f, recall %.3f", *(scores["duplicates"][name] for name in _DUPLICATES[:2]))
+        job.note(name, value)
+    for part in ("detector", "features", "duplicates"):
+        numbers = {name: value for name, value in scores[part].items() if isinstance(value, int | float)}
+        logger.info("%s: %s", part, ", ".join(f"{name} {value:.3f}" for name, value in numbers.items()))
+
+
+def check_match(truth: Sequence[Truth], published: Collection[Address], warn: Callable[[str], None]) -> None:
+    """Say how many images of a truth file have not been published: scores of nothing would look perfect.
+
+    Raises:
+        Mistake: none has.
+    """
+    missing = [row.address for row in truth if row.address not in published]
+    if not missing and truth:
+        return
+    first = " ".join(missing[0]) if missing else "it has no line"
+    if len(missing) == len(truth):
+        example = " ".join(min(published)) if published else "nothing has been published"
+        raise Mistake(
+            f"none of the {len(truth)} images of the truth file has been published ({first}), unlike {example}"
+        )
+    warn(f"{len(missing)} of {len(truth)} images of the truth file have not been published, the first {first}")
 
 
 def _artefact(job: Job[Options], name: str) -> str:
@@ -61,14 +81,17 @@ def _artefact(job: Job[Options], name: str) -> str:
 
 def _published(job: Job[Options]) -> dict[str, Any]:
     """Scores of what is in the lake."""
-    from spark_jobs.published import lake, read_published
+    from spark_jobs.scoring.published import lake, read_published
 
     truth = Path(job.options.truth)
-    extractor = load_extractor(_artefact(job, job.options.extractor))
     with lake(job.settings) as spark:
         published = read_published(spark, job.settings)
+    known = read_truth(truth)
+    check_match(known, published.detections, job.warn)
+    extractor = load_extractor(published.made_by(_artefact(job, job.options.extractor)))
     look_alikes = read_look_alikes(truth.with_name("look_alikes.jsonl"))
-    return score_published(published, read_truth(truth), look_alikes, extractor)
+    scores = score_published(published, known, look_alikes, extractor)
+    return scores | score_published_reports(published, truth, known)
 
 
 def _held_out(job: Job[Options]) -> dict[str, Any]:

@@ -7,19 +7,19 @@ from datetime import timedelta
 from functools import partial
 from typing import Any
 
-from spark_jobs import runner
-from spark_jobs.past_runs import newest_report
-from spark_jobs.runner import Job
+from dlcore.interop.artefact import with_version
+from spark_jobs.run_reports.reading import newest_report
+from spark_jobs.running import runner
+from spark_jobs.running.command_line import ExtractorOptions
+from spark_jobs.running.runner import Job
 from spark_jobs.stages.code_balance import Balance, balance, bit_sums, drift
 from spark_jobs.stages.features import feature_batches
 
 
 @dataclass(frozen=True)
-class Options:
+class Options(ExtractorOptions):
     """Which network makes the codes."""
 
-    models: str = field(default="", metadata={"help": "URI of the folder of artefacts; empty: that of the settings"})
-    extractor: str = field(default="deepbit-small", metadata={"help": "artefact to use"})
     keep_descriptor: bool = field(
         default=True, metadata={"help": "keep the real values of the bits: find_duplicates needs them"}
     )
@@ -28,10 +28,11 @@ class Options:
 def plan(job: Job[Options]) -> Any:
     """Each crop through the network, in as many tasks as the settings say."""
     crops = job.read("crops", ("day", "key", "crop", "reason", "image", "label", "whole_hash"))
+    models = job.options.models or job.settings.models
     extract = partial(
         feature_batches,
-        models=job.options.models or job.settings.models,
-        extractor=job.options.extractor,
+        models=models,
+        extractor=job.pinned_artefact(models, job.options.extractor),
         keep_descriptor=job.options.keep_descriptor,
     )
     features = crops.repartition(job.settings.partitions).mapInArrow(extract, job.schema)
@@ -46,12 +47,27 @@ def compared(job: Job[Options], sums: dict[str, Any]) -> Balance:
     found = balance(sums)
     day = job.settings.reference_day or str(job.day - timedelta(days=1) if job.day else "")
     try:
-        earlier = newest_report(job.settings, job.stage.name, day) or {}
-        reference = earlier.get("extra", {}).get("code_bits")
+        earlier = (newest_report(job.settings, job.stage.name, day) or {}).get("extra", {})
+        reference = earlier.get("code_bits")
+        _warn_of_another_model(job, earlier.get("artefacts", {}), day)
         return found | ({"drift": drift(found, reference), "reference_day": day} if reference else {})
     except Exception as error:  # by now all codes are computed
         job.warn(f"the codes' bits were not compared with day {day}: {type(error).__name__}: {error}")
         return found
+
+
+def _warn_of_another_model(job: Job[Options], before: dict[str, str], day: str) -> None:
+    """Where the name of the extractor stands for another version than it did for the reference day.
+
+    before: of the reference day, the artefact's name and its version.
+    """
+    now = job.record.extra.get("artefacts", {})
+    if before and now and set(before.values()) != set(now.values()):
+        named = " ".join(with_version(*artefact) for artefact in before.items())
+        job.warn(
+            f"codes of model version {', '.join(now.values())}, those of day {day} are of another, and similar_images takes one: "
+            f"extract the other days again, or this one with extractor {named}"
+        )
 
 
 if __name__ == "__main__":

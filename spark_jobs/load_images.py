@@ -4,7 +4,12 @@
     python -m spark_jobs.load_images catalogue/manifest.jsonl
 
 Broken files are loaded as they are: the pipeline says later what is wrong with them. A file that cannot be read, or
-whose bytes HBase does not take, becomes a row without an image that says why (`load_error`). Loading again replaces rows.
+whose bytes HBase does not take, becomes a row without an image that says why (`load_error`). Loading again replaces rows,
+their metadata too. A manifest names files below its own folder, unless `--anywhere` trusts it with every file that the
+loader may read; links are followed.
+
+The loader's own metadata are `file`, `loaded_at`, `size_bytes`, `sha256` and `load_error`; a manifest's value of such a
+name is kept as `given_file` and so on.
 """
 
 from __future__ import annotations
@@ -13,22 +18,37 @@ import errno
 import hashlib
 import logging
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
+from mimetypes import guess_type
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from spark_jobs import row_key
-from spark_jobs.hbase_scan import Gateways, HBaseError
-from spark_jobs.hbase_table import ERROR_COLUMN, IMAGE_COLUMN, MESSAGE_BYTES, Cells, RowWriter, ensure_table
-from spark_jobs.manifest import Entry, entries_of
+from spark_jobs.hbase import row_key
+from spark_jobs.hbase.contents import table_names
+from spark_jobs.hbase.manifest import Entry, entries_of
+from spark_jobs.hbase.scan import Gateways, HBaseError
+from spark_jobs.hbase.source import has_rows
+from spark_jobs.hbase.table import (
+    ERROR_COLUMN,
+    IMAGE_COLUMN,
+    MESSAGE_BYTES,
+    METADATA_FAMILY,
+    Cells,
+    RowWriter,
+    ensure_table,
+)
+from spark_jobs.pipeline import EXIT_FAILURE, EXIT_MISTAKE, IMAGE_PIPELINE
 from spark_jobs.settings import Settings
 
+_NAMED = 3
+OWN_METADATA = frozenset({"file", "loaded_at", "size_bytes", "sha256", "load_error"})
 _COLUMNS = (
     TextColumn("loading"),
     BarColumn(),
@@ -38,8 +58,12 @@ _COLUMNS = (
 
 
 @dataclass
-class LoadReport:
-    """What a load did. without_image: why, by (day, key), for rows that have no image. size_bytes: of all images."""
+class Loaded:
+    """What a load did.
+
+    without_image, without_metadata: why, by (day, key), of rows that lack their image, or large metadata.
+    size_bytes: of all images.
+    """
 
     table: str
     salt_buckets: int
@@ -47,9 +71,10 @@ class LoadReport:
     size_bytes: int = 0
     seconds: float = 0.0
     without_image: dict[tuple[date, str], str] = field(default_factory=dict)
+    without_metadata: dict[tuple[date, str], str] = field(default_factory=dict)
 
 
-def load(settings: Settings, entries: Iterable[Entry], console: Console | None = None) -> LoadReport:
+def load(settings: Settings, entries: Iterable[Entry], console: Console | None = None) -> Loaded:
     """Load images into the table of the settings, which is created if it is missing.
 
     console: shows the progress.
@@ -62,48 +87,64 @@ def load(settings: Settings, entries: Iterable[Entry], console: Console | None =
     start = time.perf_counter()
     try:
         salts = ensure_table(gateways, settings.hbase_table, settings.salt_buckets, settings.hbase_command)
-        report = LoadReport(settings.hbase_table, salts)
+        loaded = Loaded(settings.hbase_table, salts)
         with Progress(*_COLUMNS, console=console or Console(quiet=True)) as progress:
-            _load(RowWriter(gateways, settings.hbase_table), entries, report, progress)
+            writer = RowWriter(gateways, settings.hbase_table, replaced_family=METADATA_FAMILY)
+            _load(writer, entries, loaded, progress)
     finally:
         gateways.close()
-    report.seconds = time.perf_counter() - start
-    return report
+    loaded.seconds = time.perf_counter() - start
+    return loaded
 
 
-def _load(writer: RowWriter, entries: list[Entry], report: LoadReport, progress: Progress) -> None:
+def _load(writer: RowWriter, entries: list[Entry], loaded: Loaded, progress: Progress) -> None:
     task = progress.add_task("load", total=len(entries))
-    names = {}
+    rows = [row_key.row_key(entry.day, entry.key, loaded.salt_buckets) for entry in entries]
     loaded_at = datetime.now(UTC).isoformat(timespec="seconds")
-    for entry in entries:
-        row = row_key.row_key(entry.day, entry.key, report.salt_buckets)
+    for row, entry in zip(rows, entries, strict=True):
         cells = cells_of(entry, loaded_at)
-        names[row] = (entry.day, entry.key)
         writer.put(row, cells)
-        report.rows += 1
-        report.size_bytes += len(cells[IMAGE_COLUMN] or b"")
+        loaded.rows += 1
+        loaded.size_bytes += len(cells[IMAGE_COLUMN] or b"")
         if error := cells.get(ERROR_COLUMN):
-            report.without_image[entry.day, entry.key] = error.decode()
+            loaded.without_image[entry.day, entry.key] = row_key.text_of(error)
         progress.advance(task)
     writer.flush()
-    report.without_image |= {names[row]: why for row, why in writer.refused.items()}
+    names = {row: (entry.day, entry.key) for row, entry in zip(rows, entries, strict=True)}
+    loaded.without_image |= {names[row]: why for row, why in writer.refused.items()}
+    loaded.without_metadata |= {names[row]: why for row, why in writer.refused_metadata.items()}
+
+
+def refuse_filled_table(settings: Settings) -> None:
+    """Before the demo's catalogue is loaded: it is not to be mixed with anybody's own pictures.
+
+    Raises:
+        ValueError: the table of the settings has images.
+    """
+    table = settings.hbase_table
+    if table in table_names(settings) and has_rows(settings, table):
+        raise ValueError(f"table {table!r} has images already; load more without --only-new (make catalogue ADD=1)")
 
 
 def cells_of(entry: Entry, loaded_at: str) -> Cells:
     """The cells of an image's row: its bytes as they are; its metadata with size, hash, file and time added."""
-    own = {"file": entry.path.name, "loaded_at": loaded_at}
+    name = entry.path.name
+    own = {"file": name, "loaded_at": loaded_at}
     error = None
     try:
         image = _read(entry.path)
         own |= {"size_bytes": str(len(image)), "sha256": hashlib.sha256(image).hexdigest()}
-    except OSError as problem:
-        image, error = None, f"cannot read {entry.path.name}: {problem.strerror}".encode()
-    metadata = {f"m:{name}".encode(): text.encode() for name, text in {**entry.metadata, **own}.items()}
+    except (OSError, ValueError) as problem:  # ValueError: a name that no file can have
+        image, error = None, row_key.bytes_of(f"cannot read {name}: {getattr(problem, 'strerror', None) or problem}")
+    given = {f"given_{name}" if name in OWN_METADATA else name: text for name, text in entry.metadata.items()}
+    metadata = {row_key.bytes_of(f"m:{name}"): row_key.bytes_of(text) for name, text in {**given, **own}.items()}
     return {IMAGE_COLUMN: image, **metadata, ERROR_COLUMN: error}
 
 
 def _read(path: Path) -> bytes:
     """The bytes of a file; OSError when there are more than a Thrift message holds, so that no file fills the memory."""
+    if path.exists() and not path.is_file():
+        raise OSError(errno.EINVAL, "it is no regular file")  # opening a pipe would wait for its writer
     with path.open("rb") as file:
         content = file.read(MESSAGE_BYTES + 1)
     if len(content) > MESSAGE_BYTES:
@@ -116,24 +157,55 @@ def main(
     day: Annotated[str, typer.Option(help="day of the images that the manifest gives none, 2026-11-02")] = "",
     metadata: Annotated[Path | None, typer.Option(help="for a folder: .csv or .jsonl with a path column")] = None,
     table: Annotated[str, typer.Option(help="HBase table, by default PIPELINE_HBASE_TABLE")] = "",
+    only_new: Annotated[bool, typer.Option("--only-new", help="refuse a table that has images already")] = False,
+    anywhere: Annotated[
+        bool, typer.Option("--anywhere", help="the manifest may name files outside its folder")
+    ] = False,
 ) -> None:
     """Load images into HBase."""
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(message)s")
     console, settings = Console(), Settings.from_environment()
     settings = settings if not table else replace(settings, hbase_table=table)
     try:
-        entries = entries_of(source, date.fromisoformat(day) if day else None, metadata)
-        report = load(settings, entries, console)
+        if only_new:
+            refuse_filled_table(settings)
+        entries = entries_of(source, date.fromisoformat(day) if day else None, metadata, anywhere)
+        loaded = load(settings, entries, console)
     except (HBaseError, ValueError, OSError) as error:
-        console.print(f"[red]not loaded:[/red] {error}", highlight=False)
-        raise typer.Exit(1) from None
+        console.print("[red]not loaded:[/red]", escape(_printable(error)), highlight=False)
+        raise typer.Exit(EXIT_MISTAKE if isinstance(error, ValueError) else EXIT_FAILURE) from None
     days = len({entry.day for entry in entries})
     console.print(
-        f"{report.rows} images of {days} days, {report.size_bytes / 1e6:.1f} MB, in table {report.table} "
-        f"({report.salt_buckets} salts), {report.seconds:.1f} s"
+        f"{loaded.rows} images of {days} days, {loaded.size_bytes / 1e6:.1f} MB, in table {loaded.table} "
+        f"({loaded.salt_buckets} salts), {loaded.seconds:.1f} s"
     )
-    for (at, key), why in report.without_image.items():
-        console.print(f"without its image: {at} {key}: {why}", highlight=False, markup=False)
+    console.print("\n".join(what_next(entries)), soft_wrap=True, highlight=False, markup=False)
+    for lack, rows in (("image", loaded.without_image), ("metadata", loaded.without_metadata)):
+        for (at, key), why in rows.items():
+            console.print(_printable(f"without its {lack}: {at} {key}: {why}"), highlight=False, markup=False)
+
+
+def what_next(entries: Sequence[Entry]) -> list[str]:
+    """The keys that the rows have, what may be no picture, and the command that processes the days."""
+    if not entries:
+        return ["nothing to load: the source names no file"]
+    days = sorted({entry.day for entry in entries})
+    others = [entry.path.name for entry in entries if not (guess_type(entry.path.name)[0] or "").startswith("image/")]
+    more = ", ..." if len(entries) > _NAMED else ""
+    lines = [f"keys: {', '.join(entry.key for entry in entries[:_NAMED])}{more}"]
+    if others:
+        named = ", ".join(others[:_NAMED])
+        lines.append(f"{len(others)} of the files are no pictures by their names and may be refused: {named}")
+    command = f'airflow dags trigger {IMAGE_PIPELINE} --conf \'{{"day": "{days[0]}"}}\''
+    if len(days) > 1:
+        dates = f"--from-date {days[0]} --to-date {days[-1]}"
+        command = f"airflow backfill create --dag-id {IMAGE_PIPELINE} {dates} --reprocess-behavior completed"
+    return [_printable(line) for line in (*lines, f"next: {command}")]
+
+
+def _printable(message: object) -> str:
+    """A message that names files whose names are not UTF-8, for a terminal."""
+    return row_key.text_of(row_key.bytes_of(str(message)))
 
 
 if __name__ == "__main__":

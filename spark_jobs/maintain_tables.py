@@ -1,4 +1,5 @@
-"""Keeps the lake small: expires snapshots, compacts quiet days, removes orphaned files and old versions of the index.
+"""Keeps the lake small: expires snapshots, compacts quiet days, removes orphaned files, old versions of the index, and what killed
+publications and comparisons left beside it.
 
 Snapshots younger than `keep_days` stay: the runs of these days read them pinned, or are still to publish them. A day
 that changed within `quiet_hours` is not compacted, since a run of it may be under way (it would only have to stage again).
@@ -11,11 +12,12 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from dlcore.search.index import remove_old
-from spark_jobs import runner
+from dlcore.search.manifest import remove_old
 from spark_jobs.pipeline import STAGES
-from spark_jobs.runner import Job
+from spark_jobs.running import publishing, runner
+from spark_jobs.running.runner import Job
 from spark_jobs.settings import OF_CODES
+from spark_jobs.stages.picture_blocks import remove_left_behind
 
 LEAST_KEEP_DAYS = 2
 LEAST_FILES = 2
@@ -25,9 +27,15 @@ LEAST_FILES = 2
 class Options:
     """What is kept."""
 
-    keep_days: int = field(default=7, metadata={"help": "days for which snapshots and orphaned files stay, at least 2"})
-    quiet_hours: int = field(default=24, metadata={"help": "a day changed within these hours is not compacted"})
-    keep_index_versions: int = field(default=3, metadata={"help": "newest versions of the search index that stay"})
+    keep_days: int = field(
+        default=7, metadata={"min": 2, "help": "days for which snapshots and orphaned files stay, at least 2"}
+    )
+    quiet_hours: int = field(
+        default=24, metadata={"min": 0, "help": "a day changed within these hours is not compacted"}
+    )
+    keep_index_versions: int = field(
+        default=3, metadata={"min": 1, "help": "newest versions of the search index that stay"}
+    )
 
 
 def plan(job: Job[Options]) -> None:
@@ -39,21 +47,29 @@ def plan(job: Job[Options]) -> None:
     datasets = OF_CODES if job.attempt.codes else [stage.writes for stage in STAGES.values() if stage.writes]
     tables = {dataset: job.settings.table(dataset) for dataset in datasets}
     there = {dataset: table for dataset, table in tables.items() if job.spark.catalog.tableExists(table)}
-    job.report("tables", {dataset: maintain(job.spark, table, job.options) for dataset, table in there.items()})
-    job.report("index_versions_removed", remove_old(job.settings.index, job.options.keep_index_versions))
+    job.note("tables", {dataset: maintain(job.spark, table, job.options) for dataset, table in there.items()})
+    job.note("comparisons_removed", remove_left_behind(job.settings.index))
+    job.note("index_versions_removed", remove_old(job.settings.index, job.options.keep_index_versions))
 
 
 def maintain(spark: Any, table: str, options: Options) -> dict[str, int]:
-    """Compact, expire and clean one table; return how many files each step has removed."""
+    """Compact, expire and clean one table; return how many files, or branches of failed attempts, each step has removed."""
     now = datetime.now(UTC)
-    old = f"TIMESTAMP '{now - timedelta(days=options.keep_days):%Y-%m-%d %H:%M:%S}'"
+    kept_since = now - timedelta(days=options.keep_days)
+    old = f"TIMESTAMP '{kept_since:%Y-%m-%d %H:%M:%S}'"
     procedures = f"{table.partition('.')[0]}.system"
     compacted = _compact(spark, table, procedures, now - timedelta(hours=options.quiet_hours))
+    branches = publishing.drop_old_branches(spark, table, kept_since.date())
     expired = spark.sql(
         f"CALL {procedures}.expire_snapshots(table => '{table}', older_than => {old}, retain_last => 1)"
     ).collect()[0]
     orphans = spark.sql(f"CALL {procedures}.remove_orphan_files(table => '{table}', older_than => {old})").count()
-    return {"files_compacted": compacted, "files_expired": expired["deleted_data_files_count"], "orphans": orphans}
+    return {
+        "files_compacted": compacted,
+        "branches_dropped": branches,
+        "files_expired": expired["deleted_data_files_count"],
+        "orphans": orphans,
+    }
 
 
 def _compact(spark: Any, table: str, procedures: str, quiet_since: datetime) -> int:

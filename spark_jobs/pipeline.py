@@ -23,11 +23,45 @@ from uuid import NAMESPACE_URL, uuid5
 
 Session = Literal["any", "classic", "none"]
 
+IMAGE_PIPELINE = "image_pipeline"
+SIMILAR_IMAGES = "similar_images"
+FEATURE_EXTRACTION = "feature_extraction"
+MODEL_TRAINING = "model_training"
+HOUSEKEEPING = "housekeeping"
+DAY_CHECK = "day_check"
+TAKE_DOWN = "take_down"
+"""Stands for a DAG: `spark_jobs.withdraw` is run by hand alone."""
+
 EXIT_OK = 0
 EXIT_FAILURE = 1
 """Something went wrong that may go right the next time: the task may be retried."""
+EXIT_WRONG_LINE = 2
+"""The command line has an unknown option, or a value of the wrong kind: nothing has run."""
+
+EXIT_MISTAKE = 64
+"""What was asked for cannot be (EX_USAGE of sysexits.h): nothing has run, a retry would find the same."""
+
 EXIT_BROKEN_CONTRACT = 65
 """The rows break the contract (EX_DATAERR of sysexits.h): nothing is published, a retry would give the same rows."""
+
+EXIT_NOTHING_YET = 66
+"""No image has ever been loaded (EX_NOINPUT of sysexits.h): nothing to do, and nothing is wrong."""
+
+EXIT_TERMINATED = 143
+"""Told to stop, by SIGTERM or Ctrl-C."""
+
+EXIT_CODES: Mapping[int, str] = MappingProxyType(
+    {
+        EXIT_OK: "done",
+        EXIT_FAILURE: "something went wrong that may go right the next time; Airflow tries again",
+        EXIT_WRONG_LINE: "the command line is wrong; nothing has run",
+        EXIT_MISTAKE: "what was asked for cannot be, such as a model or a day that is not there; nothing has run",
+        EXIT_BROKEN_CONTRACT: "the rows break their contract; nothing was published",
+        EXIT_NOTHING_YET: "no image has ever been loaded; nothing to do",
+        EXIT_TERMINATED: "told to stop",
+    }
+)
+"""Of every job and command: what its exit code says. Only 1 is worth another try."""
 
 
 @dataclass(frozen=True)
@@ -36,8 +70,10 @@ class Stage:
 
     name: of the stage, its script and its Airflow task.   title: one line for people.   dag: the DAG it belongs to.
     reads: datasets, pinned to a snapshot when the stage starts.
+    lists: datasets that people add to, read like the others, but there from the start, if without rows.
     writes: the dataset it replaces; None when it writes files.
     all_days: whether it reads every day and overwrites its table whole.
+    adds: whether what it writes are the rows of before and more, so that it reads them again when another run was first.
     reads_hbase: whether it reads HBase, of whose readers an Airflow pool keeps the number low.
     session: `any` (Spark Connect or spark-submit), `classic` (spark-submit: needs RDDs), `none` (a plain process).
     options: the options of its script that a DAG run may set.   sql: Spark SQL settings, those of run time only.
@@ -47,12 +83,19 @@ class Stage:
     title: str
     dag: str
     reads: tuple[str, ...] = ()
+    lists: tuple[str, ...] = ()
     writes: str | None = None
     all_days: bool = False
+    adds: bool = False
     reads_hbase: bool = False
     session: Session = "any"
     options: tuple[str, ...] = ()
     sql: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+
+    @property
+    def is_daily(self) -> bool:
+        """Whether it works on one day, and replaces that day's rows alone."""
+        return self.writes is not None and not self.all_days
 
     @property
     def script(self) -> str:
@@ -78,7 +121,7 @@ _ROWS = (
     Stage(
         name="read_images",
         title="Read a day's images from HBase",
-        dag="image_pipeline",
+        dag=IMAGE_PIPELINE,
         writes="raw_images",
         reads_hbase=True,
         options=("table", "limit"),
@@ -87,15 +130,16 @@ _ROWS = (
     Stage(
         name="preprocess_images",
         title="Check and decode each image, make it canonical",
-        dag="image_pipeline",
+        dag=IMAGE_PIPELINE,
         reads=("raw_images",),
         writes="images",
+        options=("placeholders",),
         sql=_batches_of(64),
     ),
     Stage(
         name="detect_objects",
         title="Find the products in each image (SSD)",
-        dag="image_pipeline",
+        dag=IMAGE_PIPELINE,
         reads=("images",),
         writes="detections",
         options=("models", "detector"),
@@ -104,7 +148,7 @@ _ROWS = (
     Stage(
         name="crop_objects",
         title="Cut the product out of each image",
-        dag="image_pipeline",
+        dag=IMAGE_PIPELINE,
         reads=("images", "detections"),
         writes="crops",
         options=("margin", "crops_per_image", "fall_back"),
@@ -113,7 +157,7 @@ _ROWS = (
     Stage(
         name="extract_features",
         title="Turn each crop into a binary code (DeepBit)",
-        dag="image_pipeline",
+        dag=IMAGE_PIPELINE,
         reads=("crops",),
         writes="features",
         options=("models", "extractor", "codes"),
@@ -122,17 +166,29 @@ _ROWS = (
     Stage(
         name="calibrate_duplicates",
         title="Choose the duplicate threshold on self-augmented pictures of the catalogue",
-        dag="similar_images",
+        dag=SIMILAR_IMAGES,
         reads=("images", "crops", "features"),
+        lists=("withdrawn",),
         all_days=True,
         options=("models", "extractor", "codes"),
         sql=_batches_of(64),
     ),
     Stage(
+        name="compare_pictures",
+        title="Compare the new pictures with all: pairs of duplicates",
+        dag=SIMILAR_IMAGES,
+        reads=("features",),
+        lists=("withdrawn",),
+        writes="duplicate_pairs",
+        all_days=True,
+        options=("codes",),
+    ),
+    Stage(
         name="find_duplicates",
         title="Group the pictures that show the same product picture",
-        dag="similar_images",
-        reads=("features",),
+        dag=SIMILAR_IMAGES,
+        reads=("features", "duplicate_pairs"),
+        lists=("withdrawn",),
         writes="duplicates",
         all_days=True,
         options=("codes",),
@@ -140,36 +196,90 @@ _ROWS = (
     Stage(
         name="build_index",
         title="Write the search index of all codes",
-        dag="similar_images",
-        reads=("features", "duplicates", "crops"),
+        dag=SIMILAR_IMAGES,
+        reads=("features", "duplicates", "crops", "raw_images"),
+        lists=("withdrawn",),
         all_days=True,
         options=("codes",),
     ),
     Stage(
+        name="monitor_prices",
+        title="Report what the same product picture costs in which shops",
+        dag=SIMILAR_IMAGES,
+        reads=("duplicates", "features", "images", "raw_images"),
+        lists=("withdrawn",),
+        writes="price_monitoring",
+        all_days=True,
+        options=("codes",),
+    ),
+    Stage(
+        name="check_copyright",
+        title="Report pictures of an owner that appear under another owner or shop",
+        dag=SIMILAR_IMAGES,
+        reads=("duplicates", "features", "images", "raw_images"),
+        lists=("withdrawn",),
+        writes="picture_copyright",
+        all_days=True,
+        options=("codes",),
+    ),
+    Stage(
+        name="export_reports",
+        title="Write both reports as CSV files, for spreadsheets",
+        dag=SIMILAR_IMAGES,
+        reads=("price_monitoring", "picture_copyright"),
+        all_days=True,
+        options=("codes",),
+    ),
+    Stage(
+        name="draw_days",
+        title="Draw each day in pictures",
+        dag=SIMILAR_IMAGES,
+        reads=("images", "detections", "crops", "duplicates", "raw_images"),
+        all_days=True,
+        options=("codes",),
+        sql=_batches_of(64),
+    ),
+    Stage(
+        name="withdraw",
+        title="Take pictures down, or use them again",
+        dag=TAKE_DOWN,
+        writes="withdrawn",
+        all_days=True,
+        adds=True,
+    ),
+    Stage(
         name="train_detector",
         title="Train the detector on generated images",
-        dag="model_training",
+        dag=MODEL_TRAINING,
         session="none",
         options=("minutes", "seed"),
     ),
     Stage(
         name="train_features",
         title="Train the DeepBit network on generated images",
-        dag="model_training",
+        dag=MODEL_TRAINING,
         session="none",
         options=("minutes", "seed"),
     ),
     Stage(
         name="evaluate_models",
         title="Score the models on held-out images",
-        dag="model_training",
+        dag=MODEL_TRAINING,
         session="none",
     ),
     Stage(
         name="maintain_tables",
         title="Expire snapshots, compact, remove orphans and old index versions",
-        dag="housekeeping",
+        dag=HOUSEKEEPING,
         options=("keep_days", "quiet_hours", "keep_index_versions"),
+    ),
+    Stage(
+        name="check_days",
+        title="Find days that were missed and pictures that came late",
+        dag=DAY_CHECK,
+        reads_hbase=True,
+        session="none",
+        options=("late_days",),
     ),
 )
 
@@ -179,17 +289,30 @@ STAGES: Mapping[str, Stage] = MappingProxyType({stage.name: stage for stage in _
 ALL_DAYS = "all_days"
 """Stands for the day in the paths of stages that read every day."""
 
+SCHEDULED = "scheduled__"
+"""Begins the names of the runs that Airflow's scheduler starts by itself."""
+
+CATCH_UP = "catch_up__"
+"""Begins the names of the runs that `spark_jobs.catch_up` asks Airflow for."""
+
 UNDOING = "restore_day"
 """Stands for the DAG in the run reports of a day that was undone."""
 
 PUBLISHED = ("published", "already_published", "empty")
 """How a run report ends whose rows, perhaps none, are those that readers got: also by an earlier attempt of the same run."""
 
+REFUSED = "refused"
+"""How a run report ends whose stage was asked for what cannot be."""
+
+NOTHING_YET = "nothing_yet"
+"""How a run report ends whose stage had nothing to read, as before the first image is loaded."""
+
 
 def stages_of(dag: str) -> tuple[Stage, ...]:
     """The stages of a DAG, in the order in which they run.
 
-    Raises ValueError when no stage belongs to the DAG.
+    Raises:
+        ValueError: no stage belongs to the DAG.
     """
     found = tuple(stage for stage in STAGES.values() if stage.dag == dag)
     if not found:
@@ -199,7 +322,7 @@ def stages_of(dag: str) -> tuple[Stage, ...]:
 
 
 def is_in_use(report: Mapping[str, Any], codes: str) -> bool:
-    """Whether a run report counts as one of the pipeline's: not that of another set of codes, nor of an undone day.
+    """Whether a run report counts as one of the pipeline's: not that of another set of codes, of an undone day or a trial.
 
     codes: name of the set in use, empty for the first. A report without one is of a stage to which all sets are the same.
 
@@ -207,7 +330,8 @@ def is_in_use(report: Mapping[str, Any], codes: str) -> bool:
     >>> is_in_use(find, codes=""), is_in_use(find, codes="v2"), is_in_use({"stage": "read_images"}, codes="v2")
     (False, True, True)
     """
-    return report.get("stage") in STAGES and report.get("codes") in (None, codes) and report.get("dag") != UNDOING
+    is_of_set = report.get("stage") in STAGES and report.get("codes") in (None, codes)
+    return is_of_set and report.get("dag") != UNDOING and not report.get("trial")
 
 
 def session_id(dag: str, run: str) -> str:
@@ -235,7 +359,10 @@ def report_uri(reports: str, stage: str, day: str | None, run: str) -> str:
     """Where a stage's run report lies; a later attempt of the same run overwrites it.
 
     reports: the `reports` setting · day: ISO date, None for a stage over all days.
-    Raises ValueError for an unknown stage or another day: both become folders, and come from command lines and web addresses.
+
+    Raises:
+        ValueError: the stage is unknown, or the day is none: both become folders, and come from command lines and web
+            addresses.
 
     >>> report_uri("file:///r", "read_images", "2026-11-02", "manual__2026-11-02T00:00:00+00:00")
     'file:///r/2026-11-02/read_images/manual__2026-11-02T00%3A00%3A00%2B00%3A00.json'
@@ -245,3 +372,16 @@ def report_uri(reports: str, stage: str, day: str | None, run: str) -> str:
             f"got stage {stage!r} and day {day!r}, expected one of {', '.join(STAGES)} and a day like 2026-11-02"
         )
     return f"{reports.rstrip('/')}/{day or ALL_DAYS}/{stage}/{quote(run, safe='')}.json"
+
+
+RUNNING = "running"
+"""The folder, beside those of the days, of what is told of attempts while they run."""
+
+
+def running_uri(reports: str, stage: str, day: str | None, run: str) -> str:
+    """Where an attempt tells how far it is; the file goes when it ends.
+
+    >>> running_uri("file:///r", "read_images", "2026-11-02", "mine")
+    'file:///r/running/2026-11-02--read_images--mine.json'
+    """
+    return f"{reports.rstrip('/')}/{RUNNING}/{day or ALL_DAYS}--{stage}--{quote(run, safe='')}.json"

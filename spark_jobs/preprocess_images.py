@@ -6,8 +6,10 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from spark_jobs import runner
-from spark_jobs.stages.decode import DECODER_VERSION, Limits, decode_batches
+from spark_jobs.running import runner
+from spark_jobs.stages.decode import DECODER_VERSION, decode_batches
+from spark_jobs.stages.limits import Limits
+from spark_jobs.stages.placeholders import read_placeholders
 
 _DEFAULT = Limits()
 
@@ -20,14 +22,24 @@ class Options:
     min_side: int = field(default=_DEFAULT.min_side, metadata={"help": "smaller images are not used, pixels"})
     max_aspect: float = field(default=_DEFAULT.max_aspect, metadata={"help": "longer images are not used"})
     max_pixels: int = field(default=_DEFAULT.max_pixels, metadata={"help": "larger images are not decoded"})
+    timeout_s: float = field(default=_DEFAULT.timeout_s, metadata={"help": "CPU seconds for one image, 0 for no limit"})
     skip_leading_garbage: bool = field(default=False, metadata={"help": "use images that follow foreign bytes"})
+    placeholders: str = field(
+        default="",
+        metadata={
+            "help": "URI of a list of images that stand for none, a SHA-256 a line; by default the `placeholders` setting"
+        },
+    )
 
 
 def plan(job: runner.Job[Options]) -> Any:
     """Decode in as many tasks as the settings say."""
     raw = job.read("raw_images", ["day", "key", "reason", "image"])
-    job.report("decoder", DECODER_VERSION)
-    decode = partial(decode_batches, limits=Limits(**vars(job.options)))
+    placeholders = read_placeholders(job.options.placeholders or job.settings.placeholders)
+    job.note("decoder", DECODER_VERSION)
+    job.note("placeholders", len(placeholders))
+    limits = Limits(**vars(job.options) | {"placeholders": placeholders})
+    decode = partial(decode_batches, limits=limits)
     return raw.repartition(job.settings.partitions).mapInArrow(decode, job.schema)
 
 

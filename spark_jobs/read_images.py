@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-from data_contracts.reasons import Reason
-from spark_jobs import runner
+from spark_jobs.pipeline import IMAGE_PIPELINE, SCHEDULED
+from spark_jobs.running import publishing, runner
+from spark_jobs.settings import Settings
+
+_LOAD_SOME = "load some: python -m spark_jobs.load_images FOLDER --day YYYY-MM-DD"
 
 
 @dataclass(frozen=True)
@@ -14,7 +18,9 @@ class Options:
     """Which table, and where in it the day, the bytes and the metadata are."""
 
     table: str = field(default="", metadata={"help": "HBase table; by default the `hbase_table` setting"})
-    limit: int = field(default=0, metadata={"help": "at most this many images, 0 for all"})
+    limit: int = field(
+        default=0, metadata={"min": 0, "help": "at most this many images, as a trial (see --trial); 0 for all"}
+    )
     day_column: str = field(
         default="", metadata={"help": "family:qualifier that holds the day, for other people's tables"}
     )
@@ -25,26 +31,67 @@ class Options:
 
 
 def plan(job: runner.Job[Options]) -> Any:
-    """Scan the day; a row without an image, or with an empty one, says so."""
+    """Scan the day; the source says of each row whether it can be used."""
     from pyspark.sql import functions as F
 
-    from spark_jobs.hbase import HBaseImages
+    from spark_jobs.hbase.source import HBaseImages
 
     settings = job.settings
     own = {"gateways": settings.hbase_gateways, "wire": settings.hbase_wire, "day": str(job.day)}
     options = vars(job.options) | own | {"table": job.options.table or settings.hbase_table}
     job.spark.dataSource.register(HBaseImages)
+    is_first = not publishing.has_published(job.spark, settings.table("raw_images"))
+    if is_first and not job.options.table:
+        refuse_missing_table(settings)
+    job.when_empty.append(lambda: refuse_empty_table(settings, options["table"]))
+    if is_first and job.run.startswith(SCHEDULED):
+        job.when_empty.append(lambda: refuse_first_day(str(job.day), options["table"]))
     rows = job.spark.read.format(HBaseImages.name()).options(**options).load()
     if job.options.limit:
         rows = rows.limit(job.options.limit)
     rows = job.observe(rows, "hbase", wait_s="wait_s", size_bytes="cast(size_bytes as bigint)")
-    reason = (
-        F.when(F.col("image").isNull(), Reason.MISSING_IMAGE.value)
-        .when(F.col("size_bytes") == 0, Reason.EMPTY.value)
-        .otherwise(Reason.OK.value)
-    )
     image = F.when(F.col("size_bytes") > 0, F.col("image"))
-    return rows.drop("wait_s").withColumns({"day": F.lit(job.day), "reason": reason, "image": image})
+    return rows.drop("wait_s").withColumns({"day": F.lit(job.day), "image": image})
+
+
+def refuse_missing_table(settings: Settings) -> None:
+    """Before any day is published: the loader makes the table, so where there is none nothing has been loaded.
+
+    Later, and of a table that is named, it is an error, which the scan raises; so is a gateway that does not answer.
+
+    Raises:
+        NothingYet: the settings' table is not there.
+    """
+    from spark_jobs.hbase.scan import HBaseError
+    from spark_jobs.hbase.source import has_table
+
+    with suppress(HBaseError):
+        if not has_table(settings, settings.hbase_table):
+            raise runner.NothingYet(f"HBase has no table {settings.hbase_table!r} yet; {_LOAD_SOME}")
+
+
+def refuse_empty_table(settings: Settings, table: str) -> None:
+    """Tell a table into which nothing has been loaded yet from one that lacks a day.
+
+    Raises:
+        NothingYet: the table has no row of any day.
+    """
+    from spark_jobs.hbase.source import has_rows
+
+    if not has_rows(settings, table):
+        raise runner.NothingYet(f"HBase table {table!r} has no image of any day yet; {_LOAD_SOME}")
+
+
+def refuse_first_day(day: str, table: str) -> None:
+    """Leave alone the day before the DAG was switched on: nobody has loaded images of it, and no day has been processed yet.
+
+    Raises:
+        NothingYet: always.
+    """
+    raise runner.NothingYet(
+        f"HBase table {table!r} has no image of {day}, the day before the DAG was switched on; of another day: "
+        f'airflow dags trigger {IMAGE_PIPELINE} --conf \'{{"day": "..."}}\''
+    )
 
 
 if __name__ == "__main__":

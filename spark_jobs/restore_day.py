@@ -20,13 +20,14 @@ from typing import Annotated, Any
 
 import typer
 
-from spark_jobs import publishing, runner, sessions
-from spark_jobs.command_line import NoOptions
-from spark_jobs.pipeline import EXIT_OK, UNDOING, Stage, stages_of
-from spark_jobs.publishing import Change
+from spark_jobs.mistakes import Mistake, leave
+from spark_jobs.pipeline import EXIT_OK, IMAGE_PIPELINE, UNDOING, Stage, stages_of
+from spark_jobs.running import publishing, runner, sessions
+from spark_jobs.running.command_line import NoOptions
+from spark_jobs.running.publishing import Change
 from spark_jobs.settings import Settings
 
-CHAIN = {stage.writes: stage for stage in stages_of("image_pipeline") if stage.writes}
+CHAIN = {stage.writes: stage for stage in stages_of(IMAGE_PIPELINE) if stage.writes}
 _UNDOING_RUN = "restore__"
 
 
@@ -34,9 +35,11 @@ def undone(changes: Mapping[str, Change], run: str | None, allow_empty: bool = F
     """The changes of one run that are to be undone: by default of the run that published last.
 
     changes: the last change of a day by dataset.   run: what an undoing of it has done before it failed is left out.
-    allow_empty: a day that was emptied, which keeps no run's name, counts as done by that undoing.
-    Raises LookupError when there are none, when another run has published the day since, or when no run is given and
-    the last one is an undoing that stopped halfway.
+    allow_empty: a day that was emptied, by earlier versions without a run's name, counts as done by that undoing.
+
+    Raises:
+        LookupError: there are none, another run has published the day since, or no run is given and the last one is an
+            undoing that stopped halfway.
     """
     if not changes:
         raise LookupError("got a day that was never published, or its snapshots have expired; expected one to undo")
@@ -100,20 +103,16 @@ def last_changes(settings: Settings, day: date, datasets: tuple[str, ...], remot
 def restore(stage: Stage, before: int | None, arguments: list[str], settings: Settings) -> int:
     """Publish the rows that a stage's dataset had at a snapshot, as an attempt of that stage; its exit code."""
 
+    def had_no_rows() -> None:
+        raise Mistake(f"{stage.writes} had no rows of the day before that run; pass allow_empty to empty the day")
+
     def rows_before(job: runner.Job[NoOptions]) -> Any:
+        job.when_empty.append(had_no_rows)
         table = job.settings.table(stage.writes or "")
         rows = publishing.read_snapshot(job.spark, table, before) if before else job.spark.table(table).where("false")
-        return rows.where(f"day = DATE '{job.day}'").selectExpr(*columns_of(job.schema, rows.columns))
+        return rows.where(f"day = DATE '{job.day}'").select(*[field.name for field in job.schema])
 
     return runner.execute(stage.name, rows_before, NoOptions, arguments, settings)
-
-
-def columns_of(schema: Any, there: Sequence[str]) -> list[str]:
-    """SQL for the columns of a Spark schema; null for those that a snapshot from before they were added lacks."""
-    return [
-        f"`{field.name}`" if field.name in there else f"CAST(NULL AS {field.dataType.simpleString()}) AS `{field.name}`"
-        for field in schema
-    ]
 
 
 def ways_on(run: str | None, left: Sequence[str], options: Sequence[str], dataset: str) -> list[str]:
@@ -142,7 +141,9 @@ def main(
             raise ValueError(f"got dataset {dataset!r}, expected one of {', '.join(CHAIN)}")
         last = last_changes(settings, date.fromisoformat(day), datasets, remote or None)
         changes = undone(last, run or None, allow_empty)
-    except (LookupError, ValueError, ConnectionError) as error:
+    except (LookupError, ValueError) as error:
+        leave("restore_day", error)
+    except ConnectionError as error:
         raise SystemExit(f"restore_day: {error}") from None
     undone_run = next(iter(changes.values())).run
     options = ["--day", day, *(("--remote", remote) if remote else ()), *(("--allow-empty",) if allow_empty else ())]

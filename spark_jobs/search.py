@@ -2,121 +2,38 @@
 
     python -m spark_jobs.search photo.jpg
     python -m spark_jobs.search mug-4004-00021/0 --k 20 --sheet neighbours.png
+    python -m spark_jobs.search mug-4004-00021/0 --within 12
+    python -m spark_jobs.search mug-4004-00021/0 --filter shop=north --filter price=10..20
+    python -m spark_jobs.search photo.jpg --url "$PIPELINE_SEARCH_URL"          asks the search service
 
-Prints the neighbours and writes a contact sheet. A file is searched as the pipeline would see it: checked, its product
+Prints the neighbours and writes a contact sheet where `--sheet` says. A file is searched as the pipeline would see it: checked, its product
 found and cut out, coded by the model that made the index.
 """
 
 from __future__ import annotations
 
-import io
-from dataclasses import dataclass
+import json
+import os
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated
 
-import numpy as np
 import typer
 from PIL import Image
 from rich.console import Console
 from rich.table import Table
 
-from dlcore.search.codes import Codes, pack
-from dlcore.search.index import Index, open_index
-from spark_jobs.settings import Settings, artefact_uri
-from spark_jobs.stages.contact_sheet import Tile, contact_sheet
-from spark_jobs.stages.crop import CropPolicy, choose_crops
-from spark_jobs.stages.decode import decode_image, read_pixels
-from spark_jobs.stages.detect import NO_DETECTOR, load_detector
-from spark_jobs.stages.features import load_extractor
+from dlcore.search.filters import where_of
+from dlcore.search.index import open_index
+from dlcore.search.segment import Where
+from search_service.client import Client, neighbour_of
+from search_service.query import Models, Neighbour, neighbours, neighbours_within, query_of_file, query_of_key, sheet_of
+from spark_jobs.mistakes import leave
+from spark_jobs.settings import Settings
+from spark_jobs.stages.detect import NO_DETECTOR
+from spark_jobs.stages.withdrawn_keys import withdrawn_keys
 
-
-@dataclass(frozen=True)
-class Query:
-    """What is searched for: its code (1, B), its picture, and its position in the index, None for a file."""
-
-    code: Codes
-    picture: Image.Image
-    position: int | None = None
-
-
-@dataclass(frozen=True)
-class Neighbour:
-    """An item of the index near the query; distance in bits."""
-
-    position: int
-    distance: int
-    day: str
-    key: str
-    label: str
-    group: str
-
-
-def query_of_key(index: Index, key: str) -> Query:
-    """The item of a key.
-
-    Raises KeyError when the index does not have it.
-    """
-    found = index.find(key)
-    if not len(found):
-        raise KeyError(f"got {key!r}, which is neither a file nor a key of index {index.version} ({len(index)} items)")
-    position = int(found[-1])
-    return Query(np.array(index.entries.codes[position : position + 1]), _picture(index, position), position)
-
-
-def query_of_file(index: Index, path: Path, models: str, detector: str, extractor: str) -> Query:
-    """The product in an image file, seen as the pipeline sees it.
-
-    Raises ValueError when the file is no usable image, or the extractor is not the one that made the index.
-    """
-    row = decode_image(path.read_bytes())
-    if row.image is None:
-        raise ValueError(f"{path}: got {row.reason.value} ({row.reason.meaning}), expected a usable image")
-    loaded = load_extractor(artefact_uri(models, extractor))
-    if loaded.version != index.meta["model_version"]:
-        raise ValueError(
-            f"index {index.version} was made by model {index.meta['model_version'][:12]}, got {loaded.version[:12]}; "
-            "search with that model, or run the pipeline and build_index again"
-        )
-    pixels = read_pixels(row.image)
-    objects = [] if detector == NO_DETECTOR else load_detector(artefact_uri(models, detector)).find([pixels])[0].objects
-    crop = choose_crops(objects, pixels.shape[1], pixels.shape[0], CropPolicy())[0]
-    part = pixels[crop.y_min : crop.y_max, crop.x_min : crop.x_max]
-    codes, _ = loaded.outputs([part])
-    return Query(pack(codes, loaded.threshold), Image.fromarray(part))
-
-
-def neighbours(index: Index, query: Query, k: int) -> list[Neighbour]:
-    """The `k` nearest items, the query itself left out."""
-    positions, apart = index.search(query.code, k + 1)
-    entries = index.entries
-    found = [
-        Neighbour(
-            int(position),
-            int(distance),
-            str(entries.days[position]),
-            entries.keys[position].decode(),
-            entries.labels[position].decode(),
-            entries.groups[position].decode(),
-        )
-        for position, distance in zip(positions[0], apart[0], strict=True)
-        if position != query.position
-    ]
-    return found[:k]
-
-
-def sheet_of(index: Index, query: Query, found: list[Neighbour]) -> Image.Image:
-    """The query, then its neighbours by distance; members of the query's group are framed."""
-    group = index.entries.groups[query.position].decode() if query.position is not None else ""
-    tiles = [Tile(query.picture, "query")] + [
-        Tile(_picture(index, item.position), f"{item.distance} bits\n{item.key}", bool(group) and item.group == group)
-        for item in found
-    ]
-    return contact_sheet([tiles[start : start + 6] for start in range(0, len(tiles), 6)])
-
-
-def _picture(index: Index, position: int) -> Image.Image:
-    data = index.thumbnail(position)
-    return Image.open(io.BytesIO(data)) if data else Image.new("RGB", (128, 128), (230, 230, 230))
+TOKEN = "PIPELINE_SEARCH_TOKEN"
 
 
 def _table(found: list[Neighbour]) -> Table:
@@ -126,32 +43,83 @@ def _table(found: list[Neighbour]) -> Table:
     return table
 
 
+@dataclass(frozen=True)
+class _Answer:
+    """What was found: in which version, of how many items; and its contact sheet if one was asked for."""
+
+    version: str
+    items: int
+    found: list[Neighbour]
+    sheet: Image.Image | None
+
+
+def _by_index(
+    index: str, query: str, k: int, within: int | None, where: Where, with_sheet: bool, models: Models
+) -> _Answer:
+    """The answer of this process: the k nearest, or all within so many bits."""
+    opened, withdrawn = open_index(index), withdrawn_keys(index)
+    path = Path(query)
+    asked = query_of_file(opened, path, models) if path.is_file() else query_of_key(opened, query, withdrawn)
+    found = (
+        neighbours(opened, asked, k, where, withdrawn)
+        if within is None
+        else neighbours_within(opened, asked, within, where, withdrawn)
+    )
+    return _Answer(opened.version, len(opened), found, sheet_of(opened, asked, found) if with_sheet else None)
+
+
+def _by_service(url: str, query: str, k: int, where: Where, with_sheet: bool) -> _Answer:
+    """The answer of the search service at an address."""
+    path = Path(query) if Path(query).is_file() else None
+    with Client(url, os.environ.get(TOKEN, "")) as client:
+        answer = client.by_file(path, k, where) if path else client.by_key(query, k, where)
+        sheet = client.sheet(answer, path) if with_sheet else None
+    return _Answer(answer["index"], answer["items"], [neighbour_of(each) for each in answer["neighbours"]], sheet)
+
+
 def main(
     query: Annotated[str, typer.Argument(help="an image file, or a key of the index")],
-    k: Annotated[int, typer.Option(help="neighbours")] = 10,
-    sheet: Annotated[Path, typer.Option(help="contact sheet to write (PNG)")] = Path("neighbours.png"),
+    k: Annotated[int, typer.Option(min=1, help="neighbours")] = 10,
+    within: Annotated[
+        int | None, typer.Option(min=0, help="all that are at most so many bits away, instead of the k nearest")
+    ] = None,
+    only: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--filter", help="name=value that neighbours must have: shop=north, price=10..20; of one name any"
+        ),
+    ] = None,
+    sheet: Annotated[Path | None, typer.Option(help="contact sheet to write (PNG), by default none")] = None,
+    url: Annotated[
+        str, typer.Option(help=f"address of the search service, which answers then, with the token of {TOKEN}")
+    ] = "",
     index: Annotated[str, typer.Option(help="URI of the index; empty: that of the settings")] = "",
     models: Annotated[str, typer.Option(help="URI of the artefacts; empty: that of the settings")] = "",
     detector: Annotated[str, typer.Option(help=f"artefact; '{NO_DETECTOR}': take the whole image")] = "detector-small",
     extractor: Annotated[str, typer.Option(help="artefact")] = "deepbit-small",
+    as_json: Annotated[bool, typer.Option("--json", help="print the neighbours as JSON, for programs")] = False,
 ) -> None:
-    """Print the neighbours of a picture and write them as a contact sheet."""
+    """Print the neighbours of a picture, and write them as a contact sheet."""
     settings = Settings.from_environment()
+    eyes = Models(models or settings.models, detector, extractor)
     try:
-        opened = open_index(index or settings.index)
-        path = Path(query)
-        asked = (
-            query_of_file(opened, path, models or settings.models, detector, extractor)
-            if path.is_file()
-            else query_of_key(opened, query)
+        if url and within is not None:
+            raise ValueError("got --within and --url, expected one of them: the service finds the k nearest")
+        where = where_of(only or ())
+        answer = (
+            _by_service(url, query, k, where, bool(sheet))
+            if url
+            else _by_index(index or settings.index, query, k, within, where, bool(sheet), eyes)
         )
-    except (KeyError, ValueError, FileNotFoundError) as error:
-        typer.echo(f"search: {error.args[0]}", err=True)
-        raise typer.Exit(1) from error
-    found = neighbours(opened, asked, k)
-    Console().print(_table(found))
-    sheet_of(opened, asked, found).save(sheet)
-    typer.echo(f"{sheet} ({len(opened)} items in index {opened.version})")
+    except (KeyError, ValueError, FileNotFoundError, ConnectionError) as error:
+        leave("search", error)
+    if sheet and answer.sheet:
+        answer.sheet.save(sheet)
+    if as_json:
+        print(json.dumps({"index": answer.version, "neighbours": [asdict(item) for item in answer.found]}))
+        return
+    Console().print(_table(answer.found))
+    typer.echo(f"{sheet or 'no sheet, --sheet FILE writes one'} ({answer.items} items in index {answer.version})")
 
 
 if __name__ == "__main__":

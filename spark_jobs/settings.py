@@ -23,8 +23,11 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 HBASE_THRIFT_PORT = 19090
 SPARK_CONNECT_PORT = 15002
 
-OF_CODES = ("features", "duplicates")
+OF_CODES = ("features", "duplicate_pairs", "duplicates", "price_monitoring", "picture_copyright")
 """The datasets of which every set of codes has its own tables."""
+
+OF_TRIALS = "_trial"
+"""Ends the namespace and the index of trials."""
 
 OF_ONE_MACHINE = ("connect_url", "connect_token", "iceberg_jar", "hbase_command")
 """The settings that a driver on another machine has no use for; the only secret is among them."""
@@ -48,6 +51,12 @@ class Settings:
     catalog, namespace: tables are `<catalog>.<namespace>.<dataset>`.
     codes: name of a set of codes beside the first, of another model; its features, duplicates and index carry the name.
     reference_day: the day with whose codes those of later days are compared, by default of each day the day before.
+    metadata_columns: which cell of an image's row holds its shop, price, currency, owner, first_seen or title where it has another name:
+    `shop=merchant,price=unit_price`.
+    index_filters: which of these columns, and of the other cells, a search can filter by: `shop,owner,price`, `none`.
+    exports: URI of the folder of CSV files.
+    placeholders: URI of a list of pictures that stand for none, a SHA-256 a line; empty for none.
+    search_url: address of the search service as browsers reach it, to which the pages link; empty for none.
     partitions: how many tasks a job spreads its rows over, by default two per core of this machine.
     """
 
@@ -69,6 +78,11 @@ class Settings:
     namespace: str
     codes: str
     reference_day: str
+    placeholders: str
+    metadata_columns: str
+    index_filters: str
+    exports: str
+    search_url: str
     partitions: int
 
     @classmethod
@@ -76,7 +90,9 @@ class Settings:
         """The settings of this process.
 
         environment: variables to read, by default `os.environ`. An empty variable counts as unset.
-        Raises ValueError when a number is not one, naming the variable.
+
+        Raises:
+            ValueError: a number is not one, naming the variable.
         """
         variables = os.environ if environment is None else environment
         given = {
@@ -105,25 +121,40 @@ class Settings:
             namespace=given.get("namespace", "pipeline"),
             codes="",
             reference_day=given.get("reference_day", ""),
+            placeholders=given.get("placeholders", ""),
+            metadata_columns=given.get("metadata_columns", ""),
+            index_filters=given.get("index_filters", "shop,owner,currency,price"),
+            exports=given.get("exports", f"file://{home}/exports"),
+            search_url=given.get("search_url", ""),
             partitions=_whole_number(given, "partitions", 2 * (os.cpu_count() or 1)),
         )
         return settings.with_codes(given["codes"]) if "codes" in given else settings
 
     def with_codes(self, name: str) -> Settings:
-        """The same with the set of codes of that name: tables `features_<name>`, `duplicates_<name>`, index `<index>-<name>`.
+        """The same with the set of codes of that name: tables `features_<name>`, `duplicates_<name>` and so on, index `<index>-<name>`.
 
-        Raises ValueError when the name has other characters than small letters, digits and underscores.
+        Raises:
+            ValueError: the name has other characters than small letters, digits and underscores.
         """
         if not _CODES_NAME.fullmatch(name):
             raise ValueError(
                 f"{PREFIX}CODES: got {name!r}, expected small letters, digits and underscores, for example v2"
             )
-        return replace(self, codes=name, index=f"{self.index.removesuffix(f'-{self.codes}')}-{name}")
+        return replace(self, codes=name, index=f"{self.of_first_codes().index}-{name}")
+
+    def of_first_codes(self) -> Settings:
+        """The same with the first set of codes, whose index has the name from which the others' names are made."""
+        return replace(self, codes="", index=self.index.removesuffix(f"-{self.codes}")) if self.codes else self
+
+    def of_trials(self) -> Settings:
+        """The same with the tables and the index of trials, which lie beside and which nothing else reads."""
+        return replace(self, namespace=f"{self.namespace}{OF_TRIALS}", index=f"{self.index}{OF_TRIALS}")
 
     def gateways(self) -> tuple[tuple[str, int], ...]:
         """The Thrift servers as (host, port) pairs, in the order to try them.
 
-        Raises ValueError when an entry is not `host:port`.
+        Raises:
+            ValueError: an entry is not `host:port`.
         """
         return gateways_of(self.hbase_gateways)
 
@@ -134,7 +165,7 @@ class Settings:
 
 
 def artefact_uri(models: str, name: str) -> str:
-    """Where an artefact lies in the folder of models.
+    """Where an artefact lies in the folder of models; a name with `@<version>` at its end is of that very version.
 
     >>> artefact_uri("hdfs://namenode:8020/models/", "detector-small")
     'hdfs://namenode:8020/models/detector-small'

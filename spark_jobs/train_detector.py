@@ -11,14 +11,13 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from dlcore.interop.artefact import save_artefact
-from spark_jobs import runner
-from spark_jobs.catalogue.demo import DEVELOPMENT_SEED, HELD_OUT_SEED, TRAIN_SEED
-from spark_jobs.catalogue.views import ViewPool
-from spark_jobs.promotion import command_of, cpu_seconds, local_folder
-from spark_jobs.runner import Job
-from spark_jobs.stages.detection_training import CLASSES, catalogue_test_set, scene_test_set
-from spark_jobs.stages.detector_card import card, plot
-from spark_jobs.stages.detector_recipe import (
+from sample_data.catalogue.demo import DEVELOPMENT_SEED, HELD_OUT_SEED, TRAIN_SEED
+from sample_data.catalogue.views import ViewPool
+from spark_jobs.running import runner
+from spark_jobs.running.runner import Job
+from spark_jobs.training.detection_training import CLASSES, catalogue_test_set, scene_test_set
+from spark_jobs.training.detector_card import card, plot
+from spark_jobs.training.detector_recipe import (
     Curve,
     Recipe,
     choose_threshold,
@@ -27,8 +26,9 @@ from spark_jobs.stages.detector_recipe import (
     steps_in,
     train,
 )
+from spark_jobs.training.promotion import command_of, cpu_seconds, local_folder
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -70,11 +70,11 @@ def plan(job: Job[Options]) -> None:
         "threshold": {"score": threshold.score, "precision": threshold.precision, "recall": threshold.recall},
         "seconds": spent,
     }
-    job.report("scores", scores)
+    job.note("scores", scores)
     found = scores["catalogue"]["map50"]
     if found < options.least_map:
         raise ValueError(f"the detector's mAP is {found:.3f}, expected at least {options.least_map}; train longer")
-    job.report("version", _promote(job, recipe, model, curve, scores))
+    job.note("version", _promote(job, recipe, model, curve, scores))
 
 
 def _recipe(options: Options) -> tuple[Recipe, ViewPool]:
@@ -101,7 +101,7 @@ def _promote(job: Job[Options], recipe: Recipe, model: Any, curve: Curve, scores
     version = save_artefact(folder, model, metadata, card(scores, recipe, curve, command))
     picture = job.settings.home / "training" / f"{job.options.artefact}-{version[:12]}.png"
     plot(curve, scores, CLASSES, picture)
-    log.info("%s: version %s, mAP %.3f, curve %s", folder, version[:12], scores["catalogue"]["map50"], picture)
+    logger.info("%s: version %s, mAP %.3f, curve %s", folder, version[:12], scores["catalogue"]["map50"], picture)
     return str(version)
 
 

@@ -13,24 +13,24 @@ from typing import Any
 from dlcore.inference import compile
 from dlcore.interop.artefact import load_artefact, save_artefact
 from dlcore.models.deepbit import DeepBitConfig, deepbit_small
-from dlcore.models.preprocessing import Preprocessing
 from dlcore.nn.module import Module
 from dlcore.optim.adaptive import Adam
 from dlcore.optim.loop import Optimizer
 from dlcore.optim.schedule import Cosine
 from dlcore.optim.trigger import MaxIteration
 from dlcore.rng import RNG
-from spark_jobs import runner
-from spark_jobs.catalogue.demo import DEVELOPMENT_SEED, HELD_OUT_SEED, TRAIN_SEED
-from spark_jobs.catalogue.views import ViewPool
-from spark_jobs.promotion import command_of, cpu_seconds, local_folder
-from spark_jobs.runner import Job
-from spark_jobs.stages.feature_judging import card, evaluate, judged_catalogue, learn_verifier
-from spark_jobs.stages.feature_training import CodeCriterion, ViewSource
-from spark_jobs.stages.feature_views import ARTICLES, VIEWS
-from spark_jobs.stages.features import BATCH, HASH_SIDE, Extractor
+from dlcore.vision.extractor import BATCH, HASH_SIDE, Extractor
+from dlcore.vision.preprocessing import Preprocessing
+from sample_data.catalogue.demo import DEVELOPMENT_SEED, HELD_OUT_SEED, TRAIN_SEED
+from sample_data.catalogue.views import ViewPool
+from spark_jobs.running import runner
+from spark_jobs.running.runner import Job
+from spark_jobs.training.feature_judging import card, evaluate, judged_catalogue, learn_verifier
+from spark_jobs.training.feature_training import CodeCriterion, ViewSource
+from spark_jobs.training.feature_views import ARTICLES, VIEWS
+from spark_jobs.training.promotion import command_of, cpu_seconds, local_folder
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 SIDE = 64
 """Side of the network's input, in pixels."""
@@ -102,9 +102,9 @@ def plan(job: Job[Options]) -> None:
     version = save_artefact(
         folder, model, {**metadata, "seconds": spent}, card(scores, command_of("train_features", options), spent)
     )
-    job.report("scores", scores)
-    job.report("version", version)
-    log.info("%s: version %s, mAP %.3f", folder, version[:12], found)
+    job.note("scores", scores)
+    job.note("version", version)
+    logger.info("%s: version %s, mAP %.3f", folder, version[:12], found)
 
 
 def judged_metadata(model: Module, config: DeepBitConfig, options: Options) -> dict[str, Any]:

@@ -8,8 +8,10 @@ from __future__ import annotations
 import signal
 from collections.abc import Iterator
 
+import hypothesis
 import pytest
 
+from deploy.postgres_server import remove_databases
 from deploy.services import down, free_offset, up
 from deploy.stack import Stack
 from spark_jobs.settings import Settings
@@ -17,6 +19,17 @@ from tests.spark_jobs.lake import Lake
 
 # A shell that starts the tests in the background has them ignore SIGINT, and so every process they start.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# An example may take as long as a busy machine lets it: no test asserts a time.
+hypothesis.settings.register_profile("untimed", deadline=None)
+hypothesis.settings.load_profile("untimed")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_database_is_left(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Remove at the end what the stacks of the session have outside pytest's temporary folder."""
+    yield
+    remove_databases(tmp_path_factory.getbasetemp())
 
 
 @pytest.fixture(scope="session")
@@ -46,6 +59,13 @@ def connect_server(stack: Stack) -> Stack:
 def lake(connect_server: Stack) -> Lake:
     """The tables behind the Spark Connect server, and ways to run jobs on them."""
     return Lake(Settings.from_environment(connect_server.environment()), connect_server.full_environment())
+
+
+@pytest.fixture(scope="session")
+def postgres(stack: Stack) -> Stack:
+    """The stack with PostgreSQL running, at `stack.database_url`."""
+    up(stack, ("postgres",), attached=True)
+    return stack
 
 
 @pytest.fixture(scope="session")

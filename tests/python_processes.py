@@ -22,7 +22,7 @@ def python_daemons(stack: Stack) -> set[int]:
 
 def _parents(stack: Stack) -> dict[int, int]:
     """The parent of each of these processes; 0 for one that has just ended."""
-    found = [pid for pid in processes(stack) if b"spark_jobs.python_daemon" in _read(pid, "cmdline")]
+    found = [pid for pid in processes(stack) if b"spark_jobs.running.python_daemon" in _read(pid, "cmdline")]
     return {pid: int((_read(pid, "stat").rpartition(b")")[2].split() or [b"0", b"0"])[1]) for pid in found}
 
 

@@ -1,5 +1,7 @@
 """What the documents promise is there: commands, options, files, and the example does what it shows."""
 
+from __future__ import annotations
+
 import importlib
 import re
 from dataclasses import fields
@@ -8,7 +10,8 @@ from pathlib import Path
 import pytest
 import typer
 
-from spark_jobs.command_line import Attempt
+from deploy.services import NEXT_STEPS
+from spark_jobs.running.command_line import Attempt
 
 PROJECT = Path(__file__).resolve().parents[1]
 DOCUMENTS = (
@@ -18,6 +21,20 @@ DOCUMENTS = (
     "deploy/README.md",
     "spark_jobs/README.md",
     "docs/operations.md",
+)
+FOLDERS = (
+    "dlcore",
+    "spark_jobs",
+    "data_contracts",
+    "sample_data",
+    "quality_report",
+    "search_service",
+    "dags",
+    "plugins",
+    "deploy",
+    "models",
+    "tests",
+    "benchmarks",
 )
 COMMANDS = re.findall(r"`[^`]*python -m (spark_jobs\.\w+)([^`]*)`", (PROJECT / "README.md").read_text("utf-8"))
 
@@ -40,6 +57,12 @@ def test_every_option_exists(module, arguments):
     assert set(re.findall(r"--([a-z-]+)", arguments)) <= known
 
 
+def test_what_make_up_says_comes_next_is_what_readme_says():
+    section = (PROJECT / "README.md").read_text("utf-8").split("## Your own pictures in five minutes")[1]
+    said = [line.strip().split("     ")[0] for line in NEXT_STEPS.splitlines() if line.startswith("  ")]
+    assert len(said) == 5 and all(f"    {line}\n" in section for line in said), said
+
+
 def options_of(command):
     """The options of a typer command, and its positional arguments."""
     app = typer.Typer(add_completion=False)
@@ -56,17 +79,6 @@ def test_every_linked_file_exists(document):
 
 def test_every_file_of_the_architecture_exists():
     text = (PROJECT / "ARCHITECTURE.md").read_text("utf-8")
-    named = re.findall(
-        r"`((?:dlcore|spark_jobs|data_contracts|dags|plugins|deploy|models|tests|benchmarks)/[\w/.]*)`", text
-    )
+    named = re.findall(rf"`((?:{'|'.join(FOLDERS)})/[\w/.]*)`", text)
     assert named
     assert [path for path in named if not (PROJECT / path).exists()] == []
-
-
-def test_the_example_of_the_readme_learns_something():
-    (example,) = re.findall(r"```python\n(.*?)```", (PROJECT / "README.md").read_text("utf-8"), re.DOTALL)
-    names = {}
-    exec(example, names)
-    before = names["loss"]
-    names["model"].update_parameters(0.1)
-    assert names["criterion"].forward(names["model"].forward(names["points"]), names["labels"]) < before

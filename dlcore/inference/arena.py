@@ -1,5 +1,7 @@
 """Memory of a plan: buffers that are given back when their last reader is done, and used again."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass, field
 
 from dlcore.activity import Array

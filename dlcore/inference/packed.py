@@ -1,7 +1,9 @@
 """Steps by oneDNN whose weights are packed once into the order it likes best, bound to fixed arrays."""
 
+from __future__ import annotations
+
+import ctypes
 from collections.abc import Callable
-from functools import partial
 from typing import TypeAlias
 
 import numpy as np
@@ -9,10 +11,13 @@ import numpy as np
 from dlcore import kernels
 from dlcore.activity import Array
 from dlcore.kernels import onednn_api as api
+from dlcore.kernels import onednn_recurrent
 from dlcore.kernels.memory import empty
-from dlcore.nn.convolution import Window
+from dlcore.nn.layers.convolution import Window
 
-Step: TypeAlias = Callable[[], None]
+Call: TypeAlias = Callable[[], None]
+Bound: TypeAlias = tuple[Call, str]
+"""A call, and the name of oneDNN's code for it."""
 
 
 def _packed(weights: Array, wanted: api.Layout) -> Array:
@@ -25,72 +30,108 @@ def _packed(weights: Array, wanted: api.Layout) -> Array:
     return packed
 
 
-def _bound(description: api.Description, arrays: dict[int, tuple[api.Layout, Array]]) -> Step:
+def _bound(description: api.Description, arrays: dict[int, tuple[api.Layout, Array]]) -> Bound:
     """A call of the primitive on these arrays, which it keeps alive."""
     primitive = api.Primitive(description, {kind: layout for kind, (layout, _) in arrays.items()})
-    return _Bound(primitive, [array for _, array in arrays.values()])
-
-
-class _Bound:
-    def __init__(self, primitive: api.Primitive, arrays: list[Array]) -> None:
-        self._arrays = arrays
-        self._call = partial(primitive, *(array.ctypes.data for array in arrays))
-
-    def __call__(self) -> None:
-        self._call()
+    return primitive.bind([array for _, array in arrays.values()]), description.implementation()
 
 
 def _weighted(
     kind: str,
     arrays: tuple[Array, Array, Array, Array],
     order: Callable[..., api.Layout],
-    relu: bool,
-    *geometry: kernels.Pair,
-) -> Step:
-    """Forward `kind` of (x, weight, bias, y), x and y lying in memory as `order` says."""
+    rectified: tuple[bool, float],
+    *geometry: kernels.Sizes,
+    residual: Array | None = None,
+) -> Bound:
+    """Forward `kind` of (x, weight, bias, y), x, y and residual lying in memory as `order` says; rectified: see `api.Attributes`."""
     x, weight, bias, y = arrays
     source, biases, target = order(x.shape), api.Layout.plain(bias.shape), order(y.shape)
     algorithm = (api.CONVOLUTION_DIRECT,) if geometry else ()
     description = api.Description(
         f"{kind}_forward", api.engine(), api.FORWARD_INFERENCE, *algorithm,
-        source, api.Layout.any(weight.shape), biases, target, *geometry, api.Attributes(relu),
+        source, api.Layout.any(weight.shape), biases, target, *geometry,
+        api.Attributes(*rectified, None if residual is None else target),
     )  # fmt: skip
     packing = description.layout("weights")
-    return _bound(
-        description,
-        {
-            api.SRC: (source, x),
-            api.WEIGHTS: (packing, _packed(weight, packing)),
-            api.BIAS: (biases, np.ascontiguousarray(bias, np.float32)),
-            api.DST: (target, y),
-        },
-    )
+    taken = {
+        api.SRC: (source, x),
+        api.WEIGHTS: (packing, _packed(weight, packing)),
+        api.BIAS: (biases, np.ascontiguousarray(bias, np.float32)),
+        api.DST: (target, y),
+    }
+    return _bound(description, taken if residual is None else {**taken, api.RESIDUAL: (target, residual)})
 
 
 def convolution(
-    arrays: tuple[Array, Array, Array, Array], window: Window, padding: kernels.Padding, relu: bool
-) -> Step:
-    """arrays: x (N, C, H, W), weight (K, C / groups, kh, kw), bias (K,), y; x and y in channels-last memory."""
+    arrays: tuple[Array, Array, Array, Array],
+    residual: Array | None,
+    window: Window,
+    padding: kernels.Padding,
+    rectified: tuple[bool, float],
+) -> Bound:
+    """arrays: x (N, C, ...), weight (K, C / groups, *kernel), bias (K,), y; x, y and what is added, residual, in channels-last memory.
+
+    rectified: whether a ReLU follows, and what it lets through at most.
+    """
     x, weight, bias, y = arrays
-    top, left, bottom, right = padding
+    rank = len(window.kernel)
     if window.groups > 1:
         weight = weight.reshape(window.groups, -1, *weight.shape[1:])
-    gaps = (window.dilation[0] - 1, window.dilation[1] - 1)
-    geometry = (window.stride, gaps, (top, left), (bottom, right))
-    return _weighted("convolution", (x, weight, bias, y), api.Layout.channels_last, relu, *geometry)
+    gaps = tuple(dilation - 1 for dilation in window.dilation)
+    geometry = (window.stride, gaps, padding[:rank], padding[rank:])
+    return _weighted(
+        "convolution", (x, weight, bias, y), api.Layout.channels_last, rectified, *geometry, residual=residual
+    )
 
 
-def product(arrays: tuple[Array, Array, Array, Array], relu: bool) -> Step:
-    """arrays: x (N, I), weight (O, I), bias (O,), y (N, O)."""
-    return _weighted("inner_product", arrays, api.Layout.plain, relu)
+def product(arrays: tuple[Array, Array, Array, Array], rectified: tuple[bool, float]) -> Bound:
+    """arrays: x (N, I), weight (O, I), bias (O,), y (N, O); rectified: whether a ReLU follows, and what it lets through at most."""
+    return _weighted("inner_product", arrays, api.Layout.plain, rectified)
 
 
-def max_pooling(x: Array, y: Array, kernel: kernels.Pair, stride: kernels.Pair, padding: kernels.Padding) -> Step:
-    """Maxima of windows; x and y (N, C, H, W) in channels-last memory."""
-    top, left, bottom, right = padding
+def pooling(
+    algorithm: int, x: Array, y: Array, kernel: kernels.Sizes, stride: kernels.Sizes, padding: kernels.Padding
+) -> Bound:
+    """Maxima or means of windows, by `algorithm` of `onednn_api`; x and y (N, C, ...) in channels-last memory."""
+    rank = len(kernel)
     source, target = api.Layout.channels_last(x.shape), api.Layout.channels_last(y.shape)
     description = api.Description(
-        "pooling_forward", api.engine(), api.FORWARD_INFERENCE, api.POOLING_MAX,
-        source, target, stride, kernel, (0, 0), (top, left), (bottom, right), None,
+        "pooling_forward", api.engine(), api.FORWARD_INFERENCE, algorithm,
+        source, target, stride, kernel, (0,) * rank, padding[:rank], padding[rank:], None,
     )  # fmt: skip
     return _bound(description, {api.SRC: (source, x), api.DST: (target, y)})
+
+
+def recurrence(
+    kind: str, arrays: tuple[Array, Array], parameters: list[Array], states: list[Array], is_reversed: bool
+) -> Bound:
+    """arrays: x (N, T, I), y (N, T, H), both row-major; parameters, states: of `kernels.lstm` or `kernels.gru`; states (N, H)."""
+    x, y = arrays
+    sizes = onednn_recurrent.Sizes(kind, x.shape[1], len(x), x.shape[2], y.shape[2], is_reversed, True)
+    run = onednn_recurrent.built(sizes, False)
+    w, *recurrent, b = parameters
+    bias = onednn_recurrent.gates_swapped(kind, b)
+    last = [empty(state.shape) for state in states]
+    arguments = [x, *states, *run.packed(kind, w, recurrent), bias, y, *last]
+    return run.primitive.bind(arguments), run.implementation
+
+
+def softmax(x: Array, y: Array, axis: int, is_log: bool) -> Bound:
+    """exp(x) divided by its sum along `axis`, or the logarithm of that; x and y in channels-last memory if they are images."""
+    layout = api.Layout.channels_last(x.shape) if x.ndim > 3 else api.Layout.plain(x.shape)
+    algorithm = api.LOG_SOFTMAX if is_log else api.SOFTMAX
+    description = api.Description(
+        "softmax_forward", api.engine(), api.FORWARD_INFERENCE, algorithm, layout, layout, axis, None
+    )
+    return _bound(description, {api.SRC: (layout, x), api.DST: (layout, y)})
+
+
+def lrn(x: Array, y: Array, size: int, alpha: float, beta: float, k: float) -> Bound:
+    """x (k + alpha / size * sum of x^2 over `size` neighbouring planes)^-beta; x and y (N, C, ...) in channels-last memory."""
+    layout = api.Layout.channels_last(x.shape)
+    numbers = ctypes.c_int64(size), float(alpha), float(beta), float(k)
+    description = api.Description(
+        "lrn_forward", api.engine(), api.FORWARD_INFERENCE, api.LRN_ACROSS_CHANNELS, layout, layout, *numbers, None
+    )
+    return _bound(description, {api.SRC: (layout, x), api.DST: (layout, y)})

@@ -1,15 +1,25 @@
 """Plan: a model prepared for one input shape."""
 
-from collections.abc import Sequence
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+from typing import Any
 
 import numpy as np
 
-from dlcore.activity import Activity, Array, leaves, map_leaves
+from dlcore.activity import Activity, Array, describe, leaves, map_leaves, require_exact
+from dlcore.inference import steps
+from dlcore.inference.explanation import explained
 from dlcore.inference.fuse import fuse
-from dlcore.inference.lowering import Lowering
-from dlcore.inference.trace import trace
+from dlcore.inference.lowering import Lowering, Shapes
+from dlcore.inference.rules import rule_for
+from dlcore.inference.trace import Layer, trace
+from dlcore.inference.trace import leaves as ops_of
 from dlcore.kernels import cpu
 from dlcore.nn.module import Module
+from dlcore.nn.shapes import shape_of, undisturbed
 
 PRECISIONS = ("fp32",)
 
@@ -17,80 +27,178 @@ PRECISIONS = ("fp32",)
 class Plan:
     """A model lowered to a flat list of steps on fixed memory. Not for several threads at once.
 
-    Equal images give bit-identical results on one machine, whatever the rest of the batch holds.
+    Equal inputs give bit-identical results on one machine, whatever the rest of the batch holds.
+
+    input_shape: the shape of the input, or a list of shapes for a table. steps: the names of what is computed. work: the floating-point
+    operations of its convolutions and products, as if all were computed directly.
     """
 
-    def __init__(self, lowering: Lowering, output: Activity, x: Array) -> None:
-        self._x, self._output = x, output
-        self._steps = lowering.program
-        self.input_shape: tuple[int, ...] = x.shape
-        self.steps: list[str] = lowering.names
+    def __init__(self, lowering: Lowering) -> None:
+        network = lowering.network
+        self._x = steps.current(lowering.values[network.input])
+        self._output = lowering.operand(network.output)
+        self._program = lowering.program
+        self._steps = [step.run for step in lowering.program]
+        self._is_dynamic = not lowering.dynamic.isdisjoint(ops_of(network.output))
+        self._keepers = [op.module for op in network.ops if isinstance(op, Layer) and op.module.keeps_states()]
+        self.input_shape: Any = shape_of(self._x)
+        self.steps: list[str] = [step.name for step in lowering.program]
+        self.work: float = sum(step.work for step in lowering.program)
         self.buffer_bytes: int = lowering.arena.size * 4
 
-    def __call__(self, x: Array) -> Activity:
-        """The model's output for a batch of exactly the planned shape, as new arrays.
+    def __call__(self, x: Any) -> Activity:
+        """The model's output for a batch, or a table, of exactly the planned shape, as new arrays.
 
         Raises:
-            ValueError: `x` has another shape.
+            ValueError: `x` has another shape, or holds integers that float32 does not.
         """
-        if x.shape != self.input_shape:
-            raise ValueError(
-                f"plan: got input {x.shape}, expected {self.input_shape}; predict(x) takes any number of rows"
-            )
-        np.copyto(self._x, x)
+        self._take(x)
         for step in self._steps:
             step()
-        return map_leaves(lambda leaf: leaf.copy(order="K"), self._output)
+        return map_leaves(lambda leaf: leaf.copy(order="K"), steps.current(self._output))
 
-    def predict(self, x: Array) -> Activity:
-        """The output for any number of rows: batch by batch, the last one filled up with zeros that are cut off again.
+    def _take(self, x: Any) -> None:
+        """Copy the input in, before the steps run in this thread."""
+        if (given := describe(x)) != describe(self._x):
+            raise ValueError(
+                f"plan: got input {given}, expected {describe(self._x)}; predict(x) takes any number of rows"
+            )
+        for array, part in zip(leaves(self._x), _arrays(x), strict=True):
+            require_exact(part)
+            steps.copy(part, array).run()
+        cpu.ask_openmp()
+
+    def predict(self, x: Any) -> Activity:
+        """The output for any number of rows: batch by batch, the last one filled up with ones that are cut off again.
 
         Raises:
-            ValueError: the rows have another shape than the planned ones.
+            ValueError: the rows have another shape than the planned ones, the arrays of a table different numbers of rows, or
+                the output has no row for each row of the input; or rows for a plan of none.
         """
-        size = self.input_shape[0]
-        if x.shape[1:] != self.input_shape[1:]:
-            raise ValueError(f"plan: got rows of shape {x.shape[1:]}, expected {self.input_shape[1:]}")
-        results = [self._padded(x[start : start + size]) for start in range(0, max(len(x), 1), size)]
-        return _stack(results)
+        inputs = _arrays(x) if _rows(x) == _rows(self._x) else []
+        size, counts = len(next(leaves(self._x))), {len(array) for array in inputs}
+        if len(counts) != 1:
+            raise ValueError(f"plan: got {describe(x)}, expected rows as of {describe(self._x)}, as many in each array")
+        self._require_rows(size)
+        count = counts.pop()
+        if count and not size:
+            raise ValueError(
+                f"plan: got {count} rows for a plan of none, expected none; compile(model, (1, ...)) takes any number"
+            )
+        return _stack([self._padded(inputs, start, size) for start in range(0, max(count, 1), max(size, 1))])
 
-    def _padded(self, rows: Array) -> Activity:
-        missing = self.input_shape[0] - len(rows)
-        if not missing:
-            return self(rows)
-        full = np.zeros(self.input_shape, np.float32)
-        full[: len(rows)] = rows
-        return map_leaves(lambda leaf: leaf[: len(rows)], self(full))
+    def explain(self, x: Any = None, repeats: int = 5) -> str:
+        """A table of the steps: what each gives, which kernel computes it, its median milliseconds in `repeats` runs, its GFLOP/s.
+
+        x: the input to run on, as the plan takes it; ones unless given. GFLOP/s count convolutions as computed directly.
+
+        Raises:
+            ValueError: `x` is not what the plan takes, or there is no run.
+        """
+        if repeats < 1:
+            raise ValueError(f"plan: got {repeats} repeats, expected at least one")
+        given = map_leaves(lambda leaf: np.ones(leaf.shape, np.float32), self._x) if x is None else x
+        return explained(self._program, [self._timed(given) for _ in range(repeats + 1)][1:])
+
+    def _timed(self, x: Any) -> list[float]:
+        """Seconds of each step in one run."""
+        self._take(x)
+        moments = [time.perf_counter()]
+        for step in self._steps:
+            step()
+            moments.append(time.perf_counter())
+        return [after - before for before, after in pairwise(moments)]
+
+    def reset_states(self) -> Plan:
+        """Forget the hidden states, which are the plan's own."""
+        for module in self._keepers:
+            module.reset_states()
+        return self
+
+    def _require_rows(self, size: int) -> None:
+        batches = {len(array) if array.ndim else -1 for array in leaves(self._x)}
+        if self._is_dynamic or batches != {size} or any(leaf.shape[:1] != (size,) for leaf in self._results()):
+            raise ValueError(
+                f"plan: got an output whose rows are not those of the input, expected {size} rows in each array; "
+                "call the plan itself, with whole batches"
+            )
+
+    def _results(self) -> Iterator[Array]:
+        return leaves(steps.current(self._output))
+
+    def _padded(self, inputs: list[Array], start: int, size: int) -> Activity:
+        given = [array[start : start + size] for array in inputs]
+        count = len(given[0])
+        if count < size:
+            given = [np.concatenate([rows, np.ones((size - count, *rows.shape[1:]), rows.dtype)]) for rows in given]
+        arrays = iter(given)
+        y = self(map_leaves(lambda _: next(arrays), self._x))
+        return y if count == size else map_leaves(lambda leaf: leaf[:count], y)
 
 
-def _stack(results: list[Activity]) -> Activity:
+def _arrays(x: Any) -> list[Array]:
+    if isinstance(x, (list, tuple)):
+        return [array for part in x for array in _arrays(part)]
+    return [np.asarray(x)]
+
+
+def _rows(x: Any) -> Any:
+    """The shapes of `x` without the number of rows, in the nesting of `x`; of what is no array itself, or has no rows, the name."""
+    if isinstance(x, (list, tuple)):
+        return [_rows(part) for part in x]
+    return x.shape[1:] if isinstance(x, np.ndarray) and x.ndim else describe(x)
+
+
+def _stack(results: list[Any]) -> Activity:
     first = results[0]
     if isinstance(first, list):
         return [_stack([result[i] for result in results]) for i in range(len(first))]
     return np.concatenate(results) if len(results) > 1 else first
 
 
-def compile(model: Module, input_shape: Sequence[int], precision: str = "fp32", threads: int | None = None) -> Plan:
-    """Lower `model` for inputs of `input_shape` (N, ...).
+def _as_shapes(shape: Any) -> Shapes:
+    """Tuples of sizes, in lists for tables; `shape` may spell either as a list or a tuple."""
+    if not isinstance(shape, (list, tuple)):
+        raise ValueError(f"compile: got {shape!r} in the input shape, expected (N, ...) or a list of such shapes")
+    if all(isinstance(size, (int, np.integer)) for size in shape):
+        return tuple(int(size) for size in shape)
+    return [_as_shapes(part) for part in shape]
+
+
+def compile(model: Module, input_shape: Sequence[Any], precision: str = "fp32", threads: int | None = None) -> Plan:
+    """Lower `model` for inputs of `input_shape` (N, ...), or, where the model takes a table, of a list of such shapes.
 
     Batch normalisation is folded into weights; bias, residual sums, ReLU and pooling are computed with their convolution;
-    weights are packed once, so that a later change of the model's weights has no effect; layers without a faster step run as
-    they are. The model is put into evaluation mode.
+    weights are packed or copied once, so that a later change of the model's weights has no effect; layers without a faster step
+    run as they are, with the weights that they have then, in evaluation mode for good. The model is put into it too; its hidden
+    states are where the plan's own begin. What a layer with `is_dynamic` gives, and what depends on it, is computed layer by
+    layer, in whatever size it comes. Inputs may be arrays of integers, such as the places in a LookupTable.
 
     threads: for the native kernels; by default OMP_NUM_THREADS, else all CPUs; one in a forked process.
 
     Raises:
-        ValueError: an unknown precision, or an input shape the model refuses.
+        ValueError: an unknown precision, layers of double, what is no shape, or an input shape the model refuses.
 
     Example:
         >>> from dlcore.nn.layer import Linear
         >>> compile(Linear(3, 2), (4, 3))(np.ones((4, 3), np.float32)).shape
         (4, 2)
+        >>> from dlcore.nn.layer import CAddTable
+        >>> compile(CAddTable(), [(4, 3), (4, 3)])([np.ones((4, 3)), np.ones((4, 3))]).sum()
+        np.float32(24.0)
     """
     if precision not in PRECISIONS:
         raise ValueError(f"compile: got precision {precision!r}, expected one of {PRECISIONS}")
-    network = fuse(trace(model.evaluate()))
-    lowering = Lowering(network, cpu.threads() if threads is None else threads)
-    lowering.run(tuple(input_shape))
-    x = lowering.values[network.input]
-    return Plan(lowering, lowering.taken(network.output), next(leaves(x)))
+    for path, part in model.named_modules():
+        if part.bigdl_type == "double":
+            raise ValueError(
+                f"compile: got {part.label()} at {path!r} of double, expected float: plans compute in float32; call forward, "
+                "or cast(model, np.float32) first"
+            )
+    own = model.evaluate().sharing_weights()
+    network = fuse(trace(own))
+    lowering = Lowering(network, cpu.threads() if threads is None else threads, rule_for)
+    with undisturbed(own):
+        own.reset_states()
+        lowering.run(_as_shapes(input_shape))
+    return Plan(lowering)

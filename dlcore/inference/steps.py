@@ -1,81 +1,188 @@
 """What a plan runs: calls without arguments, bound to fixed arrays."""
 
-from collections.abc import Callable
-from typing import TypeAlias
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, TypeAlias
 
 import numpy as np
 
 from dlcore import kernels
-from dlcore.activity import Activity, Array
+from dlcore.activity import Activity, Array, describe, leaves, map_leaves
 from dlcore.inference import packed
-from dlcore.inference.fuse import Convolution, Product, uses
-from dlcore.kernels import native
+from dlcore.inference.fuse import Convolution, Inverted, Product, uses
+from dlcore.kernels import native, native_separable
+from dlcore.kernels.memory import contiguous
+from dlcore.kernels.native_separable import Part
+from dlcore.kernels.onednn_api import POOLING_AVERAGE_WITH_PADDING, POOLING_AVERAGE_WITHOUT_PADDING, POOLING_MAX
 from dlcore.nn.module import Module
 
-Step: TypeAlias = Callable[[], None]
+
+@dataclass(eq=False)
+class Step:
+    """One call of a plan.
+
+    kernel: what computes it; work: its floating-point operations, 0 where they are not counted. name, shape: what is computed, and what
+    it gives.
+    """
+
+    run: Callable[[], None]
+    kernel: str
+    work: float = 0.0
+    name: str = ""
+    shape: str = ""
+
+
+_FEW_PLANES = 4
+NUMPY, LAYER = "numpy", "layer"
+"""Kernels of steps: numpy's functions on fixed memory; the layer itself."""
+
+
+@dataclass(eq=False)
+class Dynamic:
+    """A result whose size depends on data: another array, or table, at each run."""
+
+    value: Activity = field(default_factory=list)
+
+
+Operand: TypeAlias = "Activity | Dynamic | Sequence[Operand]"
+"""What a step takes or gives: fixed memory, what holds a dynamic result, or a table of them."""
+
+
+def current(operand: Operand) -> Activity:
+    """The arrays that `operand` stands for in this run."""
+    if isinstance(operand, Sequence):
+        return [current(part) for part in operand]
+    return operand.value if isinstance(operand, Dynamic) else operand
 
 
 def store(result: Activity, into: Activity) -> None:
     """Copy `result` into arrays of the same nesting and shapes."""
-    if isinstance(result, list) and isinstance(into, list):
-        for part, target in zip(result, into, strict=True):
-            store(part, target)
-    else:
-        np.copyto(into, result)  # type: ignore[arg-type]
+    for part, target in zip(leaves(result), leaves(into), strict=True):
+        np.copyto(target, part)
+
+
+def applied(module: Module) -> Callable[[Activity], Any]:
+    """The output of `module`; one that keeps states gets inputs of its own, since the memory of a plan is used again."""
+    if not module.keeps_states():
+        return lambda x: module.apply(x)[0]
+    return lambda x: module.apply(map_leaves(lambda leaf: leaf.copy(order="K"), x))[0]
 
 
 def eager(module: Module, x: Activity, y: Activity) -> Step:
     """The module itself: what a plan has no faster step for."""
-    return lambda: store(module.apply(x)[0], y)
+    planned, function = describe(y), applied(module)
+
+    def run() -> None:
+        result = function(x)
+        if describe(result) != planned:
+            raise ValueError(
+                f"plan: {module.label()}: got a result of shape {describe(result)}, expected {planned} as for other values "
+                "of the same shape; set is_dynamic = True in the class of a layer whose output size depends on data"
+            )
+        store(result, y)
+
+    return Step(run, LAYER)
 
 
-def _add(y: Array, residual: Array, relu: bool) -> None:
-    np.add(y, residual, out=y)
-    if relu:
-        np.maximum(y, 0, out=y)
+def dynamic(function: Callable[[Any], Activity], x: Operand, y: Dynamic) -> Step:
+    """`function` of the current value of `x`; the result is `y`'s own, since the memory of a plan is used again."""
+
+    def run() -> None:
+        y.value = map_leaves(lambda leaf: leaf.copy(order="K"), function(current(x)))
+
+    return Step(run, LAYER)
+
+
+def copy(x: Array, y: Array) -> Step:
+    """x in the memory order of y; plane by plane where there are few: numpy would go over short rows of channels, three times as slow."""
+    parts = [(x, y)]
+    if x.ndim > 2 and x.shape[1] <= _FEW_PLANES and x.shape == y.shape:
+        parts = [(x[:, plane], y[:, plane]) for plane in range(x.shape[1])]
+
+    def run() -> None:
+        for source, target in parts:
+            np.copyto(target, source)
+
+    return Step(run, NUMPY)
+
+
+def add(x: Array, residual: Array, y: Array, op: Convolution) -> Step:
+    """The sum of two arrays, one of them broadcast or not, then what `op` does after a sum."""
+
+    def run() -> None:
+        np.add(x, residual, out=y)
+        if op.relu:
+            np.clip(y, 0, op.ceiling, out=y)
+
+    return Step(run, NUMPY)
 
 
 def convolution(op: Convolution, x: Array, residual: Array | None, y: Array, padding: kernels.Padding) -> Step:
-    """By oneDNN with packed weights, else by the kernel of the seam; then the residual."""
-    window, relu_now = op.window, op.relu and residual is None
+    """By oneDNN with packed weights, else by the kernel of the seam; residual (N, K, ...) has y's shape and order."""
+    window, work = op.window, 2.0 * y.size * op.weight[0].size
     if uses("onednn"):
-        run = packed.convolution((x, op.weight, op.bias, y), window, padding, relu_now)
-    else:
-        geometry = (window.stride, padding, window.dilation, window.groups)
+        run, name = packed.convolution((x, op.weight, op.bias, y), residual, window, padding, (op.relu, op.ceiling))
+        return Step(run, f"onednn {name}", work)
+    geometry, weight = (window.stride, padding, window.dilation, window.groups), op.weight.copy(order="K")
 
-        def run() -> None:
-            np.copyto(y, kernels.conv2d(x, op.weight, op.bias, *geometry, relu=relu_now))
+    def convolve() -> None:
+        found = kernels.conv(x, weight, op.bias, *geometry, relu=op.relu and residual is None)
+        if residual is not None:
+            found += residual
+            np.maximum(found, 0 if op.relu else -np.inf, out=found)
+        _store_below(found, op.ceiling, y)
 
-    if residual is None:
-        return run
-
-    def run_and_add() -> None:
-        run()
-        _add(y, residual, op.relu)
-
-    return run_and_add
+    return Step(convolve, kernels.active(), work)
 
 
 def product(op: Product, x: Array, y: Array) -> Step:
     """By oneDNN with packed weights, else by the kernel of the seam."""
+    work = 2.0 * len(x) * op.weight.size
     if uses("onednn"):
-        return packed.product((x, op.weight, op.bias, y), op.relu)
-    return lambda: np.copyto(y, kernels.linear(x, op.weight, op.bias, relu=op.relu))
+        run, name = packed.product((x, op.weight, op.bias, y), (op.relu, op.ceiling))
+        return Step(run, f"onednn {name}", work)
+    weight = op.weight.copy(order="K")
+    multiply = partial(kernels.linear, x, weight, op.bias, relu=op.relu)
+    return Step(lambda: _store_below(multiply(), op.ceiling, y), kernels.active(), work)
 
 
-def max_pooling(x: Array, y: Array, kernel: kernels.Pair, stride: kernels.Pair, padding: kernels.Padding) -> Step:
+def limit(y: Array, ceiling: float) -> Step:
+    """min(y, ceiling), in place."""
+    return Step(lambda: _store_below(y, ceiling, y), NUMPY)
+
+
+def _store_below(x: Array, ceiling: float, y: Array) -> None:
+    np.minimum(x, np.float32(ceiling), out=y)
+
+
+def max_pooling(x: Array, y: Array, kernel: kernels.Sizes, stride: kernels.Sizes, padding: kernels.Padding) -> Step:
     """By oneDNN, else by the kernel of the seam."""
     if uses("onednn"):
-        return packed.max_pooling(x, y, kernel, stride, padding)
-    return lambda: np.copyto(y, kernels.max_pool2d(x, kernel, stride, padding)[0])
+        run, name = packed.pooling(POOLING_MAX, x, y, kernel, stride, padding)
+        return Step(run, f"onednn {name}")
+    return Step(lambda: np.copyto(y, kernels.max_pool(x, kernel, stride, padding)[0]), kernels.active())
+
+
+def average_pooling(
+    x: Array, y: Array, kernel: kernels.Sizes, stride: kernels.Sizes, padding: kernels.Padding, has_padding: bool
+) -> Step:
+    """By oneDNN, else by the kernel of the seam; has_padding: whether what is padded counts."""
+    if uses("onednn"):
+        algorithm = POOLING_AVERAGE_WITH_PADDING if has_padding else POOLING_AVERAGE_WITHOUT_PADDING
+        run, name = packed.pooling(algorithm, x, y, kernel, stride, padding)
+        return Step(run, f"onednn {name}")
+    return Step(lambda: np.copyto(y, kernels.avg_pool(x, kernel, stride, padding, has_padding)[0]), kernels.active())
 
 
 def winograd(
     op: Convolution, x: Array, residual: Array | None, y: Array, padding: kernels.Padding, threads: int
-) -> native.WinogradConvolution:
-    """By the native kernel, everything fused; x, residual and y are (N, C, H, W) in channels-last memory."""
+) -> Step:
+    """By the native kernel, everything fused, for images; x, residual and y are (N, C, H, W) in channels-last memory."""
     rows = [None if part is None else part.transpose(0, 2, 3, 1) for part in (x, y, residual)]
-    return native.WinogradConvolution(
+    run = native.WinogradConvolution(
         rows[0],  # type: ignore[arg-type]
         native.WinogradWeights.prepare(op.weight),
         np.ascontiguousarray(op.bias, np.float32),
@@ -87,6 +194,26 @@ def winograd(
         residual=rows[2],
         threads=threads,
     )
+    return Step(run, "native winograd", 2.0 * run.pixels * op.weight.size)
+
+
+def block_parts(op: Inverted) -> tuple[Part | None, Part, Part]:
+    """The convolutions of a block as its kernel takes them."""
+    *wide, deep, out = [Part(part.weight, part.bias, 0.0 if part.relu else -np.inf, part.ceiling) for part in op.parts]
+    return wide[0] if wide else None, deep, out
+
+
+def inverted(
+    parts: tuple[Part | None, Part, Part],
+    arrays: tuple[Array, Array | None, Array],
+    stride: int,
+    padding: kernels.Padding,
+    threads: int,
+) -> Step:
+    """By the native kernel; x, residual and y are (N, C, H, W) in channels-last memory."""
+    x, residual, y = (None if part is None else part.transpose(0, 2, 3, 1) for part in arrays)
+    run = native_separable.InvertedBlock(x, y, parts, stride, padding, residual=residual, threads=threads)  # type: ignore[arg-type]
+    return Step(run, "native inverted block", run.work)
 
 
 def relu(x: Array, y: Array) -> Step:
@@ -95,7 +222,7 @@ def relu(x: Array, y: Array) -> Step:
     def run() -> None:
         np.maximum(x, 0, out=y)
 
-    return run
+    return Step(run, NUMPY)
 
 
 def join(parts: list[Array], y: Array, axis: int) -> Step:
@@ -109,12 +236,55 @@ def join(parts: list[Array], y: Array, axis: int) -> Step:
         for part, where in zip(parts, index, strict=True):
             y[where] = part
 
-    return run
+    return Step(run, NUMPY)
+
+
+def softmax(x: Array, y: Array, axis: int, is_log: bool) -> Step:
+    """Softmax along `axis`, or its logarithm, by oneDNN."""
+    run, name = packed.softmax(x, y, axis, is_log)
+    return Step(run, f"onednn {name}")
+
+
+def lrn(x: Array, y: Array, size: int, alpha: float, beta: float, k: float) -> Step:
+    """Normalisation across neighbouring planes, by oneDNN."""
+    run, name = packed.lrn(x, y, size, alpha, beta, k)
+    return Step(run, f"onednn {name}")
+
+
+def lookup(x: Array, y: Array, module: Any) -> Step:
+    """The rows of a LookupTable, which remains the model's, at numbers from 1; x (N,), evenly spaced; y (N, width), row-major.
+
+    The table may have become another array by then.
+    """
+    find, count, width = native.library().dlcore_lookup, module.n_index, y.shape[1]
+    source, target = (x.ctypes.data, x.strides[0] // 4, len(x)), (y.ctypes.data, width)
+
+    def run() -> None:
+        table = contiguous(module.weight.value)
+        if table.shape != (count, width):
+            raise ValueError(
+                f"plan: {module.label()}: got weight {table.shape}, expected {(count, width)} as it was compiled"
+            )
+        if (bad := find(*source, table.ctypes.data, count, width, *target)) >= 0:
+            raise ValueError(f"{module.label()}: got number {x[bad]:g}, expected 1 to {count}")
+
+    return Step(run, "native lookup")
 
 
 def tanh(x: Array, y: Array) -> Step:
     """Hyperbolic tangent."""
-    return lambda: np.copyto(y, np.tanh(x))
+    return Step(lambda: np.copyto(y, np.tanh(x)), NUMPY)
+
+
+def multiplied(parts: list[Array], y: Array) -> Step:
+    """The product of arrays of one shape, element by element."""
+
+    def run() -> None:
+        np.multiply(parts[0], parts[1], out=y)
+        for part in parts[2:]:
+            np.multiply(y, part, out=y)
+
+    return Step(run, NUMPY)
 
 
 def total(parts: list[Array], y: Array) -> Step:
@@ -125,17 +295,17 @@ def total(parts: list[Array], y: Array) -> Step:
         for part in parts[2:]:
             np.add(y, part, out=y)
 
-    return run
+    return Step(run, NUMPY)
 
 
 def normalize_scale(x: Array, y: Array, weight: Array, eps: float) -> Step:
     """Each pixel (N, C, H, W) divided by the norm of its channels, times weight (1, C, 1, 1)."""
     rows, out = x.transpose(0, 2, 3, 1), y.transpose(0, 2, 3, 1)
-    scale = weight.reshape(-1)
+    scale = weight.reshape(-1).copy()
 
     def run() -> None:
         squares = np.einsum("nhwc,nhwc->nhw", rows, rows)
         np.multiply(rows, (1.0 / np.sqrt(squares + np.float32(eps)))[..., None], out=out)
         np.multiply(out, scale, out=out)
 
-    return run
+    return Step(run, NUMPY)

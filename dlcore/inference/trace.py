@@ -1,10 +1,14 @@
 """From nested modules to a flat list of operations: containers and graphs are taken apart, everything else is one operation."""
 
+from __future__ import annotations
+
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from dlcore.nn.container import ConcatTable, ParallelTable, Sequential
+from dlcore.inference.dispatch import rule_of
+from dlcore.nn.composed import Composed
+from dlcore.nn.container import ConcatTable, ParallelTable, Sequential, TimeDistributed
 from dlcore.nn.graph import Graph
 from dlcore.nn.layer import Concat, Contiguous, Dropout, Identity, InputLayer, JoinTable
 from dlcore.nn.module import Module
@@ -14,10 +18,10 @@ from dlcore.nn.module import Module
 class Op:
     """One operation; `taken` is what it takes: an operation's result, or a table of results. The input takes nothing."""
 
-    taken: "Value"
+    taken: Value
 
     @property
-    def sources(self) -> list["Op"]:
+    def sources(self) -> list[Op]:
         """The operations whose results it takes."""
         return list(leaves(self.taken))
 
@@ -30,6 +34,29 @@ class Layer(Op):
     """A module as it is."""
 
     module: Module
+
+    @property
+    def is_dynamic(self) -> bool:
+        """Whether the size of what it gives depends on data."""
+        return any(module.is_dynamic for _, module in self.module.named_modules())
+
+
+@dataclass(eq=False)
+class Entry(Op):
+    """The entry at `position` (0-based) of a table of `length` entries that an operation gives."""
+
+    position: int
+    length: int
+
+
+@dataclass(eq=False)
+class Fold(Op):
+    """Steps as rows: (N, T, ...) -> (N T, ...)."""
+
+
+@dataclass(eq=False)
+class Unfold(Op):
+    """Rows (N T, ...) as steps (N, T, ...), as those of the second thing it takes."""
 
 
 def leaves(value: Value) -> Iterator[Op]:
@@ -66,6 +93,14 @@ class Network:
                 found[source].append(op)
         return found
 
+    def dynamic(self) -> set[Op]:
+        """The operations that give, or take, something whose size depends on data."""
+        found: set[Op] = set()
+        for op in self.ops:
+            if (isinstance(op, Layer) and op.is_dynamic) or not found.isdisjoint(op.sources):
+                found.add(op)
+        return found
+
     def replace(self, replacement: dict[Op, Op]) -> None:
         """Drop the replaced operations and let their users take the replacements instead."""
         self.ops = [op for op in self.ops if op not in replacement]
@@ -75,7 +110,7 @@ class Network:
 
 
 def trace(model: Module) -> Network:
-    """Take `model` apart. What passes its input on (dropout, identity) leaves no operation."""
+    """Take `model` apart. What passes its input on (dropout, identity) leaves no operation; the input may be a table."""
     start = Op([])
     ops: list[Op] = []
     output = _take_apart(model, start, ops)
@@ -83,9 +118,10 @@ def trace(model: Module) -> Network:
 
 
 def _take_apart(module: Module, x: Value, ops: list[Op]) -> Value:
-    rule = _RULES.get(type(module))
-    if rule is not None:
-        return rule(module, x, ops)
+    return (rule_of(_RULES, module) or _as_it_is)(module, x, ops)
+
+
+def _as_it_is(module: Module, x: Value, ops: list[Op]) -> Value:
     op = Layer(x, module)
     ops.append(op)
     return op
@@ -97,23 +133,32 @@ def _sequential(module: Sequential, x: Value, ops: list[Op]) -> Value:
     return x
 
 
+def _entries(x: Value, length: int, module: Module, ops: list[Op]) -> list[Value]:
+    """The `length` entries of a table that `module` takes."""
+    if isinstance(x, list):
+        if len(x) != length:
+            raise ValueError(f"plan: {module.label()}: got a table of {len(x)} entries, expected {length}")
+        return x
+    entries: list[Value] = [Entry(x, position, length) for position in range(length)]
+    ops.extend(entries)  # type: ignore[arg-type]
+    return entries
+
+
 def _parallel(module: ParallelTable, x: Value, ops: list[Op]) -> Value:
-    if isinstance(x, Op):
-        ops.append(Layer(x, module))
-        return ops[-1]
-    return [_take_apart(part, each, ops) for part, each in zip(module.modules, x, strict=True)]
+    entries = _entries(x, len(module.modules), module, ops)
+    return [_take_apart(part, entry, ops) for part, entry in zip(module.modules, entries, strict=True)]
 
 
 def _graph(module: Graph, x: Value, ops: list[Op]) -> Value:
-    if len(module.inputs) > 1 and isinstance(x, Op):
-        ops.append(Layer(x, module))
-        return ops[-1]
-    given = dict(zip(map(id, module.inputs), [x] if len(module.inputs) == 1 else x, strict=True))  # type: ignore[arg-type]
-    values: dict[int, Value] = {}
-    for node in module.nodes:
-        before = [values[id(previous)] for previous in node.previous]
+    count = len(module.inputs)
+    entries = [x] if count == 1 else _entries(x, count, module, ops)
+    given = dict(zip(map(id, module.inputs), entries, strict=True))
+    found: list[Value] = []
+    for node, sources in zip(module.nodes, module.sources, strict=True):
+        before = [found[source] for source in sources]
         taken = given[id(node)] if id(node) in given else before[0] if len(before) == 1 else before
-        values[id(node)] = _take_apart(node.module, taken, ops)
+        found.append(_take_apart(node.module, taken, ops))
+    values = dict(zip(map(id, module.nodes), found, strict=True))
     outputs = [values[id(node)] for node in module.outputs]
     return outputs[0] if len(outputs) == 1 else outputs
 
@@ -124,14 +169,27 @@ def _concat(module: Concat, x: Value, ops: list[Op]) -> Value:
     return ops[-1]
 
 
+def _time_distributed(module: TimeDistributed, x: Value, ops: list[Op]) -> Value:
+    if isinstance(x, list):
+        return _as_it_is(module, x, ops)
+    ops.append(Fold(x))
+    inner = _take_apart(module.model, ops[-1], ops)
+    if isinstance(inner, list):
+        raise ValueError(f"plan: {module.label()}: got a table from {module.model.label()}, expected one array")
+    ops.append(Unfold([inner, x]))
+    return ops[-1]
+
+
 _RULES: dict[type[Module], Callable[..., Value]] = {
     Sequential: _sequential,
     Graph: _graph,
     ParallelTable: _parallel,
     Concat: _concat,
+    TimeDistributed: _time_distributed,
+    Composed: lambda module, x, ops: _take_apart(module.built(), x, ops),
     ConcatTable: lambda module, x, ops: [_take_apart(part, x, ops) for part in module.modules],
     InputLayer: lambda module, x, ops: x,
     Identity: lambda module, x, ops: x,
     Contiguous: lambda module, x, ops: x,
-    Dropout: lambda module, x, ops: x,
+    Dropout: lambda module, x, ops: x if module.scale else _as_it_is(module, x, ops),
 }

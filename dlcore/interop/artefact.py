@@ -1,17 +1,26 @@
 """Artefacts: a trained model with everything that is needed to use it, addressed by its content.
 
-A folder of four files: topology.json and weights.npz (see `native`), model.json (metadata of the model's own: preprocessing,
-classes, thresholds, metrics; and the digests of the first two), card.md (for people). The version is the SHA-256 of model.json,
-so it covers all but the card. Nothing in an artefact is executed.
+A version is a folder of four files: topology.json and weights.npz (see `native`), model.json (metadata of the model's own:
+preprocessing, classes, thresholds, metrics; and the digests of the first two), card.md (for people). It is called by the SHA-256
+of model.json, which covers all but the card. Nothing in an artefact is executed.
+
+    <folder>/                        the first version, as it was saved or copied there; it may be read-only
+    <folder>/versions/<version>/     each later one, beside it: what has been saved is never written over
+    <folder>/current                 the version that the name stands for; without this file it is the first
+
+A URI with `@<version>` at its end is that very version, whatever the name stands for now: see `pinned`.
 
 Loading unpacks the weights once per machine into a cache: one flat float32 file, memory-mapped read-only by every process.
 When another version comes in, those that nothing has loaded for 30 days go; a process that has one mapped keeps it.
 """
 
+from __future__ import annotations
+
 import hashlib
 import json
 import logging
 import os
+import re
 import shutil
 import tempfile
 import time
@@ -23,6 +32,7 @@ from typing import Any
 
 import fsspec
 import numpy as np
+from fsspec.implementations.local import LocalFileSystem
 
 from dlcore.activity import Array
 from dlcore.errors import ModelFormatError
@@ -33,10 +43,12 @@ from dlcore.settings import settings
 logger = logging.getLogger(__name__)
 
 METADATA, CARD = "model.json", "card.md"
+VERSIONS, CURRENT = "versions", "current"
 FLAT, INDEX = "weights.f32", "weights.json"
 _FORMAT = "dlcore-artefact"
 _MAX_JSON_BYTES = 16 << 20
 _UNUSED_S = 30 * 24 * 3600
+_VERSION = re.compile(r"[0-9a-f]{64}")
 _ALIGNMENT = 16  # floats: every array begins at a cache line
 
 
@@ -52,8 +64,9 @@ class Artefact:
 def save_artefact(
     folder: str | Path, model: Module, metadata: Mapping[str, Any], card: str = "", half: bool = True
 ) -> str:
-    """Write an artefact to `folder`, replacing what is there, and return its version.
+    """Save a version of an artefact, make it the one that the folder's name stands for, and return it.
 
+    What the folder has already stays and loads by its version. The same content is saved once, with its first card.
     metadata: values JSON can hold. `half` stores weights as float16 (computing stays in float32).
 
     Raises:
@@ -70,38 +83,178 @@ def save_artefact(
         text = json.dumps(described, indent=1, sort_keys=True, allow_nan=False) + "\n"
         (written / METADATA).write_text(text, "utf-8")
         (written / CARD).write_text(card, "utf-8")
-        if target.exists():
-            target.rename(Path(partial, "replaced"))
-        written.rename(target)
-    return hashlib.sha256(text.encode()).hexdigest()
+        version = hashlib.sha256(text.encode()).hexdigest()
+        _keep(written, target, version)
+    promote(target, version)
+    return version
+
+
+def promote(uri: str | Path, version: str) -> None:
+    """Make a version that is there the one that the name of its folder stands for; those who are at work finish with theirs.
+
+    Raises:
+        FileNotFoundError: there is no such version.
+        ModelFormatError: it is damaged.
+    """
+    place = _located(with_version(str(uri), version))
+    _described_version(place, str(uri))
+    files, root = fsspec.core.url_to_fs(str(uri))
+    if place.root == root and not files.exists(f"{root}/{CURRENT}"):
+        return
+    if isinstance(files, LocalFileSystem):
+        partial = Path(root, f".{CURRENT}.{os.getpid()}")
+        partial.write_text(f"{version}\n", "utf-8")
+        partial.replace(Path(root, CURRENT))
+    else:  # one put: a reader in between finds no version there, which is an error, and tries again
+        files.pipe_file(f"{root}/{CURRENT}", f"{version}\n".encode())
+
+
+def bring(source: str | Path, uri: str | Path) -> str:
+    """Copy a version from another folder beside those of `uri`, model.json last, which makes it one; the version. Promotes nothing.
+
+    Raises:
+        FileNotFoundError: there is no artefact at `source`.
+        ModelFormatError: it is damaged.
+    """
+    place = _located(str(source))
+    version, described = _described_version(place, str(source))
+    files, root = fsspec.core.url_to_fs(str(uri))
+    if version in versions(uri):
+        return version
+    contents = {name: _checked(place, name, digest) for name, digest in described["files"].items()}
+    with suppress(FileNotFoundError):
+        contents[CARD] = _read(place.files, f"{place.root}/{CARD}", _MAX_JSON_BYTES)
+    contents[METADATA] = _read(place.files, f"{place.root}/{METADATA}", _MAX_JSON_BYTES)
+    files.makedirs(f"{root}/{VERSIONS}/{version}", exist_ok=True)
+    for name, content in contents.items():
+        files.pipe_file(f"{root}/{VERSIONS}/{version}/{name}", content)
+    return version
+
+
+def versions(uri: str | Path) -> list[str]:
+    """The versions that are at `uri`, the first one first, the others by name."""
+    files, root = fsspec.core.url_to_fs(str(uri))
+    files.invalidate_cache()
+    beside = sorted(str(path).rsplit("/", 2)[-2] for path in files.glob(f"{root}/{VERSIONS}/*/{METADATA}"))
+    if not files.exists(f"{root}/{METADATA}"):
+        return beside
+    first = hashlib.sha256(_read(files, f"{root}/{METADATA}", _MAX_JSON_BYTES)).hexdigest()
+    return [first, *(version for version in beside if version != first)]
+
+
+def pinned(uri: str | Path) -> str:
+    """The URI of the very version that `uri` stands for now: it loads the same whatever is promoted later.
+
+    Raises:
+        FileNotFoundError: there is no artefact.
+        ModelFormatError: it is damaged.
+    """
+    if _split(str(uri))[1]:
+        return str(uri)
+    version, _ = _described_version(_located(str(uri)), str(uri))
+    return with_version(str(uri), version)
+
+
+def with_version(uri: str, version: str) -> str:
+    """The URI, or the name, of a version of an artefact; one that has a version keeps it.
+
+    >>> with_version("file:///models/detector-small", "0123" * 16)[-20:]
+    '01230123012301230123'
+    """
+    return uri if _split(uri)[1] else f"{uri.rstrip('/')}@{version}"
 
 
 def load_artefact(uri: str | Path) -> Artefact:
-    """The artefact at `uri`: a path or a URI that fsspec opens (file, hdfs, webhdfs, s3, ...).
+    """The artefact at `uri`: a path or a URI that fsspec opens (file, hdfs, webhdfs, s3, ...), with or without `@<version>`.
 
     What this machine has loaded before comes from the cache (DLCORE_CACHE) after one look at model.json.
 
     Raises:
-        FileNotFoundError: there is no artefact.
+        FileNotFoundError: there is no artefact, or not in this version.
         ModelFormatError: it is damaged, too large, or was made for other layers.
     """
-    files, root = fsspec.core.url_to_fs(str(uri))
-    text = _read(files, f"{root}/{METADATA}", _MAX_JSON_BYTES)
-    described = _described(text, str(uri))
-    version = hashlib.sha256(text).hexdigest()
+    place = _located(str(uri))
+    version, described = _described_version(place, str(uri))
     folder = settings().cache / "models" / version
     try:
         model = _cached(folder)
     except FileNotFoundError:  # never loaded here, or dropped this very moment
-        _unpack(files, root, described["files"], folder)
+        _unpack(place, described["files"], folder)
         _drop_unused(folder.parent)
         model = _cached(folder)
     return Artefact(model, described["metadata"], version)
 
 
+@dataclass(frozen=True)
+class _Place:
+    """Where a version lies: folder `root` of a file system. version: what it has to be, "" when any will do."""
+
+    files: Any
+    root: str
+    version: str
+
+
+def _split(uri: str) -> tuple[str, str]:
+    """URI and version, "" when it names none."""
+    name, _, version = uri.rpartition("@")
+    return (name, version) if _VERSION.fullmatch(version) else (uri, "")
+
+
+def _located(uri: str) -> _Place:
+    name, version = _split(uri)
+    files, root = fsspec.core.url_to_fs(name)
+    files.invalidate_cache()
+    version = version or _current(files, root)
+    beside = f"{root}/{VERSIONS}/{version}"
+    return _Place(files, beside if version and files.exists(f"{beside}/{METADATA}") else root, version)
+
+
+def _current(files: Any, root: str) -> str:
+    """The version that the name stands for; "" when it is the first."""
+    try:
+        found: str = files.cat_file(f"{root}/{CURRENT}").decode("utf-8", "replace").strip()
+    except FileNotFoundError:
+        return ""
+    if not _VERSION.fullmatch(found):
+        raise ModelFormatError(f"{root}/{CURRENT}: got {found[:80]!r}, expected the 64 digits of a version to promote")
+    return found
+
+
+def _described_version(place: _Place, uri: str) -> tuple[str, dict[str, Any]]:
+    """The version that lies at a place, and its model.json."""
+    text = _read(place.files, f"{place.root}/{METADATA}", _MAX_JSON_BYTES)
+    version = hashlib.sha256(text).hexdigest()
+    if place.version in ("", version):
+        return version, _described(text, uri)
+    if place.root.endswith(place.version):
+        raise ModelFormatError(
+            f"{place.root}/{METADATA}: got another content than its version; copy the artefact again"
+        )
+    raise FileNotFoundError(
+        f"{uri}: got no version {place.version}, expected one in its folder `{VERSIONS}`, or {version}, which lies there; "
+        "copy it there, or name another"
+    )
+
+
+def _keep(written: Path, target: Path, version: str) -> None:
+    """Put what was written where its version belongs, unless it is there already: whole, or not at all."""
+    if not target.exists() or not any(target.iterdir()):
+        written.rename(target)
+        return
+    place = _located(with_version(str(target), version))
+    with suppress(FileNotFoundError):
+        _described_version(place, str(target))
+        return
+    beside = target / VERSIONS / version
+    beside.parent.mkdir(exist_ok=True)
+    written.rename(beside)
+
+
 def _check_finite(model: Module, half: bool) -> None:
     limit = float(np.finfo(np.float16 if half else np.float32).max)
-    values = {name: holder.value for held in (model.parameters(), model.buffers()) for name, holder in held.items()}
+    values = {
+        name: holder.value for held in (model.named_parameters(), model.buffers()) for name, holder in held.items()
+    }
     for name, value in values.items():
         if not (np.abs(value) <= limit).all():
             raise ModelFormatError(
@@ -135,7 +288,7 @@ def _cached(folder: Path) -> Module:
     """The model in a folder of the cache, whose time of change becomes that of its last use."""
     with suppress(OSError):  # a cache that its readers may not write is emptied by its owner
         os.utime(folder)
-    return load_module(folder, _mapped(folder)).evaluate()
+    return load_module(folder, _mapped(folder)).training(False)
 
 
 def _drop_unused(cache: Path) -> None:
@@ -146,19 +299,23 @@ def _drop_unused(cache: Path) -> None:
                 shutil.rmtree(entry.rename(entry.with_name(f".{entry.name}.dropped")))
 
 
-def _unpack(files: Any, root: str, digests: dict[str, str], folder: Path) -> None:
+def _checked(place: _Place, name: str, digest: str) -> bytes:
+    content = _read(place.files, f"{place.root}/{name}", settings().max_model_bytes)
+    if hashlib.sha256(content).hexdigest() != digest:
+        raise ModelFormatError(
+            f"{place.root}/{name}: got another content than {METADATA} says; copy the artefact again"
+        )
+    return content
+
+
+def _unpack(place: _Place, digests: dict[str, str], folder: Path) -> None:
     """Fetch, check and flatten an artefact into `folder`, which appears whole; another process may be doing the same."""
-    logger.info("unpacking model %s into %s", root, folder)
+    logger.info("unpacking model %s into %s", place.root, folder)
     folder.parent.mkdir(parents=True, exist_ok=True)
     partial = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
     try:
         for name, digest in digests.items():
-            content = _read(files, f"{root}/{name}", settings().max_model_bytes)
-            if hashlib.sha256(content).hexdigest() != digest:
-                raise ModelFormatError(
-                    f"{root}/{name}: got another content than {METADATA} says; copy the artefact again"
-                )
-            (partial / name).write_bytes(content)
+            (partial / name).write_bytes(_checked(place, name, digest))
         _flatten(read_weights(partial / WEIGHTS), partial)
         (partial / WEIGHTS).unlink()
         partial.chmod(0o755)

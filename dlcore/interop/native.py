@@ -1,5 +1,7 @@
 """dlcore's own model format: a folder with topology.json and weights.npz. Nothing in it is executed when it is loaded."""
 
+from __future__ import annotations
+
 import json
 import os
 import shutil
@@ -16,41 +18,68 @@ from dlcore.interop.topology import Decoder, Encoder
 from dlcore.nn import init
 from dlcore.nn.module import Module
 from dlcore.nn.parameter import Buffer, Parameter
+from dlcore.nn.regularizer import L1L2Regularizer
+from dlcore.nn.weights import tie, tied
 from dlcore.settings import settings
 
 TOPOLOGY, WEIGHTS = "topology.json", "weights.npz"
-_FORMAT = {"format": "dlcore", "version": 1}
+_FORMAT = {"format": "dlcore", "version": 2}
+_READABLE = (1, 2)  # 1 has bare names of layers: Dropout for nn.Dropout
 _MAX_TOPOLOGY_BYTES = 16 << 20
 
 
 def save_module(module: Module, folder: str | Path, over_write: bool = False, half: bool = False) -> Path:
-    """Write `module` to `folder`, whole or not at all; `half` stores weights as float16.
+    """Write `module` to `folder`, whole or not at all, float64 as such; `half` stores weights as float16.
 
     Raises:
-        FileExistsError: the folder exists and over_write is False.
+        FileExistsError: the folder exists and over_write is False, or something else than a model is there.
         ModelFormatError: a layer has an argument that cannot be written.
     """
     target = Path(folder)
-    if target.exists() and not over_write:
-        raise FileExistsError(f"{target} exists; pass over_write=True to replace it")
+    require_free(target, over_write)
     topology = _FORMAT | {
         "module": Encoder().module(module),
-        "frozen": [name for name, parameter in module.parameters().items() if parameter.frozen],
+        "frozen": [name for name, parameter in module.named_parameters().items() if parameter.frozen],
+        "regularizers": _regularizers(module),
         "is_training": module.is_training(),
     }
+    if ties := tied(module):
+        topology["tied"] = ties
     partial = target.with_name(f".{target.name}.{os.getpid()}")
     partial.mkdir(parents=True)
     try:
         (partial / TOPOLOGY).write_text(json.dumps(topology, indent=1, allow_nan=False) + "\n")
-        kind = np.float16 if half else np.float32
-        arrays = {name: holder.value.astype(kind) for name, holder in _holders(module).items()}
+        values = {name: holder.value for name, holder in _holders(module).items()}
+        arrays = {name: value.astype(np.float16 if half else value.dtype) for name, value in values.items()}
         np.savez(partial / WEIGHTS, **arrays)  # type: ignore[arg-type]
-        if target.exists():
-            shutil.rmtree(target)
-        partial.replace(target)
+        put_in_place(partial, target)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     return target
+
+
+def require_free(target: Path, over_write: bool) -> None:
+    """Refuse a place that is taken: what is no model is not replaced, whatever `over_write` says.
+
+    Raises:
+        FileExistsError: a model is there and over_write is False, or something else is there.
+    """
+    if not target.exists():
+        return
+    if not over_write:
+        raise FileExistsError(f"{target} exists; pass over_write=True to replace it")
+    if not (target / TOPOLOGY).is_file() and (target.is_file() or any(target.iterdir())):
+        found = "a file" if target.is_file() else "a folder of other things"
+        raise FileExistsError(f"{target}: got {found}, expected a saved model or nothing; choose another path")
+
+
+def put_in_place(partial: Path, target: Path) -> None:
+    """Let `partial` be `target`. The model that was there goes when the new one stands, so that a kill never leaves half of one."""
+    former = target.with_name(f".{target.name}.{os.getpid()}.former")
+    if target.exists():
+        target.replace(former)
+    partial.replace(target)
+    shutil.rmtree(former, ignore_errors=True)
 
 
 def load_module(folder: str | Path, weights: Mapping[str, NDArray[Any]] | None = None) -> Module:
@@ -60,21 +89,34 @@ def load_module(folder: str | Path, weights: Mapping[str, NDArray[Any]] | None =
     memory-mapped (such a model cannot be trained when they are read-only).
 
     Raises:
-        FileNotFoundError: the folder has no model.
-        ModelFormatError: the files are damaged, too large, of another version, or name unknown layers.
+        FileNotFoundError: the folder has no model, or no weights.
+        ModelFormatError: it is no folder; the files are damaged, too large, of another version, or name unknown layers.
     """
     source = Path(folder)
+    if not (source / TOPOLOGY).is_file():
+        raise _no_model(source)
     topology = _read_topology(source / TOPOLOGY)
-    with init.skipped():
-        module = Decoder().module(topology.get("module"))
     try:
+        with init.skipped():
+            module = Decoder().module(topology.get("module"))
+    except ModelFormatError as error:
+        raise ModelFormatError(f"{source / TOPOLOGY}: {error}") from error
+    except (TypeError, ValueError, AttributeError, LookupError, ArithmeticError, MemoryError, RecursionError) as error:
+        raise ModelFormatError(f"{source / TOPOLOGY}: got a model that cannot be built: {error!r}") from error
+    try:
+        for path, first in dict(topology.get("tied", {})).items():
+            tie(module, path, first)
         holders = _holders(module)
-    except ValueError as error:
+        _restore_regularizers(module, topology)
+    except (TypeError, ValueError, OverflowError) as error:
         raise ModelFormatError(f"{source}: {error}") from error
-    _check_size(sum(holder.value.nbytes for holder in holders.values()), source)
+    check_size(sum(holder.value.nbytes for holder in holders.values()), source)
     _fill(holders, read_weights(source / WEIGHTS) if weights is None else weights, source)
-    for name in topology.get("frozen", []):
-        holder = holders.get(name)
+    frozen = topology.get("frozen", [])
+    if not isinstance(frozen, list):
+        raise ModelFormatError(f"{source / TOPOLOGY}: got frozen {frozen!r:.80}, expected a list of names")
+    for name in frozen:
+        holder = holders.get(str(name))
         if isinstance(holder, Parameter):
             holder.frozen = True
     return module.training(bool(topology.get("is_training", True)))
@@ -89,15 +131,28 @@ def read_weights(path: Path) -> dict[str, NDArray[Any]]:
     """
     try:
         with zipfile.ZipFile(path) as archive:
-            _check_size(sum(member.file_size for member in archive.infolist()), path)
+            check_size(sum(member.file_size for member in archive.infolist()), path)
         with np.load(path, allow_pickle=False) as arrays:
             return {name: arrays[name] for name in arrays.files}
     except FileNotFoundError:
-        raise
+        raise FileNotFoundError(
+            f"{path}: got no such file, expected the weights of a model; pass weightPath if saveModel wrote them apart"
+        ) from None
     except ModelFormatError:
         raise
     except (zipfile.BadZipFile, ValueError, OSError, EOFError, KeyError, NotImplementedError) as error:
         raise ModelFormatError(f"{path}: got damaged weights ({error}), expected an archive of arrays") from error
+
+
+def _no_model(source: Path) -> OSError | ModelFormatError:
+    """What to say of a place where there is no model."""
+    expected = f"the folder that save wrote, with {TOPOLOGY} and {WEIGHTS}"
+    if source.is_file():
+        return ModelFormatError(
+            f"{source}: got a file, expected {expected}; checkpoints are for Optimizer.resume, methods for OptimMethod.load"
+        )
+    found = "a folder without a model" if source.exists() else "nothing"
+    return FileNotFoundError(f"{source}: got {found}, expected {expected}")
 
 
 def _read_topology(path: Path) -> dict[str, Any]:
@@ -109,16 +164,35 @@ def _read_topology(path: Path) -> dict[str, Any]:
         raise ModelFormatError(f"{path}: got damaged JSON ({error})") from error
     if not isinstance(topology, dict) or topology.get("format") != _FORMAT["format"]:
         raise ModelFormatError(f"{path}: got another kind of file, expected one written by save_module")
-    if topology.get("version") != _FORMAT["version"]:
-        raise ModelFormatError(f"{path}: got version {topology.get('version')}, expected {_FORMAT['version']}")
+    if topology.get("version") not in _READABLE:
+        raise ModelFormatError(f"{path}: got version {topology.get('version')}, expected one of {_READABLE}")
     return topology
 
 
 def _holders(module: Module) -> dict[str, Parameter | Buffer]:
-    return {**module.parameters(), **module.buffers()}
+    return {**module.named_parameters(), **module.buffers()}
 
 
-def _check_size(size_bytes: int, where: Path) -> None:
+def _regularizers(module: Module) -> dict[str, list[float]]:
+    """Dotted path -> [l1, l2]: a constructor's arguments do not know what was set later."""
+    kept = {name: parameter.regularizer for name, parameter in module.named_parameters().items()}
+    return {name: [float(penalty.l1), float(penalty.l2)] for name, penalty in kept.items() if penalty is not None}
+
+
+def _restore_regularizers(module: Module, topology: dict[str, Any]) -> None:
+    if "regularizers" not in topology:  # files from before it have what the constructors say
+        return
+    given = dict(topology["regularizers"])
+    for name, parameter in module.named_parameters().items():
+        parameter.regularizer = L1L2Regularizer(*map(float, given[name])) if name in given else None
+
+
+def check_size(size_bytes: int, where: Path) -> None:
+    """Refuse a model of more bytes than DLCORE_MAX_MODEL_BYTES.
+
+    Raises:
+        ModelFormatError: it is larger; `where` is named.
+    """
     limit = settings().max_model_bytes
     if size_bytes > limit:
         raise ModelFormatError(
@@ -134,8 +208,8 @@ def _fill(holders: dict[str, Parameter | Buffer], weights: Mapping[str, NDArray[
         )
     for name, holder in holders.items():
         value = weights[name]
-        if value.shape != holder.value.shape or value.dtype not in (np.float32, np.float16):
+        if value.shape != holder.value.shape or value.dtype not in (np.float32, np.float16, np.float64):
             raise ModelFormatError(
                 f"{where}: got {name} of shape {value.shape} and type {value.dtype}, expected {holder.value.shape} float32"
             )
-        holder.value = np.asarray(value, np.float32)
+        holder.value = np.asarray(value, np.float64 if value.dtype == np.float64 else np.float32)

@@ -1,8 +1,10 @@
-"""The arithmetic of the engine: `kernels.conv2d(...)` and the other operations of `interface.Kernels`.
+"""The arithmetic of the engine: `kernels.conv(...)` and the other operations of `interface.Kernels`.
 
 Each operation runs on the fastest backend that is available; `DLCORE_KERNELS=onednn|mkl|native|reference` forces one, and
 what that one does not define falls to `reference`. Backends are loaded when the first operation is called.
 """
+
+from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
@@ -13,25 +15,32 @@ from dlcore.activity import Array
 from dlcore.kernels import backends
 from dlcore.kernels.backends import BackendUnavailableError
 from dlcore.kernels.cpu import instruction_set
-from dlcore.kernels.interface import OPERATIONS, Gradients, Padding, Pair, Saved
+from dlcore.kernels.interface import OPERATIONS, Gradients, Padding, Saved, Sizes
 from dlcore.kernels.memory import channels_last, empty, empty_channels_last
 from dlcore.settings import settings
 
 if TYPE_CHECKING:
     from dlcore.kernels.reference import (
-        avg_pool2d,
-        avg_pool2d_backward,
+        avg_pool,
+        avg_pool_backward,
         batch_norm,
         batch_norm_backward,
-        conv2d,
-        conv2d_grad_w,
-        conv2d_grad_x,
+        conv,
+        conv_grad_w,
+        conv_grad_x,
+        gru,
+        gru_backward,
         hamming,
+        hamming_in_buckets,
+        hamming_top_k,
+        hamming_within,
         linear,
         linear_backward,
+        lstm,
+        lstm_backward,
         matmul,
-        max_pool2d,
-        max_pool2d_backward,
+        max_pool,
+        max_pool_backward,
         nms,
         relu,
         relu_backward,
@@ -65,25 +74,30 @@ def active() -> str:
     return "+".join(name for name in backends.FASTEST if name in used and name != "reference") or "reference"
 
 
-def conv2d_backward(
+def serving(operation: str, *arguments: Any) -> str:
+    """The backend that serves a call of `operation`."""
+    return backends.serving(_chosen()[operation][0].split("+"), operation, *arguments)
+
+
+def conv_backward(
     x: Array,
     w: Array,
     grad_y: Array,
-    stride: Pair,
+    stride: Sizes,
     padding: Padding,
-    dilation: Pair,
+    dilation: Sizes,
     groups: int,
     need_x: bool = True,
     need_w: bool = True,
     has_bias: bool = True,
 ) -> Gradients:
-    """The gradients of `conv2d` without relu: of x, w and b. Without `need_w` there is none of b either."""
+    """The gradients of `conv` without relu: of x, w and b. Without `need_w` there is none of b either."""
     geometry = (stride, padding, dilation, groups)
     kernels = sys.modules[__name__]
-    grad_x = kernels.conv2d_grad_x(x.shape, w, grad_y, *geometry) if need_x else None
+    grad_x = kernels.conv_grad_x(x.shape, w, grad_y, *geometry) if need_x else None
     if not need_w:
         return grad_x, None, None
-    return grad_x, *kernels.conv2d_grad_w(x, w.shape[2:], grad_y, *geometry, has_bias)
+    return grad_x, *kernels.conv_grad_w(x, w.shape[2:], grad_y, *geometry, has_bias)
 
 
 @contextmanager
@@ -105,30 +119,38 @@ __all__ = [
     "OPERATIONS",
     "BackendUnavailableError",
     "Padding",
-    "Pair",
     "Saved",
+    "Sizes",
     "active",
-    "avg_pool2d",
-    "avg_pool2d_backward",
+    "avg_pool",
+    "avg_pool_backward",
     "batch_norm",
     "batch_norm_backward",
     "channels_last",
-    "conv2d",
-    "conv2d_backward",
-    "conv2d_grad_w",
-    "conv2d_grad_x",
+    "conv",
+    "conv_backward",
+    "conv_grad_w",
+    "conv_grad_x",
     "empty",
     "empty_channels_last",
+    "gru",
+    "gru_backward",
     "hamming",
+    "hamming_in_buckets",
+    "hamming_top_k",
+    "hamming_within",
     "instruction_set",
     "linear",
     "linear_backward",
+    "lstm",
+    "lstm_backward",
     "matmul",
-    "max_pool2d",
-    "max_pool2d_backward",
+    "max_pool",
+    "max_pool_backward",
     "nms",
     "relu",
     "relu_backward",
+    "serving",
     "softmax",
     "using",
 ]

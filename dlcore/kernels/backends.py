@@ -1,10 +1,14 @@
 """Which backend computes which operation: a table made once from what is installed and what the settings ask for."""
 
+from __future__ import annotations
+
 import importlib
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import ModuleType
 from typing import Any, TypeAlias
+
+import numpy as np
 
 from dlcore.errors import DlcoreError
 from dlcore.kernels.interface import OPERATIONS
@@ -16,18 +20,22 @@ Functions: TypeAlias = dict[str, Operation]
 Table: TypeAlias = dict[str, tuple[str, Operation]]
 """Operation -> (backends joined by '+', function)."""
 
-PAIRS = {"max_pool2d": "max_pool2d_backward", "avg_pool2d": "avg_pool2d_backward", "batch_norm": "batch_norm_backward"}
-"""Operations that hand something over through `saved`: one backend must define both."""
+PAIRS = {name: f"{name}_backward" for name in ("max_pool", "avg_pool", "batch_norm", "lstm", "gru")}
+"""Operations that hand something over through `saved`, their last result: the backend that made it also takes it back."""
 
 FASTEST = ("onednn", "native", "mkl", "reference")
 """The order in which `auto` asks for an operation. A backend's SUITS, operation -> condition on the arguments, limits it."""
 
-FASTEST_FOR: dict[str, tuple[str, ...]] = {
-    "conv2d": ("native", *FASTEST),
-    "conv2d_grad_x": ("native", *FASTEST),
-    "conv2d_grad_w": ("native", *FASTEST),
-}
+FASTEST_FOR: dict[str, tuple[str, ...]] = dict.fromkeys(
+    ("conv", "conv_grad_x", "conv_grad_w"), ("native", "onednn", "mkl", "reference")
+)
 """Other orders, by operation: Winograd before oneDNN."""
+
+
+_SINGLE = {np.dtype(np.float32)}
+
+OF_ONE_TYPE = ("nms", *(name for name in OPERATIONS if name.startswith("hamming")))
+"""Operations whose results are whole numbers, whatever the type of the floats. The others give float64 for float64: see `_by_type`."""
 
 
 class BackendUnavailableError(DlcoreError, ImportError):
@@ -63,10 +71,21 @@ def _available() -> dict[str, Functions]:
     return found
 
 
+def _condition(name: str, operation: str) -> Callable[..., bool] | None:
+    condition: Callable[..., bool] | None = getattr(load(name), "SUITS", {}).get(operation)
+    return condition
+
+
+def serving(names: Sequence[str], operation: str, *arguments: Any) -> str:
+    """The first of the backends `names` that takes these arguments."""
+    conditions = ((name, _condition(name, operation)) for name in names)
+    return next((name for name, suits in conditions if suits is None or suits(*arguments)), names[-1])
+
+
 def _first_suiting(operation: str, functions: list[tuple[str, Operation]]) -> tuple[str, Operation]:
     """The first of (backend, function), which are in order of speed; those with a condition only where it holds."""
     name, first = functions[0]
-    suits = getattr(load(name), "SUITS", {}).get(operation)
+    suits = _condition(name, operation)
     if suits is None:
         return name, first
     other, rest = _first_suiting(operation, functions[1:])
@@ -81,8 +100,50 @@ def _table(order: tuple[str, ...], orders: dict[str, tuple[str, ...]], available
     table: Table = {}
     for operation in OPERATIONS:
         names = [name for name in orders.get(operation, order) if operation in available.get(name, ())]
-        table[operation] = _first_suiting(operation, [(name, available[name][operation]) for name in names])
-    return table
+        functions = [(name, available[name][operation]) for name in names]
+        if operation in PAIRS:
+            functions = [(name, _signed(function, available[name][PAIRS[operation]])) for name, function in functions]
+        table[operation] = _first_suiting(operation, functions)
+        if operation not in OF_ONE_TYPE:
+            table[operation] = _by_type(*table[operation], functions[-1][1])
+    return {**table, **{backward: (table[forward][0], _by_signer) for forward, backward in PAIRS.items()}}
+
+
+def _by_type(names: str, function: Operation, reference: Operation) -> tuple[str, Operation]:
+    """`function` with all arrays as float32, of others of which libraries would read the bits; but where one is float64 `reference`,
+    which alone computes in it, with all arrays as float64.
+    """
+
+    def either(*arguments: Any, **options: Any) -> Any:
+        types = {each.dtype for each in (*arguments, *options.values()) if isinstance(each, np.ndarray)}
+        if types <= _SINGLE:
+            return function(*arguments, **options)
+        is_double = any(each.kind == "f" and each.itemsize > 4 for each in types)
+        kind = np.float64 if is_double else np.float32
+        given = {name: _as(kind, each) for name, each in options.items()}
+        return (reference if is_double else function)(*(_as(kind, each) for each in arguments), **given)
+
+    return names, either
+
+
+def _as(kind: type, argument: Any) -> Any:
+    """An array as numbers of `kind`; all else as it is."""
+    return np.asarray(argument, kind) if isinstance(argument, np.ndarray) else argument
+
+
+def _signed(forward: Operation, backward: Operation) -> Operation:
+    """`forward`, whose `saved` also says who takes it back, and in which type: another call may have suited another backend."""
+
+    def signing(*arguments: Any, **options: Any) -> Any:
+        *results, saved = forward(*arguments, **options)
+        return (*results, (backward, results[0].dtype.type, saved))
+
+    return signing
+
+
+def _by_signer(*grads_and_saved: Any) -> Any:
+    *grads, (backward, kind, own) = grads_and_saved
+    return backward(*(_as(kind, grad) for grad in grads), own)
 
 
 def fastest() -> Table:

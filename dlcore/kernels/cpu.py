@@ -1,13 +1,21 @@
 """Which vector instructions this CPU has, and how many threads to use of it."""
 
+from __future__ import annotations
+
+import ctypes
 import os
 import platform
+import threading
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from dlcore.settings import INSTRUCTION_SETS, settings
+
 _AVX512 = frozenset({"avx512f", "avx512bw", "avx512vl", "avx512dq"})
 _AVX2 = frozenset({"avx2", "fma"})
+_OPENMP = "libgomp.so.1"
+_PAUSE_HARD = 2  # omp_pause_hard of omp.h
 
 
 @cache
@@ -20,37 +28,70 @@ def flags() -> frozenset[str]:
     return next((frozenset(line.partition(":")[2].split()) for line in lines if line.startswith("flags")), frozenset())
 
 
+def model() -> str:
+    """What the CPU calls itself."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        lines = []
+    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(names, "") or platform.processor() or platform.machine()
+
+
 def instruction_set() -> str:
-    """'avx512' (with BW, DQ and VL), 'avx2' (with FMA), or the name of the architecture.
+    """'avx512' (with BW, DQ and VL), 'avx2' (with FMA), or the name of the architecture; at most what DLCORE_ISA allows.
 
     Part of what makes results bit-identical: libraries choose their code by it.
     """
-    if flags() >= _AVX512:
+    allowed = INSTRUCTION_SETS.index(settings().instruction_set)
+    if allowed >= INSTRUCTION_SETS.index("avx512") and flags() >= _AVX512:
         return "avx512"
-    return "avx2" if flags() >= _AVX2 else platform.machine()
+    return "avx2" if allowed >= INSTRUCTION_SETS.index("avx2") and flags() >= _AVX2 else platform.machine()
 
 
 @dataclass
 class _Threads:
     count: int | None = None
+    is_forked: bool = False
 
 
-_threads = _Threads()
+class _Asked(threading.local):
+    number: int | None = None
+
+
+_threads, _asked = _Threads(), _Asked()
 
 
 def threads() -> int:
-    """Threads for one operation: OMP_NUM_THREADS, else as many as this process has CPUs; 1 in a forked child.
-
-    The OpenMP library's threads do not survive a fork, so a child that asked for them would wait for ever.
-    """
+    """Threads for one operation: DLCORE_THREADS, else OMP_NUM_THREADS, else the CPUs of this process; 1 in a forked child."""
     if _threads.count is None:
         wanted = os.environ.get("OMP_NUM_THREADS", "")
-        _threads.count = int(wanted) if wanted.isdigit() and int(wanted) else len(os.sched_getaffinity(0))
+        given = int(wanted) if wanted.isdigit() and int(wanted) else len(os.sched_getaffinity(0))
+        _threads.count = settings().threads or given
     return _threads.count
 
 
+def ask_openmp() -> None:
+    """Let OpenMP use `threads()` for the calling thread, where they are not what it uses anyway: it keeps a number for each thread."""
+    if _asked.number != threads():
+        if settings().threads or _threads.is_forked:
+            ctypes.CDLL(_OPENMP).omp_set_num_threads(threads())
+        _asked.number = threads()
+
+
+def _end_openmp_threads() -> None:
+    """Let libgomp end its threads, if it is loaded; the next operation starts them anew.
+
+    They do not survive a fork: a child would wait for them for ever in all that was made for several threads, such as a plan.
+    """
+    try:
+        ctypes.CDLL(_OPENMP, mode=os.RTLD_NOLOAD).omp_pause_resource_all(_PAUSE_HARD)
+    except (OSError, AttributeError):
+        return
+
+
 def _run_alone() -> None:
-    _threads.count = 1
+    _threads.count, _threads.is_forked = 1, True
 
 
-os.register_at_fork(after_in_child=_run_alone)
+os.register_at_fork(before=_end_openmp_threads, after_in_child=_run_alone)

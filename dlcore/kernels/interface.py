@@ -1,12 +1,20 @@
 """The operations of the engine: what each takes and gives. `reference` defines them all, other backends any subset.
 
-Arrays are float32 unless said otherwise. Images have the logical shape (N, C, H, W); their memory is channels-last, so that
-`x.transpose(0, 2, 3, 1)` is contiguous. A backend accepts any memory order and gives channels-last results. Results are new
-arrays, never views of the arguments. `padding` is (top, left, bottom, right); kernels, strides and dilations are
-(vertical, horizontal), a dilation of 1 being a dense kernel. `saved` is what the forward pass keeps for the backward pass of
+Arrays are float32 unless said otherwise, other numbers become float32; where one is float64, `reference` computes and gives float64,
+and the backward pass does as its forward pass did. Images have the logical
+shape (N, C, ...) with any number of spatial dimensions, their rank: (N, C, T), (N, C, H, W), (N, C, T, H, W). Their memory is
+channels-last: with C moved to the end they are contiguous. A backend accepts any memory order and gives channels-last results;
+it may know some ranks only (`SUITS`). Results are new arrays, never views of the arguments. Kernels, strides and dilations hold
+one number for each spatial dimension, a dilation of 1 being a dense kernel; `padding` holds two: first what comes before, by
+dimension, then what comes after: (top, left, bottom, right). `saved` is what the forward pass keeps for the backward pass of
 the same backend; it holds no reference to other arrays than the arguments and results, which must not be changed in between.
+
+What is no number, or infinite, need not stay so: oneDNN's ReLU makes 0 of what is no number. Look for such values in inputs.
 """
 
+from __future__ import annotations
+
+from collections.abc import Iterator
 from typing import Any, Protocol, TypeAlias
 
 import numpy as np
@@ -14,70 +22,84 @@ from numpy.typing import NDArray
 
 from dlcore.activity import Array
 
-Pair: TypeAlias = tuple[int, int]
-Padding: TypeAlias = tuple[int, int, int, int]
+Sizes: TypeAlias = tuple[int, ...]
+"""One number for each spatial dimension."""
+Padding: TypeAlias = tuple[int, ...]
+"""Before and after: (top, left, bottom, right) of an image, (before, after) of a sequence."""
 Saved: TypeAlias = Any
 Shape: TypeAlias = tuple[int, ...]
 Gradients: TypeAlias = tuple[Array | None, Array | None, Array | None]
 """Of the input, the weights, the bias; None where not asked for."""
+Codes: TypeAlias = NDArray[np.uint8]
+Distances: TypeAlias = NDArray[np.unsignedinteger]
+Masks: TypeAlias = tuple[Codes, NDArray[np.int64]]
+Buckets: TypeAlias = tuple[Codes, NDArray[np.int64]]
+"""Codes (N, B) in order of the numbers of their buckets, and (K + 1,) int64: where bucket k of 0 .. K - 1 starts, then N."""
+WIDEST = 8191
+"""Bytes of a code whose bits a uint16 can count."""
+
+
+def distance_type(size_bytes: int) -> type[np.unsignedinteger]:
+    """The type of Hamming distances of codes of so many bytes."""
+    return np.uint16 if size_bytes <= WIDEST else np.uint32
 
 
 class Kernels(Protocol):
     """One function per operation; a backend is a module that defines some of them with these signatures."""
 
-    def conv2d(
+    def conv(
         self,
         x: Array,
         w: Array,
         b: Array | None,
-        stride: Pair,
+        stride: Sizes,
         padding: Padding,
-        dilation: Pair,
+        dilation: Sizes,
         groups: int,
         relu: bool = False,
     ) -> Array:
-        """Cross-correlation of `x` (N, C, H, W) with `w` (K, C / groups, kh, kw), plus `b` (K,) -> (N, K, H', W').
+        """Cross-correlation of `x` (N, C, ...) with `w` (K, C / groups, *kernel), plus `b` (K,) -> (N, K, ...).
 
-        H' = (H + top + bottom - dilation * (kh - 1) - 1) // stride + 1. With `relu`, negative results become 0.
+        Each size becomes (size + before + after - dilation * (kernel - 1) - 1) // stride + 1. With `relu`, negative results become 0.
         """
 
-    def conv2d_grad_x(
-        self, x_shape: Shape, w: Array, grad_y: Array, stride: Pair, padding: Padding, dilation: Pair, groups: int
+    def conv_grad_x(
+        self, x_shape: Shape, w: Array, grad_y: Array, stride: Sizes, padding: Padding, dilation: Sizes, groups: int
     ) -> Array:
-        """The gradient of the input of `conv2d` without relu, of `x_shape` (N, C, H, W)."""
+        """The gradient of the input of `conv` without relu, of `x_shape` (N, C, ...): a transposed convolution of `grad_y`."""
 
-    def conv2d_grad_w(
+    def conv_grad_w(
         self,
         x: Array,
-        kernel: Pair,
+        kernel: Sizes,
         grad_y: Array,
-        stride: Pair,
+        stride: Sizes,
         padding: Padding,
-        dilation: Pair,
+        dilation: Sizes,
         groups: int,
         has_bias: bool = True,
     ) -> tuple[Array, Array | None]:
-        """The gradients of the weights (K, C / groups, kh, kw) and of the bias (K,), if there is one, of `conv2d` without relu."""
+        """The gradients of the weights (K, C / groups, *kernel) and of the bias (K,), if there is one, of `conv` without relu."""
 
-    def max_pool2d(self, x: Array, kernel: Pair, stride: Pair, padding: Padding) -> tuple[Array, Saved]:
-        """The maximum of each window of `x` (N, C, H, W) -> (N, C, H', W'), H' as in `conv2d`.
+    def max_pool(self, x: Array, kernel: Sizes, stride: Sizes, padding: Padding) -> tuple[Array, Saved]:
+        """The maximum of each window of `x` (N, C, ...) -> (N, C, ...), sizes as in `conv`.
 
         Every window must touch the image; padding never wins. Of equal values the first one, row by row, is the maximum.
         """
 
-    def max_pool2d_backward(self, grad_y: Array, saved: Saved) -> Array:
-        """The gradient of the input of `max_pool2d`: each value of `grad_y` goes to the maximum of its window."""
+    def max_pool_backward(self, grad_y: Array, saved: Saved) -> Array:
+        """The gradient of the input of `max_pool`: each value of `grad_y` goes to the maximum of its window."""
 
-    def avg_pool2d(
-        self, x: Array, kernel: Pair, stride: Pair, padding: Padding, count_include_pad: bool = True
+    def avg_pool(
+        self, x: Array, kernel: Sizes, stride: Sizes, padding: Padding, count_include_pad: bool = True
     ) -> tuple[Array, Saved]:
-        """The mean of each window of `x` (N, C, H, W) -> (N, C, H', W').
+        """The mean of each window of `x` (N, C, ...) -> (N, C, ...).
 
-        The divisor is kh * kw with `count_include_pad`, else the number of pixels of the window inside the image.
+        The divisor is the size of the kernel with `count_include_pad`, else the number of pixels of the window inside the image.
         """
 
-    def avg_pool2d_backward(self, grad_y: Array, saved: Saved) -> Array:
-        """The gradient of the input of `avg_pool2d`."""
+    def avg_pool_backward(self, grad_y: Array, saved: Saved) -> Array:
+        """The gradient of the input of `avg_pool`."""
 
     def linear(self, x: Array, w: Array, b: Array | None, relu: bool = False) -> Array:
         """`x` (N, I) times the transpose of `w` (O, I), plus `b` (O,) -> (N, O)."""
@@ -102,6 +124,26 @@ class Kernels(Protocol):
     def batch_norm_backward(self, grad_y: Array, saved: Saved) -> tuple[Array, Array, Array]:
         """Gradients (grad_x, grad_gamma, grad_beta) of `batch_norm`, its relu included."""
 
+    def lstm(self, x: Array, w: Array, u: Array, b: Array, h: Array, c: Array) -> tuple[Array, Array, Array, Saved]:
+        """Long short-term memory over sequences `x` (T, N, I), from the states h and c (N, H) on (Hochreiter and Schmidhuber 1997).
+
+        w (4 H, I), u (4 H, H), b (4 H,), the gates in the order i, g, f, o: v = w x + b + u h, i, f, o = sigmoid(v), g = tanh(v);
+        c' = f c + i g, h' = o tanh(c'). Gives (y (T, N, H), the last h, the last c, saved).
+        """
+
+    def lstm_backward(self, grad_y: Array, grad_h: Array, grad_c: Array, saved: Saved) -> tuple[Array, ...]:
+        """Gradients (grad_x, grad_w, grad_u, grad_b, grad_h, grad_c) of `lstm`, from those of its three results."""
+
+    def gru(self, x: Array, w: Array, u: Array, v: Array, b: Array, h: Array) -> tuple[Array, Array, Saved]:
+        """Gated recurrent units over sequences `x` (T, N, I), from the state h (N, H) on (Cho et al. 2014).
+
+        w (3 H, I), b (3 H,), the gates in the order r, z, n; u (2 H, H), v (H, H): r, z = sigmoid(w x + b + u h),
+        n = tanh(w x + b + v (r h)), h' = (1 - z) n + z h. Gives (y (T, N, H), the last h, saved).
+        """
+
+    def gru_backward(self, grad_y: Array, grad_h: Array, saved: Saved) -> tuple[Array, ...]:
+        """Gradients (grad_x, grad_w, grad_u, grad_v, grad_b, grad_h) of `gru`, from those of its two results."""
+
     def softmax(self, x: Array, axis: int) -> Array:
         """exp(x) divided by its sum along `axis`, safe for large values."""
 
@@ -119,8 +161,32 @@ class Kernels(Protocol):
         above `iou_threshold`; boxes without area overlap nothing.
         """
 
-    def hamming(self, queries: NDArray[np.uint8], codes: NDArray[np.uint8]) -> NDArray[np.uint16]:
-        """Differing bits between all rows of `queries` (Q, B) and `codes` (N, B) -> (Q, N)."""
+    def hamming(self, queries: Codes, codes: Codes) -> Distances:
+        """Differing bits between all rows of `queries` (Q, B) and `codes` (N, B) -> (Q, N) uint16; uint32 when B is above 8191."""
+
+    def hamming_top_k(self, queries: Codes, codes: Codes, k: int) -> tuple[NDArray[np.int64], Distances]:
+        """The `k` rows of `codes` (N, B) that differ least from each of `queries` (Q, B), equals in order of the rows.
+
+        Gives indices and distances, both (Q, min(k, N)), nearest first.
+        """
+
+    def hamming_within(
+        self, queries: Codes, codes: Codes, radius: int
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64], Distances]:
+        """Pairs of a row i of `queries` (Q, B) and a row j of `codes` (N, B) that differ in at most `radius` bits.
+
+        Gives i, j and the distances, all (P,), in order of i, then of j.
+        """
+
+    def hamming_in_buckets(
+        self, first: Buckets, second: Buckets | None, flips: NDArray[np.int64], radius: int, earlier: Masks
+    ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64], Distances]]:
+        """Pairs of a row i of `first` and a row j of `second` within `radius` bits whose buckets' numbers differ by one of `flips` (F,).
+
+        second: None for pairs i < j within `first`.   flips: different numbers; what differs by one of them is xor-ed with it.
+        earlier: masks (E, B) and limits (E,) int64; a pair that differs in at most limits[e] of the bits of masks[e] is left out.
+        Gives i, j and the distances, a bounded number at once, in no order.
+        """
 
 
 OPERATIONS: tuple[str, ...] = tuple(name for name in vars(Kernels) if not name.startswith("_"))

@@ -1,5 +1,7 @@
 """Linear layers and matrix products over any BLAS-like sgemm."""
 
+from __future__ import annotations
+
 from collections.abc import Callable
 from typing import NamedTuple, TypeAlias
 
@@ -18,7 +20,7 @@ class Operand(NamedTuple):
     is_transposed: bool
 
     @classmethod
-    def of(cls, x: Array) -> "Operand | None":
+    def of(cls, x: Array) -> Operand | None:
         """The matrix `x` as it lies, or None when neither its rows nor its columns are contiguous."""
         sides = (
             (False, x.flags.c_contiguous, x.strides, x.shape[1]),
@@ -32,6 +34,10 @@ class Operand(NamedTuple):
 
 Sgemm: TypeAlias = Callable[[Operand, Operand, tuple[int, int, int], float, Operand], None]
 """sgemm(a, b, (M, N, K), start, y): y = a b + start * y, row-major."""
+
+
+SMALL = 1 << 19
+"""Multiplications in one product of a stack up to which numpy is faster: a call of ours takes microseconds (attention has many)."""
 
 
 class MatrixProducts:
@@ -55,6 +61,9 @@ class MatrixProducts:
     def matmul(self, a: Array, b: Array) -> Array:
         """See `interface.Kernels.matmul`."""
         leading = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
+        if leading and a.shape[-2] * a.shape[-1] * b.shape[-1] <= SMALL:
+            product: Array = np.matmul(a, b)
+            return product
         y = empty((*leading, a.shape[-2], b.shape[-1]))
         left, right = (np.broadcast_to(part, leading + part.shape[-2:]) for part in (a, b))
         for position in np.ndindex(leading):

@@ -1,5 +1,7 @@
 """Memory of arrays: channels-last order, alignment to cache lines, and freed memory that stays with the process."""
 
+from __future__ import annotations
+
 import ctypes
 import logging
 import math
@@ -26,14 +28,29 @@ def empty(shape: Sequence[int]) -> Array:
 
 
 def empty_channels_last(shape: Sequence[int]) -> Array:
-    """A new array of logical `shape` (N, C, H, W) in channels-last memory, of undefined content."""
-    n, c, h, w = shape
-    return empty((n, h, w, c)).transpose(0, 3, 1, 2)
+    """A new array of logical `shape` (N, C, ...) in channels-last memory, of undefined content."""
+    n, c, *spatial = shape
+    return channels_first(empty((n, *spatial, c)))
 
 
 def channels_last(x: Array) -> Array:
-    """`x` (N, C, H, W) as float32 in channels-last memory; itself if it already is."""
-    return np.ascontiguousarray(x.transpose(0, 2, 3, 1), np.float32).transpose(0, 3, 1, 2)
+    """`x` (N, C, ...) as float32 in channels-last memory; itself if it already is."""
+    return channels_first(np.ascontiguousarray(channels_to_end(x), np.float32))
+
+
+def channels_to_end(x: Array) -> Array:
+    """(N, C, ...) -> (N, ..., C), a view."""
+    return x.transpose(0, *range(2, x.ndim), 1)
+
+
+def channels_first(x: Array) -> Array:
+    """(N, ..., C) -> (N, C, ...), a view: the way back from `channels_to_end`."""
+    return x.transpose(0, -1, *range(1, x.ndim - 1))
+
+
+def is_channels_last(x: Array) -> bool:
+    """Whether the channels of `x` (N, C, ...) are what lies side by side in memory, and not also its last dimension."""
+    return x.ndim > 2 and x.strides[1] == x.itemsize and not x.flags.c_contiguous
 
 
 def contiguous(x: Array) -> Array:

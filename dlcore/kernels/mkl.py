@@ -1,5 +1,7 @@
 """Matrix products by Intel's MKL, the BLAS that BigDL used; on AMD it is slower than oneDNN."""
 
+from __future__ import annotations
+
 import ctypes
 import sys
 from functools import cache
@@ -7,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from dlcore.errors import DlcoreError
+from dlcore.kernels import cpu
 from dlcore.kernels.matrix_products import MatrixProducts, Operand
 
 NAMES = ("libmkl_rt.so.3", "libmkl_rt.so.2")
@@ -42,6 +45,7 @@ def library() -> ctypes.CDLL:
 def _sgemm(a: Operand, b: Operand, sizes: tuple[int, int, int], start: float, y: Operand) -> None:
     orders = (_TRANSPOSED if operand.is_transposed else _PLAIN for operand in (a, b))
     operands = (a.address, a.step, b.address, b.step)
+    cpu.ask_openmp()
     library().cblas_sgemm(_ROW_MAJOR, *orders, *sizes, 1.0, *operands, start, y.address, y.step)
 
 

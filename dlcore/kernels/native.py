@@ -1,27 +1,40 @@
-"""Kernels of our own in C++: Winograd convolution, non-maximum suppression, Hamming distances.
+"""Kernels of our own in C++: Winograd convolution and non-maximum suppression here, Hamming searches in `native_search`.
 
 Built on first need (see `native_build`); where that cannot be done `is_available()` is False and other backends serve.
 `python -m dlcore.kernels.native build` builds them ahead. How they work, and their numbers: native/README.md.
 """
 
+from __future__ import annotations
+
 import ctypes
-import logging
+import math
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
 
 import numpy as np
 
 from dlcore.activity import Array
+from dlcore.kernels import native_depthwise, native_search
 from dlcore.kernels.cpu import threads
-from dlcore.kernels.interface import Padding, Pair, Shape
+from dlcore.kernels.interface import Padding, Shape, Sizes
 from dlcore.kernels.memory import channels_last, empty
 from dlcore.kernels.native_build import NativeUnavailableError, build
+from dlcore.kernels.native_library import instruction_set, is_available, library, limit_instruction_set
+from dlcore.kernels.native_search import hamming, hamming_in_buckets, hamming_top_k, hamming_within
+from dlcore.kernels.reference import best_first
 
-logger = logging.getLogger(__name__)
+__all__ = [
+    "hamming",
+    "hamming_in_buckets",
+    "hamming_top_k",
+    "hamming_within",
+    "instruction_set",
+    "is_available",
+    "library",
+    "limit_instruction_set",
+]
 
-INSTRUCTION_SETS = ("portable", "avx2", "avx512")
 POOLS = {"none": 0, "floor": 1, "ceil": 2}
 
 
@@ -43,59 +56,6 @@ class _ConvArrays(ctypes.Structure):
     _fields_ = [(name, ctypes.c_void_p) for name in ("x", "weights", "bias", "residual", "y", "workspace")]
 
 
-_Int, _Pointer = ctypes.c_int64, ctypes.c_void_p
-_SIGNATURES: dict[str, tuple[type | None, list[type]]] = {
-    "dlcore_isa": (_Int, []),
-    "dlcore_limit_isa": (_Int, [_Int]),
-    "dlcore_winograd_weights_size": (_Int, [_Int, _Int]),
-    "dlcore_winograd_workspace_size": (_Int, [_Pointer]),
-    "dlcore_winograd_prepare": (None, [_Pointer, _Pointer, _Int, _Int]),
-    "dlcore_winograd_forward": (None, [_Pointer, _Pointer]),
-    "dlcore_winograd_gradient_workspace_size": (_Int, [_Pointer]),
-    "dlcore_winograd_weight_gradient": (None, [_Pointer, _Pointer, _Pointer]),
-    "dlcore_nms": (_Int, [_Pointer, _Pointer, _Int, ctypes.c_float, _Pointer]),
-    "dlcore_hamming": (None, [_Pointer, _Pointer, _Pointer, _Int, _Int, _Int]),
-}
-
-
-@cache
-def library() -> ctypes.CDLL:
-    """The loaded library, built if need be.
-
-    Raises:
-        NativeUnavailableError: it cannot be built or loaded.
-    """
-    try:
-        loaded = ctypes.CDLL(str(build()))
-    except OSError as error:
-        raise NativeUnavailableError(f"cannot load the native kernels: {error}") from error
-    for name, (result, arguments) in _SIGNATURES.items():
-        function = getattr(loaded, name)
-        function.restype, function.argtypes = result, arguments
-    return loaded
-
-
-@cache
-def is_available() -> bool:
-    """Whether the library can be used here; the reason is logged once if not."""
-    try:
-        library()
-    except NativeUnavailableError as error:
-        logger.warning("native kernels are off: %s", error)
-        return False
-    return True
-
-
-def instruction_set() -> str:
-    """The one in use: "avx512", "avx2" or "portable"."""
-    return INSTRUCTION_SETS[library().dlcore_isa()]
-
-
-def limit_instruction_set(name: str) -> str:
-    """Use `name` or the best below it that this CPU has; returns which. For tests. Prepared weights become invalid."""
-    return INSTRUCTION_SETS[library().dlcore_limit_isa(INSTRUCTION_SETS.index(name))]
-
-
 # --- Winograd ---------------------------------------------------------------------------------------------------------
 
 
@@ -109,7 +69,7 @@ def winograd_suits(
 ) -> bool:
     """Whether a convolution is one that Winograd computes, and faster than directly: 3x3, stride 1, enough channels."""
     planes, planes_in, *kernel = weight_shape
-    is_square = tuple(kernel) == (3, 3) and tuple(stride) == (1, 1) and dilation[0] == dilation[1] and groups == 1
+    is_square = (*kernel, *stride) == (3, 3, 1, 1) and dilation[0] == dilation[1] and groups == 1
     return is_square and min(padding) >= 0 and planes_in >= 16 and planes >= 16
 
 
@@ -122,7 +82,7 @@ class WinogradWeights:
     out_channels: int
 
     @classmethod
-    def prepare(cls, w: Array) -> "WinogradWeights":
+    def prepare(cls, w: Array) -> WinogradWeights:
         """Transform weights (K, C, 3, 3)."""
         planes, planes_in = w.shape[:2]
         given = np.ascontiguousarray(w, np.float32)
@@ -163,6 +123,7 @@ class WinogradConvolution:
             top, left, dilation, relu, POOLS[pool], threads, block,
         )  # fmt: skip
         self._check(x, y, residual)
+        self.pixels: int = images * self._shape.out_height * self._shape.out_width
         self.workspace_size: int = library().dlcore_winograd_workspace_size(ctypes.addressof(self._shape))
         self._arrays = _ConvArrays(
             x.ctypes.data,
@@ -220,32 +181,42 @@ def winograd(x: Array, w: Array, b: Array | None, padding: Padding, dilation: in
     return y.transpose(0, 3, 1, 2)
 
 
-def conv2d(
-    x: Array, w: Array, b: Array | None, stride: Pair, padding: Padding, dilation: Pair, groups: int, relu: bool = False
+def conv(
+    x: Array,
+    w: Array,
+    b: Array | None,
+    stride: Sizes,
+    padding: Padding,
+    dilation: Sizes,
+    groups: int,
+    relu: bool = False,
 ) -> Array:
-    """See `interface.Kernels.conv2d`; where SUITS holds."""
+    """See `interface.Kernels.conv`; where SUITS holds."""
     return winograd(x, w, b, padding, dilation[0], relu, threads())
 
 
-def conv2d_grad_x(
-    x_shape: Shape, w: Array, grad_y: Array, stride: Pair, padding: Padding, dilation: Pair, groups: int
+def conv_grad_x(
+    x_shape: Shape, w: Array, grad_y: Array, stride: Sizes, padding: Padding, dilation: Sizes, groups: int
 ) -> Array:
-    """See `interface.Kernels.conv2d_grad_x`; where SUITS holds. A convolution of `grad_y` with the weights turned round."""
+    """See `interface.Kernels.conv_grad_x`; where SUITS holds. A convolution of `grad_y` with the weights turned round."""
     turned = w[:, :, ::-1, ::-1].transpose(1, 0, 2, 3)
     return winograd(grad_y, turned, None, _padding_back(padding, dilation), dilation[0], False, threads())
 
 
-def conv2d_grad_w(
+def conv_grad_w(
     x: Array,
-    kernel: Pair,
+    kernel: Sizes,
     grad_y: Array,
-    stride: Pair,
+    stride: Sizes,
     padding: Padding,
-    dilation: Pair,
+    dilation: Sizes,
     groups: int,
     has_bias: bool = True,
 ) -> tuple[Array, Array | None]:
-    """See `interface.Kernels.conv2d_grad_w`; where SUITS holds. On one thread."""
+    """See `interface.Kernels.conv_grad_w`; where SUITS holds. On one thread."""
+    if groups > 1:
+        grad_b = grad_y.sum(axis=(0, 2, 3)) if has_bias else None
+        return native_depthwise.grad_w(x, kernel, grad_y, stride, padding), grad_b
     rows, grads = (channels_last(part).transpose(0, 2, 3, 1) for part in (x, grad_y))
     (images, height, width, planes_in), (_, out_height, out_width, planes) = rows.shape, grads.shape
     sizes = (images, height, width, planes_in, planes, out_height, out_width)
@@ -258,13 +229,19 @@ def conv2d_grad_w(
     return grad_w, grads.reshape(-1, planes).sum(axis=0) if has_bias else None
 
 
-def _padding_back(padding: Padding, dilation: Pair) -> Padding:
-    top, left, bottom, right = (2 * dilation[0] - side for side in padding)
-    return top, left, bottom, right
+def _padding_back(padding: Padding, dilation: Sizes) -> Padding:
+    return tuple(2 * dilation[0] - side for side in padding)
 
 
 def _suits_forward(
-    x: Array, w: Array, b: Array | None, stride: Pair, padding: Padding, dilation: Pair, groups: int, relu: bool = False
+    x: Array,
+    w: Array,
+    b: Array | None,
+    stride: Sizes,
+    padding: Padding,
+    dilation: Sizes,
+    groups: int,
+    relu: bool = False,
 ) -> bool:
     return (
         has_winograd()
@@ -274,7 +251,7 @@ def _suits_forward(
 
 
 def _suits_grad_x(
-    x_shape: Shape, w: Array, grad_y: Array, stride: Pair, padding: Padding, dilation: Pair, groups: int
+    x_shape: Shape, w: Array, grad_y: Array, stride: Sizes, padding: Padding, dilation: Sizes, groups: int
 ) -> bool:
     back = _padding_back(padding, dilation)
     is_enough = _pixels(x_shape) >= _ENOUGH_PIXELS and min(padding) >= 0
@@ -283,55 +260,39 @@ def _suits_grad_x(
 
 def _suits_grad_w(
     x: Array,
-    kernel: Pair,
+    kernel: Sizes,
     grad_y: Array,
-    stride: Pair,
+    stride: Sizes,
     padding: Padding,
-    dilation: Pair,
+    dilation: Sizes,
     groups: int,
     has_bias: bool = True,
 ) -> bool:
+    if groups > 1:
+        return native_depthwise.suits(x, kernel, grad_y, stride, padding, dilation, groups)
     is_enough = has_winograd() and _pixels(x.shape) >= _ENOUGH_PIXELS
     return is_enough and winograd_suits((grad_y.shape[1], x.shape[1], *kernel), stride, padding, dilation, groups)
 
 
 def _pixels(shape: Shape) -> int:
-    return shape[0] * shape[2] * shape[3]
+    return shape[0] * math.prod(shape[2:])
 
 
 _ENOUGH_PIXELS = 512  # below, preparing the weights costs more than it saves
-SUITS = {"conv2d": _suits_forward, "conv2d_grad_x": _suits_grad_x, "conv2d_grad_w": _suits_grad_w}
+SUITS = {"conv": _suits_forward, "conv_grad_x": _suits_grad_x, "conv_grad_w": _suits_grad_w, **native_search.SUITS}
 """When `auto` prefers these to oneDNN, by operation."""
 
 
-# --- boxes and codes --------------------------------------------------------------------------------------------------
+# --- boxes ------------------------------------------------------------------------------------------------------------
 
 
 def nms(boxes: Array, scores: Array, iou_threshold: float, top_k: int) -> np.ndarray:
     """Indices of kept boxes, best first: see `reference.nms`."""
-    order = np.argsort(-scores, kind="stable")[:top_k] if top_k > 0 else np.argsort(-scores, kind="stable")
+    order = best_first(boxes, scores, top_k)
     given = np.ascontiguousarray(boxes, np.float32)
     kept = np.empty(len(order), np.int64)
     count = library().dlcore_nms(given.ctypes.data, order.ctypes.data, len(order), iou_threshold, kept.ctypes.data)
     return kept[:count]
-
-
-def hamming(queries: np.ndarray, codes: np.ndarray) -> np.ndarray:
-    """Differing bits (Q, N) uint16 between queries (Q, B) and codes (N, B), both uint8.
-
-    Raises:
-        ValueError: the code lengths differ.
-    """
-    if queries.shape[1:] != codes.shape[1:]:
-        raise ValueError(
-            f"hamming: got codes of {queries.shape[1:]} and {codes.shape[1:]} bytes, expected equal lengths"
-        )
-    first, second = (np.ascontiguousarray(part, np.uint8) for part in (queries, codes))
-    distances = np.empty((len(first), len(second)), np.uint16)
-    library().dlcore_hamming(
-        first.ctypes.data, second.ctypes.data, distances.ctypes.data, len(first), len(second), first.shape[1]
-    )
-    return distances
 
 
 def main(arguments: Sequence[str]) -> int:

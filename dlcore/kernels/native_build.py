@@ -3,6 +3,8 @@
 Safe with many processes at once: one compiles under a file lock, the library appears by an atomic rename.
 """
 
+from __future__ import annotations
+
 import ctypes
 import fcntl
 import hashlib
@@ -28,9 +30,22 @@ _AVX512 = ("-mavx512f", "-mavx512bw", "-mavx512vl", "-mavx512dq", "-mfma", "-mtu
 # Flags per file: only these files may hold instructions that not every x86-64 has; entry.cpp chooses among them.
 FLAGS: dict[str, tuple[str, ...]] = {
     "entry.cpp": (),
+    "lookup.cpp": (),
     "nms.cpp": (),
+    "hamming_best.cpp": (),
     "hamming_portable.cpp": (),
     "hamming_avx512.cpp": (*_AVX512, "-mavx512vpopcntdq"),
+    "hamming_scan_portable.cpp": (),
+    "hamming_scan_avx2.cpp": ("-mavx2", "-mfma"),
+    "hamming_scan_avx512.cpp": (*_AVX512, "-mavx512vpopcntdq"),
+    "peak_avx2.cpp": ("-mavx2", "-mfma"),
+    "peak_avx512.cpp": _AVX512,
+    "depthwise_avx2.cpp": ("-mavx2", "-mfma"),
+    "depthwise_avx512.cpp": _AVX512,
+    "recurrence_avx2.cpp": ("-mavx2", "-mfma"),
+    "recurrence_avx512.cpp": _AVX512,
+    "separable_avx2.cpp": ("-mavx2", "-mfma"),
+    "separable_avx512.cpp": _AVX512,
     "winograd_avx2.cpp": ("-mavx2", "-mfma"),
     "winograd_avx512.cpp": _AVX512,
 }

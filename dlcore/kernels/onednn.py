@@ -1,38 +1,64 @@
 """Kernels by oneDNN: convolution, pooling, matrix products, batch normalisation with ReLU.
 
-Primitives are compiled once per shape and geometry and kept, the latest 512 of each kind. Empty arrays go to `reference`.
+Primitives are compiled once per shape and geometry and kept, the latest 512 of each kind. Convolution and pooling know images
+of 1 to 3 spatial dimensions. Empty arrays go to `reference`.
 """
+
+from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 
 from dlcore.activity import Array
+from dlcore.kernels import cpu, reference
 from dlcore.kernels import onednn_api as api
-from dlcore.kernels import reference
-from dlcore.kernels.interface import Padding, Pair, Saved, Shape
+from dlcore.kernels.interface import Padding, Saved, Shape, Sizes
 from dlcore.kernels.matrix_products import MatrixProducts, Operand
 from dlcore.kernels.memory import channels_last, contiguous, empty, empty_channels_last
 from dlcore.kernels.onednn_api import KEPT, Attributes, Description, Layout, Primitive, address, library
-from dlcore.kernels.onednn_convolution import conv2d, conv2d_grad_w, conv2d_grad_x
+from dlcore.kernels.onednn_convolution import conv, conv_grad_w, conv_grad_x
+from dlcore.kernels.onednn_recurrent import gru, gru_backward, lstm, lstm_backward
 from dlcore.kernels.reference import output_size
 
 __all__ = [
-    "avg_pool2d",
-    "avg_pool2d_backward",
+    "avg_pool",
+    "avg_pool_backward",
     "batch_norm",
     "batch_norm_backward",
-    "conv2d",
-    "conv2d_grad_w",
-    "conv2d_grad_x",
+    "conv",
+    "conv_grad_w",
+    "conv_grad_x",
+    "gru",
+    "gru_backward",
     "library",
     "linear",
     "linear_backward",
+    "lstm",
+    "lstm_backward",
     "matmul",
-    "max_pool2d",
-    "max_pool2d_backward",
+    "max_pool",
+    "max_pool_backward",
 ]
+
+RANKS = (1, 2, 3)
+
+
+def _knows(x: Array, *_arguments: Any, **_options: Any) -> bool:
+    return x.ndim - 2 in RANKS
+
+
+def _knows_gradient(x_shape: Shape, *_arguments: Any, **_options: Any) -> bool:
+    return len(x_shape) - 2 in RANKS
+
+
+SUITS = {
+    **dict.fromkeys(("conv", "conv_grad_w", "max_pool", "avg_pool"), _knows),
+    "conv_grad_x": _knows_gradient,
+}
+"""What oneDNN takes; other images go to the next backend."""
 
 # --- pooling ----------------------------------------------------------------------------------------------------------
 
@@ -46,10 +72,11 @@ class _Pooling:
 
 
 @lru_cache(KEPT)
-def _pooling(x_shape: Shape, kernel: Pair, stride: Pair, padding: Padding, algorithm: int) -> _Pooling:
+def _pooling(x_shape: Shape, kernel: Sizes, stride: Sizes, padding: Padding, algorithm: int) -> _Pooling:
     y_shape = (*x_shape[:2], *output_size(x_shape, kernel, stride, padding))
     x, y = Layout.channels_last(x_shape), Layout.channels_last(y_shape)
-    window = (stride, kernel, (0, 0), padding[:2], padding[2:])
+    rank = len(kernel)
+    window = (stride, kernel, (0,) * rank, padding[:rank], padding[rank:])
     forward = Description(
         "pooling_forward", api.engine(), api.FORWARD_TRAINING, algorithm, x, y, *window, Attributes(False)
     )
@@ -62,18 +89,18 @@ def _pooling(x_shape: Shape, kernel: Pair, stride: Pair, padding: Padding, algor
     return _Pooling(Primitive(forward, to_y), Primitive(backward, to_x), y_shape, size)
 
 
-def max_pool2d(x: Array, kernel: Pair, stride: Pair, padding: Padding) -> tuple[Array, Saved]:
-    """See `interface.Kernels.max_pool2d`."""
+def max_pool(x: Array, kernel: Sizes, stride: Sizes, padding: Padding) -> tuple[Array, Saved]:
+    """See `interface.Kernels.max_pool`."""
     if not x.size:
-        return reference.max_pool2d(x, kernel, stride, padding)[0], (None, x.shape, None)
+        return reference.max_pool(x, kernel, stride, padding)[0], (None, x.shape, None)
     pooling = _pooling(x.shape, kernel, stride, padding, api.POOLING_MAX)
     x, y, winners = channels_last(x), empty_channels_last(pooling.y_shape), np.empty(pooling.workspace_bytes, np.uint8)
     pooling.forward(address(x), address(y), address(winners))
     return y, (pooling, x.shape, winners)
 
 
-def max_pool2d_backward(grad_y: Array, saved: Saved) -> Array:
-    """See `interface.Kernels.max_pool2d_backward`."""
+def max_pool_backward(grad_y: Array, saved: Saved) -> Array:
+    """See `interface.Kernels.max_pool_backward`."""
     pooling, x_shape, winners = saved
     grad_y, grad_x = channels_last(grad_y), empty_channels_last(x_shape)
     if not grad_x.size:
@@ -82,12 +109,12 @@ def max_pool2d_backward(grad_y: Array, saved: Saved) -> Array:
     return grad_x
 
 
-def avg_pool2d(
-    x: Array, kernel: Pair, stride: Pair, padding: Padding, count_include_pad: bool = True
+def avg_pool(
+    x: Array, kernel: Sizes, stride: Sizes, padding: Padding, count_include_pad: bool = True
 ) -> tuple[Array, Saved]:
-    """See `interface.Kernels.avg_pool2d`."""
+    """See `interface.Kernels.avg_pool`."""
     if not x.size:
-        return reference.avg_pool2d(x, kernel, stride, padding)[0], (None, x.shape)
+        return reference.avg_pool(x, kernel, stride, padding)[0], (None, x.shape)
     algorithm = api.POOLING_AVERAGE_WITH_PADDING if count_include_pad else api.POOLING_AVERAGE_WITHOUT_PADDING
     pooling = _pooling(x.shape, kernel, stride, padding, algorithm)
     x, y = channels_last(x), empty_channels_last(pooling.y_shape)
@@ -95,8 +122,8 @@ def avg_pool2d(
     return y, (pooling, x.shape)
 
 
-def avg_pool2d_backward(grad_y: Array, saved: Saved) -> Array:
-    """See `interface.Kernels.avg_pool2d_backward`."""
+def avg_pool_backward(grad_y: Array, saved: Saved) -> Array:
+    """See `interface.Kernels.avg_pool_backward`."""
     pooling, x_shape = saved
     grad_y, grad_x = channels_last(grad_y), empty_channels_last(x_shape)
     if not grad_x.size:
@@ -111,6 +138,7 @@ def avg_pool2d_backward(grad_y: Array, saved: Saved) -> Array:
 def _sgemm(a: Operand, b: Operand, sizes: tuple[int, int, int], start: float, y: Operand) -> None:
     orders = (b"T" if operand.is_transposed else b"N" for operand in (a, b))
     operands = (a.address, a.step, b.address, b.step)
+    cpu.ask_openmp()
     api.check(library().dnnl_sgemm(*orders, *sizes, 1.0, *operands, start, y.address, y.step), "sgemm")
 
 
@@ -160,6 +188,9 @@ def batch_norm(
     x: Array, gamma: Array, beta: Array, eps: float, relu: bool = False
 ) -> tuple[Array, Array, Array, Saved]:
     """See `interface.Kernels.batch_norm`."""
+    if not x.size:
+        *results, kept = reference.batch_norm(x, gamma, beta, eps, relu)
+        return (*results, (None, kept))  # type: ignore[return-value]
     image, planes = _as_image(x), x.shape[1:2]
     norm = _batch_norm(image.shape, eps, relu)
     y, mean, var = empty_channels_last(image.shape), empty(planes), empty(planes)
@@ -171,6 +202,8 @@ def batch_norm(
 
 def batch_norm_backward(grad_y: Array, saved: Saved) -> tuple[Array, Array, Array]:
     """See `interface.Kernels.batch_norm_backward`."""
+    if saved[0] is None:
+        return reference.batch_norm_backward(grad_y, saved[1])
     norm, image, mean, var, gamma, positive = saved
     grad = _as_image(grad_y)
     grad_x, grad_gamma, grad_beta = empty_channels_last(image.shape), empty(gamma.shape), empty(gamma.shape)

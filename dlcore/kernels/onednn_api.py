@@ -1,23 +1,32 @@
 """What of oneDNN's C interface (version 3) the backend needs, by ctypes: descriptors, primitives, their execution.
 
 Values and argument orders: oneDNN's dnnl.h and dnnl_types.h. One engine and one stream serve the process. Primitives may be
-shared by threads: each execution holds one lock, which a forked child gets anew. A forked child runs single-threaded, for
-libgomp's pool of threads does not survive a fork.
+shared by threads: each execution holds one lock, which a forked child gets anew. Their scratch memory is one array of ours: oneDNN's
+own belongs to the thread that made a primitive, and is missing where another one runs it.
 """
 
+from __future__ import annotations
+
 import ctypes
+import math
 import os
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from numpy.typing import NDArray
 
+from dlcore.activity import Array
 from dlcore.errors import DlcoreError
+from dlcore.kernels import cpu
+from dlcore.kernels.memory import empty
+from dlcore.settings import settings
 
+_LARGEST = {"portable": 0x1, "avx2": 0x7, "avx512": 0}
+"""dnnl_cpu_isa_t of the largest instruction set that is allowed: SSE 4.1, AVX2, whatever the CPU has."""
 KEPT = 512
 """Compiled primitives kept of each kind."""
 
@@ -25,9 +34,14 @@ NAMES = ("libdnnl.so.3", "libdnnl.so")
 
 # dnnl_prop_kind_t, dnnl_alg_kind_t, dnnl_normalization_flags_t, dnnl_query_t
 FORWARD_TRAINING, FORWARD_INFERENCE, BACKWARD = 64, 96, 128
-CONVOLUTION_DIRECT, ELTWISE_RELU, POOLING_MAX = 1, 0x20, 0x1FF
+LEFT_TO_RIGHT, RIGHT_TO_LEFT = 1, 2  # of dnnl_rnn_direction_t
+CONVOLUTION_DIRECT, ELTWISE_RELU, ELTWISE_CLIP, POOLING_MAX = 1, 0x20, 0x2E, 0x1FF
+LRN_ACROSS_CHANNELS, SOFTMAX, LOG_SOFTMAX = 0xAFF, 0x30000, 0x30001
 POOLING_AVERAGE_WITH_PADDING, POOLING_AVERAGE_WITHOUT_PADDING = 0x2FF, 0x3FF
 USE_SCALE, USE_SHIFT, FUSE_RELU = 2, 4, 8
+BINARY_ADD = 0x1FFF0
+_IMPLEMENTATION = 8
+_SCRATCHPAD_IS_OURS = 1  # dnnl_scratchpad_mode_user
 _QUERIES = {
     "src": 129,
     "diff_src": 130,
@@ -36,10 +50,14 @@ _QUERIES = {
     "dst": 133,
     "diff_dst": 134,
     "workspace": 135,
+    "scratchpad": 136,
 }
 
 # Execution arguments (DNNL_ARG_*)
 SRC, DST, WEIGHTS, BIAS, MEAN, VARIANCE, SCALE, SHIFT, WORKSPACE = 1, 17, 33, 41, 49, 50, 51, 52, 64
+SRC_ITER, SRC_ITER_C, DST_ITER, DST_ITER_C, WEIGHTS_ITER = 2, 3, 18, 19, 34
+SCRATCHPAD = 80
+RESIDUAL = 32768 | 2  # the second source of the first post-op
 DIFF_SRC, DIFF_DST, DIFF_WEIGHTS, DIFF_BIAS, DIFF_SCALE, DIFF_SHIFT = 129, 145, 161, 169, 255, 256
 
 _FLOAT, _ANY, _CPU, _IN_ORDER = 3, 1, 1, 1
@@ -67,11 +85,14 @@ _SIGNATURES: dict[str, list[type]] = {
     "dnnl_memory_set_data_handle": [_Handle, _Handle],
     "dnnl_post_ops_create": [_Handle],
     "dnnl_post_ops_destroy": [_Handle],
+    "dnnl_post_ops_append_binary": [_Handle, _Int, _Handle],
     "dnnl_post_ops_append_eltwise": [_Handle, _Int, _Float, _Float],
     "dnnl_primitive_attr_create": [_Handle],
     "dnnl_primitive_attr_destroy": [_Handle],
     "dnnl_primitive_attr_set_post_ops": [_Handle, _Handle],
+    "dnnl_primitive_attr_set_scratchpad_mode": [_Handle, _Int],
     "dnnl_primitive_desc_destroy": [_Handle],
+    "dnnl_primitive_desc_query": [_Handle, _Int, _Int, _Handle],
     "dnnl_primitive_create": [_Handle, _Handle],
     "dnnl_primitive_destroy": [_Handle],
     "dnnl_primitive_execute": [_Handle, _Handle, _Int, _Handle],
@@ -111,11 +132,13 @@ def library() -> ctypes.CDLL:
     loaded.dnnl_memory_desc_get_size.restype = ctypes.c_size_t
     loaded.dnnl_primitive_desc_query_md.argtypes = [_Handle, _Int, _Int]
     loaded.dnnl_primitive_desc_query_md.restype = _Handle
+    if largest := _LARGEST[settings().instruction_set]:
+        check(loaded.dnnl_set_max_cpu_isa(largest), "set_max_cpu_isa")
     return loaded
 
 
 def check(status: int, call: str) -> None:
-    """Raises OneDnnError unless `status` is success; `call` names what was tried."""
+    """Raise OneDnnError unless `status` is success; `call` names what was tried."""
     if status:
         text = _STATUSES[status] if status < len(_STATUSES) else str(status)
         raise OneDnnError(
@@ -125,6 +148,7 @@ def check(status: int, call: str) -> None:
 
 def _created(function: str, *arguments: object) -> int:
     """The handle that `function` writes to its first argument."""
+    cpu.ask_openmp()  # primitives are made for so many threads
     handle = _Handle()
     check(getattr(library(), function)(ctypes.byref(handle), *arguments), function)
     return int(handle.value or 0)
@@ -162,22 +186,23 @@ class Layout:
     __hash__ = None  # type: ignore[assignment]
 
     @classmethod
-    def plain(cls, shape: Sequence[int]) -> "Layout":
+    def plain(cls, shape: Sequence[int]) -> Layout:
         """A contiguous array."""
-        return cls._ordered(shape, range(len(shape)))
+        return cls.ordered(shape, range(len(shape)))
 
     @classmethod
-    def channels_last(cls, shape: Sequence[int]) -> "Layout":
+    def channels_last(cls, shape: Sequence[int]) -> Layout:
         """(N, C, ...) with C innermost in memory."""
-        return cls._ordered(shape, (0, *range(2, len(shape)), 1))
+        return cls.ordered(shape, (0, *range(2, len(shape)), 1))
 
     @classmethod
-    def any(cls, shape: Sequence[int]) -> "Layout":
+    def any(cls, shape: Sequence[int]) -> Layout:
         """Whatever order a primitive likes best."""
         return cls(_created("dnnl_memory_desc_create_with_tag", len(shape), _Dims(*shape), _FLOAT, _ANY))
 
     @classmethod
-    def _ordered(cls, shape: Sequence[int], outer_to_inner: Sequence[int]) -> "Layout":
+    def ordered(cls, shape: Sequence[int], outer_to_inner: Sequence[int]) -> Layout:
+        """A contiguous array whose axes lie in memory as `outer_to_inner` says."""
         strides, step = [0] * len(shape), 1
         for axis in reversed(outer_to_inner):
             strides[axis], step = step, step * shape[axis]
@@ -193,9 +218,10 @@ class Description:
     """A primitive descriptor: an operation with shapes and memory orders all decided."""
 
     def __init__(self, kind: str, *arguments: object) -> None:
-        """The arguments of dnnl_<kind>_primitive_desc_create from the engine on; tuples of integers are dims."""
-        self._kept = arguments
-        self.handle = _created(f"dnnl_{kind}_primitive_desc_create", *map(self._lowered, arguments))
+        """The arguments of dnnl_<kind>_primitive_desc_create from the engine on, attributes last; tuples of integers are dims."""
+        *given, attributes = arguments
+        self._kept = (*given, Attributes() if attributes is None else attributes)
+        self.handle = _created(f"dnnl_{kind}_primitive_desc_create", *map(self._lowered, self._kept))
 
     @staticmethod
     def _lowered(argument: object) -> object:
@@ -209,22 +235,36 @@ class Description:
         if hasattr(self, "handle"):
             library().dnnl_primitive_desc_destroy(self.handle)
 
-    def layout(self, part: str) -> Layout:
-        """The memory order that was decided for `part`: 'src', 'weights', 'diff_weights', 'workspace', ..."""
-        borrowed = library().dnnl_primitive_desc_query_md(self.handle, _QUERIES[part], 0)
+    def layout(self, part: str, index: int = 0) -> Layout:
+        """The memory order decided for `part`: 'src', 'weights', 'diff_weights', 'workspace', ...; of several the one at `index`."""
+        borrowed = library().dnnl_primitive_desc_query_md(self.handle, _QUERIES[part], index)
         return Layout(_created("dnnl_memory_desc_clone", borrowed))
+
+    def implementation(self) -> str:
+        """oneDNN's name of the code that it chose, such as 'brgconv:avx512_core'."""
+        name = ctypes.c_char_p()
+        check(library().dnnl_primitive_desc_query(self.handle, _IMPLEMENTATION, 0, ctypes.byref(name)), "query")
+        return (name.value or b"").decode()
 
 
 class Attributes:
-    """What is fused behind an operation: a ReLU or nothing."""
+    """What is fused behind an operation, in this order: a sum with another array of the result's shape, which lies in memory as
+    `residual` says; a ReLU, or the range from 0 to a finite `ceiling`.
+    """
 
-    def __init__(self, relu: bool) -> None:
+    def __init__(self, relu: bool = False, ceiling: float = math.inf, residual: Layout | None = None) -> None:
         self.handle = _created("dnnl_primitive_attr_create")
+        after = _created("dnnl_post_ops_create")
+        if residual is not None:
+            check(library().dnnl_post_ops_append_binary(after, BINARY_ADD, residual.handle), "append sum")
         if relu:
-            after = _created("dnnl_post_ops_create")
-            check(library().dnnl_post_ops_append_eltwise(after, ELTWISE_RELU, 0.0, 0.0), "append ReLU")
-            check(library().dnnl_primitive_attr_set_post_ops(self.handle, after), "set post-ops")
-            library().dnnl_post_ops_destroy(after)
+            kind, end = (ELTWISE_RELU, 0.0) if ceiling == math.inf else (ELTWISE_CLIP, ceiling)
+            check(library().dnnl_post_ops_append_eltwise(after, kind, 0.0, end), "append ReLU")
+        check(library().dnnl_primitive_attr_set_post_ops(self.handle, after), "set post-ops")
+        check(
+            library().dnnl_primitive_attr_set_scratchpad_mode(self.handle, _SCRATCHPAD_IS_OURS), "set scratchpad mode"
+        )
+        library().dnnl_post_ops_destroy(after)
 
     def __del__(self) -> None:
         library().dnnl_primitive_attr_destroy(self.handle)
@@ -236,13 +276,15 @@ class Primitive:
     def __init__(self, description: Description, arguments: dict[int, Layout]) -> None:
         """`arguments`: execution argument -> its memory order."""
         self._execute, self._set = library().dnnl_primitive_execute, library().dnnl_memory_set_data_handle
-        self._memories = [
-            _created("dnnl_memory_create", layout.handle, engine(), None) for layout in arguments.values()
-        ]
-        pairs = zip(arguments, self._memories, strict=True)
-        self._arguments = (_Argument * len(arguments))(*(_Argument(kind, memory) for kind, memory in pairs))
+        scratchpad = description.layout("scratchpad")
+        self._scratch_bytes = scratchpad.size_bytes
+        given = {**arguments, SCRATCHPAD: scratchpad} if self._scratch_bytes else arguments
+        self._memories = [_created("dnnl_memory_create", layout.handle, engine(), None) for layout in given.values()]
+        pairs = zip(given, self._memories, strict=True)
+        self._arguments = (_Argument * len(given))(*(_Argument(kind, memory) for kind, memory in pairs))
+        self._own = self._memories[: len(arguments)]
         self.handle = _created("dnnl_primitive_create", description.handle)
-        self._call = (self.handle, _stream(), len(arguments), ctypes.addressof(self._arguments))
+        self._call = (self.handle, _stream(), len(given), ctypes.addressof(self._arguments))
 
     def __del__(self) -> None:
         for memory in getattr(self, "_memories", ()):
@@ -251,29 +293,79 @@ class Primitive:
             library().dnnl_primitive_destroy(self.handle)
 
     def __call__(self, *addresses: int) -> None:
+        cpu.ask_openmp()
         with _turn.lock:
-            for memory, address in zip(self._memories, addresses, strict=True):
+            for memory, address in zip(self._own, addresses, strict=True):
                 self._set(memory, address)
+            self._set_scratch()
             status = self._execute(*self._call)
         if status:
             check(status, "execution")
 
+    def _set_scratch(self) -> Array | None:
+        """The scratch memory, if it needs any, from now on; `_turn` is held."""
+        if not self._scratch_bytes:
+            return None
+        scratch = _turn.scratch(self._scratch_bytes)
+        self._set(self._memories[-1], address(scratch))
+        return scratch
+
+    def bind(self, arrays: Sequence[NDArray[Any]]) -> Callable[[], None]:
+        """A call on these arrays for good, which it keeps; from then on the primitive belongs to it alone.
+
+        Its thread has called `cpu.ask_openmp`: a plan does so once for all its calls.
+        """
+        for memory, array in zip(self._own, arrays, strict=True):
+            self._set(memory, address(array))
+        with _turn.lock:
+            scratch = self._set_scratch()
+        execute, call, kept = self._execute, self._call, (self, tuple(arrays), scratch)
+
+        def run() -> None:
+            with _turn.lock:
+                status = execute(*call)
+            if status:
+                check(status, f"execution on {len(kept[1])} arrays")
+
+        return run
+
+
+class Reorder:
+    """Copies an array into another memory order; nothing to do where both are the same."""
+
+    def __init__(self, source: Layout, target: Layout) -> None:
+        self._floats = target.size_bytes // 4
+        self._primitive: Primitive | None = None
+        if source != target:
+            description = Description("reorder", source, engine(), target, engine(), None)
+            self._primitive = Primitive(description, {SRC: source, DST: target})
+
+    def __call__(self, x: Array) -> Array:
+        """The content of `x` as a flat array in the target's order, or `x`."""
+        if self._primitive is None:
+            return x
+        y = empty((self._floats,))
+        self._primitive(address(x), address(y))
+        return y
+
 
 class _Turn:
-    """The lock that executions take; new in a forked child, where another thread's hold would last for ever."""
+    """The lock that executions take, new in a forked child, where another thread's hold would last for ever; and the memory that
+    they may use while they hold it.
+    """
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
+        self._memory = empty((0,))
+
+    def scratch(self, size_bytes: int) -> Array:
+        """Memory of at least this size, of undefined content, until the lock is free."""
+        if self._memory.nbytes < size_bytes:
+            self._memory = empty((-(-size_bytes // 4),))
+        return self._memory
 
     def renew(self) -> None:
         self.lock = threading.Lock()
-        if library.cache_info().currsize:
-            set_threads(1)
-
-
-def set_threads(count: int) -> None:
-    """Run the coming primitives of this process on `count` threads; OMP_NUM_THREADS says how many otherwise."""
-    ctypes.CDLL("libgomp.so.1").omp_set_num_threads(count)
 
 
 _turn = _Turn()

@@ -5,6 +5,8 @@ each call, since training changes them. Measured on shapes of small networks: bl
 are 2-5 times slower in the backward passes.
 """
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TypeAlias
@@ -12,32 +14,13 @@ from typing import TypeAlias
 from dlcore.activity import Array
 from dlcore.kernels import onednn_api as api
 from dlcore.kernels import reference
-from dlcore.kernels.interface import Padding, Pair, Shape
+from dlcore.kernels.interface import Padding, Shape, Sizes
 from dlcore.kernels.memory import channels_last, contiguous, empty, empty_channels_last
-from dlcore.kernels.onednn_api import KEPT, Attributes, Description, Layout, Primitive, address
+from dlcore.kernels.onednn_api import KEPT, Attributes, Description, Layout, Primitive, Reorder, address
 from dlcore.kernels.reference import output_size
 
-Geometry: TypeAlias = tuple[Pair, Padding, Pair, int]
+Geometry: TypeAlias = tuple[Sizes, Padding, Sizes, int]
 """Stride, padding, dilation, groups of a convolution."""
-
-
-class _Reorder:
-    """Copies an array into another memory order; nothing to do where both are the same."""
-
-    def __init__(self, source: Layout, target: Layout) -> None:
-        self._floats = target.size_bytes // 4
-        self._primitive: Primitive | None = None
-        if source != target:
-            description = Description("reorder", source, api.engine(), target, api.engine(), None)
-            self._primitive = Primitive(description, {api.SRC: source, api.DST: target})
-
-    def __call__(self, x: Array) -> Array:
-        """The content of `x` as a flat array in the target's order, or `x`."""
-        if self._primitive is None:
-            return x
-        y = empty((self._floats,))
-        self._primitive(address(x), address(y))
-        return y
 
 
 @dataclass(frozen=True)
@@ -45,7 +28,7 @@ class _Convolution:
     """One of the three primitives of a convolution, with the way into or out of its order of weights."""
 
     primitive: Primitive
-    reorder: _Reorder
+    reorder: Reorder
     weights_floats: int = 0
 
 
@@ -66,18 +49,18 @@ class _ConvolutionShapes:
     def y(self) -> Shape:
         """The shape of the result."""
         stride, padding, dilation, _ = self.geometry
-        kernel = (self.w[2], self.w[3])
-        return (self.x[0], self.w[0], *output_size(self.x, kernel, stride, padding, dilation))
+        return (self.x[0], self.w[0], *output_size(self.x, self.w[2:], stride, padding, dilation))
 
     @property
     def weights(self) -> Shape:
         """The shape of the weights as oneDNN wants it."""
         return _blocked(self.w, self.geometry[3])
 
-    def window(self) -> tuple[Pair, Pair, Pair, Pair]:
+    def window(self) -> tuple[Sizes, Sizes, Sizes, Sizes]:
         """Strides, dilations (0 is dense), padding before and after."""
-        stride, (top, left, bottom, right), dilation, _ = self.geometry
-        return stride, (dilation[0] - 1, dilation[1] - 1), (top, left), (bottom, right)
+        stride, padding, dilation, _ = self.geometry
+        rank = len(stride)
+        return stride, tuple(d - 1 for d in dilation), padding[:rank], padding[rank:]
 
     def forward(self, has_bias: bool, relu: bool) -> Description:
         """The descriptor of the forward pass."""
@@ -102,7 +85,7 @@ def _convolution_forward(shapes: _ConvolutionShapes, has_bias: bool, relu: bool)
     arguments = {api.SRC: description.layout("src"), api.WEIGHTS: weights, api.DST: description.layout("dst")}
     if has_bias:
         arguments[api.BIAS] = Layout.plain(shapes.w[:1])
-    return _Convolution(Primitive(description, arguments), _Reorder(Layout.plain(shapes.weights), weights))
+    return _Convolution(Primitive(description, arguments), Reorder(Layout.plain(shapes.weights), weights))
 
 
 @lru_cache(KEPT)
@@ -124,7 +107,7 @@ def _convolution_backward_data(shapes: _ConvolutionShapes) -> _Convolution:
         api.WEIGHTS: weights,
         api.DIFF_SRC: description.layout("diff_src"),
     }
-    return _Convolution(Primitive(description, arguments), _Reorder(Layout.plain(shapes.weights), weights))
+    return _Convolution(Primitive(description, arguments), Reorder(Layout.plain(shapes.weights), weights))
 
 
 @lru_cache(KEPT)
@@ -149,16 +132,23 @@ def _convolution_backward_weights(shapes: _ConvolutionShapes, has_bias: bool) ->
     }
     if has_bias:
         arguments[api.DIFF_BIAS] = Layout.plain(shapes.w[:1])
-    reorder = _Reorder(weights, Layout.plain(shapes.weights))
+    reorder = Reorder(weights, Layout.plain(shapes.weights))
     return _Convolution(Primitive(description, arguments), reorder, weights.size_bytes // 4)
 
 
-def conv2d(
-    x: Array, w: Array, b: Array | None, stride: Pair, padding: Padding, dilation: Pair, groups: int, relu: bool = False
+def conv(
+    x: Array,
+    w: Array,
+    b: Array | None,
+    stride: Sizes,
+    padding: Padding,
+    dilation: Sizes,
+    groups: int,
+    relu: bool = False,
 ) -> Array:
-    """See `interface.Kernels.conv2d`."""
+    """See `interface.Kernels.conv`."""
     if not x.size:
-        return reference.conv2d(x, w, b, stride, padding, dilation, groups, relu)
+        return reference.conv(x, w, b, stride, padding, dilation, groups, relu)
     shapes = _ConvolutionShapes(x.shape, w.shape, (stride, padding, dilation, groups))
     convolution = _convolution_forward(shapes, b is not None, relu)
     x, y = channels_last(x), empty_channels_last(shapes.y)
@@ -171,10 +161,10 @@ def conv2d(
     return y
 
 
-def conv2d_grad_x(
-    x_shape: Shape, w: Array, grad_y: Array, stride: Pair, padding: Padding, dilation: Pair, groups: int
+def conv_grad_x(
+    x_shape: Shape, w: Array, grad_y: Array, stride: Sizes, padding: Padding, dilation: Sizes, groups: int
 ) -> Array:
-    """See `interface.Kernels.conv2d_grad_x`."""
+    """See `interface.Kernels.conv_grad_x`."""
     grad_x = empty_channels_last(x_shape)
     if not grad_x.size:
         return grad_x
@@ -184,20 +174,20 @@ def conv2d_grad_x(
     return grad_x
 
 
-def conv2d_grad_w(
+def conv_grad_w(
     x: Array,
-    kernel: Pair,
+    kernel: Sizes,
     grad_y: Array,
-    stride: Pair,
+    stride: Sizes,
     padding: Padding,
-    dilation: Pair,
+    dilation: Sizes,
     groups: int,
     has_bias: bool = True,
 ) -> tuple[Array, Array | None]:
-    """See `interface.Kernels.conv2d_grad_w`."""
+    """See `interface.Kernels.conv_grad_w`."""
     geometry = (stride, padding, dilation, groups)
     if not x.size:
-        return reference.conv2d_grad_w(x, kernel, grad_y, *geometry, has_bias)
+        return reference.conv_grad_w(x, kernel, grad_y, *geometry, has_bias)
     shapes = _ConvolutionShapes(x.shape, (grad_y.shape[1], x.shape[1] // groups, *kernel), geometry)
     backward = _convolution_backward_weights(shapes, has_bias)
     x, grad_y, packed = channels_last(x), channels_last(grad_y), empty((backward.weights_floats,))

@@ -1,54 +1,83 @@
-"""Every operation in plain numpy: the specification that other backends are tested against. See `interface` for shapes."""
+"""Every operation in plain numpy: the specification that other backends are tested against. See `interface` for shapes.
 
+Convolution and pooling take images of any rank, and floats of any size.
+"""
+
+from __future__ import annotations
+
+import math
 from collections.abc import Iterator
+from itertools import product
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dlcore.activity import Array
 from dlcore.boxes import iou
-from dlcore.kernels.interface import Gradients, Padding, Pair, Saved, Shape
-from dlcore.kernels.memory import channels_last
+from dlcore.kernels.interface import (
+    Buckets,
+    Codes,
+    Distances,
+    Gradients,
+    Masks,
+    Padding,
+    Saved,
+    Shape,
+    Sizes,
+    distance_type,
+)
+from dlcore.kernels.reference_recurrent import gru, gru_backward, lstm, lstm_backward
 
-_DENSE = (1, 1)
+__all__ = ["gru", "gru_backward", "lstm", "lstm_backward"]
 
 
 def _padded(x: Array, padding: Padding, value: float = 0.0) -> Array:
-    top, left, bottom, right = padding
-    return np.pad(x, ((0, 0), (0, 0), (top, bottom), (left, right)), constant_values=value)
+    rank = x.ndim - 2
+    return np.pad(x, [(0, 0), (0, 0), *zip(padding[:rank], padding[rank:], strict=True)], constant_values=value)
 
 
 def _unpadded(x: Array, padding: Padding) -> Array:
-    top, left, bottom, right = padding
-    return x[:, :, top : x.shape[2] - bottom, left : x.shape[3] - right]
+    rank = x.ndim - 2
+    ends = zip(x.shape[2:], padding[:rank], padding[rank:], strict=True)
+    return x[:, :, *(slice(before, size - after) for size, before, after in ends)]
 
 
-def output_size(shape: tuple[int, ...], kernel: Pair, stride: Pair, padding: Padding, dilation: Pair = _DENSE) -> Pair:
-    """Height and width after a window slides over an image of `shape` (N, C, H, W).
+def _channels_last(x: Array) -> Array:
+    """As `memory.channels_last`, whatever the type of the numbers."""
+    return np.moveaxis(np.ascontiguousarray(np.moveaxis(x, 1, -1)), -1, 1)
+
+
+def output_size(shape: Shape, kernel: Sizes, stride: Sizes, padding: Padding, dilation: Sizes | None = None) -> Sizes:
+    """The spatial sizes after a window slides over an image of `shape` (N, C, ...).
 
     Raises:
-        ValueError: the window is larger than the padded image.
+        ValueError: the window is larger than the padded image, or the geometry is of another rank than the image.
     """
-    top, left, bottom, right = padding
-    rows, columns = shape[2] + top + bottom, shape[3] + left + right
-    height = (rows - dilation[0] * (kernel[0] - 1) - 1) // stride[0] + 1
-    width = (columns - dilation[1] * (kernel[1] - 1) - 1) // stride[1] + 1
-    if height < 1 or width < 1:
+    rank, dilation = len(shape) - 2, dilation or (1,) * len(kernel)
+    if (len(kernel), len(stride), len(dilation), len(padding)) != (rank, rank, rank, 2 * rank):
         raise ValueError(
-            f"got an image of {rows} x {columns} with padding, expected at least one window of {kernel} at dilation {dilation}"
+            f"got an image {shape} with kernel {kernel}, stride {stride}, dilation {dilation}, padding {padding}, "
+            f"expected {rank} sizes each and {2 * rank} of padding"
         )
-    return height, width
+    padded = [sum(sides) for sides in zip(shape[2:], padding[:rank], padding[rank:], strict=True)]
+    each = zip(padded, kernel, stride, dilation, strict=True)
+    size = tuple((side - d * (k - 1) - 1) // s + 1 for side, k, s, d in each)
+    if min(size, default=1) < 1:
+        raise ValueError(
+            f"got an image of {padded} with padding, expected at least one window of {kernel} at dilation {dilation}"
+        )
+    return size
 
 
 def _taps(
-    padded: Array, size: Pair, kernel: Pair, stride: Pair, dilation: Pair = _DENSE
-) -> Iterator[tuple[int, int, Array]]:
-    """(i, j, what lies under weight (i, j) of all windows (N, C, H', W')), row by row; views that can be written to."""
-    for i in range(kernel[0]):
-        for j in range(kernel[1]):
-            top, left = i * dilation[0], j * dilation[1]
-            bottom, right = top + (size[0] - 1) * stride[0] + 1, left + (size[1] - 1) * stride[1] + 1
-            yield i, j, padded[:, :, top : bottom : stride[0], left : right : stride[1]]
+    padded: Array, size: Sizes, kernel: Sizes, stride: Sizes, dilation: Sizes | None = None
+) -> Iterator[tuple[Sizes, Array]]:
+    """(place, what lies under the weight at that place of all windows (N, C, ...)), row by row; views one can write to."""
+    dilation = dilation or (1,) * len(kernel)
+    for place in np.ndindex(*kernel):
+        each = zip(place, dilation, size, stride, strict=True)
+        yield place, padded[:, :, *(slice(i * d, i * d + (n - 1) * s + 1, s) for i, d, n, s in each)]
 
 
 def _grouped(x: Array, groups: int) -> Array:
@@ -56,104 +85,123 @@ def _grouped(x: Array, groups: int) -> Array:
     return x.reshape(x.shape[0], groups, x.shape[1] // groups, *x.shape[2:])
 
 
-def conv2d(
-    x: Array, w: Array, b: Array | None, stride: Pair, padding: Padding, dilation: Pair, groups: int, relu: bool = False
+def _tap(weights: Array, place: Sizes) -> Array:
+    """What `weights` (..., *kernel) holds at one place of the kernel, a view."""
+    index: Any = (..., *place)
+    held: Array = weights[index]
+    return held
+
+
+def _by_group(x: Array, groups: int) -> Array:
+    """(N, C, ...) -> (N, groups, C / groups, pixels)."""
+    return x.reshape(x.shape[0], groups, x.shape[1] // groups, math.prod(x.shape[2:]))
+
+
+def conv(
+    x: Array,
+    w: Array,
+    b: Array | None,
+    stride: Sizes,
+    padding: Padding,
+    dilation: Sizes,
+    groups: int,
+    relu: bool = False,
 ) -> Array:
-    """See `interface.Kernels.conv2d`."""
-    kernel = (w.shape[2], w.shape[3])
+    """See `interface.Kernels.conv`."""
+    kernel = w.shape[2:]
     size = output_size(x.shape, kernel, stride, padding, dilation)
     weights = w.reshape(groups, -1, *w.shape[1:])
-    sums = np.zeros((x.shape[0], groups, weights.shape[1], *size), np.float32)
-    for i, j, pixels in _taps(_padded(x, padding), size, kernel, stride, dilation):
-        sums += np.einsum("ngchw,gkc->ngkhw", _grouped(pixels, groups), weights[..., i, j], optimize=True)
+    sums = np.zeros((x.shape[0], groups, weights.shape[1], *size), x.dtype)
+    for place, pixels in _taps(_padded(x, padding), size, kernel, stride, dilation):
+        sums += np.einsum("ngc...,gkc->ngk...", _grouped(pixels, groups), _tap(weights, place), optimize=True)
     y: Array = sums.reshape(x.shape[0], w.shape[0], *size)
     if b is not None:
-        y += b[:, None, None]
-    return channels_last(np.maximum(y, 0) if relu else y)
+        y += b.reshape(-1, *[1] * len(size))
+    return _channels_last(np.maximum(y, 0) if relu else y)
 
 
-def conv2d_grad_x(
-    x_shape: Shape, w: Array, grad_y: Array, stride: Pair, padding: Padding, dilation: Pair, groups: int
+def conv_grad_x(
+    x_shape: Shape, w: Array, grad_y: Array, stride: Sizes, padding: Padding, dilation: Sizes, groups: int
 ) -> Array:
-    """See `interface.Kernels.conv2d_grad_x`."""
+    """See `interface.Kernels.conv_grad_x`."""
     grad, weights = _grouped(grad_y, groups), w.reshape(groups, -1, *w.shape[1:])
-    sums = _padded(np.zeros(x_shape, np.float32), padding)
-    for i, j, part in _taps(sums, grad_y.shape[2:], (w.shape[2], w.shape[3]), stride, dilation):
-        part[...] += np.einsum("ngkhw,gkc->ngchw", grad, weights[..., i, j], optimize=True).reshape(part.shape)
-    return channels_last(_unpadded(sums, padding))
+    sums = _padded(np.zeros(x_shape, grad_y.dtype), padding)
+    for place, part in _taps(sums, grad_y.shape[2:], w.shape[2:], stride, dilation):
+        spread = np.einsum("ngk...,gkc->ngc...", grad, _tap(weights, place), optimize=True)
+        part[...] += spread.reshape(part.shape)
+    return _channels_last(_unpadded(sums, padding))
 
 
-def conv2d_grad_w(
+def conv_grad_w(
     x: Array,
-    kernel: Pair,
+    kernel: Sizes,
     grad_y: Array,
-    stride: Pair,
+    stride: Sizes,
     padding: Padding,
-    dilation: Pair,
+    dilation: Sizes,
     groups: int,
     has_bias: bool = True,
 ) -> tuple[Array, Array | None]:
-    """See `interface.Kernels.conv2d_grad_w`."""
+    """See `interface.Kernels.conv_grad_w`."""
     planes, planes_in = grad_y.shape[1], x.shape[1] // groups
-    grad, grad_w = _grouped(grad_y, groups), np.empty((groups, planes // groups, planes_in, *kernel), np.float32)
-    for i, j, pixels in _taps(_padded(x, padding), grad_y.shape[2:], kernel, stride, dilation):
-        grad_w[..., i, j] = np.einsum("ngkhw,ngchw->gkc", grad, _grouped(pixels, groups), optimize=True)
-    return grad_w.reshape(planes, planes_in, *kernel), grad_y.sum(axis=(0, 2, 3)) if has_bias else None
+    grad, grad_w = _by_group(grad_y, groups), np.empty((groups, planes // groups, planes_in, *kernel), x.dtype)
+    for place, pixels in _taps(_padded(x, padding), grad_y.shape[2:], kernel, stride, dilation):
+        _tap(grad_w, place)[...] = np.einsum("ngkp,ngcp->gkc", grad, _by_group(pixels, groups), optimize=True)
+    grad_b = grad_y.sum(axis=(0, *range(2, grad_y.ndim))) if has_bias else None
+    return grad_w.reshape(planes, planes_in, *kernel), grad_b
 
 
-def max_pool2d(x: Array, kernel: Pair, stride: Pair, padding: Padding) -> tuple[Array, Saved]:
-    """See `interface.Kernels.max_pool2d`."""
+def max_pool(x: Array, kernel: Sizes, stride: Sizes, padding: Padding) -> tuple[Array, Saved]:
+    """See `interface.Kernels.max_pool`."""
     size = output_size(x.shape, kernel, stride, padding)
-    best = np.full((*x.shape[:2], *size), -np.inf, np.float32)
+    best = np.full((*x.shape[:2], *size), -np.inf, x.dtype)
     winner = np.zeros(best.shape, np.int32)
-    for i, j, pixels in _taps(_padded(x, padding, -np.inf), size, kernel, stride):
+    for number, (_, pixels) in enumerate(_taps(_padded(x, padding, -np.inf), size, kernel, stride)):
         is_better = pixels > best
-        winner[is_better] = i * kernel[1] + j
+        winner[is_better] = number
         np.copyto(best, pixels, where=is_better)
-    return channels_last(best), (x.shape, kernel, stride, padding, winner)
+    return _channels_last(best), (x.shape, kernel, stride, padding, winner)
 
 
-def max_pool2d_backward(grad_y: Array, saved: Saved) -> Array:
-    """See `interface.Kernels.max_pool2d_backward`."""
+def max_pool_backward(grad_y: Array, saved: Saved) -> Array:
+    """See `interface.Kernels.max_pool_backward`."""
     shape, kernel, stride, padding, winner = saved
-    sums = _padded(np.zeros(shape, np.float32), padding)
-    for i, j, part in _taps(sums, grad_y.shape[2:], kernel, stride):
-        part[...] += grad_y * (winner == i * kernel[1] + j)
-    return channels_last(_unpadded(sums, padding))
+    sums = _padded(np.zeros(shape, grad_y.dtype), padding)
+    for number, (_, part) in enumerate(_taps(sums, grad_y.shape[2:], kernel, stride)):
+        part[...] += grad_y * (winner == number)
+    return _channels_last(_unpadded(sums, padding))
 
 
-def _shares(shape: tuple[int, ...], kernel: Pair, stride: Pair, padding: Padding, count_include_pad: bool) -> Array:
-    """One over the divisor of each window, (1, 1, H', W')."""
+def _divisors(shape: Shape, kernel: Sizes, stride: Sizes, padding: Padding, count_include_pad: bool) -> Array:
+    """What the sum over each window is divided by, (1, 1, ...)."""
     size = output_size(shape, kernel, stride, padding)
     if count_include_pad:
-        return np.full((1, 1, *size), 1.0 / (kernel[0] * kernel[1]), np.float32)
-    inside = _padded(np.ones((1, 1, *shape[2:]), np.float32), padding)
+        return np.full((1, 1, *size), math.prod(kernel), np.float32)
     counts = np.zeros((1, 1, *size), np.float32)
-    for _, _, pixels in _taps(inside, size, kernel, stride):
+    for _, pixels in _taps(_padded(np.ones((1, 1, *shape[2:]), np.float32), padding), size, kernel, stride):
         counts += pixels
-    shares: Array = np.reciprocal(np.maximum(counts, 1))
-    return shares
+    return np.maximum(counts, 1)
 
 
-def avg_pool2d(
-    x: Array, kernel: Pair, stride: Pair, padding: Padding, count_include_pad: bool = True
+def avg_pool(
+    x: Array, kernel: Sizes, stride: Sizes, padding: Padding, count_include_pad: bool = True
 ) -> tuple[Array, Saved]:
-    """See `interface.Kernels.avg_pool2d`."""
-    shares = _shares(x.shape, kernel, stride, padding, count_include_pad)
-    sums = np.zeros((*x.shape[:2], *shares.shape[2:]), np.float32)
-    for _, _, pixels in _taps(_padded(x, padding), shares.shape[2:], kernel, stride):
+    """See `interface.Kernels.avg_pool`."""
+    divisors = _divisors(x.shape, kernel, stride, padding, count_include_pad)
+    sums = np.zeros((*x.shape[:2], *divisors.shape[2:]), x.dtype)
+    for _, pixels in _taps(_padded(x, padding), divisors.shape[2:], kernel, stride):
         sums += pixels
-    return channels_last(sums * shares), (x.shape, kernel, stride, padding, count_include_pad)
+    return _channels_last(np.divide(sums, divisors)), (x.shape, kernel, stride, padding, count_include_pad)
 
 
-def avg_pool2d_backward(grad_y: Array, saved: Saved) -> Array:
-    """See `interface.Kernels.avg_pool2d_backward`."""
+def avg_pool_backward(grad_y: Array, saved: Saved) -> Array:
+    """See `interface.Kernels.avg_pool_backward`."""
     shape, kernel, stride, padding, _ = saved
-    spread = grad_y * _shares(*saved)
-    sums = _padded(np.zeros(shape, np.float32), padding)
-    for _, _, part in _taps(sums, grad_y.shape[2:], kernel, stride):
+    spread = grad_y / _divisors(*saved)
+    sums = _padded(np.zeros(shape, grad_y.dtype), padding)
+    for _, part in _taps(sums, grad_y.shape[2:], kernel, stride):
         part[...] += spread
-    return channels_last(_unpadded(sums, padding))
+    return _channels_last(_unpadded(sums, padding))
 
 
 def linear(x: Array, w: Array, b: Array | None, relu: bool = False) -> Array:
@@ -229,10 +277,21 @@ def relu_backward(grad_y: Array, y: Array) -> Array:
     return np.multiply(grad_y, y > 0)
 
 
+def best_first(boxes: Array, scores: Array, top_k: int) -> NDArray[np.int64]:
+    """Indices of the boxes that take part in `nms`, in its order.
+
+    Raises:
+        ValueError: not every box has four numbers and a score.
+    """
+    if scores.ndim != 1 or boxes.shape != (len(scores), 4):
+        raise ValueError(f"nms: got boxes {boxes.shape} and scores {scores.shape}, expected (N, 4) and (N,)")
+    order: NDArray[np.int64] = np.argsort(-scores.astype(np.float64), kind="stable")
+    return order if top_k <= 0 else order[:top_k]
+
+
 def nms(boxes: Array, scores: Array, iou_threshold: float, top_k: int) -> NDArray[np.int64]:
     """See `interface.Kernels.nms`."""
-    left = np.argsort(-scores, kind="stable")
-    left = left if top_k <= 0 else left[:top_k]
+    left = best_first(boxes, scores, top_k)
     kept = []
     while left.size:
         best, left = left[0], left[1:]
@@ -241,9 +300,54 @@ def nms(boxes: Array, scores: Array, iou_threshold: float, top_k: int) -> NDArra
     return np.array(kept, np.int64)
 
 
-def hamming(queries: NDArray[np.uint8], codes: NDArray[np.uint8]) -> NDArray[np.uint16]:
+def hamming(queries: Codes, codes: Codes) -> Distances:
     """See `interface.Kernels.hamming`."""
-    distances = np.zeros((len(queries), len(codes)), np.uint16)
+    distances: Distances = np.zeros((len(queries), len(codes)), distance_type(queries.shape[1]))
     for k in range(queries.shape[1]):
         distances += np.bitwise_count(queries[:, k, None] ^ codes[None, :, k])
     return distances
+
+
+def hamming_top_k(queries: Codes, codes: Codes, k: int) -> tuple[NDArray[np.int64], Distances]:
+    """See `interface.Kernels.hamming_top_k`."""
+    indices: NDArray[np.int64] = np.empty((len(queries), 0), np.int64)
+    distances = hamming(queries, codes[:0])
+    for start in range(0, len(codes), _CODES):
+        apart = hamming(queries, codes[start : start + _CODES])
+        rows = np.broadcast_to(np.arange(start, start + apart.shape[1]), apart.shape)
+        indices, distances = np.hstack([indices, rows]), np.hstack([distances, apart])
+        order = np.argsort(distances, axis=1, kind="stable")[:, :k]
+        indices, distances = np.take_along_axis(indices, order, axis=1), np.take_along_axis(distances, order, axis=1)
+    return indices, distances
+
+
+def hamming_within(queries: Codes, codes: Codes, radius: int) -> tuple[NDArray[np.int64], NDArray[np.int64], Distances]:
+    """See `interface.Kernels.hamming_within`."""
+    found = [(np.empty(0, np.int64), np.empty(0, np.int64), hamming(queries[:0], codes[:0]).ravel())]
+    for start in range(0, len(codes), _CODES):
+        apart = hamming(queries, codes[start : start + _CODES])
+        i, j = np.nonzero(apart <= radius)
+        found.append((i, j + start, apart[i, j]))
+    i, j, distances = (np.concatenate(parts) for parts in zip(*found, strict=True))
+    order = np.argsort(i, kind="stable")
+    return i[order], j[order], distances[order]
+
+
+def hamming_in_buckets(
+    first: Buckets, second: Buckets | None, flips: NDArray[np.int64], radius: int, earlier: Masks
+) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64], Distances]]:
+    """See `interface.Kernels.hamming_in_buckets`."""
+    codes, starts = first
+    others, other_starts = second or first
+    for bucket, flip in product(range(len(starts) - 1), flips.tolist()):
+        rows, columns = starts[bucket], other_starts[bucket ^ flip]
+        queries, near = codes[rows : starts[bucket + 1]], others[columns : other_starts[(bucket ^ flip) + 1]]
+        i, j, apart = hamming_within(queries, near, radius)
+        differing = queries[i] ^ near[j]
+        new = np.ones(len(i), bool) if second else i + rows < j + columns
+        for mask, limit in zip(*earlier, strict=True):
+            new &= np.bitwise_count(differing & mask).sum(axis=1) > limit
+        yield i[new] + rows, j[new] + columns, apart[new]
+
+
+_CODES = 4096  # of which all distances are held at once

@@ -6,14 +6,15 @@ A bit is 1 where its value exceeds the model's threshold: 0 for the small networ
 model (the authors use the mean over all bits of the training images).
 """
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 
-import numpy as np
-
-from dlcore.models.vgg import add_fully_connected, add_vgg16_features
+from dlcore.models.blocks import ConvNorm
+from dlcore.models.vgg import add_fully_connected, add_vgg_features
 from dlcore.nn.container import Sequential
 from dlcore.nn.graph import Graph, Node
-from dlcore.nn.init import MsraFiller, RandomNormal, Xavier, Zeros
+from dlcore.nn.init import RandomNormal, Xavier, Zeros
 from dlcore.nn.layer import (
     BatchNormalization,
     CAddTable,
@@ -22,8 +23,6 @@ from dlcore.nn.layer import (
     Linear,
     ReLU,
     SpatialAveragePooling,
-    SpatialBatchNormalization,
-    SpatialConvolution,
     SpatialMaxPooling,
     Tanh,
     View,
@@ -33,7 +32,7 @@ from dlcore.nn.layer import (
 def deepbit_vgg16(bits: int = 32, dropout: float = 0.5) -> Graph:
     """VGG16 to fc7 and `fc8_kevin`, the code layer: (N, 3, 224, 224) -> [codes (N, bits), fc7 (N, 4096)]."""
     image = Input()
-    trunk = add_fully_connected(add_vgg16_features(Sequential()), dropout).set_name("vgg16")
+    trunk = add_fully_connected(add_vgg_features(Sequential()), dropout).set_name("vgg16")
     descriptor = trunk(image)
     code = Linear(4096, bits).set_name("fc8_kevin")
     code.set_init_method(RandomNormal(0.0, 0.01), Zeros())
@@ -67,14 +66,7 @@ class DeepBitConfig:
 
 
 def _conv(name: str, planes_in: int, planes: int, kernel: int, stride: int, node: Node) -> Node:
-    """Convolution and batch normalisation."""
-    pad = kernel // 2
-    layer = SpatialConvolution(
-        planes_in, planes, kernel, kernel, stride, stride, pad, pad, propagate_back=planes_in != 3, with_bias=False
-    )
-    layer.set_name(name).set_init_method(MsraFiller(False))
-    norm = SpatialBatchNormalization(planes, init_weight=np.ones(planes, np.float32)).set_name(f"{name}_bn")
-    return norm(layer(node))
+    return ConvNorm(planes_in, planes, kernel, stride)(node, name, f"{name}_bn")
 
 
 def _relu(name: str, node: Node) -> Node:

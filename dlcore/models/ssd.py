@@ -1,10 +1,12 @@
 """SSD detectors: one configurable definition; SSD300 and SSD512 on VGG16 as published, and a small one to train on CPUs.
 
 The network gives [locations (N, P, 4), logits (N, P, C)] for P priors and C classes, the background first. What they mean:
-`dlcore.models.priors`; from them to detections: `dlcore.models.detection_output`.
+`dlcore.vision.priors`; from them to detections: `dlcore.vision.detection_output`.
 
 Source: Liu et al. 2016, and the layer names and settings of the authors' Caffe models.
 """
+
+from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from typing import TypeAlias
@@ -12,7 +14,6 @@ from typing import TypeAlias
 import numpy as np
 
 from dlcore.activity import Array
-from dlcore.models.priors import PriorLevel, prior_boxes
 from dlcore.nn.graph import Graph, Node
 from dlcore.nn.init import MsraFiller, Xavier, Zeros
 from dlcore.nn.layer import (
@@ -28,6 +29,7 @@ from dlcore.nn.layer import (
     SpatialMaxPooling,
     Transpose,
 )
+from dlcore.vision.priors import PriorLevel, prior_boxes
 
 VOC_CLASSES = (
     "background", "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow",

@@ -1,14 +1,29 @@
 """Initialisation methods, as BigDL names and draws them."""
 
+from __future__ import annotations
+
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from dlcore.activity import Array
+from dlcore.number_type import made_type
 from dlcore.rng import RNG
+
+__all__ = [
+    "BilinearFiller",
+    "ConstInitMethod",
+    "InitMethod",
+    "MsraFiller",
+    "Ones",
+    "RandomNormal",
+    "RandomUniform",
+    "Xavier",
+    "Zeros",
+]
 
 Shape = tuple[int, ...]
 _skipped: ContextVar[bool] = ContextVar("skipped", default=False)
@@ -24,12 +39,20 @@ def skipped() -> Iterator[None]:
         _skipped.reset(token)
 
 
+@dataclass(frozen=True)
 class InitMethod:
-    """Gives a new value for a parameter; `fan_in` and `fan_out` are those of the layer's weight."""
+    """Gives a new value for a parameter; `fan_in` and `fan_out` are those of the layer's weight.
+
+    The value is of the layer's type; `bigdl_type` is taken because BigDL's take it.
+    """
+
+    bigdl_type: str = field(default="float", kw_only=True, repr=False, compare=False)
 
     def __call__(self, shape: Shape, fan_in: int, fan_out: int) -> Array:
-        """A new array of `shape`."""
-        return np.zeros(shape, np.float32) if _skipped.get() else self.draw(shape, fan_in, fan_out)
+        """A new array of `shape`, of the type of the layer that is being made."""
+        if _skipped.get():
+            return np.zeros(shape, made_type())
+        return self.draw(shape, fan_in, fan_out).astype(made_type(), copy=False)
 
     def draw(self, shape: Shape, fan_in: int, fan_out: int) -> Array:
         """The values; each method defines it."""
@@ -41,7 +64,7 @@ class Zeros(InitMethod):
     """All zero."""
 
     def draw(self, shape: Shape, fan_in: int, fan_out: int) -> Array:
-        return np.zeros(shape, np.float32)
+        return np.zeros(shape, made_type())
 
 
 @dataclass(frozen=True)
@@ -49,7 +72,7 @@ class Ones(InitMethod):
     """All one."""
 
     def draw(self, shape: Shape, fan_in: int, fan_out: int) -> Array:
-        return np.ones(shape, np.float32)
+        return np.ones(shape, made_type())
 
 
 @dataclass(frozen=True)
@@ -59,7 +82,7 @@ class ConstInitMethod(InitMethod):
     value: float
 
     def draw(self, shape: Shape, fan_in: int, fan_out: int) -> Array:
-        return np.full(shape, self.value, np.float32)
+        return np.full(shape, self.value, made_type())
 
 
 @dataclass(frozen=True)
@@ -73,7 +96,7 @@ class RandomUniform(InitMethod):
         bound = 1.0 / np.sqrt(max(fan_in, 1))
         lower = -bound if self.lower is None else self.lower
         upper = bound if self.upper is None else self.upper
-        return RNG.uniform(min(lower, upper), max(lower, upper), shape)
+        return RNG.uniform(min(lower, upper), max(lower, upper), shape, made_type())
 
 
 @dataclass(frozen=True)
@@ -84,7 +107,7 @@ class RandomNormal(InitMethod):
     stdv: float
 
     def draw(self, shape: Shape, fan_in: int, fan_out: int) -> Array:
-        return RNG.normal(self.mean, self.stdv, shape)
+        return RNG.normal(self.mean, self.stdv, shape, made_type())
 
 
 @dataclass(frozen=True)
@@ -93,7 +116,7 @@ class Xavier(InitMethod):
 
     def draw(self, shape: Shape, fan_in: int, fan_out: int) -> Array:
         bound = float(np.sqrt(6.0 / (fan_in + fan_out)))
-        return RNG.uniform(-bound, bound, shape)
+        return RNG.uniform(-bound, bound, shape, made_type())
 
 
 @dataclass(frozen=True)
@@ -104,7 +127,7 @@ class MsraFiller(InitMethod):
 
     def draw(self, shape: Shape, fan_in: int, fan_out: int) -> Array:
         count = (fan_in + fan_out) // 2 if self.varianceNormAverage else fan_out
-        return RNG.normal(0.0, float(np.sqrt(2.0 / count)), shape)
+        return RNG.normal(0.0, float(np.sqrt(2.0 / count)), shape, made_type())
 
 
 @dataclass(frozen=True)
@@ -119,4 +142,4 @@ class BilinearFiller(InitMethod):
         factor = (side + 1) // 2
         centre = (2 * factor - 1 - factor % 2) / (2.0 * factor)
         ramp = 1 - np.abs(np.arange(side) / factor - centre)
-        return np.broadcast_to(np.outer(ramp, ramp), shape).astype(np.float32)
+        return np.broadcast_to(np.outer(ramp, ramp), shape).astype(made_type())

@@ -1,315 +1,43 @@
-"""All layers under one name, as `bigdl.nn.layer` has them."""
+"""All layers under one name, as `bigdl.nn.layer` has them. Each family file lists its own in `__all__`."""
 
-from dlcore.nn.activation import (
-    ELU,
-    BinaryThreshold,
-    Clamp,
-    HardShrink,
-    HardSigmoid,
-    HardTanh,
-    LeakyReLU,
-    LogSigmoid,
-    LogSoftMax,
-    PReLU,
-    ReLU,
-    ReLU6,
-    RReLU,
-    Sigmoid,
-    SoftMax,
-    SoftMin,
-    SoftPlus,
-    SoftShrink,
-    SoftSign,
-    SReLU,
-    Tanh,
-    TanhShrink,
-    Threshold,
-)
-from dlcore.nn.affine import (
-    Add,
-    CAdd,
-    CMul,
-    Mul,
-    Scale,
-)
-from dlcore.nn.container import (
-    Bottle,
-    Concat,
-    ConcatTable,
-    Container,
-    MapTable,
-    ParallelTable,
-    Sequential,
-    TimeDistributed,
-)
-from dlcore.nn.contrast import (
-    SpatialContrastiveNormalization,
-    SpatialDivisiveNormalization,
-    SpatialSubtractiveNormalization,
-)
-from dlcore.nn.convolution import (
-    SpatialConvolution,
-    SpatialDilatedConvolution,
-    SpatialFullConvolution,
-    SpatialShareConvolution,
-)
-from dlcore.nn.dropout import (
-    Dropout,
-    GaussianDropout,
-    GaussianNoise,
-    SpatialDropout1D,
-    SpatialDropout2D,
-)
-from dlcore.nn.embedding import (
-    LookupTable,
-)
-from dlcore.nn.graph import (
-    Graph,
-    Input,
-    InputLayer,
-    Model,
-    Node,
-)
-from dlcore.nn.linear import (
-    Cosine,
-    Euclidean,
-    Highway,
-    Linear,
-    Maxout,
-)
-from dlcore.nn.local import (
-    LocallyConnected1D,
-    LocallyConnected2D,
-)
-from dlcore.nn.module import Module
-from dlcore.nn.normalization import (
-    BatchNormalization,
-    LayerNormalization,
-    Normalize,
-    NormalizeScale,
-    SpatialBatchNormalization,
-    SpatialCrossMapLRN,
-    SpatialWithinChannelLRN,
-)
-from dlcore.nn.penalty import (
-    ActivityRegularization,
-    L1Penalty,
-    NegativeEntropyPenalty,
-)
-from dlcore.nn.pointwise import (
-    Abs,
-    AddConstant,
-    Exp,
-    GradientReversal,
-    Log,
-    MulConstant,
-    Negative,
-    Power,
-    Sqrt,
-    Square,
-)
-from dlcore.nn.pooling import (
-    SpatialAveragePooling,
-    SpatialMaxPooling,
-    TemporalMaxPooling,
-)
-from dlcore.nn.product import (
-    MM,
-    MV,
-    Bilinear,
-    CosineDistance,
-    CrossProduct,
-    DotProduct,
-    PairwiseDistance,
-)
-from dlcore.nn.reduction import (
-    Max,
-    Mean,
-    Min,
-    Sum,
-)
-from dlcore.nn.resize import (
-    ResizeBilinear,
-    UpSampling1D,
-    UpSampling2D,
-    UpSampling3D,
-)
-from dlcore.nn.shape import (
-    Contiguous,
-    Cropping2D,
-    Identity,
-    Index,
-    InferReshape,
-    Masking,
-    Narrow,
-    Padding,
-    Replicate,
-    Reshape,
-    Reverse,
-    Select,
-    SpatialZeroPadding,
-    Squeeze,
-    Tile,
-    Transpose,
-    Unsqueeze,
-    View,
-)
-from dlcore.nn.table import (
-    BifurcateSplitTable,
-    CAddTable,
-    CAveTable,
-    CDivTable,
-    CMaxTable,
-    CMinTable,
-    CMulTable,
-    CSubTable,
-    FlattenTable,
-    JoinTable,
-    NarrowTable,
-    Pack,
-    SelectTable,
-    SplitTable,
-)
-from dlcore.nn.volumetric import (
-    VolumetricAveragePooling,
-    VolumetricConvolution,
-    VolumetricMaxPooling,
-)
+from __future__ import annotations
 
-__all__ = [
-    "ELU",
-    "MM",
-    "MV",
-    "Abs",
-    "ActivityRegularization",
-    "Add",
-    "AddConstant",
-    "BatchNormalization",
-    "BifurcateSplitTable",
-    "Bilinear",
-    "BinaryThreshold",
-    "Bottle",
-    "CAdd",
-    "CAddTable",
-    "CAveTable",
-    "CDivTable",
-    "CMaxTable",
-    "CMinTable",
-    "CMul",
-    "CMulTable",
-    "CSubTable",
-    "Clamp",
-    "Concat",
-    "ConcatTable",
-    "Container",
-    "Contiguous",
-    "Cosine",
-    "CosineDistance",
-    "Cropping2D",
-    "CrossProduct",
-    "DotProduct",
-    "Dropout",
-    "Euclidean",
-    "Exp",
-    "FlattenTable",
-    "GaussianDropout",
-    "GaussianNoise",
-    "GradientReversal",
-    "Graph",
-    "HardShrink",
-    "HardSigmoid",
-    "HardTanh",
-    "Highway",
-    "Identity",
-    "Index",
-    "InferReshape",
-    "Input",
-    "InputLayer",
-    "JoinTable",
-    "L1Penalty",
-    "LayerNormalization",
-    "LeakyReLU",
-    "Linear",
-    "LocallyConnected1D",
-    "LocallyConnected2D",
-    "Log",
-    "LogSigmoid",
-    "LogSoftMax",
-    "LookupTable",
-    "MapTable",
-    "Masking",
-    "Max",
-    "Maxout",
-    "Mean",
-    "Min",
-    "Model",
-    "Module",
-    "Mul",
-    "MulConstant",
-    "Narrow",
-    "NarrowTable",
-    "Negative",
-    "NegativeEntropyPenalty",
-    "Node",
-    "Normalize",
-    "NormalizeScale",
-    "PReLU",
-    "Pack",
-    "Padding",
-    "PairwiseDistance",
-    "ParallelTable",
-    "Power",
-    "RReLU",
-    "ReLU",
-    "ReLU6",
-    "Replicate",
-    "Reshape",
-    "ResizeBilinear",
-    "Reverse",
-    "SReLU",
-    "Scale",
-    "Select",
-    "SelectTable",
-    "Sequential",
-    "Sigmoid",
-    "SoftMax",
-    "SoftMin",
-    "SoftPlus",
-    "SoftShrink",
-    "SoftSign",
-    "SpatialAveragePooling",
-    "SpatialBatchNormalization",
-    "SpatialContrastiveNormalization",
-    "SpatialConvolution",
-    "SpatialCrossMapLRN",
-    "SpatialDilatedConvolution",
-    "SpatialDivisiveNormalization",
-    "SpatialDropout1D",
-    "SpatialDropout2D",
-    "SpatialFullConvolution",
-    "SpatialMaxPooling",
-    "SpatialShareConvolution",
-    "SpatialSubtractiveNormalization",
-    "SpatialWithinChannelLRN",
-    "SpatialZeroPadding",
-    "SplitTable",
-    "Sqrt",
-    "Square",
-    "Squeeze",
-    "Sum",
-    "Tanh",
-    "TanhShrink",
-    "TemporalMaxPooling",
-    "Threshold",
-    "Tile",
-    "TimeDistributed",
-    "Transpose",
-    "Unsqueeze",
-    "UpSampling1D",
-    "UpSampling2D",
-    "UpSampling3D",
-    "View",
-    "VolumetricAveragePooling",
-    "VolumetricConvolution",
-    "VolumetricMaxPooling",
-]
+from dlcore.nn.container import *
+from dlcore.nn.graph import *
+from dlcore.nn.layers.activation import *
+from dlcore.nn.layers.affine import *
+from dlcore.nn.layers.attention import *
+from dlcore.nn.layers.beam_search import *
+from dlcore.nn.layers.border import *
+from dlcore.nn.layers.cells import *
+from dlcore.nn.layers.contrast import *
+from dlcore.nn.layers.convolution import *
+from dlcore.nn.layers.convolutional_cells import *
+from dlcore.nn.layers.detection import *
+from dlcore.nn.layers.dropout import *
+from dlcore.nn.layers.embedding import *
+from dlcore.nn.layers.fpn import *
+from dlcore.nn.layers.gated import *
+from dlcore.nn.layers.linear import *
+from dlcore.nn.layers.local import *
+from dlcore.nn.layers.long_short_term import *
+from dlcore.nn.layers.normalization import *
+from dlcore.nn.layers.penalty import *
+from dlcore.nn.layers.pointwise import *
+from dlcore.nn.layers.pooling import *
+from dlcore.nn.layers.product import *
+from dlcore.nn.layers.recurrent import *
+from dlcore.nn.layers.reduction import *
+from dlcore.nn.layers.resize import *
+from dlcore.nn.layers.roi import *
+from dlcore.nn.layers.separable import *
+from dlcore.nn.layers.shape import *
+from dlcore.nn.layers.sparse import *
+from dlcore.nn.layers.table import *
+from dlcore.nn.layers.transformer import *
+from dlcore.nn.layers.transposed import *
+from dlcore.nn.layers.tree import *
+from dlcore.nn.layers.volumetric import *
+from dlcore.nn.module import *
+
+__all__ = [name for name in dir() if name[0].isupper()]

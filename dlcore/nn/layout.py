@@ -1,4 +1,6 @@
-"""How a spatial layer sees its input: always as (N, C, H, W), whatever the data format and with or without a batch."""
+"""How a spatial layer sees its input: always as (N, C, ...), whatever the data format and with or without a batch."""
+
+from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from dlcore.activity import Array
+from dlcore.kernels.memory import channels_first, channels_to_end
 
 SAME = -1
 """The padding that keeps ceil(size / stride), as in BigDL."""
@@ -13,24 +16,26 @@ SAME = -1
 
 @dataclass(frozen=True)
 class Layout:
-    """Enters (N, C, H, W) and leaves it again, by views only."""
+    """Enters (N, C, ...) and leaves it again, by views only. `is_nhwc`: the channels come last, whatever the rank."""
 
     is_nhwc: bool
     has_batch: bool
 
     @classmethod
-    def of(cls, x: Array, data_format: str, channels: int | None, label: str) -> "Layout":
-        """The layout of `x`; `channels` is checked unless None.
+    def of(cls, x: Array, data_format: str, channels: int | None, label: str, rank: int = 2) -> Layout:
+        """The layout of `x` with `rank` spatial dimensions; `channels` is checked unless None.
 
         Raises:
-            ValueError: `x` is neither 3-D nor 4-D or has another number of planes, or the format is unknown.
+            ValueError: `x` has another number of dimensions or of planes, or the format is unknown.
         """
         if data_format.upper() not in ("NCHW", "NHWC"):
             raise ValueError(f"{label}: got data_format {data_format!r}, expected 'NCHW' or 'NHWC'")
-        layout = cls(data_format.upper() == "NHWC", x.ndim == 4)
-        if x.ndim not in (3, 4):
-            raise ValueError(f"{label}: got input {x.shape}, expected 4 dimensions (or 3 for a single image)")
-        planes = x.shape[-1] if layout.is_nhwc else x.shape[-3]
+        layout = cls(data_format.upper() == "NHWC", x.ndim == rank + 2)
+        if x.ndim not in (rank + 1, rank + 2):
+            raise ValueError(
+                f"{label}: got input {x.shape}, expected {rank + 2} dimensions (or {rank + 1} for a single sample)"
+            )
+        planes = x.shape[-1] if layout.is_nhwc else x.shape[-1 - rank]
         if channels is not None and planes != channels:
             raise ValueError(
                 f"{label}: got input {x.shape} with {planes} planes, expected {channels}; build the layer with "
@@ -39,13 +44,13 @@ class Layout:
         return layout
 
     def enter(self, x: Array) -> Array:
-        """As (N, C, H, W)."""
+        """As (N, C, ...)."""
         x = x if self.has_batch else x[None]
-        return x.transpose(0, 3, 1, 2) if self.is_nhwc else x
+        return channels_first(x) if self.is_nhwc else x
 
     def leave(self, y: Array) -> Array:
         """Back to the caller's layout."""
-        y = y.transpose(0, 2, 3, 1) if self.is_nhwc else y
+        y = channels_to_end(y) if self.is_nhwc else y
         return y if self.has_batch else y[0]
 
 

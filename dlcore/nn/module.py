@@ -1,38 +1,60 @@
 """Module: what every layer earns from declaring its fields and writing `apply`."""
 
-import copy
-from collections.abc import Iterable, Iterator
-from dataclasses import fields, is_dataclass
-from functools import partial
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from __future__ import annotations
 
-import numpy as np
+import copy
+from collections.abc import Iterator
+from dataclasses import fields
+from functools import partial
+from typing import Any, ClassVar, Self
 
 from dlcore import kernels
-from dlcore.activity import Activity, Array, Pullback, as_activity, describe
-from dlcore.nn.init import InitMethod
-from dlcore.nn.parameter import Buffer, Parameter
-from dlcore.nn.regularizer import L1L2Regularizer
-from dlcore.rng import RNG
+from dlcore.activity import Activity, Array, Pullback, as_activity, describe, float_type, with_floats
+from dlcore.nn.node import Node
+from dlcore.nn.parameter import Buffer, Holder, Parameter, in_type_of
+from dlcore.nn.pullback import SelectivePullback, pulled
+from dlcore.nn.shapes import ActivityShape, ShapeError, shape_of, traced_shape
+from dlcore.number_type import FLOATS, Typed
+from dlcore.registry import Registry
 from dlcore.surface import SURFACE, attached
 
-if TYPE_CHECKING:
-    from dlcore.nn.graph import Node
+__all__ = ["Module"]
 
 _TRANSIENT = ("_pullback", "_input", "output", "_flat")
+"""Attributes of the latest pass, of every module: neither saved nor pickled nor cloned."""
+
+_FOLLOW_APPLY = ("apply_with_relu", "is_rectifier", "outline", "output_shape")
+"""What must agree with `apply`."""
 
 
-class Module:
+def _follow_apply(cls: type[Module]) -> None:
+    """Give a class that writes an `apply` of its own what Module derives from `apply`, not what its parent wrote beside its own."""
+    order = [vars(kind) for kind in cls.__mro__]
+    for name in _FOLLOW_APPLY:
+        written = next(place for place, known in enumerate(order) if "apply" in known)
+        if written < next(place for place, known in enumerate(order) if name in known):
+            setattr(cls, name, vars(Module)[name])
+
+
+class Module(Typed):
     """A differentiable function with parameters.
 
     A layer is a `@dataclass(eq=False)` whose init fields are its constructor arguments in BigDL's spelling. It creates its
     Parameters, Buffers and inner modules as attributes in `__post_init__` and writes `apply(x) -> (y, pullback)`.
     `pullback(grad_y)` returns `grad_x` and calls `parameter.accumulate(...)`; it runs at most once.
 
-    Shapes are logical (N, C, H, W) in channels-last memory; arrays are float32; a table is a list.
+    Shapes are logical (N, C, H, W) in channels-last memory; arrays are float32, or float64 throughout
+    (`bigdl_type`); a table is a list.
     """
 
-    registry: ClassVar[dict[str, type["Module"]]] = {}
+    registry: ClassVar[Registry[type[Module]]] = Registry("nn")
+    is_rectifier: ClassVar[bool] = False
+    """Whether it is max(x, 0), which the layer before it may compute: see `apply_with_relu`."""
+    is_dynamic: ClassVar[bool] = False
+    """Whether the size of the output depends on the data, not on the shape of the input alone."""
+    hidden_states: ClassVar[tuple[str, ...]] = ()
+    """Attributes that a layer keeps from one call to the next, None at first: neither saved nor pickled nor cloned."""
+    _unsaved: ClassVar[tuple[str, ...]] = _TRANSIENT
     _name: str | None
     _training: bool
     _pullback: Pullback | None
@@ -40,9 +62,12 @@ class Module:
     _flat: tuple[Array, Array] | None
     output: Activity | None
 
-    def __init_subclass__(cls, **options: Any) -> None:
+    def __init_subclass__(cls, namespace: str | None = None, **options: Any) -> None:
         super().__init_subclass__(**options)
-        Module.registry[cls.__name__] = cls
+        Module.registry.add(cls, namespace)
+        _follow_apply(cls)
+        hidden = [name for kind in cls.__mro__ for name in vars(kind).get("hidden_states", ())]
+        cls._unsaved = (*_TRANSIENT, *dict.fromkeys(hidden))
 
     def __new__(cls, *_arguments: Any, **_options: Any) -> Self:
         self = super().__new__(cls)
@@ -52,11 +77,11 @@ class Module:
         return self
 
     def _clear(self) -> None:
-        for name in _TRANSIENT:
+        for name in self._unsaved:
             object.__setattr__(self, name, None)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in vars(self).items() if name not in _TRANSIENT}
+        return {name: value for name, value in vars(self).items() if name not in self._unsaved}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state)
@@ -65,7 +90,13 @@ class Module:
     def __getattr__(self, name: str) -> Any:
         if name in SURFACE:
             return partial(attached(name), self)
-        raise AttributeError(f"{type(self).__name__} has no attribute {name!r}")
+        raise AttributeError(f"{type(self).__name__} has no attribute {name!r}", name=name, obj=self)
+
+    def __dir__(self) -> list[str]:
+        return sorted({*super().__dir__(), *SURFACE})
+
+    def __str__(self) -> str:
+        return str(self.summary()) if self.children() else repr(self)
 
     # --- the function -----------------------------------------------------------------------------------------------
 
@@ -77,13 +108,39 @@ class Module:
         """`apply` with negative outputs set to 0, for a ReLU that follows. Layers whose kernel does both in one override it."""
         y, pullback = self.apply(x)
         rectified = kernels.relu(y)
-        return rectified, lambda grad: pullback(kernels.relu_backward(grad, rectified))
+
+        def pull(grad: Any, needs_x: bool) -> Any:
+            return pulled(pullback, kernels.relu_backward(grad, rectified), needs_x)
+
+        return rectified, SelectivePullback(pull)
 
     def forward(self, x: Any) -> Any:
-        """The output for `x`; arrays are converted to float32, tuples to tables. Remembers what `backward` needs."""
-        self._input = as_activity(x)
-        self.output, self._pullback = self.apply(self._input)
+        """The output for `x`; floats take the weights' type, tuples become tables. Remembers what `backward` needs."""
+        self._input = self._typed(as_activity(x))
+        try:
+            self.output, self._pullback = self.apply(self._input)
+        except (ValueError, TypeError, AttributeError, IndexError) as error:
+            self._say_where(error)
+            raise
         return self.output
+
+    def _typed(self, x: Activity) -> Activity:
+        """`x` with floats of the type that this module computes in."""
+        if self.bigdl_type == "double":
+            return with_floats(x, FLOATS[self.bigdl_type])
+        return in_type_of((parameter for *_, parameter in self.holders(Parameter)), x)
+
+    def _say_where(self, error: Exception) -> None:
+        """Let an error say which layer it comes from, which its text need not, and what that layer got."""
+        if not self.children():
+            error.add_note(f"{self.label()}: got input {describe(self._input)}")  # type: ignore[arg-type]
+            return
+        try:
+            self.output_shape(shape_of(self._input))
+        except ShapeError as found:
+            error.add_note(str(found))
+        except Exception as found:  # what a layer raises while it is asked for its shape must not hide the error
+            error.add_note(f"{self.label()}: the layer is not known: {found}")
 
     def backward(self, x: Any, grad_y: Any) -> Any:
         """The gradient of the input of the latest `forward`; parameter gradients are added up.
@@ -100,21 +157,38 @@ class Module:
                 f"{describe(self._input)}"
             )
         pullback, self._pullback = self._pullback, None
-        return pullback(as_activity(grad_y))
+        grad_x = pullback(as_activity(grad_y, None if self.output is None else float_type(self.output)))
+        for parameter in self.named_parameters().values():
+            parameter.penalise()
+        return grad_x
 
-    def __call__(self, previous: Any = None) -> "Node":
-        """A graph node that applies this module to the outputs of `previous`: a Node, a list of Nodes, or None."""
-        from dlcore.nn.graph import Node
+    def outline(self, x: Any) -> Any:
+        """An array, or a table, of the shape of the output for `x`, whose values do not count. Layers that are slow say it
+        without computing: `x` holds ones and takes no memory."""
+        return self.apply(x)[0]
 
-        return Node.of(self, previous)
+    def output_shape(self, input_shape: ActivityShape) -> ActivityShape:
+        """The shape of the output for an input of `input_shape`: a tuple, or for a table a list of shapes.
+
+        Sizes that are None, such as that of a batch, are unknown; so are the sizes of the output that depend on them. Neither
+        the module nor the generator change.
+
+        Raises:
+            ShapeError: a layer cannot take such an input; the message says which, by its path, and what it got.
+        """
+        return traced_shape(self, input_shape)
+
+    def __call__(self, *previous: Any) -> Node:
+        """A graph node that applies this module to the outputs of `previous`: Nodes or lists of Nodes, two of which make a table."""
+        return Node.of(self, *previous)
 
     # --- structure --------------------------------------------------------------------------------------------------
 
-    def children(self) -> list[tuple[str, "Module"]]:
+    def children(self) -> list[tuple[str, Module]]:
         """(path component, module) of the modules held directly: a set name, else the attribute or the position."""
         found: list[tuple[str, Module]] = []
         for name, value in vars(self).items():
-            if name in _TRANSIENT:
+            if name in self._unsaved:
                 continue
             if isinstance(value, Module):
                 found.append((value._name or name, value))
@@ -122,12 +196,12 @@ class Module:
                 found.extend((part._name or str(position), part) for position, part in enumerate(value))
         return found
 
-    def named_modules(self, path: str = "") -> Iterator[tuple[str, "Module"]]:
+    def named_modules(self, path: str = "") -> Iterator[tuple[str, Module]]:
         """(dotted path, module) of this module (path "") and all inside it, each module once."""
         seen: set[int] = set()
         yield from self._walk(path, seen)
 
-    def _walk(self, path: str, seen: set[int]) -> Iterator[tuple[str, "Module"]]:
+    def _walk(self, path: str, seen: set[int]) -> Iterator[tuple[str, Module]]:
         if id(self) in seen:
             return
         seen.add(id(self))
@@ -135,26 +209,27 @@ class Module:
         for name, child in self.children():
             yield from child._walk(f"{path}.{name}" if path else name, seen)
 
-    def find(self, name: str) -> "Module":
-        """The module inside this one whose name, or whose dotted path, is `name`.
+    def find(self, name: str) -> Module:
+        """The module inside this one whose dotted path is `name`, else the one whose name it is.
 
         Raises:
-            KeyError: there is none.
+            KeyError: there is none, or several have this name.
         """
-        for path, module in self.named_modules():
-            if name in (module._name, path):
-                return module
-        names = ", ".join(path for path, _ in self.named_modules() if path)
-        raise KeyError(f"{self.label()}: got name {name!r}, expected one of: {names}")
+        paths = {path: module for path, module in self.named_modules() if name in (module._name, path)}
+        if name in paths or len(paths) == 1:
+            return paths.get(name) or next(iter(paths.values()))
+        known = list(paths) or [path for path, _ in self.named_modules() if path]
+        many = f", which {len(paths)} layers have" if paths else ""
+        raise KeyError(f"{self.label()}: got name {name!r}{many}, expected one of: {', '.join(known)}")
 
     def set_name(self, name: str) -> Self:
         """Name this module: in paths, messages, `find` and `freeze`.
 
         Raises:
-            ValueError: the name is empty or has a dot.
+            ValueError: the name is empty.
         """
-        if not name or "." in name:
-            raise ValueError(f"got layer name {name!r}, expected a non-empty name without dots")
+        if not name:
+            raise ValueError("got an empty layer name, expected some text")
         self._name = name
         return self
 
@@ -168,88 +243,54 @@ class Module:
         return kind if self._name is None else f"{kind} {self._name!r}"
 
     def config(self) -> dict[str, Any]:
-        """The constructor's arguments."""
-        if not is_dataclass(self):
+        """The constructor's arguments, without `bigdl_type`."""
+        if type(self).__dataclass_fields__ is Typed.__dataclass_fields__:
             raise TypeError(f"{self.label()}: got a class that is no dataclass; decorate it with @dataclass(eq=False)")
-        return {f.name: getattr(self, f.name) for f in fields(self) if f.init}
+        return {f.name: getattr(self, f.name) for f in fields(self) if f.init and f.name != "bigdl_type"}
 
     def clone(self) -> Self:
         """A deep copy with its own parameters, in memory of its own."""
         return copy.deepcopy(self)
 
+    def sharing_weights(self) -> Self:
+        """A copy with the same parameters and buffers, but a mode of its own and hidden states that only begin as these."""
+        modules = [module for _, module in self.named_modules()]
+        held = [
+            value for module in modules for value in vars(module).values() if isinstance(value, (Parameter, Buffer))
+        ]
+        copied = copy.deepcopy(self, {id(holder): holder for holder in held})
+        for (_, own), module in zip(copied.named_modules(), modules, strict=True):
+            for name in module._hidden_names():
+                setattr(own, name, copy.deepcopy(getattr(module, name)))
+        return copied
+
     # --- parameters -------------------------------------------------------------------------------------------------
 
-    def _collect(self, kind: type[Any]) -> dict[str, Any]:
-        found: dict[str, Any] = {}
+    def holders(self, kind: type[Holder]) -> Iterator[tuple[str, Module, str, Holder]]:
+        """(dotted path, module, attribute, holder) of each layer; a tied one comes again with each layer that holds it."""
+        paths: set[str] = set()
         for path, module in self.named_modules():
             for name, value in vars(module).items():
                 if isinstance(value, kind):
                     key = f"{path}.{name}" if path else name
-                    if key in found:
+                    if key in paths:
                         raise ValueError(f"{self.label()}: two layers are called {path!r}; give each its own set_name")
-                    found[key] = value
-        return found
+                    paths.add(key)
+                    yield key, module, name, value
 
-    def parameters(self) -> dict[str, Parameter]:
-        """Dotted path -> Parameter, in the order of the layers; a shared layer is listed once."""
+    def _collect(self, kind: type[Holder]) -> dict[str, Holder]:
+        first: dict[int, tuple[str, Holder]] = {}
+        for path, _, _, holder in self.holders(kind):
+            first.setdefault(id(holder), (path, holder))
+        return dict(first.values())
+
+    def named_parameters(self) -> dict[str, Parameter]:
+        """Dotted path -> Parameter, in the order of the layers; a shared layer, or a tied parameter, is listed once."""
         return self._collect(Parameter)
 
     def buffers(self) -> dict[str, Buffer]:
         """Dotted path -> Buffer: saved with the model, not learned."""
         return self._collect(Buffer)
-
-    def get_parameters(self, weights: Array | None = None, grads: Array | None = None) -> tuple[Array, Array]:
-        """(weights, gradients) as two flat arrays (P,) of which the parameters are views from now on.
-
-        Pass arrays to choose the memory, for example shared memory. A second call without arrays gives the same ones.
-        """
-        parameters = list(self.parameters().values())
-        if self._flat is not None and weights is None and grads is None and self._is_flat(parameters):
-            return self._flat
-        size = sum(parameter.value.size for parameter in parameters)
-        weights = np.empty(size, np.float32) if weights is None else weights
-        grads = np.empty(size, np.float32) if grads is None else grads
-        offset = 0
-        for parameter in parameters:
-            end = offset + parameter.value.size
-            parameter.move_into(weights[offset:end], grads[offset:end])
-            offset = end
-        self._flat = weights, grads
-        return self._flat
-
-    def _is_flat(self, parameters: list[Parameter]) -> bool:
-        """Whether nobody has moved the parameters out of the flat arrays since."""
-        weights, grads = self._flat or (np.empty(0), np.empty(0))
-        return all(
-            np.may_share_memory(parameter.value, weights) and np.may_share_memory(parameter.grad, grads)
-            for parameter in parameters
-        )
-
-    def get_weights(self) -> list[Array]:
-        """The parameters' values in BigDL's order and shapes (a convolution's weight is 5-D), as copies."""
-        return [module.exported(name, p.value).copy() for module, name, p in self._own_parameters()]
-
-    def set_weights(self, weights: Iterable[Array]) -> None:
-        """Copy in what `get_weights` gives.
-
-        Raises:
-            ValueError: another number of arrays, or another shape.
-        """
-        given = [np.asarray(weight, np.float32) for weight in weights]
-        own = list(self._own_parameters())
-        if len(given) != len(own):
-            raise ValueError(f"{self.label()}: got {len(given)} arrays, expected {len(own)}")
-        for weight, (module, name, parameter) in zip(given, own, strict=True):
-            expected = module.exported(name, parameter.value).shape
-            if weight.shape not in (expected, parameter.value.shape):
-                raise ValueError(f"{module.label()}: got {name} of shape {weight.shape}, expected {expected}")
-            parameter.assign(module.imported(name, weight) if weight.shape == expected else weight)
-
-    def _own_parameters(self) -> Iterator[tuple["Module", str, Parameter]]:
-        for _, module in self.named_modules():
-            for name, value in vars(module).items():
-                if isinstance(value, Parameter):
-                    yield module, name, value
 
     def exported(self, name: str, value: Array) -> Array:
         """The parameter `name` in BigDL's shape; `value` may also be its gradient."""
@@ -259,57 +300,9 @@ class Module:
         """The inverse of `exported`."""
         return value
 
-    def is_with_weights(self) -> bool:
-        """Whether there is anything to learn."""
-        return bool(self.parameters())
-
-    def zero_grad_parameters(self) -> None:
-        """Set all gradients to zero."""
-        for parameter in self.parameters().values():
-            parameter.zero_grad()
-
-    def update_parameters(self, learning_rate: float) -> None:
-        """One plain gradient step."""
-        for parameter in self.parameters().values():
-            if not parameter.frozen:
-                parameter.value -= np.float32(learning_rate) * parameter.grad
-
-    def reset(self) -> Self:
-        """Draw all parameters anew from the process's generator."""
-        for parameter in self.parameters().values():
-            parameter.reset()
-        return self
-
-    def set_seed(self, seed: int = 123) -> Self:
-        """Seed the generator of the whole process, as in BigDL."""
-        RNG.set_seed(seed)
-        return self
-
-    def set_init_method(
-        self, weight_init_method: InitMethod | None = None, bias_init_method: InitMethod | None = None
-    ) -> Self:
-        """Draw `weight` and `bias` anew by these methods; None leaves one as it is.
-
-        Raises:
-            TypeError: the layer has no such parameter.
-        """
-        for name, method in (("weight", weight_init_method), ("bias", bias_init_method)):
-            if method is None:
-                continue
-            parameter = vars(self).get(name)
-            if not isinstance(parameter, Parameter):
-                raise TypeError(f"{self.label()}: got an initial method for {name}, which this layer does not have")
-            parameter.init = method
-            parameter.reset()
-        return self
-
-    def setWRegularizer(self, wRegularizer: L1L2Regularizer) -> None:
-        """Set the penalty of `weight`; BigDL's spelling."""
-        vars(self)["weight"].regularizer = wRegularizer
-
-    def setBRegularizer(self, bRegularizer: L1L2Regularizer) -> None:
-        """Set the penalty of `bias`; BigDL's spelling."""
-        vars(self)["bias"].regularizer = bRegularizer
+    def learns(self) -> bool:
+        """Whether a parameter in it is not frozen."""
+        return any(not parameter.frozen for _, _, _, parameter in self.holders(Parameter))
 
     # --- modes ------------------------------------------------------------------------------------------------------
 
@@ -319,29 +312,39 @@ class Module:
             module._training = is_training
         return self
 
-    def evaluate(self) -> Self:
-        """Evaluation mode."""
-        return self.training(False)
+    def evaluate(self, *data: Any, **options: Any) -> Any:
+        """Evaluation mode; or, with `evaluate(dataset, batch_size, val_methods)`, the score of each method: see `prediction.scores`."""
+        return attached("test")(self, *data, **options) if data or options else self.training(False)
+
+    @staticmethod
+    def load(path: Any, bigdl_type: str = "float") -> Module:
+        """The module that `save` wrote to the folder `path`: see `native.load_module`."""
+        loaded: Module = attached("load")(path)
+        return loaded
+
+    from_path = load
+    """BigDL 0.1's name of `load`."""
+
+    @staticmethod
+    def loadModel(modelPath: Any, weightPath: Any = None, bigdl_type: str = "float") -> Module:
+        """The module that `saveModel` wrote: see `apart.load_apart`."""
+        loaded: Module = attached("loadModel")(modelPath, weightPath)
+        return loaded
 
     def is_training(self) -> bool:
         """The mode."""
         return self._training
 
-    def freeze(self, names: str | Iterable[str] | None = None) -> Self:
-        """Stop learning in the named layers and all inside them; all layers without names.
+    def keeps_states(self) -> bool:
+        """Whether this module, or one inside it, has hidden states."""
+        return any(module._hidden_names() for _, module in self.named_modules())
 
-        Raises:
-            KeyError: a name does not exist.
-        """
-        return self._set_frozen(names, True)
-
-    def unfreeze(self, names: str | Iterable[str] | None = None) -> Self:
-        """Undo `freeze`."""
-        return self._set_frozen(names, False)
-
-    def _set_frozen(self, names: str | Iterable[str] | None, frozen: bool) -> Self:
-        wanted = [names] if isinstance(names, str) else list(names or ())
-        for module in [self.find(name) for name in wanted] if names is not None else [self]:
-            for parameter in module.parameters().values():
-                parameter.frozen = frozen
+    def reset_states(self) -> Self:
+        """Forget the hidden states of this module and all inside it."""
+        for _, module in self.named_modules():
+            for name in module._hidden_names():
+                setattr(module, name, None)
         return self
+
+    def _hidden_names(self) -> tuple[str, ...]:
+        return self._unsaved[len(_TRANSIENT) :]

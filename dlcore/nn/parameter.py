@@ -1,19 +1,25 @@
 """What a layer learns (Parameter) and what it merely remembers (Buffer)."""
 
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 import numpy as np
 
-from dlcore.activity import Array
+from dlcore.activity import Activity, Array, float_type, with_floats
 from dlcore.nn.init import InitMethod, RandomUniform, Shape
 from dlcore.nn.regularizer import L1L2Regularizer
+from dlcore.number_type import made_type, making
 
 
 @dataclass(eq=False)
 class Parameter:
     """A learned array and its gradient; the gradient is allocated when first used.
 
-    value: float32, any shape. A frozen parameter receives no gradient.
+    value: float32 or float64, any shape. A frozen parameter receives no gradient. Layers may share one: `second.weight = first.weight`;
+    it is counted, learned and saved once.
     """
 
     value: Array
@@ -23,11 +29,12 @@ class Parameter:
     regularizer: L1L2Regularizer | None = None
     frozen: bool = False
     _grad: Array | None = field(default=None, repr=False)
+    _owes_penalty: bool = field(default=False, repr=False)
 
     @classmethod
     def create(
         cls, shape: Shape, init: InitMethod, fans: tuple[int, int], regularizer: L1L2Regularizer | None = None
-    ) -> "Parameter":
+    ) -> Parameter:
         """A new parameter, drawn by `init`; `fans` are (fan_in, fan_out) of the layer's weight."""
         return cls(init(shape, *fans), init, *fans, regularizer)
 
@@ -39,21 +46,28 @@ class Parameter:
         return self._grad
 
     def accumulate(self, grad: Array) -> None:
-        """Add `grad`, and the regularizer's gradient, unless frozen."""
-        if self.frozen:
-            return
-        if self.regularizer is not None:
-            grad = grad + self.regularizer.gradient(self.value)
-        self.grad[...] += grad
+        """Add `grad`, unless frozen."""
+        if not self.frozen:
+            self.grad[...] += grad
+            self._owes_penalty = True
+
+    def penalise(self) -> None:
+        """Add the regularizer's gradient, once for all that was accumulated since the last time: at the end of a backward pass,
+        however often the parameter was used in it."""
+        if self._owes_penalty and self.regularizer is not None:
+            self.grad[...] += self.regularizer.gradient(self.value)
+        self._owes_penalty = False
 
     def zero_grad(self) -> None:
         """Set the gradient to zero."""
+        self._owes_penalty = False
         if self._grad is not None:
             self._grad.fill(0.0)
 
     def reset(self) -> None:
         """Draw the value anew."""
-        self.value[...] = self.init(self.value.shape, self.fan_in, self.fan_out)
+        with making(self.value.dtype):
+            self.value[...] = self.init(self.value.shape, self.fan_in, self.fan_out)
 
     def assign(self, value: Array) -> None:
         """Copy `value` in, keeping the memory.
@@ -61,7 +75,7 @@ class Parameter:
         Raises:
             ValueError: another number of elements.
         """
-        array = np.asarray(value, np.float32)
+        array = np.asarray(value, self.value.dtype)
         if array.size != self.value.size:
             raise ValueError(f"got a value of shape {array.shape}, expected {self.value.shape}")
         self.value[...] = array.reshape(self.value.shape)
@@ -89,3 +103,27 @@ class Buffer:
     """State that is saved with the model but not learned, such as running means."""
 
     value: Array
+
+    def __post_init__(self) -> None:
+        if made_type() == np.float64:
+            self.value = self.value.astype(made_type())
+
+
+Holder = TypeVar("Holder", Parameter, Buffer)
+
+
+def stretches(holders: Iterable[Holder]) -> Iterator[tuple[Holder, slice]]:
+    """Each holder with its place in flat memory that holds their values one after the other."""
+    start = 0
+    for holder in holders:
+        end = start + holder.value.size
+        yield holder, slice(start, end)
+        start = end
+
+
+def in_type_of(parameters: Iterable[Parameter], x: Activity) -> Activity:
+    """`x` with floats of the type of the first parameter, if there is one; only a float64 has the parameters looked for."""
+    if float_type(x) == np.float32:
+        return x
+    first = next(iter(parameters), None)
+    return x if first is None else with_floats(x, first.value.dtype)

@@ -1,30 +1,32 @@
 """The training loop: `Optimizer(model, data, criterion, end, batch_size).optimize()`."""
 
-import logging
+from __future__ import annotations
+
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from time import perf_counter
-from typing import Any, Self
-
-import numpy as np
+from typing import Any, Self, TypeVar
 
 from dlcore.activity import Array
-from dlcore.errors import TrainingDivergedError
 from dlcore.nn.criterion.criterion import Criterion
 from dlcore.nn.module import Module
 from dlcore.optim.checkpoint import Checkpoint
+from dlcore.optim.crew import Assignment, Crew, StepResult, crew_for
 from dlcore.optim.method import SGD, OptimMethod
-from dlcore.optim.metric import EvaluatedResult, ValidationMethod
+from dlcore.optim.metric import ValidationMethod
+from dlcore.optim.named import metrics_of, with_state
 from dlcore.optim.progress import ProgressDisplay
+from dlcore.optim.sanity import require_finite, require_labels
 from dlcore.optim.schedule import Progress
-from dlcore.optim.source import ArraySource, BatchRequest, as_source, records_per_epoch
+from dlcore.optim.scoring import evaluate
+from dlcore.optim.source import as_source, finite_source, records_per_epoch
 from dlcore.optim.summary import TrainSummary, ValidationSummary
-from dlcore.optim.trigger import MaxEpoch, MaxIteration, TrainingState, Trigger
-from dlcore.optim.worker import Crew, ForkedCrew, LocalCrew, Memory, Report, Worker
+from dlcore.optim.trigger import MaxEpoch, MaxIteration, TrainingState, Trigger, require_trigger
+from dlcore.optim.update import Clipping, Update
 
-logger = logging.getLogger(__name__)
+Required = TypeVar("Required")
 
 
 @dataclass
@@ -33,44 +35,57 @@ class _Validation:
     evaluate: Callable[[Module], dict[str, float]]
 
 
+def _required(value: Any, kind: type[Required], what: str) -> Required:
+    """`value`, which must be an object of `kind`."""
+    if not isinstance(value, kind):
+        hint = f"; make one: {value.__name__}(...)" if isinstance(value, type) else ""
+        raise TypeError(f"Optimizer: got {what} {value!r:.80}, expected an object of {kind.__name__}{hint}")
+    return value
+
+
 class Optimizer:
     """Trains a model on one machine, with one or several worker processes.
 
-    training_set: a pair (inputs, targets) of arrays, or a function of a BatchRequest that gives a worker's part of a batch.
+    optim_method: one for all weights, or one for each layer, by its name, as in BigDL: `{"features": SGD(), "head": Adam()}`; or the
+    name of one, whose settings are in `state`, as in BigDL 0.1: `"SGD", state={"learningRate": 0.1, "batchSize": 32}`.
+    training_rdd: a pair (inputs, targets) of arrays, a DataSet, a list of Samples, an ImageFrame, or a function of a BatchRequest
+    that gives a worker's part of a batch. An RDD of Samples is brought to this machine, if it fits DLCORE_MAX_DATA_BYTES.
     workers: processes that compute gradients, one thread each; their mean, weighted by records, is one step. The result is
     deterministic for a fixed number of workers.
 
     Raises:
-        ValueError: a batch size below 1 or not divisible by the workers.
+        TypeError: an optimisation method together with the settings of another.
+        ValueError: a batch size below 1 or not divisible by the workers; an unknown method or setting.
     """
 
     def __init__(
         self,
         model: Module,
-        training_set: Any,
+        training_rdd: Any,
         criterion: Criterion,
         end_trigger: Trigger | None = None,
         batch_size: int = 32,
-        optim_method: OptimMethod | None = None,
+        optim_method: OptimMethod | Mapping[str, OptimMethod] | str | None = None,
         *,
+        state: Mapping[str, Any] | None = None,
         workers: int = 1,
         seed: int = 1,
         is_quiet: bool = False,
+        bigdl_type: str = "float",
     ) -> None:
-        if batch_size < 1 or workers < 1 or batch_size % workers:
-            raise ValueError(
-                f"Optimizer: got batch_size {batch_size} and {workers} workers, expected a multiple of the workers"
-            )
-        self.model, self.criterion, self.batch_size = model, criterion, batch_size
-        self.end = end_trigger or MaxEpoch(1)
-        self.method = optim_method or SGD()
+        method, batch_size = with_state(optim_method, state, batch_size)
+        self._check_batch_size(batch_size, workers)
+        self.batch_size = batch_size
+        self.set_model(model).set_criterion(criterion)
+        self.set_end_when(MaxEpoch(1) if end_trigger is None else end_trigger)
+        self.set_optim_methods(method or SGD())
         self.workers, self.seed, self.is_quiet = workers, seed, is_quiet
-        self.source = as_source(training_set, batch_size, seed)
+        self.source = as_source(training_rdd, batch_size, seed)
         self.state = TrainingState()
         self._validations: list[_Validation] = []
         self._checkpoint: tuple[Trigger, Path, bool] | None = None
         self._resume: Checkpoint | None = None
-        self._clip: Callable[[Array], None] | None = None
+        self._clipping = Clipping()
         self._train_summary: TrainSummary | None = None
         self._val_summary: ValidationSummary | None = None
 
@@ -82,26 +97,71 @@ class Optimizer:
         criterion: Criterion,
         end_trigger: Trigger | None = None,
         batch_size: int = 32,
-        optim_method: OptimMethod | None = None,
+        optim_method: OptimMethod | Mapping[str, OptimMethod] | None = None,
         cores: int | None = None,
-    ) -> "Optimizer":
-        """BigDL's way to write it; `cores` are the workers, one unless given."""
+    ) -> Optimizer:
+        """BigDL's way to write it; `cores` are the workers, one unless given. Of a pair of arrays a LocalOptimizer comes."""
+        if isinstance(training_set, tuple) and len(training_set) == 2:
+            return LocalOptimizer(*training_set, model, criterion, end_trigger, batch_size, optim_method, cores)
         return cls(model, training_set, criterion, end_trigger, batch_size, optim_method, workers=cores or 1)
+
+    @staticmethod
+    def _check_batch_size(batch_size: int, workers: int) -> None:
+        if batch_size < 1 or workers < 1 or batch_size % workers:
+            raise ValueError(
+                f"Optimizer: got batch_size {batch_size} and {workers} workers, expected a multiple of the workers"
+            )
 
     # --- settings ---------------------------------------------------------------------------------------------------
 
+    def set_model(self, model: Module) -> Self:
+        """Train this model from now on.
+
+        Raises:
+            TypeError: it is none.
+        """
+        self.model = _required(model, Module, "model")
+        return self
+
+    def set_criterion(self, criterion: Criterion) -> Self:
+        """Make this criterion small from now on.
+
+        Raises:
+            TypeError: it is none.
+        """
+        self.criterion = _required(criterion, Criterion, "criterion")
+        return self
+
+    def set_traindata(self, training_rdd: Any, batch_size: int) -> Self:
+        """Train on this set, of any form that the constructor takes, from now on.
+
+        Raises:
+            ValueError: a batch size below 1 or not divisible by the workers.
+        """
+        self._check_batch_size(batch_size, self.workers)
+        self.batch_size, self.source = batch_size, as_source(training_rdd, batch_size, self.seed)
+        return self
+
+    def prepare_input(self) -> Self:
+        """Nothing: batches are prepared as they are needed. BigDL loads and caches the training set here."""
+        return self
+
     def set_end_when(self, end_when: Trigger) -> Self:
         """When to end."""
-        self.end = end_when
+        self.end = require_trigger(end_when, "end trigger")
         return self
 
     def set_validation(
-        self, batch_size: int, val_rdd: Any, trigger: Trigger, val_method: list[ValidationMethod] | None = None
+        self,
+        batch_size: int,
+        val_rdd: Any,
+        trigger: Trigger,
+        val_method: Sequence[ValidationMethod | str] | None = None,
     ) -> Self:
-        """Score the model on (inputs, targets), in evaluation mode; the first method's result is the score."""
-        inputs, targets = val_rdd
-        source = ArraySource(inputs, targets, batch_size)
-        methods = list(val_method or [])
+        """Score the model on a set, of any form that the constructor takes but a function without end, in evaluation mode; the
+        first method's result is the score."""
+        source = finite_source(val_rdd, batch_size)
+        methods = metrics_of(val_method)
         if not methods:
             raise ValueError("set_validation: got no val_method, expected at least one, such as Top1Accuracy()")
         return self.set_evaluation(
@@ -110,11 +170,19 @@ class Optimizer:
 
     def set_evaluation(self, trigger: Trigger, function: Callable[[Module], dict[str, float]]) -> Self:
         """Score the model, in evaluation mode, by any function that gives numbers by name; the first is the score."""
-        self._validations.append(_Validation(trigger, function))
+        self._validations.append(_Validation(require_trigger(trigger, "trigger"), function))
         return self
 
     def set_checkpoint(self, trigger: Trigger, path: str | Path, isOverWrite: bool = True) -> Self:
-        """Save to path/checkpoint.npz, or to path/checkpoint-<iteration>.npz without isOverWrite."""
+        """Save to path/checkpoint.npz, or to path/checkpoint-<iteration>.npz without isOverWrite.
+
+        Raises:
+            TypeError: no trigger.
+            ValueError: the path is a file.
+        """
+        require_trigger(trigger, "trigger")
+        if Path(path).is_file():
+            raise ValueError(f"set_checkpoint: got the file {path}, expected a folder; it is made if there is none")
         self._checkpoint = trigger, Path(path), isOverWrite
         return self
 
@@ -127,39 +195,51 @@ class Optimizer:
         self._resume = Checkpoint.load(Path(path))
         return self
 
+    def set_optim_methods(self, methods: OptimMethod | Mapping[str, OptimMethod]) -> Self:
+        """The method that changes the weights, or one for each layer, by its name; together they cover all that is to learn."""
+        self.methods = dict(methods) if isinstance(methods, Mapping) else {"": methods}
+        for method in self.methods.values():
+            _required(method, OptimMethod, "optimisation method")
+        return self
+
+    setvalidation, setcheckpoint = set_validation, set_checkpoint
+    """BigDL 0.1's names."""
+
     def set_gradclip_const(self, min_value: float, max_value: float) -> Self:
-        """Clip each gradient to [min_value, max_value]."""
+        """Clip each gradient to [min_value, max_value]; before the norm, if that is limited too.
 
-        def clip(grads: Array) -> None:
-            np.clip(grads, min_value, max_value, out=grads)
-
-        self._clip = clip
+        Raises:
+            ValueError: min_value is above max_value.
+        """
+        if not min_value <= max_value:
+            raise ValueError(f"set_gradclip_const: got {min_value} to {max_value}, expected the smaller number first")
+        self._clipping = replace(self._clipping, values=(min_value, max_value))
         return self
 
     def set_gradclip_l2norm(self, clip_norm: float) -> Self:
-        """Scale the gradient down to this L2 norm."""
+        """Scale the gradient down to this L2 norm.
 
-        def clip(grads: Array) -> None:
-            norm = math.sqrt(float(np.vdot(grads, grads)))
-            if norm > clip_norm:
-                grads *= np.float32(clip_norm / norm)
-
-        self._clip = clip
+        Raises:
+            ValueError: it is not above 0.
+        """
+        if not clip_norm > 0:
+            raise ValueError(f"set_gradclip_l2norm: got {clip_norm}, expected a norm above 0")
+        self._clipping = replace(self._clipping, norm=clip_norm)
         return self
 
     def disable_gradclip(self) -> Self:
         """Clip nothing."""
-        self._clip = None
+        self._clipping = Clipping()
         return self
 
     def set_train_summary(self, summary: TrainSummary) -> Self:
         """Write the steps' scalars there."""
-        self._train_summary = summary
+        self._train_summary = _required(summary, TrainSummary, "train summary")
         return self
 
     def set_val_summary(self, summary: ValidationSummary) -> Self:
         """Write the validations' scalars there."""
-        self._val_summary = summary
+        self._val_summary = _required(summary, ValidationSummary, "validation summary")
         return self
 
     # --- training ---------------------------------------------------------------------------------------------------
@@ -168,65 +248,45 @@ class Optimizer:
         """Train until the end trigger; gives the model, in evaluation mode.
 
         Raises:
+            KeyError: an optimisation method is for a layer that does not exist.
+            ValueError: weights that are to learn have no optimisation method, or two.
             WorkerError: a worker process raised or died.
-            TrainingDivergedError: the loss is infinite or not a number.
+            TrainingDivergedError: the loss, or a weight at the end, is infinite or not a number; or the learning rate is beyond all
+                sense.
         """
+        require_labels(self.criterion, self.source)
+        update = Update.of(self.model, self.methods, self._clipping)
+        buffers: Array | None = None
+        if self._resume is not None:
+            sizes = {part.name: part.stop - part.start for part in update.parts}
+            self.state, buffers = self._resume.restore(self.model, self.workers, self.methods, self._fixed(), sizes)
+            self._resume = None
         self.model.training()
-        memory = Memory.of(self.model, self.workers)
-        crew: Crew | None = None
-        try:
-            if self._resume is not None:
-                self.state = self._resume.restore(self.model, memory, self.method)
-                self._resume = None
-            crew = self._crew(memory)
-            with ProgressDisplay(self._planned(), self.state.iteration, self.is_quiet) as display:
-                while not self.end(self.state):
-                    self._step(crew, memory, display)
-        finally:
-            if crew is not None:
-                crew.close()
-            memory.release(self.model)
-            self._flush()
-        return self.model.evaluate()
-
-    def _crew(self, memory: Memory) -> Crew:
-        members = [
-            Worker(self.model, self.criterion, self.source, self.batch_size, self.seed, rank, self.workers, memory)
-            for rank in range(self.workers)
-        ]
-        if self.workers == 1:
-            return LocalCrew(members[0])
-        return ForkedCrew(members, self.state.iteration)
-
-    def _step(self, crew: Crew, memory: Memory, display: ProgressDisplay) -> None:
-        start = perf_counter()
-        reports = crew.step(self.state.iteration)
-        records = sum(report.records for report in reports)
-        self._combine(memory, reports, records)
-        loss = sum(report.loss * report.records for report in reports) / max(records, 1)
-        if not math.isfinite(loss):
-            raise TrainingDivergedError(
-                f"loss is {loss} at iteration {self.state.iteration + 1}; lower the learning rate or clip the gradient"
+        crew = crew_for(
+            Assignment(
+                self.model, self.criterion, self.source, self.batch_size, self.seed, self.workers,
+                update, self.state.iteration, buffers,
             )
-        if self._clip is not None:
-            self._clip(memory.grads[0])
-        progress = Progress(epoch=self.state.epoch, score=self.state.score, loss=self.state.loss)
-        self.method.update(memory.weights, memory.grads[0], progress)
-        self._advance(records, loss)
-        self._record(records, perf_counter() - start)
-        display.advance(self.state, records, perf_counter() - start, self.method.current_rate, reports)
-        self._validate(memory)
-        self._save(memory)
+        )  # fmt: skip
+        try:
+            per_epoch = records_per_epoch(self.source)
+            with ProgressDisplay(self._planned(), self.state.iteration, self.is_quiet, per_epoch) as display:
+                while not self.end(self.state):
+                    self._step(crew, display)
+        finally:
+            crew.close()
+            self._flush()
+        require_finite(self.model, self.state.iteration)
+        return self.model.training(False)
 
-    @staticmethod
-    def _combine(memory: Memory, reports: list[Report], records: int) -> None:
-        """Leave the mean of the workers' gradients, weighted by records, in the first row."""
-        first = memory.grads[0]
-        if len(reports) == 1:
-            return
-        first *= np.float32(reports[0].records / max(records, 1))
-        for row, report in zip(memory.grads[1:], reports[1:], strict=True):
-            first += row * np.float32(report.records / max(records, 1))
+    def _step(self, crew: Crew, display: ProgressDisplay) -> None:
+        start, state = perf_counter(), self.state
+        result = crew.step(state.iteration, Progress(epoch=state.epoch, score=state.score, loss=state.loss))
+        self._advance(result.records, result.loss)
+        self._record(crew, result, perf_counter() - start)
+        display.advance(state, result, perf_counter() - start)
+        self._validate(crew, display)
+        self._save(crew)
 
     def _advance(self, records: int, loss: float) -> None:
         state, per_epoch = self.state, records_per_epoch(self.source)
@@ -244,48 +304,58 @@ class Optimizer:
             return self.end.max_epoch * math.ceil(per_epoch / self.batch_size)
         return self.end.max if isinstance(self.end, MaxIteration) else None
 
-    def _record(self, records: int, seconds: float) -> None:
+    def _record(self, crew: Crew, result: StepResult, seconds: float) -> None:
         summary, state = self._train_summary, self.state
         if summary is None:
             return
-        values = {"Loss": state.loss, "Throughput": records / seconds, "LearningRate": self.method.current_rate}
+        values = {
+            "Loss": {"": result.loss},
+            "Throughput": {"": result.records / seconds},
+            "LearningRate": result.rates,
+        }
         for name, trigger in summary.triggers.items():
             if trigger is not None and not trigger(state):
                 continue
             if name == "Parameters":
-                for path, parameter in self.model.parameters().items():
-                    summary.add_histogram(path, parameter.value, state.iteration)
-            else:
-                summary.add_scalar(name, float(values[name] or 0.0), state.iteration)
+                crew.collect()
+                summary.add_parameters(self.model.named_parameters(), state.iteration)
+                continue
+            for of, value in values[name].items():
+                summary.add_scalar(f"{name}/{of}" if of else name, value, state.iteration)
 
-    def _validate(self, memory: Memory) -> None:
+    def _validate(self, crew: Crew, display: ProgressDisplay) -> None:
         due = [validation for validation in self._validations if validation.trigger(self.state)]
         if not due:
             return
-        if self.workers > 1:
-            memory.average_buffers(self.model)
+        crew.collect()
         self.model.evaluate()
         try:
             for validation in due:
-                self._note(validation.evaluate(self.model))
+                scores = validation.evaluate(self.model)
+                self._note(scores)
+                display.tell_scores(self.state, scores)
         finally:
             self.model.training()
 
     def _note(self, scores: dict[str, float]) -> None:
         for position, (name, value) in enumerate(scores.items()):
-            logger.info("[Iteration %d] validation: %s is %.6g", self.state.iteration, name, value)
             self.state.history.setdefault(name, []).append((self.state.iteration, value))
             if position == 0:
                 self.state.score = value
             if self._val_summary is not None:
                 self._val_summary.add_scalar(name, value, self.state.iteration)
 
-    def _save(self, memory: Memory) -> None:
+    def _save(self, crew: Crew) -> None:
         if self._checkpoint is None or not self._checkpoint[0](self.state):
             return
         _, folder, is_overwritten = self._checkpoint
         name = "checkpoint.npz" if is_overwritten else f"checkpoint-{self.state.iteration}.npz"
-        Checkpoint.of(self.model, memory, self.method, self.state, self.seed).save(folder / name)
+        buffers = crew.collect()
+        Checkpoint.of(self.model, buffers, self.methods, self.state, self._fixed()).save(folder / name)
+
+    def _fixed(self) -> dict[str, int]:
+        """The settings on which the order of the records hangs: a resumed training needs the same."""
+        return {"seed": self.seed, "batch_size": self.batch_size}
 
     def _flush(self) -> None:
         for summary in (self._train_summary, self._val_summary):
@@ -293,13 +363,36 @@ class Optimizer:
                 summary.flush()
 
 
-def evaluate(model: Module, source: ArraySource, methods: list[ValidationMethod]) -> list[EvaluatedResult]:
-    """The mean score of `model` by each method over all records of `source`, in the mode the model is in."""
-    totals: list[EvaluatedResult | None] = [None] * len(methods)
-    for iteration in range(math.ceil(source.records / source.batch_size)):
-        x, target = source(BatchRequest(0, 0, 1, iteration, source.batch_size))
-        y, _ = model.apply(x)
-        for index, method in enumerate(methods):
-            result, before = method(y, target), totals[index]
-            totals[index] = result if before is None else before + result
-    return [total for total in totals if total is not None]
+class LocalOptimizer(Optimizer):
+    """Optimizer on arrays, as BigDL writes it; `cores` are the workers, one unless given."""
+
+    def __init__(
+        self,
+        X: Any,
+        Y: Any,
+        model: Module,
+        criterion: Criterion,
+        end_trigger: Trigger | None = None,
+        batch_size: int = 32,
+        optim_method: OptimMethod | Mapping[str, OptimMethod] | None = None,
+        cores: int | None = None,
+        bigdl_type: str = "float",
+    ) -> None:
+        super().__init__(model, (X, Y), criterion, end_trigger, batch_size, optim_method, workers=cores or 1)
+
+    def set_validation(  # type: ignore[override]
+        self,
+        batch_size: int,
+        X_val: Any = None,
+        Y_val: Any = None,
+        trigger: Any = None,
+        val_method: Any = None,
+        *,
+        val_rdd: Any = None,
+    ) -> Self:
+        """Score the model on records X_val and their targets Y_val, each apart, as BigDL's LocalOptimizer takes them; or on both
+        together, as Optimizer takes them."""
+        if isinstance(Y_val, Trigger):  # Optimizer's order: batch_size, val_rdd, trigger, val_method
+            Y_val, trigger, val_method = None, Y_val, trigger or val_method
+        data = (X_val, Y_val) if Y_val is not None else X_val if val_rdd is None else val_rdd
+        return super().set_validation(batch_size, data, trigger, val_method)

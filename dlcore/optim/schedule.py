@@ -3,10 +3,14 @@
 `rate(base, progress)` gives the rate of the coming step; `progress.steps` counts the steps done.
 """
 
+from __future__ import annotations
+
 from bisect import bisect_right
 from dataclasses import dataclass, field, replace
 from math import cos, exp, floor, pi
-from typing import Any
+from typing import Any, ClassVar
+
+from dlcore.registry import Registry
 
 
 @dataclass(frozen=True)
@@ -20,8 +24,16 @@ class Progress:
     loss: float | None = None
 
 
+@dataclass
 class Schedule:
-    """Gives the learning rate of each step."""
+    """Gives the learning rate of each step. All take `bigdl_type` because BigDL's do."""
+
+    registry: ClassVar[Registry[type[Schedule]]] = Registry("optim")
+    bigdl_type: str = field(default="float", kw_only=True, repr=False, compare=False)
+
+    def __init_subclass__(cls, namespace: str | None = None, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        Schedule.registry.add(cls, namespace)
 
     def rate(self, base: float, progress: Progress) -> float:
         """The rate of the coming step, from the method's own rate `base`."""
@@ -137,7 +149,7 @@ class SequentialSchedule(Schedule):
     iteration_per_epoch: int
     parts: list[tuple[Schedule, int]] = field(default_factory=list, init=False)
 
-    def add(self, scheduler: Schedule, max_iteration: int) -> "SequentialSchedule":
+    def add(self, scheduler: Schedule, max_iteration: int, bigdl_type: str = "float") -> SequentialSchedule:
         """Append `scheduler` for `max_iteration` steps."""
         self.parts.append((scheduler, max_iteration))
         return self
@@ -153,6 +165,17 @@ class SequentialSchedule(Schedule):
             base = schedule.rate(base, replace(progress, steps=length))
             done -= length
         return base
+
+    def state(self) -> dict[str, Any]:
+        return {"parts": [schedule.state() for schedule, _ in self.parts]}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        # Checkpoints from before schedules kept the state of their parts have none.
+        states = state.get("parts", [])
+        if not isinstance(states, list) or not all(isinstance(part, dict) for part in states):
+            raise ValueError(f"SequentialSchedule: got parts {states!r:.80}, expected a state for each")
+        for (schedule, _), part in zip(self.parts, states, strict=False):
+            schedule.restore(part)
 
 
 @dataclass
@@ -203,4 +226,7 @@ class Plateau(Schedule):
         return dict(self._kept)
 
     def restore(self, state: dict[str, Any]) -> None:
+        no_numbers = [name for name, value in state.items() if not isinstance(value, (int, float)) and name != "best"]
+        if state.keys() != self._kept.keys() or no_numbers or not isinstance(state["best"], (int, float, type(None))):
+            raise ValueError(f"Plateau: got state {state!r:.120}, expected numbers for {', '.join(self._kept)}")
         self._kept = dict(state)

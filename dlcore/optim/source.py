@@ -1,13 +1,18 @@
 """Where batches come from: each worker asks for its own part of each step's batch."""
 
+from __future__ import annotations
+
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Protocol
+from zlib import crc32
 
 import numpy as np
+from numpy.typing import DTypeLike
 
-from dlcore.activity import Activity, as_activity, leaves, map_leaves
+from dlcore.activity import Activity, as_activity, as_given, leaves, map_leaves, with_floats
+from dlcore.data.dataset import DataSet, data_set_of
 from dlcore.rng import RandomGenerator
 
 
@@ -44,8 +49,28 @@ def records_per_epoch(source: Any) -> int | None:
 
 
 @dataclass
+class _EpochOrder:
+    """The places of a request's records: each epoch in another order, the last batch of an epoch as small as it comes."""
+
+    records: int
+    batch_size: int
+    seed: int
+    _latest: tuple[int, Any] = (-1, None)
+
+    def places(self, request: BatchRequest) -> tuple[int, np.ndarray[Any, Any]]:
+        """The 0-based epoch, and the places of this worker's part."""
+        epoch, step = divmod(request.iteration, -(-self.records // self.batch_size))
+        if self._latest[0] != epoch:
+            self._latest = epoch, RandomGenerator(self.seed + epoch).permutation(self.records)
+        batch = self._latest[1][step * self.batch_size : (step + 1) * self.batch_size]
+        return epoch, np.array_split(batch, request.workers)[request.worker]
+
+
+@dataclass
 class ArraySource:
     """Batches of arrays in memory: each epoch in another order, the last batch of an epoch as small as it comes.
+
+    Arrays stay of their type; of pictures as uint8 only a batch becomes float32: see `prepared`.
 
     Raises:
         ValueError: inputs and targets of different lengths, or none.
@@ -58,35 +83,84 @@ class ArraySource:
     records: int = field(init=False)
 
     def __post_init__(self) -> None:
-        self.inputs, self.targets = as_activity(self.inputs), as_activity(self.targets)
-        lengths = {len(leaf) for part in (self.inputs, self.targets) for leaf in leaves(part)}
+        self.inputs, self.targets = as_given(self.inputs), as_given(self.targets)
+        counts = [[len(leaf) for leaf in leaves(part)] for part in (self.inputs, self.targets)]
+        lengths = {length for part in counts for length in part}
         if len(lengths) != 1 or 0 in lengths:
-            raise ValueError(f"got inputs and targets of lengths {sorted(lengths)}, expected one length above 0")
+            inputs, targets = (" and ".join(map(str, part)) for part in counts)
+            raise ValueError(f"got {inputs} inputs and {targets} targets, expected as many of both, at least one")
         self.records = lengths.pop()
-        self._order: tuple[int, np.ndarray[Any, Any]] = (-1, np.empty(0, np.intp))
+        self._order = _EpochOrder(self.records, self.batch_size, self.seed)
 
     def __call__(self, request: BatchRequest) -> tuple[Activity, Activity]:
-        steps = -(-self.records // self.batch_size)
-        epoch, step = divmod(request.iteration, steps)
-        if self._order[0] != epoch:
-            self._order = epoch, RandomGenerator(self.seed + epoch).permutation(self.records)
-        batch = self._order[1][step * self.batch_size : (step + 1) * self.batch_size]
-        rows = np.array_split(batch, request.workers)[request.worker]
+        _, rows = self._order.places(request)
         return map_leaves(lambda leaf: leaf[rows], self.inputs), map_leaves(lambda leaf: leaf[rows], self.targets)
 
 
+@dataclass
+class DataSetSource:
+    """Batches of a DataSet, in the orders of ArraySource. What is random in a record is drawn from (seed, epoch, place)."""
+
+    data: DataSet
+    batch_size: int
+    seed: int = 1
+    records: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.records = self.data.size()
+        self._order = _EpochOrder(self.records, self.batch_size, self.seed)
+
+    def __call__(self, request: BatchRequest) -> tuple[Activity, Activity]:
+        """See BatchSource.
+
+        Raises:
+            ValueError: records without labels, or of different sizes.
+        """
+        epoch, places = self._order.places(request)
+        asked = places if len(places) else np.zeros(1, np.intp)  # a batch of none has the shapes of a batch of one
+        batch = self.data.batch(asked, [self._seed_of(epoch, int(place)) for place in asked]).rows(0, len(places))
+        if batch.target is None:
+            raise ValueError(
+                "got samples without labels, expected a label in each: Sample.from_ndarray(features, label)"
+            )
+        return batch.input, batch.target
+
+    def _seed_of(self, epoch: int, place: int) -> int:
+        return crc32(f"{self.seed} {epoch} {place}".encode())
+
+
+def prepared(x: Any, target: Any, kind: DTypeLike) -> tuple[Activity, Activity]:
+    """A batch for a model with weights of type `kind`: floats and small whole numbers, such as pixels, become that; inputs that
+    are whole numbers of 32 or 64 bits, such as places in a table, stay."""
+    return with_floats(as_activity(x), kind), as_activity(target, kind)
+
+
 def as_source(training_set: Any, batch_size: int, seed: int) -> Callable[[BatchRequest], tuple[Any, Any]]:
-    """A BatchSource of a pair of arrays, or the callable itself.
+    """A BatchSource of a pair of arrays, of a DataSet, a list of Samples or an ImageFrame, or the callable itself.
 
     Raises:
-        TypeError: it is neither.
+        TypeError: it is none of these.
     """
+    if (data := data_set_of(training_set)) is not None:
+        return DataSetSource(data, batch_size, seed)
     if isinstance(training_set, (tuple, list)) and len(training_set) == 2:
         return ArraySource(training_set[0], training_set[1], batch_size, seed)
     if callable(training_set):
         source: Callable[[BatchRequest], tuple[Any, Any]] = training_set
         return source
     raise TypeError(
-        f"got a training set of type {type(training_set).__name__}, expected a pair (inputs, targets) of arrays or a "
-        "function of a BatchRequest that gives (inputs, targets)"
+        f"got data of type {type(training_set).__name__}, expected a pair (inputs, targets) of arrays, a "
+        "DataSet, a list of Samples, an ImageFrame or a function of a BatchRequest that gives (inputs, targets)"
     )
+
+
+def finite_source(data: Any, batch_size: int) -> ArraySource | DataSetSource:
+    """A source of all records of `data` once, to score a model on.
+
+    Raises:
+        TypeError: `data` is of another form than `as_source` takes, or a function without end.
+    """
+    source = as_source(data, batch_size, 1)
+    if not isinstance(source, (ArraySource, DataSetSource)):
+        raise TypeError(f"got a set of type {type(data).__name__} to score a model on, expected one that has an end")
+    return source

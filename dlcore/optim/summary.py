@@ -1,11 +1,15 @@
 """TensorBoard event files of training and validation."""
 
+from __future__ import annotations
+
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 
-from dlcore.optim.trigger import Trigger
+from dlcore.nn.parameter import Parameter
+from dlcore.optim.trigger import Trigger, require_trigger
 
 Scalar = tuple[int, float, float]
 
@@ -15,36 +19,40 @@ class Summary:
 
     kind: ClassVar[str]
 
-    def __init__(self, log_dir: str, app_name: str) -> None:
+    def __init__(self, log_dir: str | Path, app_name: str, bigdl_type: str = "float") -> None:
         self.folder = Path(log_dir) / app_name / self.kind
         self.triggers: dict[str, Trigger | None] = {"Loss": None, "Throughput": None}
         self._writer: Any = None
 
-    def set_summary_trigger(self, name: str, trigger: Trigger) -> "Summary":
+    def set_summary_trigger(self, name: str, trigger: Trigger) -> Summary:
         """Write `name` (LearningRate, Loss, Throughput or Parameters) when `trigger` says so.
 
         Raises:
             ValueError: another name.
+            TypeError: no trigger.
         """
         names = ("LearningRate", "Loss", "Throughput", "Parameters")
         if name not in names:
             raise ValueError(f"got summary name {name!r}, expected one of {', '.join(names)}")
-        self.triggers[name] = trigger
+        self.triggers[name] = require_trigger(trigger, f"trigger of {name}")
         return self
 
-    def add_scalar(self, tag: str, value: float, step: int) -> "Summary":
+    def add_scalar(self, tag: str, value: float, step: int) -> Summary:
         """Write one number."""
         from tensorboard.compat.proto.summary_pb2 import Summary as Message
 
         self._add(Message(value=[Message.Value(tag=tag, simple_value=value)]), step)
         return self
 
-    def add_histogram(self, tag: str, values: Any, step: int) -> "Summary":
-        """Write the distribution of an array in 64 buckets."""
+    def add_histogram(self, tag: str, values: Any, step: int) -> Summary:
+        """Write the distribution of an array in 64 buckets; numbers that are infinite or not a number are left out."""
         from tensorboard.compat.proto.summary_pb2 import HistogramProto
         from tensorboard.compat.proto.summary_pb2 import Summary as Message
 
-        flat = np.asarray(values, np.float64).reshape(-1)
+        given = np.asarray(values, np.float64)
+        flat = given[np.isfinite(given)]
+        if not flat.size:
+            return self
         counts, edges = np.histogram(flat, 64)
         histogram = HistogramProto(
             min=flat.min(),
@@ -56,6 +64,15 @@ class Summary:
             bucket_limit=edges[1:],
         )
         self._add(Message(value=[Message.Value(tag=tag, histo=histogram)]), step)
+        return self
+
+    def add_parameters(self, parameters: Mapping[str, Parameter], step: int) -> Summary:
+        """Write the distribution of each parameter and of its gradient, as `<layer>/weight` and `<layer>/gradWeight`."""
+        for path, parameter in parameters.items():
+            layer, _, name = path.rpartition(".")
+            start = f"{layer}/" if layer else ""
+            self.add_histogram(f"{start}{name}", parameter.value, step)
+            self.add_histogram(f"{start}grad{name[:1].upper()}{name[1:]}", parameter.grad, step)
         return self
 
     def _add(self, message: Any, step: int) -> None:
@@ -80,15 +97,18 @@ class Summary:
             self._writer = None
 
     def read_scalar(self, tag: str) -> list[Scalar]:
-        """(step, value, wall-clock time in s) of each scalar `tag`, in order."""
+        """(step, value, wall-clock time in s) of each scalar `tag`, by time, also of earlier runs in this folder; [] if there is none.
+
+        What a run that was killed did not write whole is left out.
+        """
         from tensorboard.backend.event_processing.event_file_loader import LegacyEventFileLoader
 
         self.flush()
         found: list[Scalar] = []
-        for path in sorted(self.folder.glob("events.out.tfevents.*")):
+        for path in self.folder.glob("events.out.tfevents.*"):
             for event in LegacyEventFileLoader(str(path)).Load():
                 found += [(event.step, v.simple_value, event.wall_time) for v in event.summary.value if v.tag == tag]
-        return found
+        return sorted(found, key=lambda entry: entry[2])
 
 
 class TrainSummary(Summary):

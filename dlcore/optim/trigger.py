@@ -1,5 +1,7 @@
 """Triggers: when to end, validate, save. Called after each step with the training's state."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,11 +23,28 @@ class TrainingState:
     history: dict[str, Any] = field(default_factory=dict)
 
 
+@dataclass
 class Trigger:
-    """Whether now is the time."""
+    """Whether now is the time. All take `bigdl_type` because BigDL's do."""
+
+    bigdl_type: str = field(default="float", kw_only=True, repr=False, compare=False)
 
     def __call__(self, state: TrainingState) -> bool:
         raise NotImplementedError
+
+
+def require_trigger(value: Any, what: str) -> Any:
+    """`value`, a trigger or a function of the TrainingState; a class would be true at once, and training end before it begins.
+
+    Raises:
+        TypeError: it is neither.
+    """
+    if isinstance(value, type) or not callable(value):
+        hint = (
+            f"; make one: {value.__name__}(...)" if isinstance(value, type) else ", such as EveryEpoch() or MaxEpoch(5)"
+        )
+        raise TypeError(f"got {what} {value!r:.80}, expected an object of Trigger{hint}")
+    return value
 
 
 @dataclass
@@ -89,8 +108,9 @@ class MinLoss(Trigger):
 class TriggerAnd(Trigger):
     """When all of them say so."""
 
-    def __init__(self, first: Trigger, *other: Trigger) -> None:
-        self.triggers = (first, *other)
+    def __init__(self, first: Trigger, *other: Trigger, bigdl_type: str = "float") -> None:
+        super().__init__(bigdl_type=bigdl_type)
+        self.triggers = tuple(require_trigger(each, f"{type(self).__name__}'s part") for each in (first, *other))
 
     def __call__(self, state: TrainingState) -> bool:
         return all(trigger(state) for trigger in self.triggers)
@@ -99,8 +119,9 @@ class TriggerAnd(Trigger):
 class TriggerOr(Trigger):
     """When one of them says so."""
 
-    def __init__(self, first: Trigger, *other: Trigger) -> None:
-        self.triggers = (first, *other)
+    def __init__(self, first: Trigger, *other: Trigger, bigdl_type: str = "float") -> None:
+        super().__init__(bigdl_type=bigdl_type)
+        self.triggers = tuple(require_trigger(each, f"{type(self).__name__}'s part") for each in (first, *other))
 
     def __call__(self, state: TrainingState) -> bool:
         return any(trigger(state) for trigger in self.triggers)

@@ -6,12 +6,16 @@ answer is exact: a join compares all pairs, block by block, so that memory stays
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 from numpy.typing import NDArray
 
 from dlcore import kernels
+from dlcore.kernels import interface
 
-Codes = NDArray[np.uint8]
+Codes = interface.Codes
+Distances = interface.Distances
 Indices = NDArray[np.int64]
 BLOCK = 2048
 
@@ -32,58 +36,61 @@ def unpack(codes: Codes, bits: int | None = None) -> NDArray[np.uint8]:
     return np.unpackbits(_checked(codes), axis=1, count=bits)
 
 
-def distances(queries: Codes, codes: Codes) -> NDArray[np.uint16]:
-    """Hamming distances of every query (Q, B) to every code (N, B) -> (Q, N), in bits.
+def distances(queries: Codes, codes: Codes) -> Distances:
+    """Hamming distances of every query (Q, B) to every code (N, B) -> (Q, N) uint16, in bits; uint32 when B is above 8191.
 
-    Raises ValueError when the two have codes of different length.
+    Raises:
+        ValueError: the two have codes of different length.
     """
+    return kernels.hamming(*_comparable(queries, codes))
+
+
+def pairs_within(codes: Codes, distance: int, block: int = BLOCK) -> tuple[Indices, Indices, Distances]:
+    """All pairs i < j of `codes` (N, B) at most `distance` bits apart -> (i, j, distance), in order of i, then j.
+
+    Compares a block of codes with those from it on, N (N - 1) / 2 pairs in all.
+    """
+    found = [kernels.hamming_within(codes[:0], _checked(codes), distance)]
+    for start in range(0, len(codes), block):
+        i, j, apart = kernels.hamming_within(codes[start : start + block], codes[start:], distance)
+        once = i < j
+        found.append((i[once] + start, j[once] + start, apart[once]))
+    i, j, apart = (np.concatenate(parts) for parts in zip(*found, strict=True))
+    return i, j, apart
+
+
+def pairs_between(
+    first: Codes, second: Codes, distance: int, rows: int = 256, columns: int = 1 << 16
+) -> Iterator[tuple[Indices, Indices, Distances]]:
+    """Pairs of a code i of `first` (M, B) and a code j of `second` (N, B) at most `distance` bits apart, block by block.
+
+    Gives (i, j, distance), in order of i, then j, of `rows` codes of the first by `columns` of the second after another, where there are
+    any: however many pairs there are, few are held at once. `second` may be mapped from a file; it is read once for each `rows`.
+
+    Raises:
+        ValueError: the two have codes of different length.
+    """
+    first, second = _comparable(first, second)
+    for top in range(0, len(first), rows):
+        for left in range(0, len(second), columns):
+            part = kernels.hamming_within(first[top : top + rows], second[left : left + columns], distance)
+            if len(part[0]):
+                yield part[0] + top, part[1] + left, part[2]
+
+
+def nearest(queries: Codes, codes: Codes, k: int) -> tuple[Indices, Distances]:
+    """The `k` nearest codes of each query, ties in order of the codes -> indices and distances, both (Q, min(k, N))."""
+    return kernels.hamming_top_k(*_comparable(queries, codes), k)
+
+
+def _comparable(queries: Codes, codes: Codes) -> tuple[Codes, Codes]:
     queries, codes = _checked(queries), _checked(codes)
     if queries.shape[1] != codes.shape[1]:
         raise ValueError(
             f"distances: got queries of {queries.shape[1]} bytes and codes of {codes.shape[1]}; "
             "compare codes of one model version only"
         )
-    apart: NDArray[np.uint16] = kernels.hamming(queries, codes)
-    return apart
-
-
-def pairs_within(codes: Codes, distance: int, block: int = BLOCK) -> tuple[Indices, Indices, NDArray[np.uint16]]:
-    """All pairs i < j of `codes` (N, B) at most `distance` bits apart -> (i, j, distance), in order of i, then j.
-
-    Compares N (N - 1) / 2 pairs in blocks of `block` rows and columns.
-    """
-    starts = range(0, len(codes), block)
-    found = [_near(codes, left, right, block, distance) for left in starts for right in starts if left <= right]
-    if not found:
-        return np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0, np.uint16)
-    i, j, apart = (np.concatenate(parts) for parts in zip(*found, strict=True))
-    order = np.lexsort((j, i))
-    return i[order], j[order], apart[order]
-
-
-def nearest(queries: Codes, codes: Codes, k: int, block: int = 64) -> tuple[Indices, NDArray[np.uint16]]:
-    """The `k` nearest codes of each query, ties in order of the codes -> indices and distances, both (Q, min(k, N))."""
-    k = min(k, len(codes))
-    indices = np.empty((len(queries), k), np.int64)
-    found = np.empty((len(queries), k), np.uint16)
-    for start in range(0, len(queries), block):
-        apart = distances(queries[start : start + block], codes)
-        order = np.argsort(apart, axis=1, kind="stable")[:, :k]
-        indices[start : start + block] = order
-        found[start : start + block] = np.take_along_axis(apart, order, axis=1)
-    return indices, found
-
-
-def _near(
-    codes: Codes, left: int, right: int, block: int, distance: int
-) -> tuple[Indices, Indices, NDArray[np.uint16]]:
-    """Pairs i < j within `distance`, i in the block that starts at `left`, j in the one at `right`."""
-    apart = distances(codes[left : left + block], codes[right : right + block])
-    rows, columns = np.nonzero(apart <= distance)
-    apart = apart[rows, columns]
-    i, j = rows.astype(np.int64) + left, columns.astype(np.int64) + right
-    once = i < j
-    return i[once], j[once], apart[once]
+    return queries, codes
 
 
 def _checked(codes: Codes) -> Codes:

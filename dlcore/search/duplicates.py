@@ -2,24 +2,27 @@
 
 Pairs above the threshold form connected components; a component of unrelated pictures that one wrong pair ties
 together is cut again by average linkage over the similarities of *all* its pairs (Sokal and Michener 1958), so that a
-picture stays only where it resembles the group and not merely one member.
+picture stays only where it resembles the group and not merely one member. A component of too many pictures for that is
+taken apart into stars first, a picture and those that are paired with it (Aslam, Pelekhov and Rus 2004): pictures that are
+nearly equal stay together, however many they are.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.cluster.hierarchy import fcluster, linkage
-from scipy.sparse import coo_matrix
+from scipy.sparse import coo_matrix, csr_matrix
 from scipy.sparse.csgraph import connected_components
 from scipy.spatial.distance import squareform
 
 Indices = NDArray[np.int64]
 Similarity = Callable[[Indices, Indices], NDArray[np.float64]]
 MAX_COMPONENT = 1000
+"""Items of a component up to which all their pairs are compared."""
 
 
 @dataclass(frozen=True)
@@ -43,51 +46,78 @@ def group_pairs(
         raise ValueError(f"group_pairs: got method {method!r}, expected 'average' or 'complete' (others chain)")
     i, j = pairs
     scores = similarity(i, j)
+    strong = scores >= threshold
+    graph = coo_matrix((scores[strong], (i[strong], j[strong])), shape=(count, count)).tocsr()
+
+    def clusters(members: Indices) -> list[Group]:
+        return list(_clusters(members, similarity, threshold, method))
+
+    _, labels = connected_components(graph, directed=False)
+    components = [members for members in _equal_labels(labels) if len(members) > 1]
     groups = [
-        Group(members, _representative(members, matrix))
-        for component in _components(count, i, j, scores, threshold)
-        for members, matrix in _clusters(component, similarity, threshold, method)
+        group
+        for members in components
+        for group in (clusters(members) if len(members) <= MAX_COMPONENT else _stars(members, graph, clusters))
     ]
     return sorted(groups, key=lambda group: int(group.members[0]))
 
 
-def _components(count: int, i: Indices, j: Indices, scores: NDArray[np.float64], threshold: float) -> Iterator[Indices]:
-    """Connected components of two and more; one above MAX_COMPONENT is cut again by a higher threshold."""
-    strong = scores >= threshold
-    i, j, scores = i[strong], j[strong], scores[strong]
-    _, labels = connected_components(coo_matrix((np.ones(len(i)), (i, j)), shape=(count, count)), directed=False)
+def with_copies(groups: Sequence[Group], copy_of: Indices) -> list[Group]:
+    """Groups of distinct items as groups of all N, in order of their smallest member.
+
+    copy_of (N,): which distinct item each one equals; several that equal one are a group already. The representative is the
+    first of those that equal the group's.
+    """
+    first = np.unique(copy_of, return_index=True)[1]
+    group_of, chosen = np.arange(len(first)), np.arange(len(first))
+    for group in groups:
+        group_of[group.members], chosen[group.members[0]] = group.members[0], group.representative
+    labels = group_of[copy_of]
+    parts = [part for part in _equal_labels(labels) if len(part) > 1]
+    found = [Group(part, int(first[chosen[labels[part[0]]]])) for part in parts]
+    return sorted(found, key=lambda group: int(group.members[0]))
+
+
+def _equal_labels(labels: NDArray[np.integer]) -> list[Indices]:
+    """Positions of each label, in ascending order."""
     order = np.argsort(labels, kind="stable")
-    for members in np.split(order, np.flatnonzero(np.diff(labels[order])) + 1):
-        if 1 < len(members) <= MAX_COMPONENT:
-            yield members
-        elif len(members) > MAX_COMPONENT:
-            yield from _cut(members, i, j, scores, threshold)
+    return np.split(order, np.flatnonzero(np.diff(labels[order])) + 1)
 
 
-def _cut(members: Indices, i: Indices, j: Indices, scores: NDArray[np.float64], threshold: float) -> Iterator[Indices]:
-    """Components of a too large component at a higher threshold; pieces of MAX_COMPONENT where no threshold helps."""
-    higher = threshold + (1 - threshold) / 2
-    if 1 - higher < 1e-6:
-        yield from np.array_split(members, -(-len(members) // MAX_COMPONENT))
+def _stars(members: Indices, graph: csr_matrix, clusters: Callable[[Indices], list[Group]]) -> Iterator[Group]:
+    """Groups of a large component: around the item that is most alike to most others, then around the next that is still free.
+
+    Of a star the cluster that its centre is in is a group, the others stay free; a star above MAX_COMPONENT is a group whole.
+    """
+    part = graph[members][:, members]
+    both = (part + part.T).tocsr()
+    strength = np.round(np.asarray(both.sum(axis=1)).ravel(), 6)
+    is_free = np.ones(len(members), bool)
+    for centre in np.argsort(-strength, kind="stable"):
+        if not is_free[centre]:
+            continue
+        is_free[centre] = False
+        near = both.indices[both.indptr[centre] : both.indptr[centre + 1]]
+        star = members[np.sort(np.append(near[is_free[near]], centre))]
+        found = clusters(star) if len(star) <= MAX_COMPONENT else [Group(star, int(members[centre]))]
+        for group in found:
+            if members[centre] in group.members:
+                is_free[np.searchsorted(members, group.members)] = False
+                yield group
+
+
+def _clusters(component: Indices, similarity: Similarity, threshold: float, method: str) -> Iterator[Group]:
+    """Clusters of two and more of a component."""
+    if len(component) < 2:
         return
-    inside = np.isin(i, members)
-    rank = np.searchsorted(members, i[inside]), np.searchsorted(members, j[inside])
-    for piece in _components(len(members), *rank, scores[inside], higher):
-        yield members[piece]
-
-
-def _clusters(
-    component: Indices, similarity: Similarity, threshold: float, method: str
-) -> Iterator[tuple[Indices, NDArray[np.float64]]]:
-    """Clusters of two and more of a component, each with its matrix of similarities."""
     rows, columns = np.triu_indices(len(component), 1)
     condensed = similarity(component[rows], component[columns])
     labels = fcluster(linkage(1 - condensed, method), 1 - threshold + 1e-9, "distance")
     matrix = squareform(condensed)
-    for label in np.unique(labels):
-        inside = np.flatnonzero(labels == label)
+    for inside in _equal_labels(labels):
         if len(inside) > 1:
-            yield component[inside], matrix[np.ix_(inside, inside)]
+            members = component[inside]
+            yield Group(members, _representative(members, matrix[np.ix_(inside, inside)]))
 
 
 def _representative(members: Indices, matrix: NDArray[np.float64]) -> int:

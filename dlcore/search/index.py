@@ -1,206 +1,213 @@
-"""Index files: all codes of a catalogue with their keys and thumbnails, in folders that never change once readable.
+"""An opened index: exact searches over all segments of a version, filters, look-ups by key, groups and thumbnails.
 
-    <uri>/000003-5d41402abc4b/       third published version, named by its content
-        codes.npy (N, B) uint8 · days.npy (N,) datetime64[D] · keys.npy (N,) bytes · crops.npy (N,) int16
-        labels.npy · groups.npy (N,) bytes, empty: none · thumbnails.bin and thumbnail_ends.npy (N,) int64
-        index.json                   format, count, bits, model_version, content
-
-A version is written beside the others under a name that no reader looks at and then renamed; where folders can not be
-renamed (S3), index.json goes last, and makes it a version. So readers see all of it or nothing; the newest is the one with the
-highest number. The same content is published once. Arrays are memory-mapped: opening costs nothing and processes share the
-pages. Any file system of fsspec holds an index; from one that is not local a version is copied once to this machine.
+How versions and their files lie is said in `manifest`. Arrays are memory-mapped: opening reads the manifest alone, and processes
+share the pages. From a file system that is not local only the arrays that are asked for are copied to this machine.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
-import re
-import shutil
-import tempfile
-import uuid
-from dataclasses import dataclass, fields
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
-import fsspec
 import numpy as np
 from numpy.typing import NDArray
 
-from dlcore.search.codes import Codes, Indices, nearest
-from dlcore.settings import settings
-
-FORMAT = 1
-META = "index.json"
-THUMBNAILS = "thumbnails.bin"
-_VERSION = re.compile(r"^(\d{6})-([0-9a-f]{12})$")
+from dlcore.search import old_formats
+from dlcore.search.byte_strings import Indices
+from dlcore.search.codes import Codes, Distances, nearest
+from dlcore.search.entries import Entries
+from dlcore.search.group_list import GroupList, listed_groups, open_group_list, write_group_list
+from dlcore.search.join import joined
+from dlcore.search.manifest import publish_manifest, read_manifest, versions
+from dlcore.search.part import Stored
+from dlcore.search.segment import (
+    FILTERS,
+    Groups,
+    Segment,
+    Where,
+    groups_of,
+    held_groups,
+    held_segment,
+    open_segment,
+    write_groups,
+    write_segment,
+)
+from dlcore.search.store import Store
 
 
 @dataclass(frozen=True)
-class Entries:
-    """What an index holds, item by item; every array has N rows.
+class Item:
+    """One item of an index; `group` is empty when it is in none."""
 
-    codes (N, B) uint8 · days (N,) datetime64[D] · keys, labels, groups (N,) bytes strings · crops (N,) int16 ·
-    thumbnail_ends (N,) int64, where each item's JPEG ends in `thumbnails`, a (T,) uint8 array.
-    """
-
-    codes: Codes
-    days: NDArray[np.datetime64]
-    keys: NDArray[np.bytes_]
-    crops: NDArray[np.int16]
-    labels: NDArray[np.bytes_]
-    groups: NDArray[np.bytes_]
-    thumbnail_ends: NDArray[np.int64]
-    thumbnails: NDArray[np.uint8]
-
-    def __post_init__(self) -> None:
-        rows = {field.name: len(getattr(self, field.name)) for field in fields(self) if field.name != "thumbnails"}
-        if len(set(rows.values())) != 1:
-            raise ValueError(f"Entries: got arrays of {rows} rows, expected as many in each")
+    position: int
+    day: str
+    key: str
+    crop: int
+    label: str
+    group: str
 
 
 @dataclass(frozen=True)
 class Index:
-    """An opened version: `entries` mapped from the disk, and `meta`, what index.json says."""
+    """An opened version. A position counts through the segments, one after another.
+
+    part: of the segments those are searched here whose number is `part[0]` modulo `part[1]`; other processes have the others.
+    """
 
     version: str
-    entries: Entries
-    meta: dict[str, Any]
+    model_version: str
+    code_bytes: int
+    segments: Sequence[Segment]
+    groups: Groups
+    part: tuple[int, int] = (0, 1)
+    group_list: GroupList = field(default_factory=lambda: GroupList([]))
+    starts: Indices = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "starts", np.cumsum([0, *map(len, self.segments)], dtype=np.int64))
 
     def __len__(self) -> int:
-        return len(self.entries.codes)
+        return int(self.starts[-1])
 
-    def search(self, codes: Codes, k: int = 10) -> tuple[Indices, NDArray[np.uint16]]:
-        """The `k` nearest items of each code (Q, B) -> positions and distances in bits, both (Q, k). Exact."""
-        return nearest(codes, self.entries.codes, k)
+    def search(
+        self, codes: Codes, k: int = 10, where: Where | None = None, without: Collection[int] = ()
+    ) -> tuple[Indices, Distances]:
+        """The `k` nearest items of each code (Q, B) -> positions and distances in bits, both (Q, k). Exact; ties by position.
+
+        where: filters that items must pass.   without: positions that are left out. There are fewer than k only when no more
+        items are left.
+        """
+        found = [
+            self._search(number, codes, k, where or {}, np.array(sorted(set(without)), np.int64))
+            for number in self._numbers()
+        ]
+        found.append((np.empty((len(codes), 0), np.int64), np.empty((len(codes), 0), np.uint16)))
+        positions, apart = (np.hstack(parts) for parts in zip(*found, strict=True))
+        order = np.argsort(apart, axis=1, kind="stable")[:, :k]
+        return np.take_along_axis(positions, order, axis=1), np.take_along_axis(apart, order, axis=1)
+
+    def within(self, codes: Codes, radius: int, where: Where | None = None) -> tuple[Indices, Indices, Distances]:
+        """All items at most `radius` bits from each code (Q, B) -> numbers of codes, positions and distances, all (P,). Exact.
+
+        In order of the codes, then of distance, then of position. Of many codes those of a segment are found by `join.joined`, by
+        multi-index hashing where that takes less time than a scan.
+
+        where: filters that items must pass.
+        """
+        found = [(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0, np.uint16))]
+        for number in self._numbers():
+            segment = self.segments[number]
+            rows = segment.passing(where) if where else None
+            for i, j, apart in joined(codes, segment.codes if rows is None else segment.codes[rows], radius):
+                found.append((i, (j if rows is None else rows[j]) + self.starts[number], apart.astype(np.uint16)))
+        numbers, positions, distances = (np.concatenate(parts) for parts in zip(*found, strict=True))
+        order = np.lexsort((positions, distances, numbers))
+        return numbers[order], positions[order], distances[order]
+
+    def _numbers(self) -> range:
+        first, parts = self.part
+        return range(first, len(self.segments), parts)
+
+    def searched(self) -> list[Segment]:
+        """The segments of its part."""
+        return [self.segments[number] for number in self._numbers()]
+
+    def map_files(self) -> None:
+        """Map and check now what is else mapped when it is first asked for, so that the version goes on when its files are removed.
+
+        Pictures, which are read piece by piece, are left out.
+
+        Raises:
+            ValueError: a file is damaged.
+        """
+        for segment in self.searched():
+            segment.map_files()
+        self.groups.map_files()
+        self.group_list.map_files()
+
+    def _search(self, number: int, codes: Codes, k: int, where: Where, without: Indices) -> tuple[Indices, Distances]:
+        """In one segment."""
+        segment, start = self.segments[number], self.starts[number]
+        out = without[(without >= start) & (without < self.starts[number + 1])] - start
+        rows = segment.passing(where) if where else None
+        if rows is not None:
+            rows = rows[~np.isin(rows, out)]
+            positions, apart = nearest(codes, segment.codes[rows], k)
+            return rows[positions] + start, apart
+        positions, apart = nearest(codes, segment.codes, k + len(out))
+        kept = np.argsort(np.isin(positions, out), axis=1, kind="stable")[:, : min(k, len(segment) - len(out))]
+        return np.take_along_axis(positions, kept, axis=1) + start, np.take_along_axis(apart, kept, axis=1)
 
     def find(self, key: str) -> Indices:
-        """Positions of the items of a key; empty when the index does not have it."""
-        return np.flatnonzero(self.entries.keys == key.encode())
+        """Positions of the items of a key, in order; empty when the index does not have it. No segment is scanned."""
+        found = [self.segments[number].find(key.encode()) + self.starts[number] for number in self._numbers()]
+        return np.concatenate([np.empty(0, np.int64), *found])
+
+    def item(self, position: int) -> Item:
+        """What is known of an item."""
+        segment, place = self._at(position)
+        group = self.groups.of(segment.place(place))
+        day, key, label = str(segment.days[place]), segment.keys[place].decode(), segment.label(place).decode()
+        return Item(position, day, key, int(segment.crops[place]), label, group)
+
+    def filters(self) -> tuple[str, ...]:
+        """What searches may filter by."""
+        return tuple(dict.fromkeys((*FILTERS, *(name for segment in self.segments for name in segment.filters))))
+
+    def told(self, position: int) -> dict[str, str | float]:
+        """What the filter columns say of an item, as its shop and price."""
+        segment, place = self._at(position)
+        return segment.told(place)
+
+    def code(self, position: int) -> NDArray[np.uint8]:
+        """The code of an item (B,)."""
+        segment, place = self._at(position)
+        return np.array(segment.codes[place])
 
     def thumbnail(self, position: int) -> bytes:
         """The JPEG of an item; empty when it has none."""
-        start = int(self.entries.thumbnail_ends[position - 1]) if position else 0
-        return bytes(self.entries.thumbnails[start : int(self.entries.thumbnail_ends[position])])
+        segment, place = self._at(position)
+        return segment.thumbnail(place)
+
+    def _at(self, position: int) -> tuple[Segment, int]:
+        number = int(np.searchsorted(self.starts, position, "right")) - 1
+        return self.segments[number], position - int(self.starts[number])
 
 
 def publish(uri: str, entries: Entries, model_version: str) -> str:
-    """Make `entries` the newest version of the index at `uri` -> its name; the newest is not written again."""
-    files, root = fsspec.core.url_to_fs(uri)
-    with tempfile.TemporaryDirectory() as folder:
-        content = _write(Path(folder), entries, model_version)
-        existing = versions(uri)
-        if existing and existing[-1].endswith(content):
-            return existing[-1]
-        number = int(existing[-1].split("-")[0]) + 1 if existing else 1
-        version = f"{number:06d}-{content}"
-        target = f"{root}/{version}"
-        place = f"{root}/.staging-{uuid.uuid4().hex}" if _can_rename(files) else target
-        files.makedirs(place, exist_ok=True)
-        for path in sorted(Path(folder).iterdir(), key=lambda path: path.name == META):  # last what makes it a version
-            files.put_file(str(path), f"{place}/{path.name}")
-        if place != target:
-            _rename(files, place, target)
-    return version
-
-
-def versions(uri: str) -> list[str]:
-    """Names of the published versions at `uri`, oldest first; none when nothing is there."""
-    files, root = fsspec.core.url_to_fs(uri)
-    files.invalidate_cache()
-    names = [str(path).rsplit("/", 2)[-2] for path in files.glob(f"{root}/*/{META}")]
-    return sorted(name for name in names if _VERSION.match(name))
+    """Make `entries` the newest version of the index at `uri` -> its name; the newest is not published again."""
+    store = Store(uri)
+    places, groups = groups_of(entries)
+    segments = [write_segment(store, entries)] if len(entries) else []
+    parts = [write_groups(store, places, groups)] if len(places) else []
+    lists = [write_group_list(store, listed_groups(places, groups))] if len(places) else []
+    return publish_manifest(store, model_version, entries.codes.shape[1], segments, parts, lists=lists)
 
 
 def open_index(uri: str, version: str | None = None, cache: Path | None = None) -> Index:
     """The newest version of the index at `uri`, or a given one.
 
-    cache: where a version of a file system that is not local is kept on this machine; in DLCORE_CACHE by default.
-    Raises FileNotFoundError when there is no such version, ValueError when its format is another.
+    cache: where files of a file system that is not local are kept on this machine; in DLCORE_CACHE by default.
+
+    Raises:
+        FileNotFoundError: there is no such version.
+        ValueError: its format is another, or its manifest is damaged.
     """
-    existing = versions(uri)
+    store = Store(uri, cache) if cache else Store(uri)
+    existing = versions(store)
     wanted = version or (existing[-1] if existing else None)
-    if wanted not in existing:
+    if wanted is None or wanted not in existing:
         raise FileNotFoundError(
             f"got index {wanted or '(newest)'} at {uri}, expected one of {existing}: run build_index"
         )
-    folder = _local_folder(uri, str(wanted), cache or settings().cache / "indexes")
-    meta = json.loads((folder / META).read_text())
-    if meta["format"] != FORMAT:
-        raise ValueError(f"index {wanted} at {uri} has format {meta['format']}, expected {FORMAT}: run build_index")
-    arrays = {
-        field.name: np.load(folder / f"{field.name}.npy", mmap_mode="r")
-        for field in fields(Entries)
-        if field.name != "thumbnails"
-    }
-    return Index(str(wanted), Entries(**arrays, thumbnails=_map_bytes(folder / THUMBNAILS)), meta)
-
-
-def remove_old(uri: str, keep: int) -> list[str]:
-    """Remove all but the newest `keep` versions (at least 1) -> names of what went."""
-    if keep < 1:
-        raise ValueError(f"got keep {keep} versions of the index, expected at least 1: searches read the newest")
-    files, root = fsspec.core.url_to_fs(uri)
-    old = versions(uri)[:-keep]
-    for name in old:
-        files.rm(f"{root}/{name}", recursive=True)
-    return old
-
-
-def _write(folder: Path, entries: Entries, model_version: str) -> str:
-    """Write the files of a version into a local folder -> hash of their content, 12 hexadecimal digits."""
-    for field in fields(Entries):
-        array = np.ascontiguousarray(getattr(entries, field.name))
-        if field.name == "thumbnails":
-            (folder / THUMBNAILS).write_bytes(array.tobytes())
-        else:
-            np.save(folder / f"{field.name}.npy", array, allow_pickle=False)
-    digest = hashlib.sha256(model_version.encode())
-    for path in sorted(folder.iterdir()):
-        digest.update(path.name.encode() + path.read_bytes())
-    content = digest.hexdigest()[:12]
-    meta = {
-        "format": FORMAT,
-        "count": len(entries.codes),
-        "bits": 8 * entries.codes.shape[1],
-        "model_version": model_version,
-        "content": content,
-    }
-    (folder / META).write_text(json.dumps(meta, indent=1))
-    return content
-
-
-def _can_rename(files: fsspec.AbstractFileSystem) -> bool:
-    """Whether the store renames a folder in one step (local disk, HDFS); by fsspec's own `mv` others (S3) copy each file."""
-    return type(files).mv is not fsspec.AbstractFileSystem.mv
-
-
-def _rename(files: fsspec.AbstractFileSystem, source: str, target: str) -> None:
-    """Rename a folder in one step."""
-    if "file" in np.atleast_1d(files.protocol):
-        Path(source).rename(target)
-    else:
-        files.mv(source, target, recursive=True)
-
-
-def _local_folder(uri: str, version: str, cache: Path) -> Path:
-    """The version's folder on this machine, copied there when the file system is not local."""
-    files, root = fsspec.core.url_to_fs(uri)
-    if "file" in np.atleast_1d(files.protocol):
-        return Path(root) / version
-    target = cache / version
-    if not target.exists():
-        cache.mkdir(parents=True, exist_ok=True)
-        staging = Path(tempfile.mkdtemp(dir=cache))
-        for path in files.ls(f"{root}/{version}", detail=False):
-            files.get_file(path, str(staging / str(path).rsplit("/", 1)[-1]))
-        try:
-            staging.rename(target)
-        except OSError:  # another process was first
-            shutil.rmtree(staging)
-    return target
-
-
-def _map_bytes(path: Path) -> NDArray[np.uint8]:
-    """A file as a (T,) uint8 array mapped from the disk; an empty file cannot be mapped."""
-    return np.memmap(path, np.uint8, "r") if path.stat().st_size else np.empty(0, np.uint8)
+    try:
+        manifest = read_manifest(store, wanted)
+    except FileNotFoundError:
+        entries, model = old_formats.read(store, wanted)
+        return Index(wanted, model, entries.codes.shape[1], [held_segment(entries)], held_groups(entries))
+    size = manifest.code_bytes
+    segments = [open_segment(store, part, size) for part in manifest.segments]
+    groups = Groups([(part.first, Stored(store, part)) for part in manifest.groups], wanted)
+    lists = open_group_list(store, manifest.lists, wanted)
+    return Index(wanted, manifest.model_version, size, segments, groups, group_list=lists)

@@ -18,7 +18,15 @@ FREQUENCIES = 16
 GRID = 8
 CHROMA_BYTES = GRID * GRID * 2
 LOW_HASH_BYTES = 8
-_TO_LUMINANCE = np.array([0.299, 0.587, 0.114], np.float32)
+LARGEST_SIDE = 256
+
+Wholes = NDArray[np.float64]
+"""Whole numbers below 2 ** 53 as float64: sums of their products are exact, in whatever order a CPU or a batch adds them."""
+
+_LUMINANCE = np.array([77, 150, 29])  # 256 times 0.299, 0.587, 0.114
+_WAVE_SCALE = 1024
+_MARGIN = 0.2  # grey levels
+_CLEARLY_ONE_SIDED = 1.0  # grey levels
 
 
 def luminance_hash(pictures: NDArray[np.uint8]) -> Codes:
@@ -27,11 +35,22 @@ def luminance_hash(pictures: NDArray[np.uint8]) -> Codes:
     The bits are ordered from low to high frequencies, so that the first 8 bytes are the coarse hash of the picture; the
     first bit, the mean, is always 0. It is the DCT variant of perceptual hashing (Zauner 2010), with signs instead of
     the median, so that a mirrored picture's hash is known from the picture's own (`mirrored_hash`).
+
+    A symmetric picture has no waves of odd frequency, and the sign of next to nothing is noise. A wave of less than 0.2 grey
+    levels therefore takes the bit of one of even frequencies, which symmetry leaves (`_stand_in_bits`).
+    The arithmetic is exact: the bits depend neither on the other pictures nor on the CPU.
+
+    Raises:
+        ValueError: S is above 256, beyond which sums would not be exact.
     """
-    luminance = pictures.astype(np.float32) @ _TO_LUMINANCE
-    waves = _cosines(pictures.shape[1])
-    spectrum = np.einsum("fy,nyx,gx->nfg", waves, luminance, waves, optimize=True)
-    bits = spectrum.reshape(len(pictures), -1)[:, _frequency_order()] > 0
+    side = pictures.shape[1]
+    if side > LARGEST_SIDE:
+        raise ValueError(f"luminance_hash: got pictures of side {side}, expected at most {LARGEST_SIDE}: resize them")
+    spectrum = _spectrum(pictures)
+    waves = spectrum[:, :FREQUENCIES, :FREQUENCIES]
+    level = side**2 / 4 * _LUMINANCE.sum() * _WAVE_SCALE**2  # a wave of one grey level
+    bits = np.where(np.abs(waves) > _MARGIN * level, waves > 0, _stand_in_bits(spectrum, level))
+    bits = bits.reshape(len(pictures), -1)[:, _frequency_order()]
     bits[:, 0] = False
     return np.packbits(bits, axis=1)
 
@@ -45,11 +64,11 @@ def mirrored_hash(hashes: Codes) -> Codes:
 def chroma_grid(pictures: NDArray[np.uint8]) -> NDArray[np.int8]:
     """Mean (Cb, Cr) of 8 x 8 cells of each RGB picture (N, S, S, 3) -> (N, 128) int8, cells by row; S divides by 8."""
     count, side = pictures.shape[:2]
-    cells = pictures.reshape(count, GRID, side // GRID, GRID, side // GRID, 3).mean(axis=(2, 4), dtype=np.float32)
-    luminance = cells @ _TO_LUMINANCE
-    cb = (cells[..., 2] - luminance) * 0.564
-    cr = (cells[..., 0] - luminance) * 0.713
-    return np.clip(np.round(np.stack([cb, cr], -1)), -127, 127).astype(np.int8).reshape(count, CHROMA_BYTES)
+    cells = pictures.reshape(count, GRID, side // GRID, GRID, side // GRID, 3).sum(axis=(2, 4), dtype=np.int64)
+    weighed = 1000 * cells - (299 * cells[..., 0] + 587 * cells[..., 1] + 114 * cells[..., 2])[..., None]
+    means = weighed[..., [2, 0]] * np.array([0.564, 0.713]) / (1000 * (side // GRID) ** 2)
+    grids: NDArray[np.int8] = np.clip(np.round(means), -127, 127).astype(np.int8).reshape(count, CHROMA_BYTES)
+    return grids
 
 
 def chroma_numbers(grids: NDArray[np.int8]) -> NDArray[np.complex64]:
@@ -58,11 +77,36 @@ def chroma_numbers(grids: NDArray[np.int8]) -> NDArray[np.complex64]:
     return (pairs[..., 0] + 1j * pairs[..., 1]).astype(np.complex64)
 
 
+def _spectrum(pictures: NDArray[np.uint8]) -> Wholes:
+    """(N, 32, 32): lowest DCT frequencies of the luminance of pictures (N, S, S, 3), as whole numbers."""
+    luminance = sum(int(weight) * pictures[..., c].astype(np.int64) for c, weight in enumerate(_LUMINANCE))
+    mean = np.sum(luminance, axis=(1, 2), keepdims=True) // pictures.shape[1] ** 2
+    waves = _cosines(pictures.shape[1])
+    spectrum: Wholes = waves @ (luminance - mean).astype(np.float64) @ waves.T
+    return spectrum
+
+
+def _stand_in_bits(spectrum: Wholes, level: float) -> NDArray[np.bool_]:
+    """(N, 16, 16) bits for the waves below the margin; level: what a wave of one grey level is in `spectrum`.
+
+    Each is that of the wave with 15 more in place of every odd frequency: 1 where this is above the margin. Those of odd
+    horizontal frequencies are turned over in a picture whose strongest wave of these is clearly positive. It is negative in
+    the mirrored picture, so that these bits change with the others.
+    """
+    even = np.arange(FREQUENCIES) + (FREQUENCIES - 1) * (np.arange(FREQUENCIES) % 2)
+    bits = spectrum[:, even][:, :, even] > _MARGIN * level
+    leaning = spectrum[:, :FREQUENCIES, 1:FREQUENCIES:2].reshape(len(spectrum), -1)
+    strongest = np.take_along_axis(leaning, np.abs(leaning).argmax(axis=1)[:, None], axis=1)
+    bits[:, :, 1::2] ^= (strongest > _CLEARLY_ONE_SIDED * level)[:, :, None]
+    return bits
+
+
 @cache
-def _cosines(side: int) -> NDArray[np.float32]:
-    """(16, side): the lowest waves of the DCT-II."""
-    angles = np.pi * np.outer(np.arange(FREQUENCIES), np.arange(side) + 0.5) / side
-    return np.cos(angles).astype(np.float32)
+def _cosines(side: int) -> Wholes:
+    """(32, side): the lowest waves of the DCT-II in steps of 1 / 1024."""
+    angles = np.pi * np.outer(np.arange(2 * FREQUENCIES), np.arange(side) + 0.5) / side
+    cosines: Wholes = np.rint(_WAVE_SCALE * np.cos(angles))
+    return cosines
 
 
 @cache

@@ -7,7 +7,8 @@ logistic regression over these cues and a few of their products weighs them.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,9 +32,13 @@ PRODUCTS = (
     ("whole", "grey"),
     ("whole", "hue"),
 )
+PLAIN = CUES[:5]
+"""The cues that cost little."""
+COLOURS = {"hue": 1.0, "turn": 2.0, "grid": 2.0, "grey": 1.0}
+"""The others, each from 0 to this."""
 _HUES = 12
 _GREY_CHROMA = 5.0
-_PAIRS = 65536
+_PAIRS = 2048
 
 
 @dataclass(frozen=True)
@@ -53,15 +58,29 @@ class Signatures:
     def __len__(self) -> int:
         return len(self.codes)
 
+    def arrays(self) -> tuple[NDArray[Any], ...]:
+        """All of them, in order."""
+        return self.codes, self.descriptors, self.hashes, self.wholes, self.chroma
+
     def take(self, rows: NDArray[np.integer]) -> Signatures:
         """The signatures of these rows."""
-        return Signatures(**{field.name: getattr(self, field.name)[rows] for field in fields(self)})
+        return Signatures(*(array[rows] for array in self.arrays()))
+
+    def distinct(self) -> tuple[Indices, Indices]:
+        """Rows that equal none before them (M,), in order, and which of these M each row equals (N,)."""
+        if not len(self):
+            return np.empty(0, np.int64), np.empty(0, np.int64)
+        columns = [np.ascontiguousarray(array).view(np.uint8) for array in self.arrays()]
+        whole = np.concatenate(columns, axis=1)
+        rows = whole.view(np.dtype((np.void, whole.shape[1])))[:, 0]
+        _, first, equals = np.unique(rows, return_index=True, return_inverse=True)
+        order = np.argsort(first)
+        return first[order], np.argsort(order)[equals]
 
 
 def joined(first: Signatures, second: Signatures) -> Signatures:
     """The rows of one after those of the other."""
-    names = [field.name for field in fields(Signatures)]
-    return Signatures(**{name: np.concatenate([getattr(first, name), getattr(second, name)]) for name in names})
+    return Signatures(*(np.concatenate(both) for both in zip(first.arrays(), second.arrays(), strict=True)))
 
 
 def cues(signatures: Signatures, i: Indices, j: Indices) -> Floats:
@@ -79,6 +98,14 @@ def cues(signatures: Signatures, i: Indices, j: Indices) -> Floats:
     return np.concatenate(parts) if parts else np.empty((0, len(CUES)))
 
 
+def plain_cues(first: Signatures, second: Signatures) -> Floats:
+    """The first cues of the pairs of a row of one and the same row of the other -> (P, len(PLAIN)): see `cues`."""
+    starts = range(0, len(first), _PAIRS)
+    rows = (np.arange(start, min(start + _PAIRS, len(first))) for start in starts)
+    parts = [_plain(first.take(some), second.take(some)) for some in rows]
+    return np.concatenate(parts) if parts else np.empty((0, len(PLAIN)))
+
+
 @dataclass(frozen=True)
 class Verifier:
     """Logistic regression over cues and their products: P(duplicate) = sigmoid(bias + weights . inputs)."""
@@ -88,7 +115,30 @@ class Verifier:
 
     def probability(self, pair_cues: Floats) -> Floats:
         """P(duplicate) of pairs from their cues (P, len(CUES)) -> (P,)."""
-        return _sigmoid(_inputs(pair_cues) @ np.array(self.weights) + self.bias)
+        weighed = (_inputs(pair_cues) * np.array(self.weights)).sum(
+            axis=1
+        )  # a matrix product rounds by how many rows there are
+        return _sigmoid(weighed + self.bias)
+
+    def ceiling(self, plain: Floats) -> Floats:
+        """The most that P(duplicate) can be of pairs whose first cues (P, len(PLAIN)) alone are known -> (P,)."""
+        weight = dict(zip((*CUES, *PRODUCTS), self.weights, strict=True))
+        known = {name: plain[:, column] for column, name in enumerate(PLAIN)}
+        most = np.full(len(plain), self.bias)
+        for name, values in known.items():
+            most += weight[name] * values
+        slope = {name: np.full(len(plain), weight[name]) for name in COLOURS}
+        for a, b in PRODUCTS:
+            if a in known and b in known:
+                most += weight[a, b] * known[a] * known[b]
+            elif a in known or b in known:
+                colour, plain_cue = (b, a) if a in known else (a, b)
+                slope[colour] += weight[a, b] * known[plain_cue]
+            elif a != b:
+                most += max(weight[a, b], 0.0) * COLOURS[a] * COLOURS[b]
+        for name, top in COLOURS.items():
+            most += _highest(slope[name], weight.get((name, name), 0.0), top)
+        return _sigmoid(most)
 
 
 def fit_verifier(
@@ -116,20 +166,30 @@ def fit_verifier(
 
 def _cues(signatures: Signatures, i: Indices, j: Indices) -> Floats:
     first, second = signatures.take(i), signatures.take(j)
+    return np.column_stack([_plain(first, second), *_colour_cues(first.chroma, second.chroma)]).astype(np.float64)
+
+
+def _plain(first: Signatures, second: Signatures) -> Floats:
+    """The first cues of pairs, row by row."""
     straight, mirrored = first.hashes ^ second.hashes, first.hashes ^ mirrored_hash(second.hashes)
-    hue, turn, grid, grey = _colour_cues(first.chroma, second.chroma)
     columns = (
         _share(first.codes ^ second.codes),
         1 - _cosine(first.descriptors, second.descriptors),
         np.minimum(_share(straight), _share(mirrored)),
         np.minimum(_share(straight[:, :LOW_HASH_BYTES]), _share(mirrored[:, :LOW_HASH_BYTES])),
         np.minimum(_share(first.wholes ^ second.wholes), _share(first.wholes ^ mirrored_hash(second.wholes))),
-        hue,
-        turn,
-        grid,
-        grey,
     )
     return np.stack(columns, axis=1).astype(np.float64)
+
+
+def _highest(slope: Floats, bend: float, top: float) -> Floats:
+    """The most that slope x + bend x^2 is for x from 0 to `top`, row by row."""
+    highest = np.maximum(0.0, slope * top + bend * top**2)
+    if bend < 0:
+        between = (slope > 0) & (slope < -2 * bend * top)
+        peak = np.divide(-slope, 2 * bend, out=np.zeros_like(slope), where=between)
+        highest = np.where(between, slope * peak + bend * peak**2, highest)
+    return np.asarray(highest)
 
 
 def _colour_cues(first: NDArray[np.int8], second: NDArray[np.int8]) -> tuple[Floats, Floats, Floats, Floats]:
@@ -149,14 +209,16 @@ def _colour_cues(first: NDArray[np.int8], second: NDArray[np.int8]) -> tuple[Flo
 
 def _hue_histogram(grid: NDArray[np.complex64], middle: NDArray[np.float32]) -> Floats:
     """(P, 12): share of the colour of the middle in each hue, every cell divided between its two nearest hues."""
-    place = (np.angle(grid) / (2 * np.pi) * _HUES) % _HUES
-    low = np.floor(place).astype(np.int64)
+    place = np.angle(grid) / (2 * np.pi) * _HUES
+    place[place < 0] += _HUES
+    low = place.astype(np.int32)
     rest = place - low
     strength = middle * np.abs(grid)
-    histogram = np.zeros((len(grid), _HUES))
-    rows = np.arange(len(grid))[:, None, None]
-    np.add.at(histogram, (rows, low % _HUES), strength * (1 - rest))
-    np.add.at(histogram, (rows, (low + 1) % _HUES), strength * rest)
+    row = (np.arange(len(grid), dtype=np.int32) * _HUES)[:, None, None]
+    around = np.arange(_HUES + 2, dtype=np.int32) % _HUES
+    cells = np.stack([row + around[low], row + around[low + 1]])
+    weights = np.stack([strength * (1 - rest), strength * rest])
+    histogram = np.bincount(cells.ravel(), weights.ravel(), len(grid) * _HUES).reshape(-1, _HUES)
     shares: Floats = histogram / np.maximum(histogram.sum(axis=1, keepdims=True), 1e-6)
     return shares
 
@@ -178,14 +240,24 @@ def _inputs(pair_cues: Floats) -> Floats:
 
 def _share(difference: Codes) -> Floats:
     """Share of set bits of each row (P, B) -> (P,)."""
-    share: Floats = np.bitwise_count(difference).sum(axis=1, dtype=np.int64) / (8 * difference.shape[1])
+    size = difference.shape[1]
+    words = np.ascontiguousarray(difference).view(np.uint64) if size % 8 == 0 else difference
+    counts = np.bitwise_count(words)
+    bits = sum(
+        (counts[:, column].astype(np.int64) for column in range(counts.shape[1])), np.zeros(len(counts), np.int64)
+    )
+    share: Floats = bits / (8 * size)
     return share
 
 
 def _cosine(a: NDArray[np.floating], b: NDArray[np.floating]) -> Floats:
+    """Cosine of each row of two (P, D) -> (P,); of equal rows 1 whatever they hold, of others 0 where there is none (0, NaN)."""
     a, b = a.astype(np.float32), b.astype(np.float32)
-    norm = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
-    cosine: Floats = np.einsum("pd,pd->p", a, b) / np.maximum(norm, 1e-6)
+    norms = np.stack([np.linalg.norm(a, axis=1), np.linalg.norm(b, axis=1)])
+    has_cosine = (np.isfinite(norms) & (norms > 0)).all(axis=0)
+    cosine: Floats = np.zeros(len(a))
+    cosine[has_cosine] = np.einsum("pd,pd->p", a[has_cosine], b[has_cosine]) / norms[:, has_cosine].prod(axis=0)
+    cosine[((a == b) | (np.isnan(a) & np.isnan(b))).all(axis=1)] = 1.0
     return cosine
 
 

@@ -4,6 +4,8 @@ Source: Everingham et al. 2010 and the development kit: a detection is right whe
 not yet found by a better one, by more than half; objects marked difficult count neither way.
 """
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -11,10 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dlcore.activity import Array
-from dlcore.boxes import iou
-from dlcore.models.detection_output import Detections
+from dlcore.optim.detection_metric import Ints, average_precision, judged, precision_recall
+from dlcore.vision.detection_output import Detections
 
-Ints = NDArray[np.int64]
+__all__ = [
+    "DetectionScore", "Threshold", "TrueObjects", "all_kept", "average_precision", "best_threshold", "mean_average_precision",
+    "precision_recall",
+]  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -29,27 +34,10 @@ class TrueObjects:
 
 @dataclass(frozen=True)
 class DetectionScore:
-    """map: mean of `per_class` (the average precision of each class that occurs, by its index)."""
+    """map: mean of `per_class`, the average precision by the class's index of each class with an object that counts."""
 
     map: float
     per_class: dict[int, float]
-
-
-def _judged(found: Array, truth: Array, difficult: NDArray[np.bool_], overlap: float) -> Ints:
-    """Per detection of one image and class, best first: 1 right, 0 wrong, -1 ignored."""
-    verdicts = np.zeros(len(found), np.int64)
-    if not len(truth):
-        return verdicts
-    taken = np.zeros(len(truth), bool)
-    overlaps = iou(found, truth)
-    for i, best in enumerate(overlaps.argmax(axis=1)):
-        if overlaps[i, best] < overlap:
-            continue
-        if difficult[best]:
-            verdicts[i] = -1
-        elif not taken[best]:
-            taken[best], verdicts[i] = True, 1
-    return verdicts
 
 
 def _of_class(
@@ -63,48 +51,30 @@ def _of_class(
         difficult = (true.is_difficult if true.is_difficult is not None else np.zeros(len(true.labels), bool))[theirs]
         order = np.argsort(-detections.scores[ours], kind="stable")
         scores.append(detections.scores[ours][order])
-        verdicts.append(_judged(detections.boxes[ours][order], true.boxes[theirs], difficult, overlap))
+        verdicts.append(judged(detections.boxes[ours][order], true.boxes[theirs], difficult, overlap))
         objects += int((~difficult).sum())
     return np.concatenate(scores), np.concatenate(verdicts), objects
-
-
-def precision_recall(
-    scores: Array, verdicts: Ints, objects: int
-) -> tuple[Array, NDArray[np.float64], NDArray[np.float64]]:
-    """Scores in falling order with the precision and recall of keeping all down to each of them."""
-    kept = verdicts >= 0
-    order = np.argsort(-scores[kept], kind="stable")
-    right = np.cumsum(verdicts[kept][order])
-    precision = right / np.maximum(np.arange(1, len(right) + 1), 1)
-    return scores[kept][order], precision, right / max(objects, 1)
-
-
-def average_precision(precision: NDArray[np.float64], recall: NDArray[np.float64], eleven_point: bool = False) -> float:
-    """Area under the precision envelope (VOC 2010 on), or the mean envelope at recalls 0, 0.1 ... 1 (VOC 2007)."""
-    if eleven_point:
-        reached = [precision[recall >= level - 1e-12] for level in np.linspace(0, 1, 11)]
-        return float(np.mean([part.max() if len(part) else 0.0 for part in reached]))
-    envelope = np.maximum.accumulate(precision[::-1])[::-1]
-    return float((np.diff(recall, prepend=0.0) * envelope).sum())
 
 
 def mean_average_precision(
     found: Sequence[Detections], truth: Sequence[TrueObjects], overlap: float = 0.5, eleven_point: bool = False
 ) -> DetectionScore:
-    """The score of detections against the truth, image by image.
+    """The score of detections against the truth, image by image. A class that has only difficult objects has no score.
 
     Raises:
-        ValueError: the lists differ in length, or there is no object in the truth.
+        ValueError: the lists differ in length, or there is no object in the truth that counts.
     """
     labels = sorted({int(label) for true in truth for label in true.labels})
-    if len(found) != len(truth) or not labels:
-        raise ValueError(
-            f"got {len(found)} images with detections, {len(truth)} with truth, {len(labels)} classes in it; expected as many and some"
-        )
-    per_class = {}
-    for label in labels:
-        _, precision, recall = precision_recall(*_of_class(label, found, truth, overlap))
-        per_class[label] = average_precision(precision, recall, eleven_point)
+    if len(found) != len(truth):
+        raise ValueError(f"got {len(found)} images with detections and {len(truth)} with truth, expected as many")
+    judged = {label: _of_class(label, found, truth, overlap) for label in labels}
+    per_class = {
+        label: average_precision(*precision_recall(scores, verdicts, objects)[1:], eleven_point)
+        for label, (scores, verdicts, objects) in judged.items()
+        if objects
+    }
+    if not per_class:
+        raise ValueError(f"got truth of {len(truth)} images without an object that is not difficult, expected some")
     return DetectionScore(float(np.mean(list(per_class.values()))), per_class)
 
 
@@ -123,12 +93,13 @@ class Threshold:
 
 
 def best_threshold(found: Sequence[Detections], truth: Sequence[TrueObjects], overlap: float = 0.5) -> Threshold:
-    """The score at which finding objects of any class has the best F1."""
+    """The score above which finding objects of any class has the best F1: just below the lowest that is kept."""
     scores, precision, recall = precision_recall(*_of_class(0, found, truth, overlap))
     if not len(scores):
         return Threshold(1.0, 0.0, 0.0)
     best = int(np.argmax(2 * precision * recall / np.maximum(precision + recall, 1e-9)))
-    return Threshold(float(scores[best]), float(precision[best]), float(recall[best]))
+    below = np.nextafter(np.float32(scores[best]), np.float32(-np.inf))
+    return Threshold(float(below), float(precision[best]), float(recall[best]))
 
 
 def all_kept(found: Sequence[Detections], truth: Sequence[TrueObjects], overlap: float = 0.5) -> Threshold:

@@ -1,5 +1,7 @@
 """How pixels become a network's input, as data that is kept with the model."""
 
+from __future__ import annotations
+
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -37,7 +39,7 @@ class Preprocessing:
         return asdict(self)
 
     @classmethod
-    def from_metadata(cls, values: dict[str, Any]) -> "Preprocessing":
+    def from_metadata(cls, values: dict[str, Any]) -> Preprocessing:
         """From what `metadata` gave."""
         return cls(**{**values, "mean": tuple(values["mean"]), "scale": tuple(values["scale"])})
 

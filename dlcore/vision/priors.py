@@ -3,12 +3,15 @@
 Boxes are (x_min, y_min, x_max, y_max), as fractions of the image unless said otherwise.
 """
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from dlcore.activity import Array
+from dlcore.boxes import prior_extents, priors_of_cells
 
 
 @dataclass(frozen=True)
@@ -32,21 +35,12 @@ class PriorLevel:
 
     def extents(self) -> Array:
         """(per_cell, 2) widths and heights in pixels, in the order of Caffe's PriorBox with flip."""
-        rows = [(self.min_size, self.min_size), ((self.min_size * self.max_size) ** 0.5,) * 2]
-        for ratio in self.aspect_ratios:
-            wide, high = self.min_size * ratio**0.5, self.min_size / ratio**0.5
-            rows += [(wide, high), (high, wide)]
-        return np.array(rows, np.float32)
+        flipped = [part for ratio in self.aspect_ratios for part in (ratio, 1 / ratio)]
+        return prior_extents(self.min_size, self.max_size, flipped)
 
 
 def prior_boxes(levels: Sequence[PriorLevel], image_size: int, clip: bool = False) -> Array:
     """All priors (P, 4): per level by row, column, then kind; `clip` cuts them at the image's edge."""
-    parts = []
-    for level in levels:
-        centre = ((np.arange(level.side) + 0.5) * level.step).astype(np.float32)
-        y, x = np.meshgrid(centre, centre, indexing="ij")
-        middle = np.stack([x, y], axis=-1).reshape(-1, 1, 2)
-        half = level.extents()[None] / 2
-        parts.append(np.concatenate([middle - half, middle + half], axis=-1).reshape(-1, 4))
-    boxes = np.concatenate(parts).astype(np.float32) / np.float32(image_size)
+    parts = [priors_of_cells(level.extents(), (level.side, level.side), (level.step, level.step)) for level in levels]
+    boxes = np.concatenate(parts) / np.float32(image_size)
     return np.clip(boxes, 0.0, 1.0) if clip else boxes

@@ -11,25 +11,31 @@ import logging
 import os
 import urllib.request
 from contextlib import suppress
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from airflow.sdk.definitions.callback import SyncCallback
 from airflow.sdk.definitions.deadline import BaseDeadlineReference, DeadlineAlert
 from airflow.sdk.exceptions import AirflowFailException
 
-from dlcore_airflow.run_reports import report_of_attempt, run_of
+from dlcore_airflow.hours import hours
+from dlcore_airflow.run_name import run_of
 from dlcore_airflow.schedule import partition_day
 from spark_jobs.pipeline import STAGES
+from spark_jobs.run_reports.reading import report_of_attempt
+from spark_jobs.settings import Settings
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 WEBHOOK_TIMEOUT_S = 10.0
 DEADLINE_HOURS = 6.0
 
 
 class EndOfScheduledDay(BaseDeadlineReference):
-    """The end of a scheduled run's data interval, when it should start. Backfills and runs by hand are never late."""
+    """The end of a scheduled run's data interval, when it should start. Backfills and runs by hand are never late.
+
+    For the first run that a DAG ever has, it is now: nobody has waited for it since its day's end.
+    """
 
     required_kwargs = {"dag_id", "run_id"}  # noqa: RUF012
 
@@ -38,26 +44,25 @@ class EndOfScheduledDay(BaseDeadlineReference):
         from sqlalchemy import select
 
         run = session.scalar(select(DagRun).where(DagRun.dag_id == dag_id, DagRun.run_id == run_id))
-        end: datetime | None = run.data_interval_end if run is not None and run.run_type == "scheduled" else None
-        return end
+        if run is None or run.run_type != "scheduled":
+            return None
+        of_schedule = DagRun.dag_id == dag_id, DagRun.run_type == "scheduled", DagRun.run_after < run.run_after
+        is_first = session.scalar(select(DagRun.id).where(*of_schedule).limit(1)) is None
+        end: datetime = run.data_interval_end
+        return max(end, datetime.now(UTC)) if is_first else end
 
 
 def daily_deadline() -> DeadlineAlert:
     """The alert for a scheduled run that has not ended `PIPELINE_DEADLINE_HOURS` (6) after its day.
 
-    Raises ValueError when the setting is no positive number.
+    Raises:
+        ValueError: the setting is no positive number.
     """
-    text = os.environ.get("PIPELINE_DEADLINE_HOURS") or str(DEADLINE_HOURS)
-    try:
-        hours = float(text)
-    except ValueError:
-        hours = 0.0
-    if hours <= 0:
-        raise ValueError(f"PIPELINE_DEADLINE_HOURS: got {text!r}, expected a number of hours, for example 6")
+    interval = hours("PIPELINE_DEADLINE_HOURS", DEADLINE_HOURS)
     return DeadlineAlert(
         reference=EndOfScheduledDay(),
-        interval=timedelta(hours=hours),
-        callback=SyncCallback("dlcore_airflow.alerts.day_is_late", kwargs={"hours": hours}),
+        interval=interval,
+        callback=SyncCallback("dlcore_airflow.alerts.day_is_late", kwargs={"hours": interval / timedelta(hours=1)}),
     )
 
 
@@ -76,11 +81,12 @@ def stage_failed(context: Any) -> None:
     message = f"{task.dag_id}: stage {task.task_id} failed in run {run.run_id}"
     stage = STAGES.get(task.task_id)
     day = None
-    if stage is not None and stage.dag == "image_pipeline":
+    if stage is not None and stage.is_daily:
         with suppress(AirflowFailException):  # the run's day is what is wrong with it
             day = partition_day(context)
             message += f", day {day}"
-    report = report_of_attempt(task.task_id, day, run_of(run), task.try_number) if stage is not None else None
+    reports = Settings.from_environment().reports
+    report = report_of_attempt(reports, task.task_id, day, run_of(run), task.try_number) if stage is not None else None
     rules = [f"{rule['rule']} ({rule['rows']} rows)" for rule in (report or {}).get("broken") or []]
     if rules:
         message += f": broken rules {', '.join(rules)}"
@@ -91,7 +97,7 @@ def stage_failed(context: Any) -> None:
 
 def announce(message: str) -> None:
     """Log a message as an error and send it to the webhook, if there is one."""
-    log.error("%s", message)
+    logger.error("%s", message)
     url = os.environ.get("PIPELINE_ALERT_URL")
     if not url:
         return
@@ -99,4 +105,4 @@ def announce(message: str) -> None:
     try:
         urllib.request.urlopen(request, timeout=WEBHOOK_TIMEOUT_S).close()
     except (OSError, ValueError) as error:
-        log.warning("the webhook of PIPELINE_ALERT_URL did not take the message: %s", error)
+        logger.warning("the webhook of PIPELINE_ALERT_URL did not take the message: %s", error)

@@ -22,8 +22,10 @@ def checked_connection(conn_id: str, allowed: tuple[str, ...]) -> Any:
     """The Airflow connection, after its server has answered.
 
     allowed: connection types the stage can run on.
-    Raises AirflowFailException (not retried) when the connection is missing or of another type, AirflowException (retried)
-    when nothing listens at its address.
+
+    Raises:
+        AirflowFailException: the connection is missing or of another type (not retried).
+        AirflowException: nothing listens at its address (retried).
     """
     try:
         connection = BaseHook.get_connection(conn_id)
@@ -60,7 +62,8 @@ def server_address(connection: Any) -> tuple[str, int] | None:
 def probe(conn_id: str, host: str, port: int) -> None:
     """Connect once by TCP and hang up.
 
-    Raises AirflowException when nothing answers within PROBE_TIMEOUT_S.
+    Raises:
+        AirflowException: nothing answers within PROBE_TIMEOUT_S.
     """
     try:
         socket.create_connection((host, port), timeout=PROBE_TIMEOUT_S).close()

@@ -1,4 +1,4 @@
-"""The `default_args` of the DAGs: how often a stage is tried, which goes first, and who is told when one has failed for good."""
+"""The `default_args` of the DAGs: how often and how long a stage is tried, which goes first, who is told when one has failed for good."""
 
 from __future__ import annotations
 
@@ -6,9 +6,23 @@ from datetime import timedelta
 from typing import Any
 
 from dlcore_airflow.alerts import stage_failed
+from dlcore_airflow.hours import hours
 from dlcore_airflow.priority import DailyRunFirst
+from spark_jobs.pipeline import (
+    DAY_CHECK,
+    FEATURE_EXTRACTION,
+    HOUSEKEEPING,
+    IMAGE_PIPELINE,
+    MODEL_TRAINING,
+    SIMILAR_IMAGES,
+    UNDOING,
+)
 
 Arguments = dict[str, Any]
+
+LONGEST_HOURS = 24.0
+"""What no attempt needs and one that hangs would exceed: it keeps its slot, and its pool's, until somebody looks. `PIPELINE_STAGE_HOURS`
+is another limit, for days that take longer."""
 
 _TRIED_THRICE: Arguments = {
     "retries": 2,
@@ -19,13 +33,25 @@ _TRIED_THRICE: Arguments = {
 }
 _OF_A_DAY: Arguments = {**_TRIED_THRICE, "weight_rule": DailyRunFirst()}
 _OF_EACH: dict[str, Arguments] = {
-    "image_pipeline": _OF_A_DAY,
-    "feature_extraction": _OF_A_DAY,
-    "similar_images": _TRIED_THRICE,
-    "housekeeping": {"retries": 1, "retry_delay": timedelta(minutes=5)},
+    IMAGE_PIPELINE: _OF_A_DAY,
+    FEATURE_EXTRACTION: _OF_A_DAY,
+    SIMILAR_IMAGES: _TRIED_THRICE,
+    DAY_CHECK: {"retries": 1, "retry_delay": timedelta(minutes=5)},
+    HOUSEKEEPING: {"retries": 1, "retry_delay": timedelta(minutes=5)},
     # The same seed fails as before, and takes the whole time budget again: whoever is told decides. Airflow's own default may differ.
-    "model_training": {"retries": 0},
+    MODEL_TRAINING: {"retries": 0},
+    # A second try would take back what the first has undone.
+    UNDOING: {"retries": 0},
 }
 
-DEFAULT_ARGS = {dag: {**own, "on_failure_callback": stage_failed} for dag, own in _OF_EACH.items()}
+OWNER = "image-pipeline"
+"""By which Airflow's list of DAGs is filtered."""
+
+_OF_ALL: Arguments = {
+    "owner": OWNER,
+    "execution_timeout": hours("PIPELINE_STAGE_HOURS", LONGEST_HOURS),
+    "on_failure_callback": stage_failed,
+}
+
+DEFAULT_ARGS = {dag: {**own, **_OF_ALL} for dag, own in _OF_EACH.items()}
 """By DAG id."""

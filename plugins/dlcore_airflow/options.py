@@ -14,12 +14,17 @@ INHERITED = "options"
 def options_of(stage: Stage, context: Mapping[str, Any]) -> dict[str, Any]:
     """The options of the stage that are set for this run, by name.
 
-    context: Airflow's task context. Params win; those left empty come from the newest asset event that started the run, so that
+    context: Airflow's task context. Params win; those left empty come from the newest asset event that says any, so that
     similar_images looks with the models that made the features. All events are of the set of codes in use (see StageOperator),
     at which one run looks whole.
     """
     given = _inherited(context) | {name: value for name, value in context["params"].items() if value is not None}
     return {name: given[name] for name in stage.options if given.get(name) is not None}
+
+
+def is_trial(context: Mapping[str, Any]) -> bool:
+    """Whether the run is a trial, which reads a part of its day: all its stages write to the tables of trials."""
+    return bool(context["params"].get("limit"))
 
 
 def command_line(options: Mapping[str, Any]) -> list[str]:
@@ -38,6 +43,8 @@ def _argument(name: str, value: Any) -> str:
 
 
 def _inherited(context: Mapping[str, Any]) -> dict[str, Any]:
+    """What the newest event that says options says; one made by hand, in the UI or by REST, says none."""
     events = [event for of_asset in context.get("triggering_asset_events", {}).values() for event in of_asset]
-    newest = max(events, key=lambda event: event.timestamp, default=None)
-    return dict(newest.extra.get(INHERITED, {})) if newest else {}
+    telling = [event for event in events if isinstance((event.extra or {}).get(INHERITED), Mapping)]
+    newest = max(telling, key=lambda event: event.timestamp, default=None)
+    return dict(newest.extra[INHERITED]) if newest else {}

@@ -2,9 +2,53 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
 from airflow.sdk import Param
 
+from spark_jobs.settings import Settings
+
 _NAME_OF_CODES = r"^[a-z0-9_]+$"
+_LOCAL = "file://"
+_WHOLE, _FROM_ONE, _DECIMAL, _SHARE = (
+    r"^[0-9]+$",
+    r"^0*[1-9][0-9]*$",
+    r"^([0-9]+(\.[0-9]*)?|\.[0-9]+)$",
+    r"^(0|0?\.[0-9]+|1(\.0*)?)$",
+)
+
+
+def number_param(
+    default: float | None,
+    *,
+    title: str,
+    description: str,
+    example: str = "",
+    least: float = 0,
+    most: float | None = None,
+    whole: bool = True,
+) -> Param:
+    """A number that the form takes as text, and Airflow refuses with its reason when it is none.
+
+    A number field of the form makes the next allowed value of one that is out of range, and nothing of a word, and says neither.
+    As text a value is only known to be a number: the job refuses one that is out of its range. A default of None may stay empty.
+    """
+    kinds = [*(["null"] if default is None else []), "string", "integer" if whole else "number"]
+    text = (_FROM_ONE if least >= 1 else _WHOLE) if whole else (_SHARE if most == 1 else _DECIMAL)
+    bounds: dict[str, Any] = {"minimum": least, **({} if most is None else {"maximum": most})}
+    # Without an example the form takes a value of several kinds for a text of several lines.
+    bounds["examples"] = [example or str(default)]
+    return Param(default, type=kinds, pattern=text, title=title, description=description, **bounds)
+
+
+def artefacts() -> list[str]:
+    """The names of the models that are in the setting's folder, when that is on this machine: a DAG file may not wait for a store."""
+    models = Settings.from_environment().models
+    if not models.startswith(_LOCAL):
+        return []
+    return sorted(path.parent.name for path in Path(models.removeprefix(_LOCAL)).glob("*/model.json"))
+
 
 DAY = Param(
     None,
@@ -12,6 +56,12 @@ DAY = Param(
     format="date",
     title="Day",
     description="The day to process. Empty: the day of the run's data interval; for a run by hand, yesterday.",
+)
+REQUIRED_DAY = Param(
+    type="string",
+    format="date",
+    title="Day",
+    description="The day, as YYYY-MM-DD.",
 )
 MODELS = Param(
     None,
@@ -23,7 +73,8 @@ EXTRACTOR = Param(
     None,
     type=["null", "string"],
     title="Extractor",
-    description="The name of the model that makes the codes, under the models. Empty: the shipped one.",
+    examples=artefacts(),
+    description="The model that makes the codes: name or name@version, under the models. Empty: the shipped one.",
 )
 CODES = Param(
     None,

@@ -1,4 +1,4 @@
-"""Which run goes first when there is not room for all: the daily one before backfills."""
+"""Which run goes first when there is not room for all: the daily one before the past's."""
 
 from __future__ import annotations
 
@@ -6,19 +6,27 @@ from typing import TYPE_CHECKING
 
 from airflow.task.priority_strategy import PriorityWeightStrategy
 
+from spark_jobs.pipeline import CATCH_UP
+
 if TYPE_CHECKING:
     from airflow.models.taskinstance import TaskInstance
 
-BACKFILL, OTHERS = 1, 100
+OF_THE_PAST = ("backfill__", CATCH_UP)
+"""How the names of runs begin that are not urgent."""
+PAST, OTHERS = 1, 100
 
 
 class DailyRunFirst(PriorityWeightStrategy):
-    """Tasks of a backfill weigh 1, all others 100: a free slot goes to the daily run and to runs by hand.
+    """Tasks of a backfill or of `spark_jobs.catch_up` weigh 1, all others 100: a free slot goes to the daily run and to runs by hand.
 
     Airflow's own order is by weight, then oldest day first, so that a backfill of the past would always come before today. A
     scheduled run that a backfill repeats keeps its name, and so the weight of a daily run.
     """
 
+    def __repr__(self) -> str:
+        """The same in every process: Airflow compares it to find out whether a DAG has changed."""
+        return "DailyRunFirst()"
+
     def get_weight(self, ti: TaskInstance) -> int:
         """The weight of one task of one run, by the run's name."""
-        return BACKFILL if str(ti.run_id).startswith("backfill__") else OTHERS
+        return PAST if str(ti.run_id).startswith(OF_THE_PAST) else OTHERS

@@ -7,13 +7,12 @@ work, but the scheduler starts nothing by itself.
 from __future__ import annotations
 
 import os
-from datetime import datetime, time, timedelta
+from datetime import UTC, datetime, time, timedelta
 from typing import Any
 
-from airflow.sdk import CronDataIntervalTimetable
 from airflow.sdk.exceptions import AirflowFailException
 
-from dlcore_airflow.timetable import OnRequestTimetable
+from dlcore_airflow.timetable import DailyTimetable, OnRequestTimetable
 
 SCHEDULES = ("daily", "off")
 FIRST_DAY = datetime(2020, 1, 1)
@@ -22,7 +21,8 @@ FIRST_DAY = datetime(2020, 1, 1)
 def schedule_setting() -> str:
     """The value of `PIPELINE_SCHEDULE`.
 
-    Raises ValueError when it is neither `daily` nor `off`.
+    Raises:
+        ValueError: it is neither `daily` nor `off`.
     """
     value = os.environ.get("PIPELINE_SCHEDULE") or "daily"
     if value not in SCHEDULES:
@@ -32,24 +32,28 @@ def schedule_setting() -> str:
 
 def scheduling(cron: str = "0 0 * * *") -> dict[str, Any]:
     """The DAG arguments that follow from the setting: a data interval per cron tick, run when it has ended."""
-    timetable = OnRequestTimetable if schedule_setting() == "off" else CronDataIntervalTimetable
+    timetable = OnRequestTimetable if schedule_setting() == "off" else DailyTimetable
     return {"schedule": timetable(cron, timezone="UTC"), "catchup": False}
 
 
 def partition_day(context: Any) -> str:
-    """The day a run is for, as YYYY-MM-DD: the param `day`, else the one that its logical date begins, else the last whole day.
+    """The day a run is for, as YYYY-MM-DD: the param `day`, else the one of its logical date, else the last whole day.
 
-    A run of the schedule or of a backfill has a midnight as its logical date. One started by hand has none, or, from the trigger
-    form, the moment at which it was asked for, whose day is not over.
+    A run of the schedule or of a backfill has a midnight as its logical date, which begins its day. One started by hand has none, or
+    the moment that the trigger form says: the day of that moment, in UTC as the images' days are, unless it is not over yet.
     context: Airflow's task context.
-    Raises AirflowFailException when the param is not a day: a retry would read the same param.
+
+    Raises:
+        AirflowFailException: the param is not a day: a retry would read the same param.
     """
     given = context["params"].get("day")
     if not given:
         run = context["dag_run"]
-        if run.logical_date is not None and run.logical_date.time() == time.min:
-            return str(run.logical_date.date())
-        return str(((run.logical_date or run.run_after) - timedelta(days=1)).date())
+        asked, last_whole_day = run.logical_date, (run.run_after.astimezone(UTC) - timedelta(days=1)).date()
+        if asked is None:
+            return str(last_whole_day)
+        asked = asked.astimezone(UTC)
+        return str(asked.date() if asked.time() == time.min else min(asked.date(), last_whole_day))
     try:
         return datetime.strptime(str(given), "%Y-%m-%d").date().isoformat()
     except ValueError:

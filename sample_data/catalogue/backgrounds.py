@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
-from spark_jobs.catalogue import outlines as o
-from spark_jobs.catalogue.palette import rgb
-from spark_jobs.catalogue.textures import FIELDS, Colour, coloured, noise
+from sample_data.catalogue import outlines as o
+from sample_data.catalogue.palette import rgb
+from sample_data.catalogue.textures import FIELDS, Colour, coloured, noise
 
 
 def _colour(rng: np.random.Generator) -> Colour:

@@ -89,6 +89,76 @@ def _truncated_tail(picture: Image.Image, rng: np.random.Generator) -> bytes:
     return data[: last_restart.start()]
 
 
+def _corrupt_pixels(picture: Image.Image, rng: np.random.Generator) -> bytes:
+    """Change one byte in the middle of a PNG's pixels; its checksums tell."""
+    data = bytearray(_encoded(picture, "PNG"))
+    data[len(data) // 2] ^= int(rng.integers(1, 256))
+    return bytes(data)
+
+
+def _many_scans(picture: Image.Image, rng: np.random.Generator) -> bytes:
+    """Repeat the first scan of a progressive JPEG: libjpeg passes all pixels for each."""
+    data = _jpeg(picture, progressive=True)
+    start = data.index(b"\xff\xda")
+    return data[:-2] + data[start : start + 14] * 2000 + data[-2:]
+
+
+def _wrong_comment(picture: Image.Image, rng: np.random.Generator) -> bytes:
+    """Put a comment with a wrong checksum before the pixels of a PNG; they are sound."""
+    data = _encoded(picture, "PNG")
+    return data[:33] + struct.pack(">I", 9) + b"tEXtComment\0x" + bytes(4) + data[33:]
+
+
+def _several_pictures(picture: Image.Image, rng: np.random.Generator) -> bytes:
+    """Write a camera's file of a picture and its preview, one behind the other."""
+    return _encoded(picture, "MPO", save_all=True, append_images=[picture.resize((160, 120))])
+
+
+def _display_p3(picture: Image.Image, rng: np.random.Generator) -> bytes:
+    return _jpeg(picture, icc_profile=colour_profile(DISPLAY_P3))
+
+
+def _broken_profile(picture: Image.Image, rng: np.random.Generator) -> bytes:
+    return _jpeg(picture, icc_profile=colour_profile(DISPLAY_P3)[:200])
+
+
+def _white_article(picture: Image.Image, rng: np.random.Generator) -> bytes:
+    """Paint the article white: only its outline, in alpha, is left."""
+    white = Image.new("RGB", picture.size, "white")
+    white.putalpha(_with_alpha(picture).getchannel("A"))
+    return _encoded(white, "PNG")
+
+
+DISPLAY_P3 = np.array([[0.51512, 0.29198, 0.15710], [0.24120, 0.69225, 0.06657], [-0.00105, 0.04189, 0.78407]])
+"""XYZ of the primaries as columns, adapted to D50 (SMPTE EG 432-1)."""
+
+
+def colour_profile(primaries: np.ndarray[tuple[int, ...], np.dtype[np.float64]] | None, gamma: float = 2.2) -> bytes:
+    """Make an ICC profile of three primaries (3, 3), or of gray without them, with a power curve.
+
+    Source: ICC.1:2010, sections 7 (layout) and 10 (tag types).
+    """
+    curve = struct.pack(">4s4xIH2x", b"curv", 1, round(gamma * 256))
+    white = _xyz(0.9642, 1.0, 0.8249)
+    tags = {b"desc": struct.pack(">4s4xI4s79x", b"desc", 4, b"own\0"), b"cprt": b"text\0\0\0\0none\0", b"wtpt": white}
+    if primaries is None:
+        tags[b"kTRC"] = curve
+    else:
+        tags |= {letter + b"TRC": curve for letter in (b"r", b"g", b"b")}
+        tags |= {letter + b"XYZ": _xyz(*column) for letter, column in zip((b"r", b"g", b"b"), primaries.T, strict=True)}
+    start, table, body = 132 + 12 * len(tags), b"", b""
+    for name, value in tags.items():
+        table += struct.pack(">4sII", name, start + len(body), len(value))
+        body += value + bytes(-len(value) % 4)
+    space = b"RGB " if primaries is not None else b"GRAY"
+    header = struct.pack(">I4xI4s4s4s12x4s28x", start + len(body), 0x02100000, b"mntr", space, b"XYZ ", b"acsp")
+    return (header + white[8:]).ljust(128, b"\0") + struct.pack(">I", len(tags)) + table + body
+
+
+def _xyz(*values: float) -> bytes:
+    return struct.pack(">4s4x3i", b"XYZ ", *(round(value * 65536) for value in values))
+
+
 def _in_mode(mode: str, name: str = "PNG") -> Maker:
     return lambda picture, rng: _encoded(picture.convert(mode), name)
 
@@ -185,6 +255,8 @@ BAD_IMAGES: dict[str, BadImage] = {
     "thin_line": BadImage(_sized(1, 5000), Reason.EXTREME_ASPECT, suffix=".png"),
     "truncated_half": BadImage(_half_jpeg, Reason.TRUNCATED),
     "truncated_png": BadImage(_half_png, Reason.TRUNCATED, suffix=".png"),
+    "corrupt_pixels": BadImage(_corrupt_pixels, Reason.CORRUPT_PIXELS, suffix=".png"),
+    "many_scans": BadImage(_many_scans, Reason.TOO_MUCH_WORK),
     "blank": BadImage(_blank, Reason.BLANK),
     "truncated_tail": BadImage(_truncated_tail, Reason.OK, frozenset({Flag.TRUNCATED_TAIL})),
     "missing_end": BadImage(lambda picture, rng: _jpeg(picture)[:-2], Reason.OK, frozenset({Flag.TRUNCATED_TAIL})),
@@ -192,6 +264,11 @@ BAD_IMAGES: dict[str, BadImage] = {
     "trailing_garbage": BadImage(
         lambda picture, rng: _jpeg(picture) + rng.bytes(300) + b"\n", Reason.OK, frozenset({Flag.TRAILING_GARBAGE})
     ),
+    "wrong_comment": BadImage(_wrong_comment, Reason.OK, suffix=".png"),
+    "several_pictures": BadImage(_several_pictures, Reason.OK, frozenset({Flag.SEVERAL_PICTURES})),
+    "display_p3": BadImage(_display_p3, Reason.OK, frozenset({Flag.COLOUR_PROFILE})),
+    "broken_profile": BadImage(_broken_profile, Reason.OK, frozenset({Flag.PROFILE_IGNORED})),
+    "white_article": BadImage(_white_article, Reason.OK, frozenset({Flag.ALPHA, Flag.GRAY_GROUND}), ".png"),
     "exif_rotated": BadImage(_exif_rotated, Reason.OK, frozenset({Flag.EXIF_ROTATED})),
     "cmyk": BadImage(_in_mode("CMYK", "JPEG"), Reason.OK, frozenset({Flag.CMYK})),
     "gray": BadImage(_in_mode("L", "JPEG"), Reason.OK, frozenset({Flag.GRAYSCALE})),

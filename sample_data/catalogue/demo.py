@@ -1,11 +1,12 @@
 """The catalogue on disk: image files, a manifest to load them by, and the truth about them.
 
 `manifest.jsonl`, one line per image: day, key, sku, n, path (relative to the manifest), metadata.
-`truth.jsonl`, one line per image: day, key, boxes (fractions of width and height), labels, group, transform, bad, is_counted.
+`truth.jsonl`, one line per image: day, key, boxes (fractions of width and height), labels, group, transform, bad, is_counted, listing
+(what its shop says, and what is true of it: `listings.Listing.truth`).
 `look_alikes.jsonl`, one line per pair: first and second ([day, key]), kind.
 The `key` is `<sku>/<n>`; in HBase the salt and the day come before it.
 
-    python -m spark_jobs.catalogue.demo FOLDER --per-day 200 --first-day 2026-11-01 --days 3
+    python -m sample_data.catalogue.demo FOLDER --per-day 200 --first-day 2026-11-01 --days 3
 """
 
 from __future__ import annotations
@@ -22,10 +23,10 @@ from typing import Any
 import numpy as np
 import typer
 
-from spark_jobs.catalogue.bad_images import BAD_IMAGES, make_bad_image
-from spark_jobs.catalogue.planting import Entry, LookAlike, plan_catalogue
-from spark_jobs.catalogue.scenes import Boxes
-from spark_jobs.catalogue.transforms import TRANSFORMS, Changed, encoded
+from sample_data.catalogue.bad_images import BAD_IMAGES, make_bad_image
+from sample_data.catalogue.planting import Entry, LookAlike, plan_catalogue
+from sample_data.catalogue.scenes import Boxes
+from sample_data.catalogue.transforms import TRANSFORMS, Changed, encoded
 
 TRAIN_SEED, HELD_OUT_SEED, DEVELOPMENT_SEED, DEMO_SEED = 1001, 2002, 3003, 4004
 """Catalogues of different seeds share no product."""
@@ -76,6 +77,7 @@ def _write_entry(entry: Entry, folder: Path) -> tuple[dict[str, Any], dict[str, 
         "transform": entry.transform,
         "bad": entry.bad,
         "is_counted": entry.is_counted,
+        "listing": entry.listing.truth(),
     }
     return line, truth
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from spark_jobs.catalogue.textures import Colour
+from sample_data.catalogue.textures import Colour
 
 _FACES = (
     "DejaVuSans.ttf",

@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageChops, ImageDraw, ImageFilter
 
-from spark_jobs.catalogue.lettering import printed
-from spark_jobs.catalogue.palette import Palette
-from spark_jobs.catalogue.part import Drawing, Part
+from sample_data.catalogue.lettering import printed
+from sample_data.catalogue.palette import Palette
+from sample_data.catalogue.part import Drawing, Part
 
 
 @dataclass(frozen=True)

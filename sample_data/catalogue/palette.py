@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from spark_jobs.catalogue.textures import Colour
+from sample_data.catalogue.textures import Colour
 
 _METALS: tuple[Colour, ...] = ((176, 180, 186), (120, 124, 130), (206, 176, 108), (190, 128, 96), (226, 228, 232))
 _WOODS: tuple[Colour, ...] = ((146, 98, 58), (196, 150, 98), (92, 58, 36), (218, 184, 138), (168, 116, 74))

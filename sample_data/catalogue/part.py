@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from spark_jobs.catalogue.outlines import Points
+from sample_data.catalogue.outlines import Points
 
 
 @dataclass(frozen=True, eq=False)

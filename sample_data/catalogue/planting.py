@@ -13,16 +13,17 @@ from datetime import date
 import numpy as np
 from PIL import ImageChops, ImageStat
 
-from spark_jobs.catalogue.backgrounds import Background
-from spark_jobs.catalogue.bad_images import BAD_IMAGES
-from spark_jobs.catalogue.lettering import word
-from spark_jobs.catalogue.products import Product
-from spark_jobs.catalogue.scenes import Scene, draw_scene
-from spark_jobs.catalogue.transforms import ALL_TRANSFORMS, BACKGROUND_SWAP
+from sample_data.catalogue.backgrounds import Background
+from sample_data.catalogue.bad_images import BAD_IMAGES
+from sample_data.catalogue.listings import Listing, copied_listing, original_listing
+from sample_data.catalogue.products import Product
+from sample_data.catalogue.scenes import Scene, draw_scene
+from sample_data.catalogue.transforms import ALL_TRANSFORMS, BACKGROUND_SWAP
 
 RECOLOURED = "recoloured"
 SAME_BACKGROUND = "same_background"
-_SHOPS = ("north", "harbour", "market", "studio")
+_TOLD = 3
+"""The random stream of what shops say, apart from those of the pictures."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,8 @@ class Entry:
 
     sku, number: of the shop's article; `key` is both.  scene: what it shows.  group: sku of the original that it is or
     copies, None for a bad image.  transform: what was done to the original's picture, None for an original.  bad: key of
-    BAD_IMAGES.  is_counted: whether it takes part in the score of duplicates (a greyscale copy of a thing that also
+    BAD_IMAGES.  listing: what its shop says about it.  is_counted: whether it takes part in the score of duplicates (a greyscale copy of a
+    thing that also
     exists in another colour may be called either way).
     """
 
@@ -40,6 +42,7 @@ class Entry:
     number: int
     scene: Scene
     seed: tuple[int, ...]
+    listing: Listing
     group: str | None = None
     transform: str | None = None
     bad: str | None = None
@@ -51,15 +54,8 @@ class Entry:
         return f"{self.sku}/{self.number}"
 
     def metadata(self) -> dict[str, str]:
-        """What a shop would say about it."""
-        rng = np.random.default_rng([*self.seed, 3])
-        category = self.scene.things[0][0].category
-        return {
-            "title": f"{word(rng).capitalize()} {category}",
-            "category": category,
-            "price": f"{rng.uniform(3, 300):.2f}",
-            "shop": _SHOPS[rng.integers(len(_SHOPS))],
-        }
+        """What its shop says about it."""
+        return {"category": self.scene.things[0][0].category, **self.listing.metadata()}
 
 
 @dataclass(frozen=True)
@@ -108,7 +104,12 @@ def _original(seed: int, rng: np.random.Generator, day: date, number: int) -> En
     product = Product.numbered(seed, number)
     companions = [Product.numbered(seed, 1_000_000 + 4 * number + i) for i in range(rng.integers(1, 4))]
     scene = draw_scene(product, rng, companions if rng.random() < 0.15 else ())
-    return Entry(day, product.sku, 0, scene, (seed, 1, number), group=product.sku)
+    return _entry(day, product, scene, (seed, 1, number))
+
+
+def _entry(day: date, product: Product, scene: Scene, seed: tuple[int, ...]) -> Entry:
+    listing = original_listing(np.random.default_rng([*seed, _TOLD]), day, product.category)
+    return Entry(day, product.sku, 0, scene, seed, listing, group=product.sku)
 
 
 def _originals(seed: int, rng: np.random.Generator, days: Sequence[date], count: int) -> list[Entry]:
@@ -129,15 +130,11 @@ def _recoloured(
             continue
         scene = draw_scene(product, rng)
         placement = replace(scene.things[0][1], hue_shift=shift)
-        sku = f"{product.sku}-other-colour"
-        twin = Entry(
-            _any_day(rng, days),
-            sku,
-            0,
-            replace(scene, things=((product, placement),)),
-            (seed, 2, len(found)),
-            group=sku,
-        )
+        sku, number = f"{product.sku}-other-colour", (seed, 2, len(found))
+        day, coloured = _any_day(rng, days), replace(scene, things=((product, placement),))
+        told = np.random.default_rng([*number, _TOLD])  # another shop, which calls the article the same
+        listing = original_listing(told, day, product.category, original.listing.title)
+        twin = Entry(day, sku, 0, coloured, number, listing, group=sku)
         found.append(LookAlike(original, twin, RECOLOURED))
     return found
 
@@ -159,13 +156,8 @@ def _same_background(
         product = Product.numbered(seed, 2_000_000 + number * 7)
         scene = draw_scene(product, rng)
         twin = replace(original.scene, things=scene.things, seed=scene.seed)
-        found.append(
-            LookAlike(
-                original,
-                Entry(_any_day(rng, days), product.sku, 0, twin, (seed, 3, number), group=product.sku),
-                SAME_BACKGROUND,
-            )
-        )
+        other = _entry(_any_day(rng, days), product, twin, (seed, 3, number))
+        found.append(LookAlike(original, other, SAME_BACKGROUND))
     return found
 
 
@@ -179,14 +171,16 @@ def _duplicates(
         original = originals[popular[number % len(popular)]]
         transform = ALL_TRANSFORMS[number % len(ALL_TRANSFORMS)]
         scene = original.scene.before(Background.drawn_by(rng)) if transform == BACKGROUND_SWAP else original.scene
+        day, seed = _any_day(rng, days), (*original.seed, number)
         found.append(
             replace(
                 original,
-                day=_any_day(rng, days),
+                day=day,
                 sku=f"{original.sku}-copy{number:04d}",
                 number=1,
                 scene=scene,
-                seed=(*original.seed, number),
+                seed=seed,
+                listing=copied_listing(original.listing, np.random.default_rng([*seed, _TOLD]), day),
                 transform=transform,
                 is_counted=not (transform == "greyscale" and original.sku in twins),
             )
@@ -200,6 +194,7 @@ def _bad(seed: int, rng: np.random.Generator, days: Sequence[date]) -> list[Entr
     for number, name in enumerate(BAD_IMAGES):
         product = Product.numbered(seed, 3_000_000 + number)
         scene = draw_scene(product, rng)
+        good = _entry(days[number % len(days)], product, scene, (seed, 4, number))
         sku = f"bad-{name.replace('_', '-')}"
-        found.append(Entry(days[number % len(days)], sku, 0, scene, (seed, 4, number), bad=name, is_counted=False))
+        found.append(replace(good, sku=sku, group=None, bad=name, is_counted=False))
     return found

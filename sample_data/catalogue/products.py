@@ -14,10 +14,10 @@ from dataclasses import dataclass, field
 import numpy as np
 from PIL import Image
 
-from spark_jobs.catalogue.categories import CATEGORIES
-from spark_jobs.catalogue.painting import draw_style, paint, roughen
-from spark_jobs.catalogue.palette import Palette, draw_palette
-from spark_jobs.catalogue.textures import FIELDS, coloured, noise
+from sample_data.catalogue.categories import CATEGORIES
+from sample_data.catalogue.painting import draw_style, paint, roughen
+from sample_data.catalogue.palette import Palette, draw_palette
+from sample_data.catalogue.textures import FIELDS, coloured, noise
 
 _SHAPE, _COLOUR, _PATTERN, _STYLE, _PRINT = range(5)  # independent random streams of a product
 _PATTERN_SIZE = 400

@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageChops, ImageFilter, ImageOps
 
-from spark_jobs.catalogue.backgrounds import Background
-from spark_jobs.catalogue.products import Product
+from sample_data.catalogue.backgrounds import Background
+from sample_data.catalogue.products import Product
 
 Boxes = NDArray[np.float32]  # (N, 4): x_min, y_min, x_max, y_max in pixels
 _SOLID = [255 if v > 60 else 0 for v in range(256)]  # what counts as the thing when its box is measured

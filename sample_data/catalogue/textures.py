@@ -117,16 +117,29 @@ def wood(rng: np.random.Generator, width: int, height: int) -> Image.Image:
 
 def cells(rng: np.random.Generator, width: int, height: int) -> Image.Image:
     """Voronoi cells: pebbles, terrazzo or leather."""
-    from scipy.spatial import cKDTree
-
     w, h = max(width // 4, 16), max(height // 4, 16)
     seeds = rng.random((int(rng.uniform(20, 220)), 2)) * [w, h]
-    ys, xs = np.mgrid[0:h, 0:w]
-    distance, nearest = cKDTree(seeds).query(np.stack([xs.ravel(), ys.ravel()], axis=1), k=2)
-    edge = np.clip((distance[:, 1] - distance[:, 0]) / 3, 0, 1)
-    value = rng.random(len(seeds))[nearest[:, 0]] * edge if rng.random() < 0.6 else edge
-    small = Image.fromarray((value.reshape(h, w) * 255).astype(np.uint8), "L")
+    nearest, first, second = _two_nearest(seeds, w, h)
+    edge = np.clip((second - first) / 3, 0, 1)
+    value = rng.random(len(seeds))[nearest] * edge if rng.random() < 0.6 else edge
+    small = Image.fromarray((value * 255).astype(np.uint8), "L")
     return small.resize((width, height), Image.Resampling.BICUBIC)
+
+
+def _two_nearest(
+    seeds: NDArray[np.float64], width: int, height: int
+) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]]:
+    """Of each pixel the nearest of the seeds (S, 2), the distance to it, and that to the second nearest: each (H, W)."""
+    nearest = np.zeros((height, width), np.int64)
+    first, second = np.full((2, height, width), np.inf)
+    xs, ys = np.arange(width), np.arange(height)
+    for number, (x, y) in enumerate(seeds):
+        squared = ((xs - x) ** 2)[None, :] + ((ys - y) ** 2)[:, None]
+        is_nearer = squared < first
+        second = np.minimum(second, np.where(is_nearer, first, squared))
+        nearest[is_nearer] = number
+        first = np.minimum(first, squared)
+    return nearest, np.sqrt(first), np.sqrt(second)
 
 
 def grain(rng: np.random.Generator, width: int, height: int) -> Image.Image:

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageEnhance
 
-from spark_jobs.catalogue.lettering import typeface, word
+from sample_data.catalogue.lettering import typeface, word
 
 BACKGROUND_SWAP = "background_swap"
 _STAY = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)

@@ -18,10 +18,10 @@ from typing import TypeVar
 import numpy as np
 from PIL import Image, ImageFilter
 
-from spark_jobs.catalogue.backgrounds import Background
-from spark_jobs.catalogue.products import Product, products
-from spark_jobs.catalogue.scenes import Boxes, Placement, compose
-from spark_jobs.catalogue.transforms import encoded, recoloured
+from sample_data.catalogue.backgrounds import Background
+from sample_data.catalogue.products import Product, products
+from sample_data.catalogue.scenes import Boxes, Placement, compose
+from sample_data.catalogue.transforms import encoded, recoloured
 
 _T = TypeVar("_T")
 HARD_WEIGHTS = (0.12, 0.16, 0.24, 0.16, 0.16, 0.16)  # kinds of background in training, in the order of BACKGROUNDS

@@ -1,8 +1,11 @@
-"""Read a range of an HBase table through its Thrift gateways, surviving their failures, ahead of the consumer.
+"""Read a range of an HBase table through its Thrift gateways, surviving their failures: every row once.
 
-happybase is serial: ask, wait, receive. Here a thread asks while the consumer works, with a queue bounded by bytes
-between them. After any error the connection is dropped (an interrupted reply leaves it in an unknown state), the next
-gateway is tried after a pause, and the scan goes on behind the last row received: every row once.
+After any error the connection is dropped (an interrupted reply leaves it in an unknown state), the next gateway is tried
+after a pause, and the scan goes on behind the last row received.
+
+Thrift counts a reply in rows, and a gateway holds all of it; no call says how large the next rows are. So a scan asks for
+one row first, then for as many as fit by the largest of the last reply, at most twice as many as before and never more
+than `batch_rows`; after a failure for one again. When that one fails as well, its size alone is asked for.
 """
 
 from __future__ import annotations
@@ -10,23 +13,25 @@ from __future__ import annotations
 import contextlib
 import logging
 import socket
-import threading
 import time
-from collections import deque
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 import happybase
 
-log = logging.getLogger(__name__)
+from spark_jobs.hbase.row_key import row_after
+
+logger = logging.getLogger(__name__)
 
 Gateway = tuple[str, int]
-Row = tuple[bytes, dict[bytes, bytes]]
-"""Row key, and cells by `family:qualifier`."""
 Answer = TypeVar("Answer")
 
-_FIRST_BATCH, _MOST_ROWS = 4, 1000
+_SIZES_ONLY = b"KeyOnlyFilter(true)"
+"""The region servers give of each cell the length of its value, as 4 bytes, instead of the value."""
+_LENGTH_BYTES = 4
+_SURE = 3
+"""Failures of the same large row, each while the gateway could tell its size, after which patience may give it up."""
 _PAUSES_S = (0.2, 0.5, 1.0, 2.0, 4.0)
 _CONNECT_TIMEOUT_S = 5.0
 
@@ -35,21 +40,40 @@ class HBaseError(RuntimeError):
     """HBase cannot give what was asked for; trying again now is no use."""
 
 
+class NoAnswer(HBaseError):
+    """No gateway answered for as long as patience lasted."""
+
+
 class CellTooLarge(HBaseError):
     """HBase does not take a cell of this size (`hbase.client.keyvalue.maxsize`, `hbase.server.keyvalue.maxsize`)."""
 
 
 @dataclass(frozen=True)
 class ReadLimits:
-    """How a table is read: bytes per reply and in the queue, and patience in seconds.
+    """How a table is read: bytes and rows per reply, bytes in the queue, and patience in seconds.
 
+    batch_bytes: what a reply should hold.   batch_rows: what it holds at most, also when rows grow all at once: a gateway's
+    heap must take so many of the largest rows.   row_bytes: a larger row is withheld.
     call_timeout_s: for one call of a gateway.   patience_s: how long in all without one new row.
     """
 
     batch_bytes: int = 4 << 20
+    batch_rows: int = 16
+    row_bytes: int = 64 << 20
     queue_bytes: int = 32 << 20
     call_timeout_s: float = 60.0
     patience_s: float = 120.0
+
+
+@dataclass(frozen=True)
+class Withheld:
+    """What stands in place of the cells of a row that is too large to be read: their sizes in bytes, by column."""
+
+    sizes: Mapping[bytes, int]
+
+
+Row = tuple[bytes, dict[bytes, bytes] | Withheld]
+"""Row key, and cells by `family:qualifier`."""
 
 
 @dataclass(frozen=True)
@@ -104,7 +128,11 @@ class Gateways:
     _connection: Any = field(default=None, repr=False)
 
     def client(self) -> Any:
-        """The Thrift client of the present gateway, connected. Raises TException or OSError."""
+        """The Thrift client of the present gateway, connected.
+
+        Raises:
+            TException, OSError: the gateway cannot be reached or does not answer.
+        """
         if self._connection is None:
             rounds, place = divmod(self.turn, len(self.addresses))
             host, port = _one_of(*self.addresses[place], rounds)
@@ -132,7 +160,8 @@ class Gateways:
         """Ask again until a gateway answers.
 
         Raises:
-            HBaseError: the table or a family is missing, or nobody answered for `patience_s`.
+            HBaseError: the table or a family is missing.
+            NoAnswer: nobody answered for `patience_s`.
         """
         deadline, failures = time.monotonic() + patience_s, 0
         while True:
@@ -143,8 +172,8 @@ class Gateways:
                 if hopeless := permanent(error, table):
                     raise hopeless from None
                 if time.monotonic() >= deadline:
-                    raise HBaseError(self._no_answer(patience_s, error)) from error
-                log.warning("HBase: %s; trying again", explain(error))
+                    raise NoAnswer(self._no_answer(patience_s, error)) from error
+                logger.warning("HBase: %s; trying again", explain(error))
                 failures += 1
                 if failures % len(self.addresses) == 0:  # each gateway has failed
                     time.sleep(_pause_s(failures // len(self.addresses) - 1))
@@ -172,125 +201,125 @@ def _pause_s(rounds: int) -> float:
 def scan_batches(gateways: Gateways, scan: Scan, limits: ReadLimits) -> Generator[list[Row], None, None]:
     """Yield the rows of a scan in batches of about `limits.batch_bytes`, each row once, whatever fails meanwhile.
 
-    The gateways are closed at the end.
+    A row larger than `limits.row_bytes` comes as `Withheld`; so does one larger than `limits.batch_bytes` that no gateway
+    delivers for `limits.patience_s`, although they can tell its size. The gateways are closed at the end.
 
     Raises:
         HBaseError: the table or a family is missing, or no new row came for `limits.patience_s`.
     """
-    table, start, rows_read, bytes_read = scan.table.decode(), scan.start, 0, 0
-    scanner: int | None = None
-
-    def fetch(client: Any) -> list[Row]:
-        """The next rows from one gateway, of a scanner that is opened anew when it or its gateway has died."""
-        nonlocal scanner
-        try:
-            if scanner is None:
-                scanner = client.scannerOpenWithScan(scan.table, _thrift_scan(scan, start), {})
-            answer = client.scannerGetList(scanner, _rows_per_batch(rows_read, bytes_read, limits))
-        except Exception:
-            scanner = None  # it died with its connection
-            raise
-        return [(row.row, {name: cell.value for name, cell in row.columns.items()}) for row in answer]
-
+    table, reading = scan.table.decode(), _Reading(scan, limits, scan.start)
     try:
-        while batch := gateways.ask(table, fetch, limits.patience_s):
-            start = batch[-1][0] + b"\x00"
-            rows_read += len(batch)
-            bytes_read += sum(size_of(row) for row in batch)
-            yield batch
+        while not reading.is_over:
+            try:
+                batch = gateways.ask(table, reading.fetch, limits.patience_s)
+            except NoAnswer:
+                batch = reading.give_up()
+                if not batch:
+                    raise
+            if batch:
+                yield batch
         with contextlib.suppress(Exception):  # a scanner that stays open ends with its lease
-            gateways.client().scannerClose(scanner)
+            gateways.client().scannerClose(reading.scanner)
     finally:
         gateways.close()
 
 
-def _thrift_scan(scan: Scan, start: bytes) -> Any:
-    from Hbase_thrift import TScan  # made by happybase when it is imported
+@dataclass
+class _Reading:
+    """Where a scan is, and how many rows it asks for next.
 
-    return TScan(
-        startRow=start,
-        stopRow=scan.stop or None,
-        columns=list(scan.columns),
-        caching=_MOST_ROWS,  # region servers cut their replies at 2 MB anyway
-        filterString=scan.condition,
-    )
+    start: the first row that has not been received.   scanner: None when it is to be opened anew.
+    """
+
+    scan: Scan
+    limits: ReadLimits
+    start: bytes
+    rows: int = 1
+    scanner: int | None = None
+    is_over: bool = False
+    _is_suspect: bool = False
+    """Whether the next row failed when it was asked for alone."""
+    _measured: Row | None = None
+    _tries: int = 0
+    """How often the next row was asked for after its size was told."""
+
+    def fetch(self, client: Any) -> list[Row]:
+        """The next rows from one gateway, of a scanner that is opened anew when it or its gateway has died."""
+        try:
+            if self._is_suspect:
+                self._measured = self._measure(client)
+                if self._measured and _told_bytes(self._measured) > self.limits.row_bytes:
+                    return self._received([self._measured])
+                self._tries += 1
+            if self.scanner is None:
+                self.scanner = self._open(client, self.scan.condition)
+            answer = client.scannerGetList(self.scanner, self.rows)
+        except Exception:
+            self.scanner = None  # it died with its connection
+            self._is_suspect, self.rows = self.rows == 1, 1
+            raise
+        return self._received([(row.row, {name: cell.value for name, cell in row.columns.items()}) for row in answer])
+
+    def give_up(self) -> list[Row]:
+        """The next row, withheld, when it is a large one that alone stands in the way; else nothing."""
+        row = self._measured
+        if row is None or self._tries < _SURE or _told_bytes(row) <= self.limits.batch_bytes:
+            return []
+        logger.warning("HBase: no gateway delivers row %r of %d bytes; it is withheld", row[0], _told_bytes(row))
+        return self._received([row])
+
+    def _received(self, rows: list[Row]) -> list[Row]:
+        """Go on behind these rows, the last of the scan when there are none, and withhold those that are too large."""
+        self._is_suspect, self._measured, self._tries = False, None, 0
+        if rows:
+            self.start = row_after(rows[-1][0])
+            largest = max(size_of(row) for row in rows)
+            self.rows = max(1, min(self.limits.batch_bytes // max(1, largest), 2 * self.rows, self.limits.batch_rows))
+        self.is_over = not rows or not self.start
+        return [_within(self.limits.row_bytes, row) for row in rows]
+
+    def _measure(self, client: Any) -> Row | None:
+        """The next row as `Withheld`: its key and the sizes of its cells, none of which is read."""
+        condition = self.scan.condition
+        scanner = self._open(client, b"(%s) AND %s" % (condition, _SIZES_ONLY) if condition else _SIZES_ONLY)
+        rows = client.scannerGetList(scanner, 1)
+        client.scannerClose(scanner)
+        if not rows:
+            return None
+        return rows[0].row, Withheld({name: _told_size(cell.value) for name, cell in rows[0].columns.items()})
+
+    def _open(self, client: Any, condition: bytes | None) -> int:
+        from Hbase_thrift import TScan  # made by happybase when it is imported
+
+        scan = TScan(
+            startRow=self.start,
+            stopRow=self.scan.stop or None,
+            columns=list(self.scan.columns),
+            caching=self.limits.batch_rows,  # what the gateway asks of a region server, which may cut it at 2 MB or not
+            filterString=condition,
+        )
+        return int(client.scannerOpenWithScan(self.scan.table, scan, {}))
 
 
-def _rows_per_batch(rows_read: int, bytes_read: int, limits: ReadLimits) -> int:
-    if rows_read == 0:
-        return _FIRST_BATCH
-    average = max(1, bytes_read // rows_read)
-    return min(_MOST_ROWS, max(_FIRST_BATCH, limits.batch_bytes // average))
+def _within(row_bytes: int, row: Row) -> Row:
+    key, cells = row
+    if isinstance(cells, Withheld) or size_of(row) <= row_bytes:
+        return row
+    return key, Withheld({name: len(value) for name, value in cells.items()})
+
+
+def _told_size(value: bytes) -> int:
+    return int.from_bytes(value, "big") if len(value) == _LENGTH_BYTES else len(value)
+
+
+def _told_bytes(row: Row) -> int:
+    cells = row[1]
+    return sum(cells.sizes.values()) if isinstance(cells, Withheld) else size_of(row)
 
 
 def size_of(row: Row) -> int:
-    """Bytes of a row's key and cells."""
+    """Bytes of a row's key and cells, as far as they are there."""
     key, cells = row
+    if isinstance(cells, Withheld):
+        return len(key)
     return len(key) + sum(len(name) + len(value) for name, value in cells.items())
-
-
-@dataclass
-class ReadAhead:
-    """Runs an iterator of batches in a thread, at most `queue_bytes` ahead of the consumer.
-
-    waited_s: how long the consumer has waited for a batch in all.
-    """
-
-    batches: Generator[list[Row], None, None]
-    queue_bytes: int
-    waited_s: float = 0.0
-    _queue: deque[tuple[int, list[Row]]] = field(default_factory=deque, repr=False)
-    _change: threading.Condition = field(default_factory=threading.Condition, repr=False)
-    _bytes: int = 0
-    _is_over: bool = False
-    _error: BaseException | None = None
-
-    def __iter__(self) -> Iterator[list[Row]]:
-        """Yield the batches; an error of the reading thread is raised here, after the batches before it."""
-        threading.Thread(target=self._read, name="hbase-read-ahead", daemon=True).start()
-        try:
-            while (batch := self._next()) is not None:
-                yield batch
-        finally:
-            with self._change:
-                self._is_over = True
-                self._change.notify_all()
-        if self._error is not None:
-            raise self._error
-
-    def _next(self) -> list[Row] | None:
-        start = time.perf_counter()
-        with self._change:
-            self._change.wait_for(lambda: self._queue or self._is_over)
-            self.waited_s += time.perf_counter() - start
-            if not self._queue:
-                return None
-            size, batch = self._queue.popleft()
-            self._bytes -= size
-            self._change.notify_all()
-            return batch
-
-    def _read(self) -> None:
-        try:
-            for batch in self.batches:
-                if not self._put(batch):
-                    return
-        except BaseException as error:
-            self._error = error
-        finally:
-            self.batches.close()
-            with self._change:
-                self._is_over = True
-                self._change.notify_all()
-
-    def _put(self, batch: list[Row]) -> bool:
-        """Wait for room, then queue the batch; False when the consumer has gone. One batch always fits."""
-        size = sum(size_of(row) for row in batch)
-        with self._change:
-            self._change.wait_for(lambda: self._is_over or not self._queue or self._bytes + size <= self.queue_bytes)
-            if self._is_over:
-                return False
-            self._queue.append((size, batch))
-            self._bytes += size
-            self._change.notify_all()
-            return True

@@ -10,14 +10,16 @@ Options, besides these three:
     image_column   (i:image)      metadata_family (m)
     wire           transport/protocol of the gateways: buffered or framed / binary or compact (buffered/binary)
     slices         partitions per region and range (1)      limit   most rows per partition, 0 for all (0)
-    batch_bytes, queue_bytes, call_timeout_s, patience_s: see `hbase_scan.ReadLimits`
+    batch_bytes, batch_rows, row_bytes, queue_bytes, call_timeout_s, patience_s: see `scan.ReadLimits`
 
-A row is one that has an image cell or a cell of the metadata family. Filters and columns are not pushed down.
+A row is one that has an image cell or a cell of the metadata family. Each says in `reason` whether it can be used: not one
+whose key is not of the layout, nor one too large to be read. Filters and columns are not pushed down.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field, fields
 from datetime import date
 from itertools import pairwise
@@ -26,30 +28,36 @@ from typing import Any
 import pyarrow as pa
 from pyspark.sql.datasource import DataSource, DataSourceReader, InputPartition
 
-from spark_jobs import row_key
-from spark_jobs.hbase_scan import (
+from data_contracts.reasons import Reason
+from spark_jobs.hbase import row_key
+from spark_jobs.hbase.read_ahead import ReadAhead
+from spark_jobs.hbase.scan import (
     Gateway,
     Gateways,
     HBaseError,
-    ReadAhead,
     ReadLimits,
     Row,
     Scan,
+    Withheld,
     scan_batches,
+    size_of,
 )
+from spark_jobs.hbase.slices import KeyRange, between, check_cover, overlaps, regions_of
 from spark_jobs.settings import Settings, gateways_of
 
 _PLAN_PATIENCE_S = 10.0
+_MOST_INT = 2**31 - 1
+_COUNTED_ROWS = 1000
+"""Rows of a reply when only their keys are asked for, of 32 KB at most."""
 _KEYS_ONLY = b"FirstKeyOnlyFilter() AND KeyOnlyFilter()"
 
-KeyRange = tuple[bytes, bytes]
-"""First row and the row after the last; empty bytes mean the table's start or end."""
-
-SCHEMA = "key string, image binary, size_bytes int, metadata map<string, string>, wait_s double"
-"""wait_s: seconds for which this task waited for HBase before the row; their sum is the read wait."""
+SCHEMA = "key string, reason string, image binary, size_bytes int, metadata map<string, string>, wait_s double"
+"""size_bytes: of the image, also of one too large to be read: then image and metadata are left out.
+wait_s: seconds for which this task waited for HBase before the row; their sum is the read wait."""
 _ARROW = pa.schema(
     [
         ("key", pa.string()),
+        ("reason", pa.string()),
         ("image", pa.binary()),
         ("size_bytes", pa.int32()),
         ("metadata", pa.map_(pa.string(), pa.string())),
@@ -64,6 +72,8 @@ _CONVERTERS: dict[str, Callable[[str], Any]] = {
     "slices": int,
     "limit": int,
     "batch_bytes": int,
+    "batch_rows": int,
+    "row_bytes": int,
     "queue_bytes": int,
     "call_timeout_s": float,
     "patience_s": float,
@@ -104,7 +114,7 @@ class Source:
         unknown = set(given) - {column.name for column in fields(cls)}
         if missing or unknown:
             raise ValueError(
-                f"hbase: missing options {sorted(missing)}, unknown options {sorted(unknown)}; see spark_jobs/hbase.py"
+                f"hbase: missing options {sorted(missing)}, unknown options {sorted(unknown)}; see spark_jobs/hbase/source.py"
             )
         return cls(**given, limits=limits)
 
@@ -123,19 +133,26 @@ class Source:
             columns.append(self.day_column)
         return tuple(column.encode() for column in columns)
 
-    def key_of(self, row: bytes) -> str:
-        """The dataset's key of a row: the catalogue's own, or the whole row key of another table."""
-        return row_key.text_of(row) if self.day_column else row_key.split_row_key(row)[1]
+    def key_of(self, row: bytes, salt_buckets: int) -> tuple[str, bool]:
+        """The dataset's key of a row, and whether the row is of the layout: in another table any is, by its whole row key."""
+        if self.day_column:
+            return row_key.key_text(row), True
+        key = row_key.own_key(row, salt_buckets)
+        return (key, True) if key is not None else (row_key.foreign_key(row), False)
 
 
 @dataclass
 class Slice(InputPartition):
-    """A part of one region, read by one task, best through the gateway on the region server's own host."""
+    """A part of one region, read by one task, best through the gateway on the region server's own host.
+
+    salt_buckets: of the table, 0 when the row keys do not tell the day.
+    """
 
     start: bytes
     stop: bytes
     host: str
     number: int
+    salt_buckets: int = 0
 
 
 class HBaseImages(DataSource):
@@ -151,7 +168,11 @@ class HBaseImages(DataSource):
         return SCHEMA
 
     def reader(self, schema: Any) -> HBaseReader:
-        """The reader of these options. Raises ValueError for options that are wrong."""
+        """The reader of these options.
+
+        Raises:
+            ValueError: the options are wrong.
+        """
         return HBaseReader(Source.parsed(self.options))
 
 
@@ -188,17 +209,13 @@ def plan_slices(source: Source) -> list[Slice]:
         patience_s = min(_PLAN_PATIENCE_S, source.limits.patience_s)
         families = gateways.ask(source.table, lambda client: client.getColumnDescriptors(table), patience_s)
         _check_families(source, {name.rstrip(b":") for name in families})
-        regions = gateways.ask(source.table, lambda client: client.getTableRegions(table))
-        wanted = (
-            [(b"", b"")] if source.day_column else row_key.day_ranges(source.day, salt_buckets(gateways, source.table))
-        )
-        parts = [
-            (part, region.serverName.decode())
-            for region in sorted(regions, key=lambda region: region.startKey)
-            for part in overlaps((region.startKey, region.endKey), wanted)
-        ]
+        regions = regions_of(gateways.ask(source.table, lambda client: client.getTableRegions(table)))
+        salts = 0 if source.day_column else salt_buckets(gateways, source.table)
+        wanted = row_key.day_ranges(source.day, salts) if salts else [(b"", b"")]
+        parts = [(part, region.host) for region in regions for part in overlaps(region.rows, wanted)]
         cuts = [(cut, host) for part, host in parts for cut in _cut(gateways, source, part)]
-        return [Slice(start, stop, host, number) for number, ((start, stop), host) in enumerate(cuts)]
+        check_cover(wanted, [cut for cut, _ in cuts])
+        return [Slice(start, stop, host, number, salts) for number, ((start, stop), host) in enumerate(cuts)]
     finally:
         gateways.close()
 
@@ -242,17 +259,31 @@ def count_rows(settings: Settings, day: date) -> int:
         gateways.close()
     table = settings.hbase_table.encode()
     scans = [Scan(table, (), *part, condition=_KEYS_ONLY) for part in ranges]
-    return sum(len(batch) for scan in scans for batch in scan_batches(gateways, scan, ReadLimits()))
+    limits = ReadLimits(batch_rows=_COUNTED_ROWS)
+    return sum(len(batch) for scan in scans for batch in scan_batches(gateways, scan, limits))
 
 
-def overlaps(region: KeyRange, wanted: Sequence[KeyRange]) -> list[KeyRange]:
-    """The parts of the wanted ranges that lie in a region."""
-    parts = [(max(region[0], start), _lesser(region[1], stop)) for start, stop in wanted]
-    return [(start, stop) for start, stop in parts if not stop or start < stop]
+def has_table(settings: Settings, table: str) -> bool:
+    """Whether HBase has a table of that name.
+
+    Raises:
+        HBaseError: no gateway answers.
+    """
+    gateways = Gateways(settings.gateways(), settings.hbase_wire, _PLAN_PATIENCE_S)
+    with closing(gateways):
+        return table.encode() in gateways.ask(table, lambda client: client.getTableNames(), _PLAN_PATIENCE_S)
 
 
-def _lesser(first: bytes, second: bytes) -> bytes:
-    return min(first, second) if first and second else first or second
+def has_rows(settings: Settings, table: str) -> bool:
+    """Whether a table has any row beside its layout row, by the first keys alone.
+
+    Raises:
+        HBaseError: no gateway answers, or the table is missing.
+    """
+    gateways = Gateways(settings.gateways(), settings.hbase_wire, _PLAN_PATIENCE_S)
+    batches = scan_batches(gateways, Scan(table.encode(), (), condition=_KEYS_ONLY), ReadLimits())
+    with closing(batches):
+        return any(key != row_key.LAYOUT_ROW for batch in batches for key, _ in batch)
 
 
 def _cut(gateways: Gateways, source: Source, part: KeyRange) -> list[KeyRange]:
@@ -286,21 +317,8 @@ def _end_row(gateways: Gateways, table: str, part: KeyRange, is_last: bool) -> b
     return gateways.ask(table, first)
 
 
-def between(first: bytes, last: bytes, slices: int) -> list[bytes]:
-    """Up to `slices - 1` keys, rising, that part the keys from `first` to `last` about evenly, by their next 8 bytes.
-
-    >>> between(b"sku-0000", b"sku-8000", 2)
-    [b'sku-4000']
-    """
-    shared = next((i for i, (a, b) in enumerate(zip(first, last, strict=False)) if a != b), min(len(first), len(last)))
-    low, high = (int.from_bytes(key[shared : shared + 8].ljust(8, b"\x00"), "big") for key in (first, last))
-    numbers = sorted({low + (high - low) * part // slices for part in range(1, slices)} - {low})
-    keys = [first[:shared] + number.to_bytes(8, "big").rstrip(b"\x00") for number in numbers]
-    return sorted({key for key in keys if first < key <= last})
-
-
 def read_slice(source: Source, part: Slice) -> Iterator[pa.RecordBatch]:
-    """Read a slice with a thread ahead of the consumer; the layout row is not an image.
+    """Read a slice with a thread ahead of the consumer, in record batches of `batch_bytes`, or of one row.
 
     Raises:
         HBaseError: the table or a family is missing, or no new row came for `patience_s`.
@@ -312,36 +330,62 @@ def read_slice(source: Source, part: Slice) -> Iterator[pa.RecordBatch]:
     gateways = Gateways(addresses, source.wire, source.limits.call_timeout_s, turn=0 if is_local else part.number)
     scan = Scan(source.table.encode(), source.columns(), part.start, part.stop, source.condition())
     ahead = ReadAhead(scan_batches(gateways, scan, source.limits), source.limits.queue_bytes)
-    rows_read, waited_s = 0, 0.0
-    for rows in ahead:
-        images = [row for row in rows if row[0] != row_key.LAYOUT_ROW]
-        if source.limit:
-            images = images[: source.limit - rows_read]
-        if images:
-            yield _record_batch(source, images, ahead.waited_s - waited_s)
-            rows_read, waited_s = rows_read + len(images), ahead.waited_s
-        if 0 < source.limit <= rows_read:
-            return
+    rows_left, waited_s = source.limit or None, 0.0
+    for batch in ahead:
+        for rows in _portions(batch[:rows_left], source.limits.batch_bytes):
+            yield _record_batch(source, rows, part.salt_buckets, ahead.waited_s - waited_s)
+            waited_s = ahead.waited_s
+        if rows_left is not None:
+            rows_left -= len(batch[:rows_left])
+            if not rows_left:
+                return
 
 
-def _record_batch(source: Source, rows: Sequence[Row], waited_s: float) -> pa.RecordBatch:
-    image_column, prefix = source.image_column.encode(), f"{source.metadata_family}:".encode()
-    images = [cells.get(image_column) for _, cells in rows]
-    metadata = [
-        [
-            (row_key.text_of(name.removeprefix(prefix)), row_key.text_of(value))
-            for name, value in sorted(cells.items())
-            if name.startswith(prefix) and name != image_column
-        ]
-        for _, cells in rows
-    ]
-    columns = [
-        [source.key_of(key) for key, _ in rows],
-        images,
-        [len(image or b"") for image in images],
-        metadata,
-        [waited_s, *[0.0] * (len(rows) - 1)][: len(rows)],
-    ]
+def _portions(rows: Sequence[Row], portion_bytes: int) -> Iterator[list[Row]]:
+    """Rows in order, as many at a time as have `portion_bytes`, at least one."""
+    portion: list[Row] = []
+    left = portion_bytes
+    for row in rows:
+        left -= size_of(row)
+        if portion and left < 0:
+            yield portion
+            portion, left = [], portion_bytes - size_of(row)
+        portion.append(row)
+    if portion:
+        yield portion
+
+
+def _record_batch(source: Source, rows: Sequence[Row], salt_buckets: int, waited_s: float) -> pa.RecordBatch:
+    wait_s = [waited_s, *[0.0] * (len(rows) - 1)]
+    values = [(*_values(source, row, salt_buckets), wait) for row, wait in zip(rows, wait_s, strict=True)]
+    columns = zip(*values, strict=True)
     return pa.RecordBatch.from_arrays(
         [pa.array(column, item.type) for column, item in zip(columns, _ARROW, strict=True)], schema=_ARROW
     )
+
+
+def _values(source: Source, row: Row, salt_buckets: int) -> tuple[Any, ...]:
+    """What the dataset holds of a row: all columns but the last, in order."""
+    key, is_own = source.key_of(row[0], salt_buckets)
+    image_column = source.image_column.encode()
+    if isinstance(row[1], Withheld):
+        size_bytes = min(row[1].sizes.get(image_column, 0), _MOST_INT)
+        return key, str(Reason.TOO_MANY_BYTES if is_own else Reason.FOREIGN_ROW), None, size_bytes, []
+    image = row[1].get(image_column)
+    reason = _reason(image) if is_own else Reason.FOREIGN_ROW
+    return key, str(reason), image, len(image or b""), _metadata(source, row[1])
+
+
+def _reason(image: bytes | None) -> Reason:
+    if image is None:
+        return Reason.MISSING_IMAGE
+    return Reason.OK if image else Reason.EMPTY
+
+
+def _metadata(source: Source, cells: Mapping[bytes, bytes]) -> list[tuple[str, str]]:
+    prefix = f"{source.metadata_family}:".encode()
+    return [
+        (row_key.key_text(name.removeprefix(prefix)), row_key.text_of(value))
+        for name, value in sorted(cells.items())
+        if name.startswith(prefix) and name != source.image_column.encode()
+    ]

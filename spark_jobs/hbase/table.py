@@ -14,17 +14,20 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from spark_jobs import row_key
-from spark_jobs.hbase_scan import CellTooLarge, Gateways, HBaseError
+from spark_jobs.hbase import row_key
+from spark_jobs.hbase.scan import CellTooLarge, Gateways, HBaseError, NoAnswer
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 IMAGE_COLUMN = b"i:image"
 ERROR_COLUMN = b"m:load_error"
-FAMILIES = ("i", "m")
+IMAGE_FAMILY, METADATA_FAMILY = "i", "m"
+FAMILIES = (IMAGE_FAMILY, METADATA_FAMILY)
 BATCH_BYTES, BATCH_ROWS = 8 << 20, 500
 MESSAGE_BYTES = 90 << 20
 """Gateways drop the connection at a Thrift message of 100 MB (libthrift's TConfiguration.DEFAULT_MAX_MESSAGE_SIZE)."""
+_LARGE_CELL_BYTES = 1 << 20
+_LOOKED_UP_ROWS = 50
 _SPLITTER = "org.apache.hadoop.hbase.util.RegionSplitter"
 _SPLIT_LIMIT_S = 180
 
@@ -97,7 +100,7 @@ def _split(table: str, salts: Sequence[bytes], command: str) -> bool:
             why = (ended.stderr.strip() or ended.stdout.strip() or "no message").splitlines()[-1]
         except subprocess.TimeoutExpired:
             why = f"no answer within {_SPLIT_LIMIT_S} s"
-    log.warning(
+    logger.warning(
         "table %s is created with one region, not one per salt (%s); set PIPELINE_HBASE_COMMAND, or split it in the "
         "HBase shell: %s",
         table,
@@ -111,32 +114,45 @@ def _split(table: str, salts: Sequence[bytes], command: str) -> bool:
 class RowWriter:
     """Puts rows in batches bounded by bytes, and again after any failure of a gateway; puts may be repeated harmlessly.
 
+    replaced_family: a family of which a row keeps nothing but what is put; none by default.
     refused: rows whose image HBase did not take, and why; they are written without it, with the cell `m:load_error`.
+    refused_metadata: likewise rows without their metadata of more than 1 MB, since HBase took the image alone.
     """
 
     gateways: Gateways
     table: str
     patience_s: float = 120.0
+    replaced_family: str = ""
     refused: dict[bytes, str] = field(default_factory=dict)
+    refused_metadata: dict[bytes, str] = field(default_factory=dict)
     _rows: list[tuple[bytes, Cells]] = field(default_factory=list, repr=False)
     _bytes: int = 0
 
     def put(self, row: bytes, cells: Cells) -> None:
-        """Write a row, now or with the next batch. Raises HBaseError when no gateway takes the batch."""
-        size_bytes = sum(len(name) + len(value or b"") for name, value in cells.items())
-        if size_bytes > MESSAGE_BYTES:
-            self._put_alone(row, cells)
+        """Write a row, now or with the next batch.
+
+        Raises:
+            HBaseError: no gateway takes the batch.
+        """
+        if _size_of(cells) > BATCH_BYTES:
+            self.flush()
+            self._put_alone(row, self._replacing([(row, cells)])[0][1])
             return
         self._rows.append((row, cells))
-        self._bytes += size_bytes
+        self._bytes += _size_of(cells)
         if self._bytes >= BATCH_BYTES or len(self._rows) >= BATCH_ROWS:
             self.flush()
 
     def flush(self) -> None:
-        """Write what is waiting. Raises HBaseError when no gateway takes it."""
+        """Write what is waiting.
+
+        Raises:
+            HBaseError: no gateway takes it.
+        """
         rows, self._rows, self._bytes = self._rows, [], 0
         if not rows:
             return
+        rows = self._replacing(rows)
         try:
             self._mutate(rows)
         except CellTooLarge:
@@ -144,15 +160,68 @@ class RowWriter:
                 self._put_alone(row, cells)
 
     def _put_alone(self, row: bytes, cells: Cells) -> None:
+        """Write one row: whole, else without its image, else without large metadata, else with neither."""
+        refusal = self._refusal(row, cells)
+        if not refusal:
+            return
         size_bytes = len(cells.get(IMAGE_COLUMN) or b"")
+        why = f"HBase refused an image of {size_bytes} bytes: {refusal}"
+        small = {name: value if len(value or b"") <= _LARGE_CELL_BYTES else None for name, value in cells.items()}
+        without_metadata = {**small, IMAGE_COLUMN: cells.get(IMAGE_COLUMN)}
+        if not self._refusal(row, {**cells, IMAGE_COLUMN: None, ERROR_COLUMN: why.encode()}):
+            self.refused[row] = why
+            return
+        self.refused_metadata[row] = f"HBase refused metadata of more than {_LARGE_CELL_BYTES} bytes: {refusal}"
+        if self._refusal(row, {**without_metadata, ERROR_COLUMN: self.refused_metadata[row].encode()}):
+            self.refused[row] = why
+            self._mutate([(row, {**small, IMAGE_COLUMN: None, ERROR_COLUMN: why.encode()})])
+
+    def _refusal(self, row: bytes, cells: Cells) -> str:
+        """Why a row cannot be written for its size; "" when it is.
+
+        Raises:
+            HBaseError: it cannot for another reason.
+        """
+        size_bytes = _size_of(cells)
+        if size_bytes > MESSAGE_BYTES:
+            return f"more than {MESSAGE_BYTES} bytes do not fit a Thrift message"
         try:
-            if size_bytes > MESSAGE_BYTES:
-                raise CellTooLarge(f"more than {MESSAGE_BYTES} bytes do not fit a Thrift message")
             self._mutate([(row, cells)])
         except CellTooLarge as refusal:
-            why = f"HBase refused an image of {size_bytes} bytes: {refusal}"
-            self.refused[row] = why
-            self._mutate([(row, {**cells, IMAGE_COLUMN: None, ERROR_COLUMN: why.encode()})])
+            return str(refusal)
+        except NoAnswer as refusal:
+            if size_bytes <= BATCH_BYTES:
+                raise
+            return str(refusal)
+        return ""
+
+    def _replacing(self, rows: Sequence[tuple[bytes, Cells]]) -> list[tuple[bytes, Cells]]:
+        """Rows that also remove the cells of the replaced family that are there and not put.
+
+        By their names, not by removing the family first: a put in the same millisecond would go with it.
+        """
+        if not self.replaced_family:
+            return list(rows)
+        there = self._columns_there([row for row, _ in rows])
+        return [(row, dict.fromkeys(there.get(row, ())) | dict(cells)) for row, cells in rows]
+
+    def _columns_there(self, rows: Sequence[bytes]) -> dict[bytes, list[bytes]]:
+        """The columns of the replaced family that rows have."""
+        left, count, there = list(rows), _LOOKED_UP_ROWS, {}
+        table, columns = self.table.encode(), [self.replaced_family.encode()]
+
+        def look_up(client: Any) -> Any:
+            nonlocal count
+            asked, count = left[:count], 1  # one row alone after a failure
+            answer = client.getRowsWithColumns(table, asked, columns, {})
+            count = min(2 * len(asked), _LOOKED_UP_ROWS)
+            del left[: len(asked)]
+            return answer
+
+        while left:
+            for found in self.gateways.ask(self.table, look_up, self.patience_s):
+                there[found.row] = list(found.columns)
+        return there
 
     def _mutate(self, rows: Sequence[tuple[bytes, Cells]]) -> None:
         from Hbase_thrift import BatchMutation, Mutation  # made by happybase when it is imported
@@ -168,3 +237,7 @@ class RowWriter:
             for row, cells in rows
         ]
         self.gateways.ask(self.table, lambda client: client.mutateRows(self.table.encode(), batch, {}), self.patience_s)
+
+
+def _size_of(cells: Cells) -> int:
+    return sum(len(name) + len(value or b"") for name, value in cells.items())

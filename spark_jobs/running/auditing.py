@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 from collections.abc import Sequence
 from threading import Thread
 from typing import Any
 
 from data_contracts.contract import Contract
-from spark_jobs.run_report import BrokenRule
+from spark_jobs.pipeline import Stage
+from spark_jobs.running.run_report import BrokenRule
 
 
 class BrokenContract(Exception):
@@ -23,6 +25,17 @@ class BrokenContract(Exception):
         super().__init__(
             f"contract {contract.dataset} version {contract.version} is broken, nothing was published: {rules}"
         )
+
+
+def load_contract(stage: Stage) -> Contract | None:
+    """The contract that the stage table names; None for a stage that writes no rows."""
+    if stage.contract is None:
+        return None
+    module, _, name = stage.contract.partition(":")
+    contract = getattr(importlib.import_module(module), name)
+    if not isinstance(contract, Contract):
+        raise TypeError(f"{stage.contract}: got {type(contract).__name__}, expected a Contract")
+    return contract
 
 
 def import_in_background() -> Thread:
@@ -44,7 +57,9 @@ def broken_rules(
     """The rules that the rows of a DataFrame break, in the order of the rules.
 
     frame: the audited columns alone, never image bytes.   input_keys, input_view: see `Contract.violations`.
-    Raises RuntimeError when the rules cannot be computed, which is no verdict about the rows.
+
+    Raises:
+        RuntimeError: the rules cannot be computed, which is no verdict about the rows.
     """
     suite = contract.suite(contract.violations(input_keys, input_view))
     verdict = _batch(frame, contract.dataset).validate(suite, result_format="COMPLETE").results[0]

@@ -16,7 +16,7 @@ import pyarrow as pa
 
 from spark_jobs.settings import REPOSITORY
 
-PACKAGES = ("data_contracts", "dlcore", "spark_jobs")
+PACKAGES = ("data_contracts", "dlcore", "sample_data", "spark_jobs")
 SUFFIXES = (".py", ".cpp", ".h")
 _SCHEMA = "host string, code string"
 
@@ -37,7 +37,9 @@ def check_workers(spark: Any, workers: int) -> None:
     """Ask the Python workers of a cluster for their code; workers on the driver's own machine are not asked.
 
     workers: how many tasks to ask with.
-    Raises RuntimeError when a worker has other code than the driver.
+
+    Raises:
+        RuntimeError: a worker has other code than the driver.
     """
     if not spark.conf.get("spark.master", "local").startswith("local"):
         refuse_others(ask(spark, workers), code_version())

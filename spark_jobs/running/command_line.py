@@ -21,6 +21,32 @@ class NoOptions:
 
 
 @dataclass(frozen=True)
+class ModelOptions:
+    """For a job that computes with artefacts."""
+
+    models: str = field(default="", metadata={"help": "URI of the folder of artefacts; empty: that of the settings"})
+
+
+@dataclass(frozen=True)
+class DetectorOptions(ModelOptions):
+    """For a job that finds objects."""
+
+    detector: str = field(
+        default="detector-small",
+        metadata={"help": "name of the detector's artefact, or name@version; 'none': take whole images"},
+    )
+
+
+@dataclass(frozen=True)
+class ExtractorOptions(ModelOptions):
+    """For a job that works with codes."""
+
+    extractor: str = field(
+        default="deepbit-small", metadata={"help": "name of the extractor's artefact, or name@version"}
+    )
+
+
+@dataclass(frozen=True)
 class Attempt:
     """Which attempt of which run this process is; the options that every job takes."""
 
@@ -31,6 +57,10 @@ class Attempt:
     remote: str | None = field(default=None, metadata={"help": "sc://host:port of a Spark Connect server"})
     codes: str = field(default="", metadata={"help": "name of a set of codes beside the first, of another model"})
     allow_empty: bool = field(default=False, metadata={"help": "a day without rows empties the day"})
+    trial: bool = field(
+        default=False, metadata={"help": "rows go to the tables of trials, not to the day; also with a limit"}
+    )
+    request: str = field(default="", metadata={"help": "params of the DAG run as JSON, for its first job to check"})
     release: bool = field(default=False, metadata={"help": "last task of the run: free the Connect session"})
 
     def date(self) -> date | None:
@@ -41,8 +71,11 @@ class Attempt:
 def parse(stage: Stage, options: type[Options], arguments: Sequence[str]) -> tuple[Attempt, Options]:
     """The attempt and the job's own options from a command line.
 
-    options: a dataclass; each field becomes `--field-name`, a boolean one `--x / --no-x`; `metadata["help"]` explains it.
-    Raises SystemExit(2), after a message, when the command line is wrong; SystemExit(0) after `--help`.
+    options: a dataclass; each field becomes `--field-name`, a boolean one `--x / --no-x`; of its metadata `help` explains it, `min` and
+    `max` bound it.
+
+    Raises:
+        SystemExit: with code 2 after a message when the command line is wrong, with code 0 after `--help`.
 
     >>> from spark_jobs.pipeline import STAGES
     >>> parse(STAGES["read_images"], NoOptions, ["--run", "r", "--day", "2026-11-02"])[0].date()
@@ -68,8 +101,7 @@ def parse(stage: Stage, options: type[Options], arguments: Sequence[str]) -> tup
 
 def check_day(stage: Stage, attempt: Attempt) -> None:
     """Raise ValueError when the day is missing, wrong, or given to a job over all days."""
-    needs_day = stage.writes is not None and not stage.all_days
-    if needs_day and attempt.day is None:
+    if stage.is_daily and attempt.day is None:
         raise ValueError(f"{stage.name}: got no day, expected --day, for example --day 2026-11-02")
     if attempt.day is not None and stage.all_days:
         raise ValueError(f"{stage.name}: got --day {attempt.day}, but it works over all days; leave it out")
@@ -90,7 +122,8 @@ def _command(found: dict[str, Any], classes: Sequence[type[Any]]) -> Callable[..
 
 
 def _parameter(item: Field[Any], kind: Any) -> inspect.Parameter:
-    option = typer.Option(f"--{item.name.replace('_', '-')}", help=item.metadata.get("help", ""))
+    least, most = item.metadata.get("min"), item.metadata.get("max")
+    option = typer.Option(f"--{item.name.replace('_', '-')}", help=item.metadata.get("help", ""), min=least, max=most)
     if kind is bool:
         flag = item.name.replace("_", "-")
         option = typer.Option(f"--{flag}/--no-{flag}", help=item.metadata.get("help", ""))

@@ -1,28 +1,42 @@
-"""Write, audit, publish on Iceberg: rows are staged under an id of their own and become readable by a cherry-pick.
+"""Write, audit, publish on Iceberg: rows are staged on a branch of their own and become readable by a cherry-pick.
 
-Iceberg keeps the snapshot of a session that has `spark.wap.id` set aside: it is in the table's metadata, readable by its
-id, but no reader of the table sees it until `cherrypick_snapshot` makes it current. Ids are `<run>/<try>/<uuid>`: one id
-can be published once only, and the run is found again by its prefix.
-Source: the Iceberg documentation, "Write-audit-publish" and `cherrypick_snapshot` of the Spark procedures.
+An attempt writes to a branch that it makes for the purpose, so that no setting of the session decides where rows go: an attempt
+that wakes late has a branch of its own as well. The branch goes when the rows are written; their snapshot stays in the table's
+metadata, readable by its id, but no reader of the table sees it until `cherrypick_snapshot` makes it current. The snapshot's
+summary has the id `<run>/<try>/<uuid>` as `wap.id`, which Iceberg publishes once only, and by whose prefix the run is found again.
+Source: the Iceberg documentation, "Branching and tagging", "Write-audit-publish" and `cherrypick_snapshot` of the Spark procedures.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
-from contextlib import contextmanager
+import random
+import time
+from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from typing import Any
 from uuid import uuid4
 
 from data_contracts.contract import Contract
+from spark_jobs.sql import literal
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 WAP_ID = "spark.wap.id"
+"""The setting by which sessions staged before there were branches. One that has it would write its id over an attempt's own."""
+
+STAGING = "staging"
+INPUT = "input."
+"""Begins the names under which a snapshot's summary says what its rows were made from: see `lineage`."""
+
+_SUMMARY = "snapshot-property."
+_START_RUN = "table_created"
 _PROPERTIES = {
+    # Versions of before the branches stage by this; with it one can go back to them.
     "write.wap.enabled": "true",
+    # Days that run side by side commit at once, several times each.
+    "commit.retry.num-retries": "10",
     # With rows of one day in a stage nothing is gained by shuffling or sorting them by day before they are written.
     "write.distribution-mode": "none",
     "write.spark.fanout.enabled": "true",
@@ -33,16 +47,10 @@ _PROPERTIES = {
     "write.metadata.delete-after-commit.enabled": "true",
     "write.metadata.previous-versions-max": "50",
 }
-_CHANGED = ("Cannot cherry-pick", "CommitFailedException", "Cannot commit")
-_DUPLICATE = (
-    "DuplicateWAPCommit",
-    "CherrypickAncestorCommit",
-    "Duplicate request to cherry pick wap id",
-    "already picked",
-)
-
-
+_CONTENDED = ("CommitFailedException", "Cannot commit")
 _PARTITION = "partitions."
+_WAITS_S = (0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 12.8)
+"""Seconds before each repetition of a change of branches that met another commit."""
 
 
 class ChangedPartition(Exception):
@@ -66,19 +74,22 @@ def wap_id(run: str, attempt: int) -> str:
 def ensure_table(spark: Any, table: str, contract: Contract) -> None:
     """Create the table when it is missing, with the contract's columns, by day when the dataset is.
 
-    Raises ValueError when the table is there but would publish without an audit, or lacks columns of the contract.
+    Raises:
+        ValueError: the table is there but lacks columns of the contract, and keeps the rows of other days, which would lack them.
     """
     if not spark.catalog.tableExists(table):
         _create(spark, table, contract)
-    properties = {row["key"]: row["value"] for row in spark.sql(f"SHOW TBLPROPERTIES {table}").collect()}
-    if properties.get("write.wap.enabled") != "true":
-        raise ValueError(
-            f"{table}: got write.wap.enabled={properties.get('write.wap.enabled')}, expected true, else rows would be "
-            f"readable before their audit; run: ALTER TABLE {table} SET TBLPROPERTIES ('write.wap.enabled'='true')"
-        )
     missing = [column.name for column in contract.columns if column.name not in spark.table(table).columns]
+    if missing and not contract.is_partitioned:
+        fields = ", ".join(f"`{name}` {contract.spark_schema()[name].dataType.simpleString()}" for name in missing)
+        spark.sql(f"ALTER TABLE {table} ADD COLUMNS ({fields})")
+        missing = []
     if missing:
         raise ValueError(f"{table}: lacks {missing} of contract version {contract.version}; add them with ALTER TABLE")
+    if current_snapshot(spark, table) is None:
+        # A branch begins at a snapshot, and so a table without any gets one without rows.
+        start = spark.table(table).where("false").writeTo(table)
+        start.option(f"{_SUMMARY}wap.id", wap_id(_START_RUN, 1)).append()
 
 
 def _create(spark: Any, table: str, contract: Contract) -> None:
@@ -102,9 +113,31 @@ def current_snapshot(spark: Any, table: str) -> int | None:
     return rows[0][0] if rows else None
 
 
+def has_published(spark: Any, table: str) -> bool:
+    """Whether any run has ever published rows to a table that `ensure_table` has made, perhaps none of them still there."""
+    first = (
+        f"SELECT snapshot_id FROM {table}.snapshots WHERE startswith(summary['wap.id'], {literal(_START_RUN + '/')})"
+    )
+    current = f"SELECT snapshot_id FROM {table}.refs WHERE name = 'main'"
+    return not spark.sql(f"{current} AND snapshot_id IN ({first})").collect()
+
+
 def read_snapshot(spark: Any, table: str, snapshot: int) -> Any:
-    """The table as of one snapshot, published or staged, as a DataFrame."""
-    return spark.read.option("versionAsOf", snapshot).table(table)
+    """The table as of one snapshot, published or staged, as a DataFrame with the columns that the table has now.
+
+    Iceberg gives a snapshot the columns of its time: one that was added since is null here, one of a wider type is cast.
+    """
+    rows, present = spark.read.option("versionAsOf", snapshot).table(table), spark.table(table).schema
+    if rows.schema == present:
+        return rows
+    there = set(rows.columns)
+    return rows.select(*[_as_now(column, column.name in there) for column in present])
+
+
+def _as_now(column: Any, is_there: bool) -> Any:
+    from pyspark.sql import functions as F
+
+    return (F.col(f"`{column.name}`") if is_there else F.lit(None)).cast(column.dataType).alias(column.name)
 
 
 def published_by(spark: Any, table: str, run: str, day: date | None) -> int | None:
@@ -114,8 +147,8 @@ def published_by(spark: Any, table: str, run: str, day: date | None) -> int | No
     any other makes a new one (it carries `published-wap-id`).
     """
     identity = "coalesce(summary['wap.id'], summary['published-wap-id'])"
-    of_day = f" AND map_contains_key(summary, '{_partition(day)}')" if day is not None else ""
-    ours = f"SELECT snapshot_id FROM {table}.snapshots WHERE startswith({identity}, {_literal(run + '/')}){of_day}"
+    of_day = f" AND map_contains_key(summary, '{partition_of(day)}')" if day is not None else ""
+    ours = f"SELECT snapshot_id FROM {table}.snapshots WHERE startswith({identity}, {literal(run + '/')}){of_day}"
     found = {row["snapshot_id"] for row in spark.sql(ours).collect()}
     if not found:
         return None
@@ -136,10 +169,11 @@ class Change:
 def last_change(spark: Any, table: str, day: date) -> Change | None:
     """The newest commit that changed the rows of a day, compactions apart; None when the day was never published.
 
-    Raises LookupError when the snapshot before it has expired.
+    Raises:
+        LookupError: the snapshot before it has expired.
     """
     identity = "coalesce(summary['wap.id'], summary['published-wap-id'])"
-    of_day = f"map_contains_key(summary, '{_partition(day)}') AND operation <> 'replace' AND is_current_ancestor"
+    of_day = f"map_contains_key(summary, '{partition_of(day)}') AND operation <> 'replace' AND is_current_ancestor"
     states = f"{table}.history AS h JOIN {table}.snapshots USING (snapshot_id) WHERE {of_day}"
     newest = spark.sql(
         f"SELECT h.parent_id AS before, {identity} AS id, made_current_at AS at FROM {states} ORDER BY at DESC LIMIT 1"
@@ -155,58 +189,99 @@ def last_change(spark: Any, table: str, day: date) -> Change | None:
     return Change(before, wap and wap.rsplit("/", 2)[0], at)
 
 
-@contextmanager
-def staging(spark: Any, run: str, identity: str) -> Iterator[None]:
-    """Inside the block, what the session writes is staged under `identity`.
+def stage_rows(
+    frame: Any,
+    table: str,
+    identity: str,
+    day: date | None,
+    inputs: Mapping[str, int] | None = None,
+    before: int | None = None,
+) -> Staged | None:
+    """Write the rows of a DataFrame to a new staged snapshot; None when there are no rows.
 
-    An id left behind by a killed attempt of the same run is replaced.
-    Raises RuntimeError when the session has another run's id set: two writers would mix their rows.
+    identity: a new id of `wap_id`.   day: the only day the rows may be of; None for a table that is overwritten whole.
+    inputs: by dataset, the snapshot whose rows these were made from.
+    before: the snapshot of the table itself that they build upon; they are published only while it is the newest. None: any.
+
+    Raises:
+        ValueError: there are rows of another day.
+        RuntimeError: the session stages for another run, by its settings.
     """
-    found = spark.conf.get(WAP_ID, "")
+    from pyspark.sql import functions as F
+
+    spark = frame.sparkSession
+    _free_of_wap_id(spark, identity)
+    branch = f"{STAGING}_{datetime.now(UTC):%Y%m%d}_{uuid4().hex}"
+    _alter(spark, f"ALTER TABLE {table} CREATE BRANCH {branch}{f' AS OF VERSION {before}' if before else ''}")
+    writer = frame.writeTo(f"{table}.branch_{branch}").option(f"{_SUMMARY}wap.id", identity)
+    for dataset, snapshot in (inputs or {}).items():
+        writer = writer.option(f"{_SUMMARY}{INPUT}{dataset}", str(snapshot))
+    if day is None:
+        writer.overwrite(F.lit(True))
+    else:
+        writer.overwritePartitions()
+    head = f"SELECT snapshot_id FROM {table}.refs WHERE name = '{branch}'"
+    snapshot, summary = spark.sql(
+        f"SELECT snapshot_id, summary FROM {table}.snapshots WHERE snapshot_id = ({head})"
+    ).collect()[0]
+    _drop_branch(spark, table, branch)
+    if summary.get("wap.id") != identity:
+        return None
+    _refuse_other_days(table, summary, day)
+    return Staged(snapshot, int(summary.get("added-records", 0)), int(summary.get("added-files-size", 0)))
+
+
+def _alter(spark: Any, statement: str) -> None:
+    """Run a statement that changes a table's branches, again while others commit: Iceberg repeats commits of rows by itself, not these."""
+    for wait_s in (*_WAITS_S, None):
+        try:
+            spark.sql(statement)
+        except Exception as error:
+            if wait_s is None or _CONTENDED[0] not in str(error):
+                raise
+            time.sleep(random.uniform(0.5, 1.0) * wait_s)
+        else:
+            return
+
+
+def _free_of_wap_id(spark: Any, identity: str) -> None:
+    """Unset what an attempt of the same run left in the session when jobs still staged by its settings; refuse another's."""
+    run, found = identity.rsplit("/", 2)[0], spark.conf.get(WAP_ID, "")
     if found and not found.startswith(f"{run}/"):
         raise RuntimeError(f"got a session that stages for {found!r}, expected one of its own for run {run!r}")
-    spark.conf.set(WAP_ID, identity)
-    try:
-        yield
-    finally:
+    if found:
         spark.conf.unset(WAP_ID)
 
 
-def stage_rows(frame: Any, table: str, identity: str, day: date | None) -> Staged | None:
-    """Write the rows of a DataFrame to a new staged snapshot; None when there are no rows.
+def _drop_branch(spark: Any, table: str, branch: str) -> None:
+    """Tidy up: what is left, also by an attempt that failed, goes with the next housekeeping."""
+    try:
+        _alter(spark, f"ALTER TABLE {table} DROP BRANCH {branch}")
+    except Exception:
+        logger.warning("%s: could not drop branch %s", table, branch, exc_info=True)
 
-    day: the only day the rows may be of; None for a table that is overwritten whole.
-    Raises ValueError when there are rows of another day, RuntimeError when another process stages under the id.
-    """
-    spark = frame.sparkSession
-    frame.writeTo(table).overwritePartitions()
-    rows = spark.sql(
-        f"SELECT snapshot_id, summary FROM {table}.snapshots WHERE summary['wap.id'] = {_literal(identity)}"
-    )
-    found = rows.collect()
-    if not found:
-        return None
-    if len(found) > 1:
-        raise RuntimeError(
-            f"{table}: {len(found)} snapshots are staged as {identity}: another attempt still writes; try again"
-        )
-    snapshot, summary = found[0]["snapshot_id"], dict(found[0]["summary"])
-    _refuse_other_days(table, summary, day)
-    return Staged(snapshot, int(summary.get("added-records", 0)), int(summary.get("added-files-size", 0)))
+
+def drop_old_branches(spark: Any, table: str, before: date) -> int:
+    """Drop the branches that attempts which failed before a day have left; return how many."""
+    names = [row["name"] for row in spark.sql(f"SELECT name FROM {table}.refs").collect()]
+    old = [name for name in names if name.startswith(f"{STAGING}_") and name < f"{STAGING}_{before:%Y%m%d}"]
+    for name in old:
+        _drop_branch(spark, table, name)
+    return len(old)
 
 
 def _refuse_other_days(table: str, summary: dict[str, str], day: date | None) -> None:
     if day is None:
         return
     partitions = {name for name in summary if name.startswith(_PARTITION)}
-    others = sorted(name.removeprefix(_PARTITION) for name in partitions - {_partition(day)})
+    others = sorted(name.removeprefix(_PARTITION) for name in partitions - {partition_of(day)})
     if others:
         raise ValueError(
             f"{table}: got rows of {', '.join(others[:3])}, expected rows of day={day} alone; nothing was published"
         )
 
 
-def _partition(day: date) -> str:
+def partition_of(day: date) -> str:
     """The key under which a snapshot's summary describes the partition of a day."""
     return f"{_PARTITION}day={day.isoformat()}"
 
@@ -214,29 +289,34 @@ def _partition(day: date) -> str:
 def publish(spark: Any, table: str, snapshot: int) -> int:
     """Make a staged snapshot's rows readable; return the snapshot that is current then.
 
-    Raises ChangedPartition when the table changed in between, so that the rows must be staged again.
+    Raises:
+        ChangedPartition: the table changed in between, so that the rows must be staged again.
     """
     catalog = table.partition(".")[0]
     try:
-        rows = spark.sql(f"CALL {catalog}.system.cherrypick_snapshot({_literal(table)}, {snapshot})").collect()
+        rows = spark.sql(f"CALL {catalog}.system.cherrypick_snapshot({literal(table)}, {snapshot})").collect()
     except Exception as error:
-        message = str(error)
-        if any(sign in message for sign in _CHANGED) and not any(sign in message for sign in _DUPLICATE):
-            raise ChangedPartition(
-                f"{table}: snapshot {snapshot} no longer fits ({message.splitlines()[0]})"
-            ) from error
+        first_line = str(error).splitlines()[0]
+        has_moved = _parent(spark, table, snapshot) != current_snapshot(spark, table)
+        if has_moved or any(sign in str(error) for sign in _CONTENDED):
+            raise ChangedPartition(f"{table}: snapshot {snapshot} no longer fits ({first_line})") from error
         raise
     return int(rows[0]["current_snapshot_id"])
 
 
-def empty_day(spark: Any, table: str, day: date | None) -> None:
-    """Delete a day's rows (all rows without a day) at once: there is nothing to audit, and nothing to stage."""
-    if spark.conf.get(WAP_ID, ""):
-        raise RuntimeError(f"{table}: cannot empty a day while the session stages under {spark.conf.get(WAP_ID)!r}")
-    condition = f"WHERE day = DATE '{day}'" if day else "WHERE true"
-    if current_snapshot(spark, table) is not None:
-        spark.sql(f"DELETE FROM {table} {condition}")
+def _parent(spark: Any, table: str, snapshot: int) -> int | None:
+    rows = spark.sql(f"SELECT parent_id FROM {table}.snapshots WHERE snapshot_id = {snapshot}").collect()
+    return rows[0][0] if rows else None
 
 
-def _literal(text: str) -> str:
-    return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
+def empty_day(spark: Any, table: str, day: date | None, identity: str) -> None:
+    """Delete a day's rows (all rows without a day) at once: there is nothing to audit, and nothing to stage.
+
+    Raises:
+        RuntimeError: the session stages for another run, by its settings.
+    """
+    from pyspark.sql import functions as F
+
+    _free_of_wap_id(spark, identity)
+    nothing = spark.table(table).where("false").writeTo(table).option(f"{_SUMMARY}wap.id", identity)
+    nothing.overwrite(F.expr(f"day = DATE '{day}'") if day else F.lit(True))

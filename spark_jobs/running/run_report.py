@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import platform
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
@@ -14,12 +14,14 @@ from typing import Any, Literal
 
 import fsspec
 
-from spark_jobs.code_version import code_version
-from spark_jobs.files import write_whole
-from spark_jobs.past_runs import readable
 from spark_jobs.pipeline import report_uri
+from spark_jobs.run_reports.reading import readable
+from spark_jobs.run_reports.writing import write_whole
+from spark_jobs.running.code_version import code_version
 
-Status = Literal["running", "published", "already_published", "empty", "broken_contract", "failed"]
+Status = Literal[
+    "running", "published", "already_published", "empty", "nothing_yet", "refused", "broken_contract", "failed"
+]
 
 _OF_SNAPSHOT = (
     "rows_in",
@@ -50,6 +52,7 @@ class RunReport:
     """One attempt of a stage, as written for the Airflow task, its XCom and the page.
 
     codes: the set of codes it worked on, empty for the first; None for a stage to which all sets are the same.
+    trial: whether its rows went to the tables of trials.
     reasons: rows by reason.   rules: names of the rules checked.   seconds: by phase.   size_bytes: of the files written.
     inputs: the pinned snapshot of each dataset read.   snapshot: the published one.
     warnings: what people should look at though the stage has done its work.   extra: what the job itself adds.
@@ -62,6 +65,7 @@ class RunReport:
     dag: str | None = None
     dataset: str | None = None
     codes: str | None = None
+    trial: bool = False
     contract_version: int | None = None
     status: Status = "running"
     error: str | None = None
@@ -80,15 +84,32 @@ class RunReport:
     warnings: list[str] = field(default_factory=list)
     extra: dict[str, Any] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        """Begin outside of any phase; what an attempt does at the moment is no part of its report."""
+        self.doing = ""
+
     @contextmanager
     def phase(self, name: str) -> Iterator[None]:
         """Add the seconds that the block takes to the phase's."""
-        start = time.perf_counter()
+        start, around = time.perf_counter(), self.doing
+        self.doing = name
         try:
             yield
         finally:
+            self.doing = around
             spent = time.perf_counter() - start
             self.seconds[name] = round(self.seconds.get(name, 0.0) + spent, 3)
+
+    def add_observed(self, name: str, observation: Any, summarise: Callable[[dict[str, Any]], Any]) -> None:
+        """Add sums that Spark took meanwhile. It drops them with a part of the plan that it finds empty: no run fails for that."""
+        from pyspark.errors import PySparkAssertionError
+
+        try:
+            sums = observation.get
+        except PySparkAssertionError:
+            self.warnings.append(f"Spark took no sums of {name!r}; the run report lacks them")
+        else:
+            self.extra[name] = summarise(sums)
 
     def finish(self) -> None:
         """Fill in what follows from the rest: the throughput of the staging phase, and the versions."""

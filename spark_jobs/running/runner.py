@@ -7,7 +7,6 @@ replaces the day. This and the files it imports are the only generic Spark code 
 
 from __future__ import annotations
 
-import importlib
 import logging
 import signal
 import sys
@@ -18,22 +17,37 @@ from datetime import date
 from typing import Any, Generic, TypeVar
 
 from data_contracts.contract import Contract
-from spark_jobs import auditing, publishing, sessions
-from spark_jobs.auditing import BrokenContract
-from spark_jobs.code_version import check_workers
-from spark_jobs.command_line import Attempt, NoOptions, parse
-from spark_jobs.pipeline import EXIT_BROKEN_CONTRACT, EXIT_FAILURE, EXIT_OK, STAGES, Stage
-from spark_jobs.publishing import ChangedPartition, Staged
-from spark_jobs.run_report import RunReport
-from spark_jobs.settings import Settings
+from spark_jobs.mistakes import Mistake
+from spark_jobs.pipeline import (
+    EXIT_BROKEN_CONTRACT,
+    EXIT_FAILURE,
+    EXIT_MISTAKE,
+    EXIT_NOTHING_YET,
+    EXIT_OK,
+    EXIT_TERMINATED,
+    STAGES,
+    Stage,
+)
+from spark_jobs.running import auditing, inputs, lineage, progress, publishing, sessions
+from spark_jobs.running.auditing import BrokenContract
+from spark_jobs.running.code_version import check_workers
+from spark_jobs.running.command_line import Attempt, NoOptions, parse
+from spark_jobs.running.lineage import State
+from spark_jobs.running.publishing import ChangedPartition, Staged
+from spark_jobs.running.request import check_request, no_rows
+from spark_jobs.running.run_report import RunReport
+from spark_jobs.settings import Settings, artefact_uri
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
-EXIT_TERMINATED = 128 + signal.SIGTERM
 PUBLISH_TRIES = 5
 INPUT_VIEW = "pinned_input"
 
 Options = TypeVar("Options")
+
+
+class NothingYet(LookupError):
+    """The stage finds nothing because there has never been anything: no fault, and no use to try again."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +56,11 @@ class Job(Generic[Options]):
 
     spark: the session, Connect or classic: the DataFrame API only; None for a stage with session `none`.
     day: None for a stage over all days.   options: the job's own dataclass.   contract: of what the stage writes.
+    input_states: whose rows each input has for the day; none for a stage over all days.
+    found: of a stage over all days, by its dataset, whose rows the table had before the inputs were pinned.
+    built_upon: by the stage's own dataset, the snapshot whose rows `published` gave last.
+    when_empty: called before a day without rows is refused; raises NothingYet where that is no fault.
+    at_end: what is to be closed or removed when the attempt ends, however it ends.
     """
 
     spark: Any
@@ -51,7 +70,12 @@ class Job(Generic[Options]):
     options: Options
     contract: Contract | None
     record: RunReport
+    input_states: dict[str, State | None] = field(default_factory=dict)
+    found: dict[str, State | None] = field(default_factory=dict)
     observations: dict[str, tuple[Any, Callable[[dict[str, Any]], Any]]] = field(default_factory=dict)
+    built_upon: dict[str, int] = field(default_factory=dict)
+    when_empty: list[Callable[[], None]] = field(default_factory=list)
+    at_end: ExitStack = field(default_factory=ExitStack)
 
     @property
     def day(self) -> date | None:
@@ -74,7 +98,9 @@ class Job(Generic[Options]):
         """One of the stage's inputs as a DataFrame: the pinned snapshot, this run's day of it (or every day).
 
         columns: which to read, by default all. Image bytes are only read from disk when they are asked for.
-        Raises ValueError when the stage table does not list the dataset among the stage's inputs.
+
+        Raises:
+            ValueError: the stage table does not list the dataset among the stage's inputs.
         """
         if dataset not in self.record.inputs:
             raise ValueError(
@@ -83,6 +109,32 @@ class Job(Generic[Options]):
         rows = publishing.read_snapshot(self.spark, self.settings.table(dataset), self.record.inputs[dataset])
         rows = _of_day(rows, self.day)
         return rows.select(*columns) if columns else rows
+
+    def published(self) -> Any:
+        """The rows that readers of the stage's own dataset see as the stage begins, as a DataFrame: what it may build upon."""
+        if self.contract is None:
+            raise ValueError(f"{self.stage.name} writes no dataset, so none of it is published")
+        table = self.settings.table(self.contract.dataset)
+        snapshot = publishing.current_snapshot(self.spark, table)
+        if snapshot is None:
+            raise LookupError(f"{table}: nothing has been published yet")
+        self.built_upon[self.contract.dataset] = snapshot
+        return publishing.read_snapshot(self.spark, table, snapshot)
+
+    def pinned_artefact(self, models: str, name: str) -> str:
+        """The name of an artefact with the version that it stands for now; the run report says which that was.
+
+        Workers that load it by this name load that version or fail, whatever is promoted meanwhile.
+        models: URI of the folder of artefacts, empty for that of the settings.
+
+        Raises:
+            FileNotFoundError: there is no artefact of that name.
+        """
+        from dlcore.interop.artefact import pinned
+
+        uri = pinned(artefact_uri(models or self.settings.models, name))
+        self.record.extra.setdefault("artefacts", {})[name] = uri.rpartition("@")[2]
+        return uri.rpartition("/")[2]
 
     def observe(self, frame: Any, name: str, /, summarise: Callable[[dict[str, Any]], Any] = dict, **sums: str) -> Any:
         """The frame, of which the sums of columns or SQL expressions go to the run report under `extra[name]`.
@@ -97,13 +149,13 @@ class Job(Generic[Options]):
         self.observations[name] = observation, summarise
         return frame.observe(observation, *[F.sum(F.expr(sql)).alias(alias) for alias, sql in sums.items()])
 
-    def report(self, name: str, value: Any) -> None:
+    def note(self, name: str, value: Any) -> None:
         """Add a value (anything that JSON takes) to the run report, under `extra`."""
         self.record.extra[name] = value
 
     def warn(self, message: str) -> None:
         """Say in the log, the run report and on the pages that people should look at something; the stage goes on."""
-        log.warning("%s: %s", self.stage.name, message)
+        logger.warning("%s: %s", self.stage.name, message)
         self.record.warnings.append(message)
 
 
@@ -116,7 +168,7 @@ def run(name: str, plan: Plan, options: type[Any] = NoOptions) -> None:
 
     name: of the stage in `pipeline.STAGES`.   plan: its Spark plan.   options: a frozen dataclass of its own options.
     The last line of standard output is the run report as one line of JSON, also when the stage failed.
-    Exit codes: 0, 1 (may be tried again), 65 (a broken contract: trying again is no use), 143 (told to stop).
+    Exit codes: `pipeline.EXIT_CODES`.
     """
     logging.basicConfig(stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     logging.getLogger("spark_jobs").setLevel(logging.INFO)
@@ -130,24 +182,32 @@ def execute(name: str, plan: Plan, options: type[Any], arguments: Sequence[str],
     stage = STAGES[name]
     attempt, own_options = parse(stage, options, arguments)
     codes = attempt.codes or (settings.codes if "codes" in stage.options else None)
-    report = RunReport(
-        stage.name, attempt.run, attempt.attempt, attempt.day, attempt.dag or stage.dag, stage.writes, codes
-    )
+    trial = attempt.trial or bool(getattr(own_options, "limit", 0))  # a part of a day never replaces it
+    dag = attempt.dag or stage.dag
+    report = RunReport(stage.name, attempt.run, attempt.attempt, attempt.day, dag, stage.writes, codes, trial)
     code = EXIT_FAILURE
     try:
+        check_request(stage, attempt, own_options, settings)
         settings = settings.with_codes(attempt.codes) if attempt.codes else settings
+        settings = settings.of_trials() if trial else settings
         code = _attempt(stage, plan, attempt, own_options, settings, report)
     except BrokenContract as error:
         report.status, report.error, report.broken = "broken_contract", str(error), error.broken
         code = EXIT_BROKEN_CONTRACT
+    except (NothingYet, Mistake) as error:
+        report.status, code = (
+            ("refused", EXIT_MISTAKE) if isinstance(error, Mistake) else ("nothing_yet", EXIT_NOTHING_YET)
+        )
+        report.error = str(error)
+        logger.error("%s: %s", stage.name, error, exc_info=logger.isEnabledFor(logging.DEBUG))
     except SystemExit as stop:
         report.status, report.error = "failed", "the job was told to stop"
         code = int(stop.code or EXIT_FAILURE)
     except Exception as error:
-        log.exception("%s failed", stage.name)
         report.status, report.error = "failed", f"{type(error).__name__}: {error}"
+        logger.exception("%s failed: %s", stage.name, report.error.partition("\n")[0])
     report.finish()
-    log.info("run report: %s", report.write(settings.reports))
+    logger.info("run report: %s", report.write(settings.reports))
     print(report.to_json(), flush=True)
     return code
 
@@ -157,16 +217,19 @@ def _terminated(signum: int, frame: object) -> None:
 
 
 def _attempt(stage: Stage, plan: Plan, attempt: Attempt, options: Any, settings: Settings, report: RunReport) -> int:
-    contract = load_contract(stage)
+    contract = auditing.load_contract(stage)
     gx_import = auditing.import_in_background() if contract else None
     with report.phase("total"), ExitStack() as stack:
         with report.phase("connect"):
             spark = stack.enter_context(_session(stage, settings, attempt))
-        job = Job(spark, stage, settings, attempt, options, contract, report)
+        stack.enter_context(progress.told(report, settings.reports, spark))
+        job = Job(spark, stage, settings, attempt, options, contract, report, at_end=stack)
         with report.phase("pin"):
             if spark is not None:
                 check_workers(spark, settings.partitions)
-            report.inputs = {dataset: _pinned(job, dataset) for dataset in stage.reads}
+            job.found.update(inputs.found_in(job))
+            report.inputs = inputs.pinned_together(spark, settings, stage)
+            job.input_states.update(inputs.states_of(job))
         if contract is None or gx_import is None:
             with report.phase("stage"):
                 plan(job)
@@ -178,17 +241,6 @@ def _attempt(stage: Stage, plan: Plan, attempt: Attempt, options: Any, settings:
     return EXIT_OK
 
 
-def load_contract(stage: Stage) -> Contract | None:
-    """The contract that the stage table names; None for a stage that writes no rows."""
-    if stage.contract is None:
-        return None
-    module, _, name = stage.contract.partition(":")
-    contract = getattr(importlib.import_module(module), name)
-    if not isinstance(contract, Contract):
-        raise TypeError(f"{stage.contract}: got {type(contract).__name__}, expected a Contract")
-    return contract
-
-
 def _session(stage: Stage, settings: Settings, attempt: Attempt) -> AbstractContextManager[Any]:
     if stage.session == "none":
         return nullcontext(None)
@@ -197,20 +249,13 @@ def _session(stage: Stage, settings: Settings, attempt: Attempt) -> AbstractCont
     return sessions.opened(stage, settings, attempt.remote, is_last=attempt.release)
 
 
-def _pinned(job: Job[Any], dataset: str) -> int:
-    """The snapshot of an input that this attempt reads from first to last, whatever is published meanwhile."""
-    table = job.settings.table(dataset)
-    writers = [stage.name for stage in STAGES.values() if stage.writes == dataset]
-    snapshot = publishing.current_snapshot(job.spark, table) if job.spark.catalog.tableExists(table) else None
-    if snapshot is None:
-        raise LookupError(f"{table}: nothing has been published yet; run {' or '.join(writers)} first")
-    return snapshot
-
-
 def _replace_rows(job: Job[Any], plan: Plan, contract: Contract, wait_for_import: Callable[[], None]) -> None:
     """Stage, audit and publish the day's rows (all rows, for a stage over all days); stage again while the table changes."""
     report, table = job.record, job.settings.table(contract.dataset)
-    if _is_published(job, table) or _is_without_input(job, table):
+    if _took_over_earlier_attempt(job, table):
+        return
+    lineage.check_together(job.input_states, job.day)
+    if _published_empty_input(job, table):
         return
     with report.phase("stage"):
         staged = _stage(job, plan(job), table)
@@ -223,12 +268,13 @@ def _replace_rows(job: Job[Any], plan: Plan, contract: Contract, wait_for_import
             _audit(job, contract, table, staged)
         try:
             with report.phase("publish"):
+                inputs.check_current(job, table)
                 report.snapshot = publishing.publish(job.spark, table, staged.snapshot)
         except ChangedPartition as change:
-            log.warning("%s; staging the same rows again", change)
-            if _is_published(job, table):
+            logger.warning("%s; staging the same rows again", change)
+            if _took_over_earlier_attempt(job, table):
                 return
-            staged = _stage_again(job, table, staged)
+            staged = (_stage(job, plan(job), table) if job.stage.adds else None) or _stage_again(job, table, staged)
         else:
             report.status = "published"
             return
@@ -237,19 +283,20 @@ def _replace_rows(job: Job[Any], plan: Plan, contract: Contract, wait_for_import
     )
 
 
-def _is_published(job: Job[Any], table: str) -> bool:
+def _took_over_earlier_attempt(job: Job[Any], table: str) -> bool:
+    """Report what an earlier attempt of this run has published as this attempt's own; False when none has."""
     snapshot = publishing.published_by(job.spark, table, job.run, job.day)
     if snapshot is None:
         return False
-    log.info("%s: run %s has been published as snapshot %d, nothing to do", table, job.run, snapshot)
+    logger.info("%s: run %s has been published as snapshot %d, nothing to do", table, job.run, snapshot)
     job.record.status, job.record.snapshot = "already_published", snapshot
     if not job.record.take_over(job.settings.reports, snapshot):
         _count(job.record, _of_day(publishing.read_snapshot(job.spark, table, snapshot), job.day))
     return True
 
 
-def _is_without_input(job: Job[Any], table: str) -> bool:
-    """Count the input's rows; publish an empty day when there are none."""
+def _published_empty_input(job: Job[Any], table: str) -> bool:
+    """Count the input's rows; publish an empty day when there are none, and say whether it did."""
     if not job.stage.reads:
         return False
     job.record.rows_in = job.read(job.stage.reads[0], ["key"]).count()
@@ -259,25 +306,27 @@ def _is_without_input(job: Job[Any], table: str) -> bool:
 
 
 def _publish_empty(job: Job[Any], table: str) -> None:
-    if not job.attempt.allow_empty:
-        where = f"day {job.day}" if job.day else "any day"
-        raise LookupError(
-            f"{job.stage.name}: no rows for {where}; check the day, or pass allow_empty if it is meant to be empty"
-        )
+    if not job.attempt.allow_empty and not inputs.was_emptied(job.spark, job.settings, job.stage):
+        for check in job.when_empty:
+            check()
+        raise Mistake(no_rows(job.day, job.stage.reads[0] if job.stage.reads else job.settings.hbase_table))
     with job.record.phase("publish"):
-        publishing.empty_day(job.spark, table, job.day)
+        inputs.check_current(job, table)
+        publishing.empty_day(job.spark, table, job.day, publishing.wap_id(job.run, job.attempt.attempt))
     job.record.status, job.record.rows_out = "empty", 0
 
 
 def _stage(job: Job[Any], frame: Any, table: str) -> Staged | None:
     identity = publishing.wap_id(job.run, job.attempt.attempt)
-    with publishing.staging(job.spark, job.run, identity):
-        staged = publishing.stage_rows(_in_order(frame, job), table, identity, job.day)
+    states = {dataset: state.changed_by for dataset, state in job.input_states.items() if state}
+    inputs = job.record.inputs if job.day is None else states
+    before = job.built_upon.get(job.stage.writes or "") if job.stage.adds else None
+    staged = publishing.stage_rows(_in_order(frame, job), table, identity, job.day, inputs, before)
     if staged is not None:
         job.record.rows_out, job.record.size_bytes = staged.rows, staged.size_bytes
         while job.observations:
-            name, (observation, summarise) = job.observations.popitem()
-            job.report(name, summarise(observation.get))
+            name, observed = job.observations.popitem()
+            job.record.add_observed(name, *observed)
     return staged
 
 
@@ -300,7 +349,11 @@ def _stage_again(job: Job[Any], table: str, staged: Staged) -> Staged:
 
 
 def _audit(job: Job[Any], contract: Contract, table: str, staged: Staged) -> None:
-    """Check every rule on the staged rows. Raises BrokenContract."""
+    """Check every rule on the staged rows.
+
+    Raises:
+        BrokenContract: a rule does not hold.
+    """
     rows = _of_day(publishing.read_snapshot(job.spark, table, staged.snapshot), job.day)
     rows = rows.select(*[f"`{name}`" for name in contract.audited_columns()])
     _count(job.record, rows)
@@ -313,10 +366,10 @@ def _audit(job: Job[Any], contract: Contract, table: str, staged: Staged) -> Non
 
 def _register_input(job: Job[Any], contract: Contract) -> tuple[str, ...]:
     """Make the first input a temporary view, for the rules that compare with it; return the key columns of both."""
-    if not job.stage.reads:
+    if not job.stage.reads or not contract.is_one_for_one:
         return ()
     writer = next(stage for stage in STAGES.values() if stage.writes == job.stage.reads[0])
-    given = load_contract(writer)
+    given = auditing.load_contract(writer)
     if given is None:
         return ()
     columns = [f"`{name}`" for name in given.audited_columns()]

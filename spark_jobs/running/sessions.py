@@ -18,7 +18,7 @@ from urllib.parse import quote, urlsplit
 from spark_jobs.pipeline import Stage
 from spark_jobs.settings import Settings, static_spark_conf
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 PROBE_TIMEOUT_S = 5.0
 RETRIES = 6
@@ -27,6 +27,8 @@ _KEPT: list[Any] = []
 """Every client to the end of its process: when one is collected, pyspark shuts a pool of threads down that all clients share, and
 where the collection comes while another client submits to it, it waits for itself."""
 _LOOPBACK = ("127.0.0.1", "::1", "[::1]")
+_OF_CONNECT = ("SPARK_CONNECT_MODE_ENABLED", "SPARK_LOCAL_REMOTE", "SPARK_REMOTE")
+"""What makes pyspark refuse a classic session. It sets these itself in a process that connects, whose children inherit them."""
 _RUN_TIME_DEFAULTS = {"spark.sql.execution.arrow.maxRecordsPerBatch": "10000"}
 
 
@@ -36,7 +38,9 @@ def opened(stage: Stage, settings: Settings, remote: str | None, is_last: bool) 
 
     remote: `sc://host:port/;session_id=...` of a Spark Connect server; None: a classic session.
     is_last: whether to release the Connect session when all went well, because no other task of the DAG run uses it.
-    Raises ConnectionError when nothing listens at `remote`.
+
+    Raises:
+        ConnectionError: nothing listens at `remote`.
     """
     spark = connected(remote, settings) if remote else _classic(stage, settings)
     is_done = False
@@ -56,7 +60,9 @@ def connected(remote: str, settings: Settings) -> Any:
     """A client of the Spark Connect server at `remote`, after whatever its session still runs has been interrupted.
 
     A killed client leaves its job running in the server: without the interruption two attempts would work at once.
-    Raises ConnectionError within seconds when nothing listens there (the client itself would retry for minutes).
+
+    Raises:
+        ConnectionError: nothing listens there; within seconds, while the client itself would retry for minutes.
     """
     probe(remote)
     try:
@@ -64,7 +70,7 @@ def connected(remote: str, settings: Settings) -> Any:
     except Exception as error:
         if "SESSION_CLOSED" not in str(error):
             raise
-    log.warning("the session of this run has been released already, taking a new one")
+    logger.warning("the session of this run has been released already, taking a new one")
     return _ready(_with_token(re.sub(r"session_id=[^;]*;?", "", remote), settings.connect_token))
 
 
@@ -114,7 +120,9 @@ def _in_clear_text(url: str) -> Any:
 def probe(remote: str) -> None:
     """Open and close a TCP connection to the server of a Connect URL.
 
-    Raises ValueError when `remote` is no Connect URL, ConnectionError when nothing listens there.
+    Raises:
+        ValueError: `remote` is no Connect URL.
+        ConnectionError: nothing listens there.
     """
     url = urlsplit(remote)
     if url.scheme != "sc" or not url.hostname:
@@ -141,6 +149,8 @@ def _with_token(remote: str, token: str | None) -> str:
 def _classic(stage: Stage, settings: Settings) -> Any:
     from pyspark.sql import SparkSession
 
+    for name in _OF_CONNECT:
+        os.environ.pop(name, None)
     builder: Any = SparkSession.builder
     return builder.appName(stage.name).config(map=static_spark_conf(settings)).getOrCreate()
 
@@ -157,4 +167,4 @@ def _quietly(purpose: str, action: Callable[[], Any]) -> None:
     try:
         action()
     except Exception:
-        log.warning("could not %s", purpose, exc_info=True)
+        logger.warning("could not %s", purpose, exc_info=True)

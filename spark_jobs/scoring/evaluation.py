@@ -1,6 +1,6 @@
 """Scores of codes and of duplicate groups against a truth file, and of the baselines on the same pictures.
 
-The truth is one JSON line per image: day, key, boxes, labels, group, transform, is_counted (spark_jobs/catalogue/demo.py writes
+The truth is one JSON line per image: day, key, boxes, labels, group, transform, is_counted (sample_data/catalogue/demo.py writes
 such files; a team labels its own catalogue likewise). A pair is true when both images have the same group; images that are not
 counted take part in nothing.
 """
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ Address = tuple[str, str]
 """Day (ISO) and key (`<sku>/<n>`) of an image."""
 
 ORIGINAL = "original"
+_ROUNDING = 1e-4
 
 
 @dataclass(frozen=True)
@@ -40,20 +41,37 @@ class Truth:
 
 
 def read_truth(path: Path) -> list[Truth]:
-    """The lines of a truth file, in order."""
-    return [_truth(json.loads(line)) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+    """The lines of a truth file, in order.
+
+    Raises:
+        ValueError: a line's boxes are not corners as fractions of the image, or not as many as its labels.
+    """
+    return [_truth(line, f"{path.name}, line {number}") for number, line in _json_lines(path)]
 
 
 def read_look_alikes(path: Path) -> list[tuple[Address, Address, str]]:
     """Pairs that must not share a group, and their kind; none when there is no such file."""
     if not path.exists():
         return []
-    lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+    lines = (line for _, line in _json_lines(path))
     return [(_address(*line["first"]), _address(*line["second"]), line["kind"]) for line in lines]
 
 
-def _truth(line: Mapping[str, Any]) -> Truth:
+def _json_lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Each line with its number, from 1. Only a line feed ends one: a string may hold other separators (RFC 8259)."""
+    for number, line in enumerate(path.read_text(encoding="utf-8").split("\n"), start=1):
+        if line.strip():
+            yield number, json.loads(line)
+
+
+def _truth(line: Mapping[str, Any], place: str) -> Truth:
     boxes = np.array(line.get("boxes") or [], np.float32).reshape(-1, 4)
+    if not ((boxes[:, :2] < boxes[:, 2:]).all() and (boxes >= -_ROUNDING).all() and (boxes <= 1 + _ROUNDING).all()):
+        raise ValueError(
+            f"{place}: got boxes {boxes.tolist()}, expected x_min, y_min, x_max, y_max as fractions of the image, min below max"
+        )
+    if len(boxes) != len(line.get("labels") or ()):
+        raise ValueError(f"{place}: got {len(boxes)} boxes and labels {line.get('labels')}, expected one label a box")
     return Truth(
         _address(line["day"], line["key"]),
         boxes,

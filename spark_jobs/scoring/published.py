@@ -8,17 +8,19 @@ from typing import Any
 
 import pyarrow as pa
 
-from spark_jobs import sessions
+from spark_jobs.running import sessions
+from spark_jobs.scoring.evaluation import Address
+from spark_jobs.scoring.published_scores import Published, Row, by_address, small_batches, small_pictures
 from spark_jobs.settings import Settings
-from spark_jobs.stages.evaluation import Address
-from spark_jobs.stages.published_scores import Published, by_address, small_batches, small_pictures
 
 _COLUMNS = {
+    "images": ("day", "key", "reason", "sha256"),
     "detections": ("day", "key", "reason", "objects", "guesses", "model_version"),
     "crops": ("day", "key", "crop", "reason", "x_min", "y_min", "x_max", "y_max", "label", "score", "source"),
     "features": ("day", "key", "crop", "reason", "code", "model_version", "computed_by"),
     "duplicates": ("day", "key", "crop", "reason", "group", "size", "is_representative", "evidence"),
 }
+_REPORTS = ("price_monitoring", "picture_copyright")
 _SMALL = "day date, key string, pixels binary"
 _FIRST_CROP = "crop = 0"
 
@@ -27,7 +29,8 @@ _FIRST_CROP = "crop = 0"
 def lake(settings: Settings) -> Iterator[Any]:
     """A session of one's own on the Spark Connect server, released at the end.
 
-    Raises ConnectionError when nothing listens there.
+    Raises:
+        ConnectionError: nothing listens there.
     """
     spark = sessions.connected(settings.connect_url, settings)
     try:
@@ -42,10 +45,18 @@ def read_published(spark: Any, settings: Settings) -> Published:
         dataset: by_address(spark.table(settings.table(dataset)).select(*columns).toArrow())
         for dataset, columns in _COLUMNS.items()
     }
+    prices, copies = (_rows(spark, settings.table(dataset)) for dataset in _REPORTS)
     images = spark.table(settings.table("images"))
     crops = spark.table(settings.table("crops")).where(_FIRST_CROP)
     wholes, parts = (small_pictures(_small(frame, settings)) for frame in (images, crops))
-    return Published(**tables, whole_pictures=wholes, crop_pictures=parts)
+    return Published(
+        **tables, price_monitoring=prices, picture_copyright=copies, whole_pictures=wholes, crop_pictures=parts
+    )
+
+
+def _rows(spark: Any, table: str) -> list[Row]:
+    """Of a report; none where it has never been made, as in a lake of before."""
+    return list(spark.table(table).toArrow().to_pylist()) if spark.catalog.tableExists(table) else []
 
 
 def _small(frame: Any, settings: Settings) -> pa.Table:

@@ -14,13 +14,15 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from data_contracts.reasons import Reason
-from dlcore.models.detection_output import Detections
-from dlcore.models.detection_score import TrueObjects, all_kept, mean_average_precision
+from dlcore.interop.artefact import with_version
+from dlcore.vision.detection_output import Detections
+from dlcore.vision.detection_score import TrueObjects, all_kept, mean_average_precision
+from dlcore.vision.extractor import HASH_SIDE, Extractor
+from dlcore.vision.pixels import resized
+from spark_jobs.scoring.baselines import baselines
+from spark_jobs.scoring.evaluation import Address, Truth, labels_of, score_codes, score_duplicates
 from spark_jobs.stages.decode import read_pixels
-from spark_jobs.stages.detect import resized
-from spark_jobs.stages.evaluation import Address, Truth, labels_of, score_codes, score_duplicates
-from spark_jobs.stages.feature_judging import Judged, baselines
-from spark_jobs.stages.features import HASH_SIDE, Extractor
+from spark_jobs.stages.duplicates import one_version
 
 Row = dict[str, Any]
 Pair = tuple[Address, Address, str]
@@ -34,7 +36,7 @@ BASELINES = {
     "itq": "itq",
     "random_projection": "random_projection",
 }
-"""Names in the report, and those of `feature_judging.baselines`."""
+"""Names in the report, and those of `scoring.baselines`."""
 
 _ANY = ("any_map50", "any_precision", "any_recall")
 
@@ -43,20 +45,32 @@ _ANY = ("any_map50", "any_precision", "any_recall")
 class Published:
     """The rows of every day, by address; of an image with several crops the first.
 
-    detections, crops, features, duplicates: rows without image bytes.  whole_pictures, crop_pictures: small pictures
-    (SMALL_SIDE, SMALL_SIDE, 3) of the used ones.
+    detections, crops, features, duplicates, images: rows without image bytes.   price_monitoring, picture_copyright: all their rows.
+    whole_pictures, crop_pictures: small pictures (SMALL_SIDE, SMALL_SIDE, 3) of the used ones.
     """
 
     detections: Mapping[Address, Row]
     crops: Mapping[Address, Row]
     features: Mapping[Address, Row]
     duplicates: Mapping[Address, Row]
+    images: Mapping[Address, Row] = field(default_factory=dict)
+    price_monitoring: Sequence[Row] = ()
+    picture_copyright: Sequence[Row] = ()
     whole_pictures: Mapping[Address, NDArray[np.uint8]] = field(default_factory=dict)
     crop_pictures: Mapping[Address, NDArray[np.uint8]] = field(default_factory=dict)
 
     def groups(self) -> dict[Address, str]:
         """The group of each used image."""
         return {address: row["group"] for address, row in self.duplicates.items() if row["group"] is not None}
+
+    def made_by(self, uri: str) -> str:
+        """URI of the version of an extractor that made the features, whichever its name stands for now.
+
+        Raises:
+            ValueError: several did.
+        """
+        version = one_version([row["model_version"] for row in self.features.values()])
+        return with_version(uri, version) if version else uri
 
 
 def by_address(rows: pa.Table) -> dict[Address, Row]:
@@ -177,5 +191,5 @@ def score_baselines(
         return {}
     addresses = [row.address for row in judged]
     cut, whole = (np.stack([pictures[address] for address in addresses]) for pictures in (crops, wholes))
-    scores = baselines(extractor, Judged(cut, whole, judged, copies=[], look_alikes=list(look_alikes)))
+    scores = baselines(extractor, cut, whole, judged, look_alikes)
     return {name: scores[source] for name, source in BASELINES.items()}

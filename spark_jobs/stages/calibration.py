@@ -12,23 +12,26 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-import fsspec
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
 from dlcore.search.codes import Indices, distances, pairs_within
 from dlcore.search.verification import CUES, Signatures, Verifier, cues, joined
-from spark_jobs.files import write_whole
+from spark_jobs.run_reports.writing import read_whole, write_whole
+from spark_jobs.stages.candidates import Chance
 from spark_jobs.stages.changed_copies import ORIGINAL, RECOLOURED
+from spark_jobs.stages.signature_rows import signatures_of
 
 FILE = "calibration.json"
 
 Floats = NDArray[np.float64]
 _CODE, _WHOLE = CUES.index("code"), CUES.index("whole")
 _PEAKS = 30
+_NEAR = 3  # bits
 _MARGIN = 1.5  # how many times more wrong pairs than estimated are reckoned with
-_LEAST = 0.8  # P(duplicate) below which no pair is called one, whatever the sample says
+LEAST = 0.8
+"""P(duplicate) below which no pair is called one, whatever the sample says."""
 
 
 @dataclass(frozen=True)
@@ -55,13 +58,13 @@ class Calibration:
     def read(cls, uri: str) -> Calibration:
         """The calibration in the folder at `uri`.
 
-        Raises FileNotFoundError when there is none.
+        Raises:
+            FileNotFoundError: there is none.
         """
-        files, root = fsspec.core.url_to_fs(uri)
-        if not files.exists(f"{root}/{FILE}"):
-            raise FileNotFoundError(f"no {FILE} at {uri}; run calibrate_duplicates first")
-        with files.open(f"{root}/{FILE}", "r") as file:
-            values = json.load(file)
+        try:
+            values = json.loads(read_whole(f"{uri.rstrip('/')}/{FILE}"))
+        except FileNotFoundError as error:
+            raise FileNotFoundError(f"no {FILE} at {uri}; run calibrate_duplicates first") from error
         return cls(**{**values, "verifier": verifier_from(values["verifier"])})
 
 
@@ -81,10 +84,14 @@ class ChangedViews:
 
 @dataclass(frozen=True)
 class Target:
-    """What the groups must reach: precision of the pairs, and the share of recoloured pictures that may pass."""
+    """What the groups must reach: precision of the pairs, and the share of recoloured pictures that may pass; and the cost of it.
+
+    candidates: others that a picture may have by chance within the distance of the codes, and again within that of the hashes.
+    """
 
     precision: float = 0.99
     recoloured: float = 0.01
+    candidates: float = 20.0
 
     def missed(self, expected: Mapping[str, Any]) -> str | None:
         """Which of the two the expected shares do not reach, in words; None when they reach both."""
@@ -98,6 +105,29 @@ class Target:
         return " and ".join(misses) or None
 
 
+@dataclass(frozen=True)
+class Population:
+    """The catalogue that a sample of distinct pictures stands for.
+
+    pictures: how many distinct ones there are.   found: of a calibration, a function that says how many of their pairs are within
+    its distances and have at least a probability.   before: distances in use, which are kept while those that would be chosen are
+    near: with larger ones all pictures must be compared anew.
+    """
+
+    pictures: int
+    found: Callable[[Calibration], Callable[[float], float]]
+    before: tuple[int, int] | None = None
+
+    @classmethod
+    def of_whole(cls, catalogue: Signatures) -> Population:
+        """That of a sample which is all there is."""
+        return cls(len(catalogue), lambda calibration: _counter(_found(calibration, catalogue)))
+
+
+def _counter(probabilities: Floats) -> Callable[[float], float]:
+    return lambda threshold: float((probabilities >= threshold).sum())
+
+
 def calibrate(
     verifier: Verifier,
     model_version: str,
@@ -105,36 +135,84 @@ def calibrate(
     copies: ChangedViews,
     catalogue: Signatures,
     target: Target | None = None,
+    population: Population | None = None,
 ) -> Calibration:
     """Thresholds for a catalogue, from a sample of its pictures (`originals`) and their changed copies.
 
+    Pictures of the catalogue with equal signatures count once, for they are compared once.
+    population: of what `catalogue` is a sample, by default of nothing else.
+
     The highest threshold there is, when none reaches the target: `target.missed(calibration.expected)` says so.
 
-    Raises ValueError when there is nothing to calibrate on.
+    Raises:
+        ValueError: there is nothing to calibrate on.
     """
     if not len(copies.source) or not len(originals):
         raise ValueError("calibrate: got no changed pictures, expected some; is there a used image in the catalogue?")
     target = target or Target()
+    catalogue = catalogue.take(catalogue.distinct()[0])
+    population = population or Population.of_whole(catalogue)
     true_cues, true = _score(verifier, originals, copies, copies.source, np.arange(len(copies.source)))
-    is_copy = copies.change != RECOLOURED
-    reach = true_cues[is_copy & (true >= _LEAST)]
-    limits = (
+    reach = true_cues[(copies.change != RECOLOURED) & (true >= LEAST)]
+    wanted = (
         _distance(reach[:, _CODE], originals.codes, 0.995, 0.34),
         _distance(reach[:, _WHOLE], originals.wholes, 0.9, 0.2),
     )
-    unset = Calibration(verifier, _LEAST, *limits, model_version)
+    limits, candidates = _within_budget(
+        Calibration(verifier, LEAST, *wanted, model_version), catalogue, population, target
+    )
+    unset = Calibration(verifier, LEAST, *limits, model_version)
     negatives, tried = _other_pictures(unset, originals, copies)
-    found = _found(unset, catalogue)
-    pairs = len(catalogue) * (len(catalogue) - 1) / 2
+    found = population.found(unset)
+    pairs = population.pictures * (population.pictures - 1) / 2
     chance = _tail(_logit(negatives), tried)
     expected: dict[str, Any] = {}
-    for threshold in _sigmoid(np.linspace(_logit(_LEAST), 9, 80)):
+    for threshold in _sigmoid(np.linspace(_logit(LEAST), 9, 80)):
         wrong = _MARGIN * pairs * chance(float(_logit(threshold)))
         expected = _expected(threshold, true, copies)
-        expected["precision"] = float(np.clip(1 - wrong / max((found >= threshold).sum(), 1), 0, 1))
+        expected["precision"] = float(np.clip(1 - wrong / max(found(float(threshold)), 1), 0, 1))
         if not target.missed(expected):
             break
-    return Calibration(verifier, float(threshold), *limits, model_version, {**expected, "originals": len(originals)})
+    is_found = (true >= threshold) & (copies.change != RECOLOURED)
+    reached = [_is_within(true_cues[is_found], distances_of, originals).sum() for distances_of in (wanted, limits)]
+    candidates["recall_lost"] = float(reached[0] - reached[1]) / max(int((copies.change != RECOLOURED).sum()), 1)
+    return Calibration(
+        verifier,
+        float(threshold),
+        *limits,
+        model_version,
+        {**expected, "originals": len(originals), "candidates": candidates},
+    )
+
+
+def _is_within(pair_cues: Floats, limits: tuple[int, int], originals: Signatures) -> NDArray[np.bool_]:
+    """Which pairs are within the distance of the codes or that of the whole images' hashes."""
+    shares = limits[0] / (8 * originals.codes.shape[1]), limits[1] / (8 * originals.wholes.shape[1])
+    return np.asarray((pair_cues[:, _CODE] <= shares[0]) | (pair_cues[:, _WHOLE] <= shares[1]))
+
+
+def _within_budget(
+    wanted: Calibration, catalogue: Signatures, population: Population, target: Target
+) -> tuple[tuple[int, int], dict[str, Any]]:
+    """Distances up to the wanted ones within which a picture has `target.candidates` others by chance at most; what is expected."""
+    is_copy = _alike(wanted, catalogue)
+    joins = (catalogue.codes, wanted.code_distance), (catalogue.wholes, wanted.hash_distance)
+    chances = [Chance.of(codes, is_copy) for codes, _ in joins]
+    limits = [
+        chance.radius(most, population.pictures, target.candidates)
+        for chance, (_, most) in zip(chances, joins, strict=True)
+    ]
+    if population.before and all(abs(new - old) <= _NEAR for new, old in zip(limits, population.before, strict=True)):
+        limits = list(population.before)
+    by_chance = [population.pictures * chance.share(limit) for chance, limit in zip(chances, limits, strict=True)]
+    names = ("code", "whole")
+    told = {
+        "pictures": population.pictures,
+        "most": target.candidates,
+        "wanted": {name: limit for name, (_, limit) in zip(names, joins, strict=True)},
+        "expected": {name: round(count, 3) for name, count in zip(names, by_chance, strict=True)},
+    }
+    return (limits[0], limits[1]), told
 
 
 def _expected(threshold: float, true: Floats, copies: ChangedViews) -> dict[str, Any]:
@@ -168,7 +246,7 @@ def _alike(calibration: Calibration, originals: Signatures) -> NDArray[np.bool_]
     near = np.triu(_is_near(calibration, originals, originals), 1)
     i, j = np.nonzero(near)
     is_alike = np.eye(len(originals), dtype=bool)
-    passes = calibration.verifier.probability(cues(originals, i, j)) >= _LEAST
+    passes = calibration.verifier.probability(cues(originals, i, j)) >= LEAST
     is_alike[i[passes], j[passes]] = is_alike[j[passes], i[passes]] = True
     return is_alike
 
@@ -216,7 +294,7 @@ def _tail(scores: Floats, tried: int) -> Callable[[float], float]:
     1975): a large catalogue has pairs far beyond what a sample shows.
     """
     ranked = np.sort(scores)[::-1]
-    start = ranked[min(len(ranked), _PEAKS) - 1] if len(ranked) else _logit(_LEAST)
+    start = ranked[min(len(ranked), _PEAKS) - 1] if len(ranked) else _logit(LEAST)
     excess = ranked[ranked > start] - start
     decay = max(float(excess.mean()) if len(excess) else 1.0, 0.25)
     share = max(len(excess), 1) / max(tried, 1)  # one picture alone has no other to be taken for
@@ -245,28 +323,3 @@ def read_copies(rows: pa.Table) -> tuple[Signatures, ChangedViews]:
     signatures = signatures_of(rows)
     originals, copies = (signatures.take(np.flatnonzero(mask)) for mask in (is_original, ~is_original))
     return originals, ChangedViews(copies, source, changes[~is_original])
-
-
-def signatures_of(rows: pa.Table) -> Signatures:
-    """The signatures of rows of `features` (or of `changed_copies.SCHEMA`) that all have a code.
-
-    Raises ValueError when rows have no descriptor, or codes of several lengths.
-    """
-    if rows.column("descriptor").null_count:
-        raise ValueError("got features without descriptors, expected them: run extract_features with descriptors kept")
-    return Signatures(
-        _matrix(rows, "code", np.uint8),
-        _matrix(rows, "descriptor", np.dtype("<f2")),
-        _matrix(rows, "luminance_hash", np.uint8),
-        _matrix(rows, "whole_hash", np.uint8),
-        _matrix(rows, "chroma", np.int8),
-    )
-
-
-def _matrix(rows: pa.Table, name: str, dtype: Any) -> NDArray[Any]:
-    """A column of equally long byte strings as an array (N, length)."""
-    values = rows.column(name).to_pylist()
-    lengths = {len(value) for value in values}
-    if len(lengths) > 1:
-        raise ValueError(f"got {name} of {sorted(lengths)} bytes, expected one length")
-    return np.frombuffer(b"".join(values), dtype).reshape(len(values), -1 if values else 1)

@@ -1,14 +1,15 @@
 """Copies of catalogue pictures, changed as shops change them: what thresholds are calibrated on, without labels.
 
-The crop of a copy is the original's crop after the change, a few percent off, as the detector's would be.
+The crop of a copy is the original's crop after the change, a few percent off, as the detector's would be. The job that
+calls this gives the changes along.
 """
 
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 import pyarrow as pa
@@ -16,11 +17,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from dlcore.search.signatures import luminance_hash
-from spark_jobs.catalogue.transforms import TRANSFORMS, recoloured
+from dlcore.vision.extractor import HASH_SIDE, Extractor, load_extractor
+from dlcore.vision.pixels import Pixels, resized
 from spark_jobs.settings import artefact_uri
 from spark_jobs.stages.decode import read_pixels
-from spark_jobs.stages.detect import resized
-from spark_jobs.stages.features import HASH_SIDE, Extractor, load_extractor
 
 ORIGINAL, RECOLOURED = "original", "recoloured"
 SCHEMA = pa.schema(
@@ -29,7 +29,6 @@ SCHEMA = pa.schema(
 )
 """Rows of `copy_batches`: the signatures of a picture (change `original`) or of a changed copy of it."""
 
-Pixels = NDArray[np.uint8]
 _JITTER = 0.03
 
 
@@ -41,17 +40,42 @@ class Picture:
     box: tuple[int, int, int, int] | None
 
 
-def changed_views(picture: Picture, rng: np.random.Generator, copies: int = 8) -> list[tuple[str, Pixels, Pixels]]:
+class Changed(Protocol):
+    """A changed picture, and where its boxes have gone."""
+
+    @property
+    def image(self) -> Image.Image:
+        """The picture after the change."""
+
+    def moved(self, boxes: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Corners (B, 4) in pixels of the picture before -> corners in pixels of `image`."""
+
+
+Transform: TypeAlias = Callable[[Image.Image, np.random.Generator], Changed]
+
+
+@dataclass(frozen=True)
+class Changes:
+    """What is done to pictures: transforms by name, and `recolour(image, hue in degrees, saturation)` for another article."""
+
+    transforms: Mapping[str, Transform]
+    recolour: Callable[[Image.Image, float, float], Image.Image]
+
+
+def changed_views(
+    picture: Picture, changes: Changes, rng: np.random.Generator, copies: int = 8
+) -> list[tuple[str, Pixels, Pixels]]:
     """`copies` changed copies of a picture, and one recoloured where it has colour -> (change, crop, whole image)."""
     image = Image.fromarray(picture.pixels)
     corners = np.array([picture.box or (0, 0, *image.size)], np.float32)
     views = []
-    for name in rng.choice(list(TRANSFORMS), min(copies, len(TRANSFORMS)), replace=False):
-        changed = TRANSFORMS[str(name)](image, rng)
+    names = list(changes.transforms)
+    for name in rng.choice(names, min(copies, len(names)), replace=False):
+        changed = changes.transforms[str(name)](image, rng)
         whole = np.asarray(changed.image)
         views.append((str(name), _cut(whole, changed.moved(corners)[0], rng, picture.box is None), whole))
     if _colour(picture.pixels) > 20:
-        whole = np.asarray(recoloured(image, float(rng.uniform(60, 300)), 1.0))
+        whole = np.asarray(changes.recolour(image, float(rng.uniform(60, 300)), 1.0))
         views.append((RECOLOURED, _cut(whole, corners[0], rng, picture.box is None), whole))
     return views
 
@@ -74,16 +98,16 @@ def _colour(pixels: Pixels) -> float:
 
 
 def copy_batches(
-    batches: Iterable[pa.RecordBatch], models: str, extractor: str, copies: int
+    batches: Iterable[pa.RecordBatch], models: str, extractor: str, changes: Changes, copies: int
 ) -> Iterator[pa.RecordBatch]:
     """Rows (day, key, image, x_min, y_min, x_max, y_max) -> rows of SCHEMA: each picture and `copies` changed copies of it."""
     loaded = load_extractor(artefact_uri(models, extractor))
     for batch in batches:
         for row in batch.to_pylist():
-            yield _copies(row, loaded, copies)
+            yield _copies(row, loaded, changes, copies)
 
 
-def _copies(row: dict[str, Any], extractor: Extractor, copies: int) -> pa.RecordBatch:
+def _copies(row: dict[str, Any], extractor: Extractor, changes: Changes, copies: int) -> pa.RecordBatch:
     pixels = read_pixels(row["image"])
     box = row["x_min"], row["y_min"], row["x_max"], row["y_max"]
     is_whole = box == (0, 0, pixels.shape[1], pixels.shape[0])
@@ -91,7 +115,7 @@ def _copies(row: dict[str, Any], extractor: Extractor, copies: int) -> pa.Record
     crop = pixels[box[1] : box[3], box[0] : box[2]]
     views = [
         (ORIGINAL, crop, pixels),
-        *changed_views(Picture(pixels, None if is_whole else box), rng, copies),
+        *changed_views(Picture(pixels, None if is_whole else box), changes, rng, copies),
     ]
     wholes = luminance_hash(np.stack([resized(whole, HASH_SIDE) for _, _, whole in views]))
     signatures = extractor.signatures([crop for _, crop, _ in views], wholes)

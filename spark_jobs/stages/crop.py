@@ -20,8 +20,8 @@ from PIL import Image
 from data_contracts.crops import CROPS
 from data_contracts.reasons import Reason
 from dlcore.search.signatures import luminance_hash
+from dlcore.vision.detector import FoundObject
 from spark_jobs.stages.decode import read_pixels
-from spark_jobs.stages.detect import FoundObject
 
 DETECTION, WHOLE_IMAGE = "detection", "whole_image"
 JPEG_QUALITY = 95

@@ -1,17 +1,16 @@
-"""Bytes of an image in, one canonical image out, always with a reason: never an exception, never silence.
+"""Bytes of an image in, one canonical image out, always with a reason: a bad file is never an exception, never silence.
 
-A canonical image is a JPEG (8 bits, gray or colour), upright, no side above `Limits.max_side`, nothing behind its end;
-a file that is one already keeps its bytes. The order is: magic bytes, header, limits, pixels. Pillow's
+A canonical image is a JPEG (8 bits, gray or colour, sRGB), upright, no side above `Limits.max_side`, nothing behind its
+end; a file that is one already keeps its bytes. The order is: magic bytes, structure, header, limits, pixels. Pillow's
 LOAD_TRUNCATED_IMAGES is never set: a damaged file is measured, and used only if nearly all of its rows are there.
 """
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import io
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -23,42 +22,22 @@ from PIL import Image, ImageChops, features
 
 from data_contracts.images import IMAGES
 from data_contracts.reasons import Flag, Reason
-from spark_jobs.stages import file_format, jpeg
-from spark_jobs.stages.colour import to_rgb
-from spark_jobs.stages.jpeg import Pixels
+from dlcore.vision.pixels import Pixels
+from spark_jobs.stages import colour_profile, file_format, frames, jpeg, jpeg_markers, png_chunks, tiff_directory
+from spark_jobs.stages.colour import Colours, to_colours
+from spark_jobs.stages.first_picture import FirstPicture
+from spark_jobs.stages.limits import Limits, TimedOut, Unusable, check_size, time_limit
+from spark_jobs.stages.measures import blur_of, is_blank, stands_out
+from spark_jobs.stages.orientation import TURNS, UPRIGHT, orientation_of, orientation_of_picture
 
 DECODER_VERSION = (
     f"pillow {PIL.__version__}, libjpeg-turbo {features.version_feature('libjpeg_turbo')}, "
-    f"simplejpeg {simplejpeg.__version__}, rules 1"
+    f"littlecms {features.version_module('littlecms2')}, simplejpeg {simplejpeg.__version__}, rules 2"
 )
 """What decided the pixels; recorded in the run report, because other versions may give other pixels."""
 
-_ORIENTATION_TAG = 0x0112
-_UPRIGHT = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
-
-
-@dataclass(frozen=True)
-class Limits:
-    """What an image must keep to, and the canonical form. Sides in pixels, entropy in bits (0 to 8)."""
-
-    max_bytes: int = 32 << 20
-    max_pixels: int = 40_000_000
-    min_side: int = 32
-    max_aspect: float = 16.0
-    min_decoded_share: float = 0.95
-    min_entropy: float = 0.15
-    max_side: int = 1024
-    jpeg_quality: int = 95
-    skip_leading_garbage: bool = False
-    placeholders: frozenset[str] = frozenset()  # sha256 of files known to mean "no picture yet"
+GRAY_GROUND = (128, 128, 128)
+"""Behind a picture of which nothing is seen on white."""
 
 
 @dataclass(frozen=True)
@@ -80,17 +59,9 @@ class CanonicalImage:
     flags: tuple[Flag, ...] = ()
 
 
-class _Unusable(Exception):
-    """The image is not used, for `reason`."""
-
-    def __init__(self, reason: Reason) -> None:
-        super().__init__(reason)
-        self.reason = reason
-
-
 @dataclass(frozen=True)
 class _Source:
-    """A file on its way: its bytes (cut to the image), its format, what was noticed so far."""
+    """A file on its way: its bytes, its format, what was noticed so far."""
 
     data: bytes
     name: str
@@ -100,6 +71,9 @@ class _Source:
 def decode_image(data: bytes | None, limits: Limits | None = None) -> CanonicalImage:
     """Make the canonical image of a file's bytes, or say why not.
 
+    Raises:
+        MemoryError: the process has too little memory. Other pictures would fail too: it is not this one's fault.
+
     >>> decode_image(b"<html>503</html>").reason.value
     'html_error_page'
     """
@@ -107,16 +81,22 @@ def decode_image(data: bytes | None, limits: Limits | None = None) -> CanonicalI
         return CanonicalImage(None, Reason.MISSING_IMAGE, "none", None)
     source, limits = _Source(data, file_format.identify(data)), limits or Limits()
     row = CanonicalImage(None, Reason.OK, source.name, hashlib.sha256(data).hexdigest())
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # what Pillow warns of is checked here, and flagged
-        try:
-            _check_bytes(row, source, limits)
-            source = _cut_trailing_garbage(_skip_leading_garbage(source, limits))
-            return _canonical(replace(row, source_format=source.name), source, limits)
-        except _Unusable as unusable:
-            return replace(row, reason=unusable.reason)
-        except Exception:  # decoders raise anything on hostile bytes
-            return replace(row, reason=_damage(source, Reason.UNDECODABLE))
+    try:
+        _check_bytes(row, source, limits)
+        with warnings.catch_warnings(), time_limit(limits.timeout_s):
+            warnings.simplefilter("ignore")  # what Pillow warns of is checked here, and flagged
+            source = _skip_leading_garbage(source, limits)
+            row = replace(row, source_format=source.name)
+            canonical = _canonical_jpeg if source.name == "jpeg" else _canonical_other
+            return canonical(row, source, limits)
+    except Unusable as unusable:
+        return replace(row, reason=unusable.reason)
+    except TimedOut:
+        return replace(row, reason=Reason.TIMED_OUT)
+    except MemoryError:
+        raise
+    except Exception:  # decoders raise anything on hostile bytes
+        return replace(row, reason=Reason.UNDECODABLE)
 
 
 def decode_batches(batches: Iterable[pa.RecordBatch], limits: Limits) -> Iterator[pa.RecordBatch]:
@@ -133,7 +113,13 @@ def decode_batches(batches: Iterable[pa.RecordBatch], limits: Limits) -> Iterato
 def _decoded(row: dict[str, Any], limits: Limits) -> dict[str, Any]:
     if row["reason"] != Reason.OK:
         return row | {"image": None}
-    return row | vars(decode_image(row["image"], limits))
+    try:
+        return row | vars(decode_image(row["image"], limits))
+    except MemoryError as error:
+        raise MemoryError(
+            f"image {row['key']}: got no memory to decode {len(row['image'])} bytes; "
+            "give the Python workers more memory, or lower max_pixels"
+        ) from error
 
 
 def read_pixels(canonical: bytes) -> Pixels:
@@ -142,32 +128,15 @@ def read_pixels(canonical: bytes) -> Pixels:
     return pixels
 
 
-def blur_of(luma: Pixels) -> float:
-    """Variance of the 4-neighbour Laplacian over the inner pixels of `luma` (H, W); 0.0 if there are none.
-
-    Source: Pech-Pacheco et al., Diatom autofocusing in brightfield microscopy, ICPR 2000.
-    """
-    if min(luma.shape) < 3:
-        return 0.0
-    values = luma.astype(np.int16)
-    laplacian = values[:-2, 1:-1] + values[2:, 1:-1]
-    laplacian += values[1:-1, :-2]
-    laplacian += values[1:-1, 2:]
-    laplacian -= values[1:-1, 1:-1] << 2
-    flat = laplacian.ravel().astype(np.float32)
-    mean = float(flat.sum(dtype=np.float64)) / flat.size
-    return float(np.dot(flat, flat)) / flat.size - mean * mean
-
-
 def _check_bytes(row: CanonicalImage, source: _Source, limits: Limits) -> None:
     if not source.data:
-        raise _Unusable(Reason.EMPTY)
+        raise Unusable(Reason.EMPTY)
     if len(source.data) > limits.max_bytes:
-        raise _Unusable(Reason.TOO_MANY_BYTES)
+        raise Unusable(Reason.TOO_MANY_BYTES)
     if row.sha256 in limits.placeholders:
-        raise _Unusable(Reason.BLANK)
+        raise Unusable(Reason.PLACEHOLDER)
     if source.name == "html":
-        raise _Unusable(Reason.HTML_ERROR_PAGE)
+        raise Unusable(Reason.HTML_ERROR_PAGE)
 
 
 def _skip_leading_garbage(source: _Source, limits: Limits) -> _Source:
@@ -175,137 +144,171 @@ def _skip_leading_garbage(source: _Source, limits: Limits) -> _Source:
     if source.name in file_format.DECODED_FORMATS:
         return source
     if source.name not in file_format.NOT_IMAGES:
-        raise _Unusable(Reason.UNSUPPORTED_FORMAT)
-    offsets = file_format.embedded_images(source.data)
-    inner = next((inner for offset in offsets if _opens(inner := _from(source, offset))), None)
-    if inner is None:
-        raise _Unusable(Reason.NOT_IMAGE)
+        raise Unusable(Reason.UNSUPPORTED_FORMAT)
+    offset = file_format.embedded_image(source.data)
+    if offset is None:
+        raise Unusable(Reason.NOT_IMAGE)
     if not limits.skip_leading_garbage:
-        raise _Unusable(Reason.LEADING_GARBAGE)
-    return inner
-
-
-def _from(source: _Source, offset: int) -> _Source:
+        raise Unusable(Reason.LEADING_GARBAGE)
     data = source.data[offset:]
     return _Source(data, file_format.identify(data), [Flag.LEADING_GARBAGE_SKIPPED])
 
 
-def _opens(source: _Source) -> bool:
-    try:
-        return _open(source) is not None
-    except _Unusable as unusable:
-        return unusable.reason is Reason.TOO_MANY_PIXELS
-
-
-def _cut_trailing_garbage(source: _Source) -> _Source:
-    end = file_format.image_end(source.data, source.name)
-    if end is None or end >= len(source.data):
-        return source
-    return _Source(source.data[:end], source.name, [*source.flags, Flag.TRAILING_GARBAGE])
-
-
-def _open(source: _Source) -> Image.Image:
-    """Read the header only."""
-    try:
-        return Image.open(io.BytesIO(source.data), formats=(source.name.upper(),))
-    except Image.DecompressionBombError:
-        raise _Unusable(Reason.TOO_MANY_PIXELS) from None
-    except Exception:
-        raise _Unusable(_damage(source, Reason.CORRUPT_HEADER)) from None
-
-
-def _damage(source: _Source, otherwise: Reason) -> Reason:
-    """Tell a file that ends too early from one that is broken."""
-    end = file_format.image_end(source.data, source.name)
-    return Reason.TRUNCATED if end is not None and end > len(source.data) else otherwise
-
-
-def _check_size(size: tuple[int, int], limits: Limits) -> None:
-    if size[0] * size[1] > limits.max_pixels:
-        raise _Unusable(Reason.TOO_MANY_PIXELS)
-    if max(size) > limits.max_aspect * min(size):
-        raise _Unusable(Reason.EXTREME_ASPECT)
-    if min(size) < limits.min_side:
-        raise _Unusable(Reason.TOO_SMALL)
-
-
-def _canonical(row: CanonicalImage, source: _Source, limits: Limits) -> CanonicalImage:
-    picture = _open(source)
-    _check_size(picture.size, limits)
-    orientation = _orientation(picture)
-    if source.name == "jpeg":
-        source.flags.extend([Flag.GRAYSCALE] if picture.mode == "L" else [])
-        keeps_bytes = picture.mode in {"L", "RGB"} and orientation == 1 and max(picture.size) <= limits.max_side
-        luma = jpeg.decode_sound(source.data, "GRAY") if keeps_bytes else None
+def _canonical_jpeg(row: CanonicalImage, source: _Source, limits: Limits) -> CanonicalImage:
+    header = jpeg_markers.read_header(source.data)
+    data = jpeg_markers.picture_bytes(source.data, header)
+    source.flags.extend(jpeg_markers.tail_flags(source.data, header.end))
+    size = jpeg.read_size(data, header)
+    check_size(size.width, size.height, limits)
+    jpeg.check_scans(header, size.width * size.height)
+    orientation = orientation_of(header.exif, header.xmp)
+    source.flags.extend([Flag.GRAYSCALE] if size.colours == "GRAY" else [])
+    is_srgb = size.colours == "CMYK" or _is_srgb(source, header)
+    is_small = max(size.width, size.height) <= limits.max_side
+    if size.colours != "CMYK" and orientation == UPRIGHT and is_small and is_srgb and not size.is_unusual:
+        luma = jpeg.decode_sound(data, "GRAY")
         if luma is not None:
-            return _finish(row, source, source.data, Image.fromarray(luma[:, :, 0]), limits)
-        picture = _load_jpeg(source, picture, limits)
-    else:
-        picture = _load(source, picture, limits)
-    rgb, flags = to_rgb(picture)
-    source.flags.extend(flags)
-    return _encode(row, source, _turn(rgb, source, orientation), limits)
+            return _finish(row, source, data, Image.fromarray(luma[:, :, 0]), limits)
+    picture = (
+        _load_unusual(data) if size.is_unusual else _load_jpeg(source, data, size.colours, header.is_adobe, limits)
+    )
+    picture.info = {} if is_srgb else {"icc_profile": header.profile}
+    found = to_colours(picture, FirstPicture(data))
+    source.flags.extend(found.flags)
+    return _encode(row, source, _turned(found, source, orientation), limits)
 
 
-def _orientation(picture: Image.Image) -> int:
-    with contextlib.suppress(Exception):
-        orientation = picture.getexif().get(_ORIENTATION_TAG, 1)
-        return orientation if orientation in _UPRIGHT else 1
-    return 1
+def _is_srgb(source: _Source, header: jpeg_markers.JpegHeader) -> bool:
+    """Whether the file's profile leaves its colours as they are; one that cannot be used is flagged, and does."""
+    source.flags.extend([Flag.PROFILE_IGNORED] if header.has_broken_profile else [])
+    try:
+        return not header.profile or colour_profile.conversion(header.profile) is None
+    except ValueError:
+        source.flags.append(Flag.PROFILE_IGNORED)
+        return True
 
 
-def _turn(rgb: Image.Image, source: _Source, orientation: int) -> Image.Image:
-    if orientation == 1:
-        return rgb
-    source.flags.append(Flag.EXIF_ROTATED)
-    return rgb if source.name == "tiff" else rgb.transpose(_UPRIGHT[orientation])  # Pillow has turned a TIFF
+def _load_unusual(data: bytes) -> Image.Image:
+    try:
+        return jpeg.decode_unusual(data)
+    except OSError as error:
+        raise Unusable(Reason.TRUNCATED if "truncated" in str(error) else Reason.UNDECODABLE) from None
 
 
-def _load_jpeg(source: _Source, picture: Image.Image, limits: Limits) -> Image.Image:
-    colours = "CMYK" if picture.mode == "CMYK" else "RGB"
-    pixels = jpeg.decode_sound(source.data, colours, 2 * limits.max_side)
+def _load_jpeg(source: _Source, data: bytes, colours: str, is_adobe: bool, limits: Limits) -> Image.Image:
+    pixels = jpeg.decode_sound(data, colours, 2 * limits.max_side)
     if pixels is None:
-        damaged = jpeg.decode_damaged(source.data, colours)
+        damaged = jpeg.decode_damaged(data, colours)
         if damaged.share < limits.min_decoded_share:
-            raise _Unusable(Reason.TRUNCATED)
+            raise Unusable(Reason.TRUNCATED)
         source.flags.append(Flag.TRUNCATED_TAIL if damaged.ends_early else Flag.CORRUPT_DATA)
         pixels = damaged.pixels
     height, width, _ = pixels.shape
-    loaded = Image.frombuffer(colours, (width, height), np.ascontiguousarray(pixels), "raw", colours, 0, 1)
-    return ImageChops.invert(loaded) if colours == "CMYK" and "adobe" in picture.info else loaded
+    mode = "L" if colours == "GRAY" else colours
+    loaded = Image.frombuffer(mode, (width, height), np.ascontiguousarray(pixels), "raw", mode, 0, 1)
+    return ImageChops.invert(loaded) if colours == "CMYK" and is_adobe else loaded
 
 
-def _load(source: _Source, picture: Image.Image, limits: Limits) -> Image.Image:
+def _canonical_other(row: CanonicalImage, source: _Source, limits: Limits) -> CanonicalImage:
+    first = _FIRST_PICTURES.get(source.name, _unchanged)(source.data, limits)
+    source.flags.extend(first.flags)
+    picture = _open(source, first)
+    check_size(*picture.size, limits)
+    orientation = orientation_of_picture(picture)
+    picture, first = _load(source, picture, first, limits)
+    found = to_colours(picture, first)
+    source.flags.extend(found.flags)
+    return _encode(row, source, _turned(found, source, orientation), limits)
+
+
+def _unchanged(data: bytes, limits: Limits) -> FirstPicture:
+    return FirstPicture(data)
+
+
+def _avif(data: bytes, limits: Limits) -> FirstPicture:
+    flags = (Flag.PROFILE_IGNORED,) if file_format.has_other_avif_colours(data) else ()
+    return FirstPicture(file_format.avif_data(data), flags, file_format.avif_end(data) > len(data))
+
+
+_FIRST_PICTURES: dict[str, Callable[[bytes, Limits], FirstPicture]] = {
+    "png": png_chunks.first_picture,
+    "gif": frames.first_gif_frame,
+    "webp": frames.first_webp_frame,
+    "tiff": tiff_directory.first_page,
+    "avif": _avif,
+}
+
+
+def _open(source: _Source, first: FirstPicture) -> Image.Image:
+    """Read the header only."""
+    try:
+        return Image.open(io.BytesIO(first.data), formats=(source.name.upper(),))
+    except Image.DecompressionBombError:
+        raise Unusable(Reason.TOO_MANY_PIXELS) from None
+    except MemoryError:
+        raise
+    except Exception:
+        raise Unusable(Reason.TRUNCATED if first.ends_early else Reason.CORRUPT_HEADER) from None
+
+
+def _load(
+    source: _Source, picture: Image.Image, first: FirstPicture, limits: Limits
+) -> tuple[Image.Image, FirstPicture]:
     """Load a file other than a JPEG: whole, or the rows of a truncated PNG if they are nearly all."""
     try:
-        source.flags.extend([Flag.ANIMATED] if getattr(picture, "is_animated", False) else [])
+        is_animated = source.name == "avif" and getattr(picture, "is_animated", False)
         picture.load()
-        return picture
+        source.flags.extend([Flag.ANIMATED] if is_animated else [])
+        source.flags.extend([Flag.TRUNCATED_TAIL] if source.name == "png" and first.ends_early else [])
+        return picture, first
+    except MemoryError:
+        raise
     except Exception as error:
-        broken = Reason.TRUNCATED if "truncated" in str(error) else Reason.UNDECODABLE
-        rows = file_format.complete_png_rows(source.data) if source.name == "png" else None
+        ends_early = first.ends_early or "truncated" in str(error)
+        rows = png_chunks.complete_rows(first.data) if source.name == "png" and ends_early else None
     if rows is None or rows.share < limits.min_decoded_share:
-        raise _Unusable(_damage(source, broken))
+        raise Unusable(Reason.TRUNCATED if ends_early else Reason.UNDECODABLE)
     source.flags.append(Flag.TRUNCATED_TAIL)
     picture = Image.open(io.BytesIO(rows.data), formats=("PNG",))
     picture.load()
-    return picture
+    return picture, replace(first, data=rows.data)
 
 
-def _encode(row: CanonicalImage, source: _Source, rgb: Image.Image, limits: Limits) -> CanonicalImage:
-    scale = limits.max_side / max(rgb.size)
-    if scale < 1:
-        source.flags.append(Flag.DOWNSCALED)
-        size = (max(1, round(rgb.width * scale)), max(1, round(rgb.height * scale)))
-        rgb = rgb.resize(size, Image.Resampling.LANCZOS, reducing_gap=2.0)
+def _turned(found: Colours, source: _Source, orientation: int) -> Colours:
+    if orientation == UPRIGHT:
+        return found
+    source.flags.append(Flag.EXIF_ROTATED)
+    if source.name == "tiff":  # Pillow has turned it
+        return found
+    alpha = None if found.alpha is None else found.alpha.transpose(TURNS[orientation])
+    return replace(found, rgb=found.rgb.transpose(TURNS[orientation]), alpha=alpha)
+
+
+def _encode(row: CanonicalImage, source: _Source, found: Colours, limits: Limits) -> CanonicalImage:
+    """Write the picture on white as JPEG; on gray where only its outline stands out."""
+    rgb = _scaled_down(found.on(), source, limits)
+    if found.has_outline() and not stands_out(rgb, limits):
+        on_gray = _scaled_down(found.on(GRAY_GROUND), source, limits)
+        if stands_out(on_gray, limits):
+            source.flags.append(Flag.GRAY_GROUND)
+            rgb = on_gray
     data = simplejpeg.encode_jpeg(np.asarray(rgb), limits.jpeg_quality, "RGB", "444")
     return _finish(row, source, data, rgb.convert("L"), limits)
 
 
+def _scaled_down(rgb: Image.Image, source: _Source, limits: Limits) -> Image.Image:
+    scale = limits.max_side / max(rgb.size)
+    if scale >= 1:
+        return rgb
+    source.flags.append(Flag.DOWNSCALED)
+    size = (max(1, round(rgb.width * scale)), max(1, round(rgb.height * scale)))
+    return rgb.resize(size, Image.Resampling.LANCZOS, reducing_gap=2.0)
+
+
 def _finish(row: CanonicalImage, source: _Source, image: bytes, luma: Image.Image, limits: Limits) -> CanonicalImage:
     entropy = luma.entropy()
-    if entropy < limits.min_entropy and _colour_entropy(image) < limits.min_entropy:
-        raise _Unusable(Reason.BLANK)
+    if entropy < limits.min_entropy and is_blank(Image.fromarray(read_pixels(image)), limits):
+        raise Unusable(Reason.BLANK)
     return replace(
         row,
         image=image,
@@ -313,10 +316,5 @@ def _finish(row: CanonicalImage, source: _Source, image: bytes, luma: Image.Imag
         height=luma.height,
         blur=blur_of(np.asarray(luma)),
         entropy=entropy,
-        flags=tuple(source.flags),
+        flags=tuple(dict.fromkeys(source.flags)),
     )
-
-
-def _colour_entropy(image: bytes) -> float:
-    """Two colours of the same luma are a picture too."""
-    return max(channel.entropy() for channel in Image.fromarray(read_pixels(image)).split())

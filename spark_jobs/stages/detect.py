@@ -1,240 +1,22 @@
-"""Finding the products in images: pixels in, labelled boxes out.
-
-The network runs one fixed batch shape and the last batch is padded, so that what is found in an image never depends on
-its neighbours. An artefact is loaded once per process.
-"""
+"""Finding the products in the images of a day: rows of `images` in, rows of `detections` out."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
-from functools import cache, cached_property
-from typing import Any, NamedTuple
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict
+from typing import Any
 
-import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
-from PIL import Image
 
 from data_contracts.detections import DETECTIONS
 from data_contracts.reasons import Reason
 from dlcore import kernels
-from dlcore.activity import Array
-from dlcore.boxes import decode
-from dlcore.inference import compile
-from dlcore.interop.artefact import load_artefact
-from dlcore.models.detection_output import DetectionRule, Detections, detection_output
-from dlcore.models.preprocessing import Preprocessing
-from dlcore.models.priors import PriorLevel, prior_boxes
+from dlcore.vision.detector import Detector, load_detector
 from spark_jobs.settings import artefact_uri
 from spark_jobs.stages.decode import read_pixels
 
-BATCH = 8
-"""Images that the network sees at a time."""
-
 NO_DETECTOR = "none"
 """Name of no detector: no object is found and crops are whole images."""
-
-MOST_OBJECTS = 20
-"""Objects kept of an image, the best first."""
-
-GUESSES = DetectionRule(min_score=0.02, keep_top_k=50)
-"""What is kept to measure the detector by. With all down to 0.01 the held-out catalogue's mAP is 0.8995, with these 0.899."""
-
-_OVERLAP = 0.45  # of two detections that are taken for the same thing
-_LEAST_SIDE = 1e-3  # of a box, as a fraction of the image
-
-Pixels = NDArray[np.uint8]
-
-
-@dataclass(frozen=True)
-class FoundObject:
-    """A thing in an image: label, score in [0, 1], box corners as fractions of width and height."""
-
-    label: str
-    score: float
-    x_min: float
-    y_min: float
-    x_max: float
-    y_max: float
-
-
-class Findings(NamedTuple):
-    """Of one image, best first: its objects, each once; and the guesses of every class, of which a thing may have several."""
-
-    objects: list[FoundObject]
-    guesses: list[FoundObject]
-
-
-@dataclass(frozen=True)
-class DetectorSettings:
-    """What a detector's artefact says about it beside the network.
-
-    classes: names by index, the background first.  levels: its priors.  threshold: how sure it must be that there is
-    something (one minus the probability of the background).  is_mirrored: whether it looks at each image a second time,
-    mirrored, and takes the mean: twice the work, fewer wrong labels.
-    """
-
-    classes: tuple[str, ...]
-    levels: tuple[PriorLevel, ...]
-    preprocessing: Preprocessing
-    threshold: float
-    is_mirrored: bool = False
-
-    def metadata(self) -> dict[str, Any]:
-        """As plain values for the artefact's JSON."""
-        return {
-            "kind": "ssd",
-            "classes": list(self.classes),
-            "priors": [asdict(level) for level in self.levels],
-            "preprocessing": self.preprocessing.metadata(),
-            "threshold": self.threshold,
-            "is_mirrored": self.is_mirrored,
-        }
-
-    @classmethod
-    def from_metadata(cls, values: dict[str, Any]) -> DetectorSettings:
-        """From an artefact's metadata.
-
-        Raises:
-            ValueError: it is not a detector's.
-        """
-        if values.get("kind") != "ssd":
-            raise ValueError(
-                f"got an artefact of kind {values.get('kind')!r}, expected 'ssd'; name a detector's artefact"
-            )
-        levels = tuple(
-            PriorLevel(**{**level, "aspect_ratios": tuple(level["aspect_ratios"])}) for level in values["priors"]
-        )
-        preprocessing = Preprocessing.from_metadata(values["preprocessing"])
-        is_mirrored = bool(values.get("is_mirrored", False))
-        return cls(tuple(values["classes"]), levels, preprocessing, float(values["threshold"]), is_mirrored)
-
-    @cached_property
-    def priors(self) -> Array:
-        """(P, 4) corners as fractions."""
-        return prior_boxes(self.levels, self.preprocessing.size)
-
-
-@dataclass(frozen=True, eq=False)
-class Detector:
-    """A network ready to run: `run` takes (BATCH, 3, S, S) and gives [locations, logits]; `version` is the artefact's hash."""
-
-    settings: DetectorSettings
-    run: Callable[[Array], Any]
-    version: str
-
-    def find(self, images: Sequence[Pixels]) -> list[Findings]:
-        """What is in each image (H, W, 3) uint8."""
-        side = self.settings.preprocessing.resize
-        found: list[Findings] = []
-        for start in range(0, len(images), BATCH):
-            part = images[start : start + BATCH]
-            batch = np.zeros((BATCH, side, side, 3), np.uint8)
-            for row, pixels in zip(batch, part, strict=False):
-                row[:] = resized(pixels, side)
-            locations, logits = self._outputs(self.settings.preprocessing.normalise(batch))
-            found += self._findings(locations[: len(part)], logits[: len(part)])
-        return found
-
-    def _outputs(self, x: Array) -> tuple[Array, Array]:
-        """Locations (N, P, 4) and logits (N, P, C) of inputs (N, 3, S, S)."""
-        if self.settings.is_mirrored:
-            return looked_twice(self.run, x, self.settings.levels)
-        locations, logits = self.run(x)
-        return locations, logits
-
-    def _findings(self, locations: Array, logits: Array) -> Iterator[Findings]:
-        """From the outputs (N, P, 4) and (N, P, C) of N images."""
-        priors, threshold = self.settings.priors, self.settings.threshold
-        guesses = detection_output(locations, logits, priors, GUESSES)
-        for location, logit, guessed in zip(locations, logits, guesses, strict=True):
-            objects = any_objects(location, logit, priors, threshold)
-            yield Findings(self._named(objects), self._named(inside_image(guessed)))
-
-    def _named(self, found: Things | Detections) -> list[FoundObject]:
-        names = self.settings.classes
-        rows = zip(found.labels, found.scores, found.boxes, strict=True)
-        return [FoundObject(names[label], float(score), *(float(v) for v in box)) for label, score, box in rows]
-
-
-def looked_twice(run: Callable[[Array], Any], x: Array, levels: Sequence[PriorLevel]) -> tuple[Array, Array]:
-    """The mean of a network's outputs for inputs (N, 3, S, S) and for their mirror images, prior by prior.
-
-    A prior's mirror image is the one of the same kind in the opposite column; there a shift along x has the other sign.
-    """
-    parts, before = [], 0
-    for level in levels:
-        kinds = np.arange(level.side**2 * level.per_cell).reshape(level.side, level.side, level.per_cell)
-        parts.append(before + kinds[:, ::-1].ravel())
-        before += kinds.size
-    order = np.concatenate(parts)
-    locations, logits = run(x)
-    mirrored, mirrored_logits = run(x[..., ::-1])
-    turned = mirrored[:, order] * np.array([-1, 1, 1, 1], np.float32)
-    return (locations + turned) / 2, (logits + mirrored_logits[:, order]) / 2
-
-
-@dataclass(frozen=True)
-class Things:
-    """Of one image, best label first: labels (D,) int, scores (D,) of the labels, sureness (D,) that it is any thing at all,
-    boxes (D, 4) as fractions inside the image."""
-
-    labels: NDArray[np.int64]
-    scores: Array
-    sureness: Array
-    boxes: Array
-
-
-def any_objects(locations: Array, logits: Array, priors: Array, threshold: float) -> Things:
-    """Things of one image, each once with its likeliest label, whatever it is.
-
-    locations (P, 4), logits (P, C), priors (P, 4). A prior counts when one minus its probability of background is above
-    `threshold`; of those that overlap the surest is kept.
-    """
-    chances = kernels.softmax(logits, 1)
-    sureness = 1.0 - chances[:, 0]
-    boxes = np.clip(decode(locations, priors), 0.0, 1.0)
-    candidates = np.flatnonzero((sureness > threshold) & _has_area(boxes))
-    if len(candidates):
-        candidates = candidates[kernels.nms(boxes[candidates], sureness[candidates], _OVERLAP, 0)]
-    labels = chances[candidates, 1:].argmax(axis=1) + 1
-    scores = chances[candidates, labels]
-    order = np.argsort(-scores, kind="stable")[:MOST_OBJECTS]
-    chosen = candidates[order]
-    return Things(labels[order], scores[order], sureness[chosen], boxes[chosen])
-
-
-def inside_image(found: Detections) -> Detections:
-    """The detections with their boxes cut at the image's edges; without those of which nothing is left."""
-    boxes = np.clip(found.boxes, 0.0, 1.0)
-    kept = _has_area(boxes)
-    return Detections(found.labels[kept], found.scores[kept], boxes[kept])
-
-
-def _has_area(boxes: Array) -> NDArray[np.bool_]:
-    """Which boxes (P, 4) are wide and high enough to be something."""
-    return np.asarray(((boxes[:, 2:] - boxes[:, :2]) > _LEAST_SIDE).all(axis=1))
-
-
-def resized(pixels: Pixels, side: int) -> Pixels:
-    """(H, W, 3) -> (side, side, 3), warped, each pixel the mean of what it covers."""
-    if pixels.shape[:2] == (side, side):
-        return pixels
-    return np.asarray(Image.fromarray(pixels).resize((side, side), Image.Resampling.BILINEAR))
-
-
-@cache
-def load_detector(uri: str) -> Detector:
-    """The detector of an artefact, compiled once per process.
-
-    Raises:
-        ValueError: the artefact is not a detector's.
-    """
-    artefact = load_artefact(uri)
-    settings = DetectorSettings.from_metadata(artefact.metadata)
-    side = settings.preprocessing.size
-    return Detector(settings, compile(artefact.model, (BATCH, 3, side, side)), artefact.version)
 
 
 def computed_by() -> str:
@@ -245,7 +27,7 @@ def computed_by() -> str:
 def detect_batches(batches: Iterable[pa.RecordBatch], models: str, detector: str) -> Iterator[pa.RecordBatch]:
     """Rows of `images` (day, key, reason, image) -> rows of `detections`, one for one.
 
-    models: URI of the folder of artefacts.  detector: name of one, or NO_DETECTOR.
+    models: URI of the folder of artefacts.  detector: name of one with its version, for all tasks to load the same; or NO_DETECTOR.
     """
     loaded = None if detector == NO_DETECTOR else load_detector(artefact_uri(models, detector))
     for batch in batches:

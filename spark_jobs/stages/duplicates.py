@@ -6,19 +6,21 @@ The answer depends on the rows alone, not on their order or the order of the day
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from data_contracts.duplicates import DUPLICATES
+from data_contracts.duplicates import DUPLICATES, EVIDENCE
 from data_contracts.reasons import Reason
 from dlcore.search.codes import Indices
-from dlcore.search.duplicates import Group, group_pairs
+from dlcore.search.duplicates import Group, group_pairs, with_copies
 from dlcore.search.verification import CUES, Signatures, cues
-from spark_jobs.stages.calibration import Calibration, joined_pairs, signatures_of
+from spark_jobs.stages.calibration import Calibration, joined_pairs
+from spark_jobs.stages.signature_rows import comparable_rows, signatures_of
 
 COLUMNS = (
     "day", "key", "crop", "reason", "code", "descriptor", "luminance_hash", "whole_hash", "chroma", "model_version",
@@ -29,14 +31,32 @@ Floats = NDArray[np.float64]
 Evidence = list[tuple[int, dict[str, float]]]
 """Of one member: the positions of the others it was verified with, and how alike they are."""
 
+GROUPED = pa.schema(
+    [
+        ("picture", pa.string()),
+        ("group_place", pa.struct([("day", pa.date32()), ("key", pa.string()), ("crop", pa.int32())])),
+        ("group_size", pa.int64()),
+        ("is_chosen", pa.bool_()),
+        ("pairs", pa.list_(EVIDENCE)),
+        ("pair_count", pa.int32()),
+    ]
+)
+"""Rows of `group_batches`: first row and size of a picture's group, whether it represents it, and its evidence."""
+
 _PLACE = ("day", "key", "crop")
+_ALL_PAIRS = 20  # distinct pictures of a group up to which all their verified pairs are evidence
+MOST_EVIDENCE = 100
+"""Pairs that a row names; how many there are is counted."""
+_BLOCK = 65536
+_NUMBERED = re.compile(r"#[0-9]+\Z")
 _CODE, _DESCRIPTOR = CUES.index("code"), CUES.index("descriptor")
 
 
 def one_version(versions: Sequence[str | None]) -> str:
     """The model version that all used rows share; "" when there is none.
 
-    Raises ValueError when there are several: their codes cannot be compared.
+    Raises:
+        ValueError: there are several: their codes cannot be compared.
     """
     found = sorted({version for version in versions if version is not None})
     if len(found) > 1:
@@ -47,36 +67,48 @@ def one_version(versions: Sequence[str | None]) -> str:
     return found[0] if found else ""
 
 
-def find_groups(signatures: Signatures, calibration: Calibration) -> list[Group]:
-    """Groups of duplicates among N pictures, as positions."""
-    if not len(signatures):
-        return []
-
-    def probability(i: Indices, j: Indices) -> Floats:
-        return calibration.verifier.probability(cues(signatures, i, j))
-
-    pairs = joined_pairs(signatures, calibration.code_distance, calibration.hash_distance)
-    return group_pairs(len(signatures), pairs, probability, calibration.threshold)
-
-
-def duplicate_rows(features: pa.Table, calibration: Calibration) -> pa.Table:
-    """Rows of `features` of all days -> rows of `duplicates`, one for one, in order of day, key and crop.
-
-    Raises ValueError when the rows have codes of several model versions, or of another than the calibration's.
-    """
-    features = features.sort_by([("day", "ascending"), ("key", "ascending"), ("crop", "ascending")]).combine_chunks()
-    version = one_version(features.column("model_version").to_pylist())
+def check_calibrated(version: str, calibration: Calibration) -> None:
+    """Raise ValueError when a calibration is for another model version than the features', "" when there are none."""
     if version and version != calibration.model_version:
         raise ValueError(
             f"got features of model {version[:12]} and a calibration for {calibration.model_version[:12]}; "
             "run calibrate_duplicates again"
         )
-    used = np.flatnonzero([reason == Reason.OK for reason in features.column("reason").to_pylist()])
+
+
+def find_groups(signatures: Signatures, calibration: Calibration) -> list[Group]:
+    """Groups of duplicates among N pictures, as positions. Pictures with equal signatures are duplicates, compared only once."""
+    first, copy_of = signatures.distinct()
+    distinct = signatures.take(first)
+
+    def probability(i: Indices, j: Indices) -> Floats:
+        return _probability(distinct, i, j, calibration)
+
+    pairs = joined_pairs(distinct, calibration.code_distance, calibration.hash_distance)
+    return with_copies(group_pairs(len(distinct), pairs, probability, calibration.threshold), copy_of)
+
+
+def _probability(signatures: Signatures, i: Indices, j: Indices, calibration: Calibration) -> Floats:
+    """P(duplicate) of pairs, block by block: the cues of all pairs at once would take 200 bytes each."""
+    blocks = range(0, max(len(i), 1), _BLOCK)
+    parts = (cues(signatures, i[start : start + _BLOCK], j[start : start + _BLOCK]) for start in blocks)
+    return np.concatenate([calibration.verifier.probability(part) for part in parts])
+
+
+def duplicate_rows(features: pa.Table, calibration: Calibration) -> pa.Table:
+    """Rows of `features` of all days -> rows of `duplicates`, one for one, in order of day, key and crop.
+
+    Raises:
+        ValueError: the rows have codes of several model versions, or of another than the calibration's.
+    """
+    features = features.sort_by([("day", "ascending"), ("key", "ascending"), ("crop", "ascending")]).combine_chunks()
+    check_calibrated(one_version(features.column("model_version").to_pylist()), calibration)
+    used = comparable_rows(features)
     signatures = signatures_of(features.take(pa.array(used)))
     groups = find_groups(signatures, calibration)
     rows = features.select(["day", "key", "crop", "reason"]).to_pylist()
-    for number in used:
-        rows[number] |= {"group": _name(rows[number]), "size": 1, "is_representative": True, "evidence": []}
+    for number in np.flatnonzero([row["reason"] == Reason.OK for row in rows]):
+        rows[number] |= {"group": _name(rows[number]), "size": 1, "is_representative": True} | _told([], rows)
     for group in groups:
         _name_group(rows, used, group, _evidence(group, signatures, calibration))
     return pa.Table.from_pylist(rows, schema=DUPLICATES.arrow_schema())
@@ -90,26 +122,110 @@ def _name_group(rows: list[dict[str, Any]], used: NDArray[np.int64], group: Grou
             "group": name,
             "size": len(group.members),
             "is_representative": int(member) == group.representative,
-            "evidence": [{key: rows[used[other]][key] for key in _PLACE} | measures for other, measures in pairs],
-        }
+        } | _told([(int(used[other]), measures) for other, measures in pairs], rows)
+
+
+def _told(pairs: Evidence, rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """The columns `evidence`, the strongest pairs in order of their places, and `evidence_count`."""
+    strongest = sorted(pairs, key=lambda pair: (-pair[1]["similarity"], pair[1]["distance"], pair[0]))[:MOST_EVIDENCE]
+    places = [
+        {name: rows[other][name] for name in _PLACE} | measures
+        for other, measures in sorted(strongest, key=lambda pair: pair[0])
+    ]
+    return {"evidence": places, "evidence_count": len(pairs)}
+
+
+def group_batches(batches: Iterable[pa.RecordBatch], calibration: Calibration) -> Iterator[pa.RecordBatch]:
+    """Distinct pictures of whole components, all of a task -> rows of GROUPED, of those that are in a group.
+
+    Rows: picture, day, key and crop of its first row, copies, signatures, others (the names of those it is paired with).
+    """
+    parts = list(batches)
+    if not parts:
+        return
+    members = pa.Table.from_batches(parts).sort_by([(name, "ascending") for name in _PLACE]).combine_chunks()
+    signatures = signatures_of(members)
+
+    def probability(i: Indices, j: Indices) -> Floats:
+        return _probability(signatures, i, j, calibration)
+
+    rows = members.select(["picture", *_PLACE, "copies"]).to_pylist()
+    pairs = _positions(members.column("picture").to_pylist(), members.column("others").to_pylist())
+    for group in group_pairs(len(rows), pairs, probability, calibration.threshold):
+        evidence = _evidence(group, signatures, calibration)
+        yield pa.RecordBatch.from_pylist(_grouped(rows, group, evidence), GROUPED)
+
+
+def _positions(names: list[str], others: list[list[str] | None]) -> tuple[Indices, Indices]:
+    """Pairs i < j of positions among the names, of which each has the list of those it is paired with."""
+    place = {name: number for number, name in enumerate(names)}
+    pairs = [(place[one], place[other]) for one, found in zip(names, others, strict=True) for other in found or ()]
+    ends = np.sort(np.array(pairs, np.int64).reshape(-1, 2), axis=1)
+    return ends[:, 0], ends[:, 1]
+
+
+def _grouped(rows: list[dict[str, Any]], group: Group, evidence: list[Evidence]) -> list[dict[str, Any]]:
+    """Rows of GROUPED of one group's members, which are positions among the rows."""
+    about = {
+        "group_place": {name: rows[group.members[0]][name] for name in _PLACE},
+        "group_size": sum(rows[member]["copies"] for member in group.members),
+    }
+    found = []
+    for member, pairs in zip(group.members, evidence, strict=True):
+        told = _told(pairs, rows)
+        own = {"pairs": told["evidence"], "pair_count": told["evidence_count"]}
+        is_chosen = int(member) == group.representative
+        found.append(about | own | {"picture": rows[member]["picture"], "is_chosen": is_chosen})
+    return found
 
 
 def _evidence(group: Group, signatures: Signatures, calibration: Calibration) -> list[Evidence]:
-    """The evidence of each member."""
+    """The evidence of each member: of a large group a part of the pairs that reaches every member."""
     members = group.members
-    left, right = np.triu_indices(len(members), 1)
-    pair_cues = cues(signatures, members[left], members[right])
-    is_verified = calibration.verifier.probability(pair_cues) >= calibration.threshold
+    own = signatures.take(members)
+    left, right = _evidence_pairs(own, int(np.searchsorted(members, group.representative)), calibration)
     bits = 8 * signatures.codes.shape[1]
     evidence: list[Evidence] = [[] for _ in members]
-    for a, b, cue in zip(left[is_verified], right[is_verified], pair_cues[is_verified], strict=True):
+    for a, b, cue in zip(left, right, cues(own, left, right), strict=True):
         measures = {"distance": round(cue[_CODE] * bits), "similarity": float(np.clip(1 - cue[_DESCRIPTOR], -1, 1))}
         evidence[a].append((int(members[b]), measures))
         evidence[b].append((int(members[a]), measures))
     return evidence
 
 
+def _evidence_pairs(own: Signatures, centre: int, calibration: Calibration) -> tuple[Indices, Indices]:
+    """Pairs left < right of a group's members, in order, each once: a picture and its equals, and verified ones of the others.
+
+    Of these all while they are few; of more, each one's with the `centre` or, where that is not verified, its likeliest.
+    """
+    first, copy_of = own.distinct()
+    copies = np.setdiff1d(np.arange(len(own)), first)
+    pairs = [(first[copy_of[copies]], copies)]
+    if len(first) <= _ALL_PAIRS:
+        rows, columns = np.triu_indices(len(first), 1)
+        pairs.append(_verified(own, first[rows], first[columns], calibration))
+    else:
+        others = first[first != centre]
+        near = _verified(own, np.full(len(others), centre), others, calibration)
+        far = [_likeliest(own, one, first[first != one], calibration) for one in np.setdiff1d(others, near[1])]
+        pairs += [near, *far]
+    one, other = (np.concatenate(part) for part in zip(*pairs, strict=True))
+    found = np.unique(np.stack([np.minimum(one, other), np.maximum(one, other)], axis=1), axis=0)
+    return found[:, 0], found[:, 1]
+
+
+def _verified(own: Signatures, left: Indices, right: Indices, calibration: Calibration) -> tuple[Indices, Indices]:
+    passes = _probability(own, left, right, calibration) >= calibration.threshold
+    return left[passes], right[passes]
+
+
+def _likeliest(own: Signatures, one: int, others: Indices, calibration: Calibration) -> tuple[Indices, Indices]:
+    """The pair of `one` with the other that it resembles most, none when that is not verified."""
+    likely = others[[np.argmax(_probability(own, np.full(len(others), one), others, calibration))]]
+    return _verified(own, np.array([one]), likely, calibration)
+
+
 def _name(row: dict[str, Any]) -> str:
-    """`<day>/<key>`; later crops of an image carry their number."""
+    """`<day>/<key>`; later crops of an image carry their number, and so does the first of a key that looks like one."""
     place = f"{row['day']}/{row['key']}"
-    return place if row["crop"] == 0 else f"{place}#{row['crop']}"
+    return f"{place}#{row['crop']}" if row["crop"] or _NUMBERED.search(row["key"]) else place

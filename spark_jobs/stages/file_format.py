@@ -1,16 +1,15 @@
-"""What a file's bytes say before any decoder runs: its format, where its image ends, whether all of it is there.
+"""What a file's first bytes say before any decoder runs: its format, or where an image begins behind foreign bytes.
 
-Standard library only, nothing is decoded to pixels. Sources: JPEG ITU-T T.81 annex B (markers) and G (progressive
-scans), PNG W3C third edition section 5 (chunks), RIFF/WebP container specification.
+Sources: the formats' own specifications; for brands ISO/IEC 14496-12 section 4.3 and AV1-AVIF section 6.
 """
 
 from __future__ import annotations
 
 import re
-import struct
 import zlib
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable
+
+from spark_jobs.stages import jpeg_markers
 
 DECODED_FORMATS = ("jpeg", "png", "gif", "webp", "tiff", "bmp", "avif")
 """Formats that the pipeline decodes; `identify` knows others by name only."""
@@ -27,20 +26,30 @@ SIGNATURES: tuple[tuple[int, bytes, str], ...] = (
     (0, b"MM\x00*", "tiff"),
     (0, b"II+\x00", "tiff"),
     (0, b"MM\x00+", "tiff"),
-    (4, b"ftypavif", "avif"),
-    (4, b"ftypavis", "avif"),
-    (4, b"ftyphei", "heic"),
-    (4, b"ftyphev", "heic"),
-    (4, b"ftypmif1", "heic"),
-    (4, b"ftypmsf1", "heic"),
+    (4, b"ftyp", "brands"),  # see `_BRANDS`
     (0, b"\x00\x00\x00\x0cjP  \r\n\x87\n", "jpeg2000"),
     (0, b"\xff\x4f\xff\x51", "jpeg2000"),
     (0, b"\x00\x00\x00\x0cJXL \r\n\x87\n", "jpegxl"),
     (0, b"8BPS", "psd"),
     (0, b"\x00\x00\x01\x00", "ico"),
     (0, b"%PDF-", "pdf"),
-    (6, b"\x00\x00\x00\x00", "bmp"),  # with "BM" in front, see `identify`
+    (0, b"BM", "bmp"),
 )
+# of a file type box: whichever brand it names, as its own or among the compatible ones
+_BRANDS: tuple[tuple[bytes, str], ...] = (
+    (b"avif", "avif"),
+    (b"avis", "avif"),
+    (b"heic", "heic"),
+    (b"heix", "heic"),
+    (b"heim", "heic"),
+    (b"heis", "heic"),
+    (b"hevc", "heic"),
+    (b"hevx", "heic"),
+    (b"mif1", "heic"),
+    (b"msf1", "heic"),
+)
+_BRANDS_WINDOW = 256
+_BMP_HEADERS = frozenset({12, 16, 40, 52, 56, 64, 108, 124})
 # first words of a text file, after white space and byte-order mark, in lower case
 TEXT_STARTS: tuple[tuple[bytes, str], ...] = (
     (b"<!doctype html", "html"),
@@ -54,17 +63,14 @@ TEXT_STARTS: tuple[tuple[bytes, str], ...] = (
 )
 TEXT_WINDOW = 1024
 EMBEDDED_WINDOW = 65536
-_EMBEDDED = re.compile(rb"\xff\xd8\xff[\xc0-\xfe]|\x89PNG\r\n\x1a\n|GIF8[79]a|RIFF....WEBP", re.DOTALL)
-_MARKER = re.compile(rb"\xff[\x01-\xcf\xd8-\xfe]")  # not a stuffed zero, a restart marker or a fill byte
-_START_OF_SCAN, _END_OF_IMAGE = 0xDA, 0xD9
-_START_OF_FRAME = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+_EMBEDDED = re.compile(rb"\xff\xd8\xff|\x89PNG\r\n\x1a\n|GIF8[79]a|RIFF....WEBP", re.DOTALL)
 
 
 def identify(data: bytes) -> str:
     """Name the format of `data` by its first bytes: an image format, 'html', 'svg', 'json' or 'unknown'."""
     for offset, signature, name in SIGNATURES:
-        if data.startswith(signature, offset) and (name != "bmp" or data.startswith(b"BM")):
-            return name
+        if data.startswith(signature, offset) and (name not in _CONFIRMED or _CONFIRMED[name](data)):
+            return _brand(data) if name == "brands" else name
     start = data[:TEXT_WINDOW].removeprefix(b"\xef\xbb\xbf").lstrip().lower()
     for word, name in TEXT_STARTS:
         if start.startswith(word):
@@ -74,121 +80,74 @@ def identify(data: bytes) -> str:
     return "unknown"
 
 
-def embedded_images(data: bytes) -> Iterator[int]:
-    """Yield the offsets in the first 64 KB at which an image may begin behind foreign bytes."""
-    for found in _EMBEDDED.finditer(data, 1, EMBEDDED_WINDOW):
-        yield found.start()
+def embedded_image(data: bytes) -> int | None:
+    """Return the offset in the first 64 KB at which an image begins behind foreign bytes, None if there is none.
 
-
-def image_end(data: bytes, name: str) -> int | None:
-    """Return the offset after the last byte of the image; beyond `len(data)` if bytes are missing, None if unknown."""
-    measure = _ENDS.get(name)
-    return measure(data) if measure else None
-
-
-def jpeg_segments(data: bytes) -> Iterator[tuple[int, int, int]]:
-    """Yield (marker, start, end) of each segment of a JPEG; a scan's end is after its entropy-coded bytes."""
-    position = 2
-    while position + 2 <= len(data):
-        found = _MARKER.search(data, position)
-        if found is None:
-            return
-        position, marker = found.start(), data[found.start() + 1]
-        if marker == _END_OF_IMAGE:
-            yield marker, position, position + 2
-            return
-        if position + 4 > len(data):
-            return
-        end = position + 2 + int.from_bytes(data[position + 2 : position + 4], "big")
-        if marker == _START_OF_SCAN:
-            following = _MARKER.search(data, end)
-            end = following.start() if following else len(data)
-        yield marker, position, end
-        position = end
-
-
-def has_all_scans(data: bytes) -> bool:
-    """Tell whether the last scan of a JPEG has at least begun.
-
-    A progressive file sends each coefficient in several scans, down to its lowest bit; before the last scan all rows
-    are there, but coarse. A sequential file is complete when each component has had its scan.
+    A signature counts if a header with a size follows. Each costs the same few steps, however they are nested.
     """
-    lowest_bits: dict[int, list[int | None]] = {}
-    for marker, start, end in jpeg_segments(data):
-        body = data[start + 4 : end]
-        if marker in _START_OF_FRAME and len(body) > 5:
-            lowest_bits = {component: [None] * 64 for component in body[6 : 6 + 3 * body[5] : 3]}
-        elif marker == _START_OF_SCAN and body and len(body) >= 4 + 2 * body[0]:
-            first, last, bits = body[1 + 2 * body[0] : 4 + 2 * body[0]]
-            for component in body[1 : 1 + 2 * body[0] : 2]:
-                if component in lowest_bits and last < 64:
-                    lowest_bits[component][first : last + 1] = [bits & 15] * (last + 1 - first)
-    return bool(lowest_bits) and all(bit == 0 for bits in lowest_bits.values() for bit in bits)
+    for found in _EMBEDDED.finditer(data, 1, EMBEDDED_WINDOW):
+        start = found.start()
+        if _HEADERS[found.group()[:4]](data, start):
+            return start
+    return None
 
 
-@dataclass(frozen=True)
-class PngRows:
-    """The complete rows of a PNG that ends early: `data` is a whole PNG of them, `share` their part of all rows."""
-
-    data: bytes
-    share: float
+def avif_data(data: bytes) -> bytes:
+    """The file with a first brand that Pillow knows, where only the compatible brands say that it is AVIF."""
+    return data if data[8:12] in {b"avif", b"avis", b"mif1", b"msf1"} else data[:8] + b"avif" + data[12:]
 
 
-def complete_png_rows(data: bytes) -> PngRows | None:
-    """Make a whole PNG of the rows that a truncated one still holds; None if there are none or it is interlaced."""
-    chunks = list(_png_chunks(data))
-    if not chunks or chunks[0][0] != b"IHDR" or len(chunks[0][1]) != 13:
-        return None
-    width, height, depth, colour, _, _, interlace = struct.unpack(">IIBBBBB", chunks[0][1])
-    stride = 1 + (width * depth * {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}.get(colour, 0) + 7) // 8
-    compressed = b"".join(body for kind, body in chunks if kind == b"IDAT")
-    if interlace or stride == 1 or height == 0:
-        return None
-    try:
-        pixels = zlib.decompressobj().decompress(compressed, stride * height)
-    except zlib.error:
-        return None
-    rows = len(pixels) // stride
-    if rows == 0:
-        return None
-    header = struct.pack(">II", width, rows) + chunks[0][1][8:]
-    between = [chunk for chunk in chunks[1:] if chunk[0] in {b"PLTE", b"tRNS", b"eXIf"}]
-    whole = [(b"IHDR", header), *between, (b"IDAT", zlib.compress(pixels[: rows * stride], 1)), (b"IEND", b"")]
-    return PngRows(data[:8] + b"".join(_png_chunk(*chunk) for chunk in whole), rows / height)
+def avif_end(data: bytes) -> int:
+    """The end of the last box; beyond `len(data)` if bytes are missing."""
+    position = 0
+    while len(data) - position > 0 and (len(data) - position < 8 or data[position + 4 : position + 8].isalnum()):
+        size, kind = int.from_bytes(data[position : position + 4], "big"), 8
+        if size == 1:
+            size, kind = int.from_bytes(data[position + 8 : position + 16], "big"), 16
+        if size == 0:
+            return len(data)
+        position += max(size, kind)
+    return position
 
 
-def _png_chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """Yield (kind, body) of each chunk, the last one as far as it goes."""
-    position = 8
-    while position + 8 <= len(data):
-        length = int.from_bytes(data[position : position + 4], "big")
-        yield data[position + 4 : position + 8], data[position + 8 : position + 8 + length]
-        position += 12 + length
+def has_other_avif_colours(data: bytes) -> bool:
+    """Whether a colour box names primaries or a transfer that are not of sRGB's kind (H.273: P3, BT.2020, PQ, HLG)."""
+    place = data.find(b"colrnclx", 0, EMBEDDED_WINDOW)
+    if place < 0:
+        return False
+    primaries, transfer = (int.from_bytes(data[place + at : place + at + 2], "big") for at in (8, 10))
+    return primaries not in {1, 2} or transfer in {16, 18}
 
 
-def _png_chunk(kind: bytes, body: bytes) -> bytes:
-    return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+def _brand(data: bytes) -> str:
+    size = min(int.from_bytes(data[:4], "big"), len(data), _BRANDS_WINDOW)
+    brands = {data[at : at + 4] for at in (8, *range(16, size - 3, 4))}
+    return next((name for brand, name in _BRANDS if brand in brands), "unknown")
 
 
-def _jpeg_end(data: bytes) -> int | None:
-    if data.endswith(b"\xff\xd9"):
-        return len(data)
-    return next((end for marker, _, end in jpeg_segments(data) if marker == _END_OF_IMAGE), None)
+def _has_png_header(data: bytes, start: int) -> bool:
+    header = data[start + 12 : start + 29]
+    return header.startswith(b"IHDR") and zlib.crc32(header) == int.from_bytes(data[start + 29 : start + 33], "big")
 
 
-def _png_end(data: bytes) -> int | None:
-    position = 8
-    while position + 8 <= len(data):
-        end = position + 12 + int.from_bytes(data[position : position + 4], "big")
-        if data[position + 4 : position + 8] == b"IEND":
-            return end
-        position = end
-    return position + 12
+def _has_gif_header(data: bytes, start: int) -> bool:
+    packed = data[start + 10 : start + 11] or b"\0"
+    first_block = start + 13 + (3 << ((packed[0] & 7) + 1) if packed[0] & 0x80 else 0)
+    return data[first_block : first_block + 1] in {b"!", b","}
 
 
-def _riff_end(data: bytes) -> int | None:
-    length = int.from_bytes(data[4:8], "little")
-    return 8 + length + length % 2
+def _has_webp_header(data: bytes, start: int) -> bool:
+    return data[start + 12 : start + 16] in {b"VP8 ", b"VP8L", b"VP8X"}
 
 
-_ENDS: dict[str, Callable[[bytes], int | None]] = {"jpeg": _jpeg_end, "png": _png_end, "webp": _riff_end}
+# a signature that is short is confirmed by what follows it
+_CONFIRMED: dict[str, Callable[[bytes], bool]] = {
+    "bmp": lambda data: int.from_bytes(data[14:18], "little") in _BMP_HEADERS,
+    "webp": lambda data: data.startswith(b"RIFF"),
+}
+_HEADERS: dict[bytes, Callable[[bytes, int], bool]] = {
+    b"\xff\xd8\xff": jpeg_markers.is_picture,
+    b"\x89PNG": _has_png_header,
+    b"GIF8": _has_gif_header,
+    b"RIFF": _has_webp_header,
+}

@@ -1,25 +1,41 @@
-"""What the search index holds: codes, keys, groups and a thumbnail of every used crop, in order of day, key and crop."""
+"""What the search index holds: codes, keys, groups and a thumbnail of every used crop, written as parts by tasks."""
 
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable, Iterator
+import json
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import groupby, pairwise
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 from PIL import Image
 
 from data_contracts.reasons import Reason
-from dlcore.search.index import Entries
+from dlcore.search.byte_strings import ByteStrings
+from dlcore.search.entries import Entries, concatenated
+from dlcore.search.group_list import Group, Pair, write_group_list
+from dlcore.search.part import Part, part_of
+from dlcore.search.segment import SEGMENT_ITEMS, open_segment, write_groups, write_segment
+from dlcore.search.store import Store
 from spark_jobs.stages.decode import read_pixels
 
 THUMBNAIL_SIDE = 128
 THUMBNAILS = pa.schema([("day", pa.date32()), ("key", pa.string()), ("crop", pa.int32()), ("thumbnail", pa.binary())])
 """Rows of `thumbnail_batches`."""
 
-_ORDER = [("day", "ascending"), ("key", "ascending"), ("crop", "ascending")]
+ROW = ("day", "key", "crop", "label", "code", "thumbnail")
+"""What a row of the index has before the columns to filter by."""
+PARTS = pa.schema([("part", pa.string())])
+"""Parts of an index that a task has written, each as JSON."""
+MOST_PAIRS = 10_000
+"""Pairs that the list names of a group."""
+SEGMENT_BYTES = 256 << 20
+"""What the rows of a segment may take in memory, without their thumbnails: a million takes half of it."""
 
 
 def thumbnail_batches(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
@@ -42,34 +58,147 @@ def thumbnail(image: bytes) -> bytes:
     return buffer.getvalue()
 
 
-def index_entries(features: pa.Table, duplicates: pa.Table, thumbnails: pa.Table) -> Entries:
-    """Entries of the used rows of `features`.
+def segment_parts(
+    batches: Iterable[pa.RecordBatch], uri: str, states: Mapping[str, str], most: int = SEGMENT_ITEMS
+) -> Iterator[pa.RecordBatch]:
+    """Rows (day, key, crop, label, code, thumbnail, filters) in order of day, key and crop -> written segments, as rows of PARTS.
 
-    duplicates: (day, key, crop, group, size); a group of one is none. thumbnails: rows of THUMBNAILS.
+    uri: of the index.   states: by day, what its rows were made from.   most: items of a segment, which is of one day.
     """
-    rows = features.filter(pc.is_valid(features.column("code"))).sort_by(_ORDER)
-    groups = {place: row["group"] for place, row in _by_place(duplicates) if row["size"] and row["size"] > 1}
-    pictures = {place: row["thumbnail"] for place, row in _by_place(thumbnails)}
-    places = [place for place, _ in _by_place(rows)]
-    small = [pictures.get(place, b"") for place in places]
-    codes = b"".join(rows.column("code").to_pylist())
+    store, waiting = Store(uri), _Waiting()
+    for batch in batches:
+        for rows in _of_each_day(batch):
+            if waiting.rows and not waiting.takes(rows, most):
+                yield waiting.written(store, states)
+                waiting = _Waiting()
+            waiting.add(rows)
+    if waiting.rows:
+        yield waiting.written(store, states)
+
+
+class _Waiting:
+    """Rows of one segment to be: in memory, but for their thumbnails, which are nearly all of them and wait in a file."""
+
+    def __init__(self) -> None:
+        self.rows: list[pa.RecordBatch] = []
+        self.held = self.size_bytes = self.picture_bytes = 0
+        self._ends: list[NDArray[np.int64]] = []
+        self._pictures = tempfile.TemporaryFile()  # noqa: SIM115 (`written` closes it)
+
+    def takes(self, rows: pa.RecordBatch, most: int) -> bool:
+        """Whether these rows belong to the same segment: of the same day, and not too many."""
+        is_same_day = self.rows[0].column("day")[0] == rows.column("day")[0]
+        return bool(is_same_day) and self.held + len(rows) <= most and self.size_bytes <= SEGMENT_BYTES
+
+    def add(self, rows: pa.RecordBatch) -> None:
+        """Hold rows."""
+        pictures = _strings(pa.chunked_array([rows.column("thumbnail")]))
+        self._pictures.write(pictures.data.data)
+        self._ends.append(pictures.ends + self.picture_bytes)
+        self.picture_bytes += len(pictures.data)
+        self.rows.append(rows.drop_columns(["thumbnail"]))
+        self.held += len(rows)
+        self.size_bytes += self.rows[-1].nbytes
+
+    def written(self, store: Store, states: Mapping[str, str]) -> pa.RecordBatch:
+        """Write them as a segment -> its row of PARTS."""
+        self._pictures.flush()
+        with self._pictures as file:
+            data = np.memmap(file, np.uint8, "r") if self.picture_bytes else np.empty(0, np.uint8)
+            pictures = ByteStrings(data, np.concatenate(self._ends))
+            rows = pa.Table.from_batches(self.rows)
+            filters = [name for name in rows.column_names if name not in ROW]
+            return _row_of(write_segment(store, entries_of(rows, pictures, filters), states))
+
+
+def _of_each_day(batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
+    """A batch in runs of rows of the same day."""
+    days = batch.column("day").cast(pa.int32()).to_numpy()
+    starts = [0, *(np.flatnonzero(np.diff(days)) + 1).tolist(), len(days)]
+    for start, end in pairwise(starts):
+        if end > start:
+            yield batch.slice(start, end - start)
+
+
+def group_parts(batches: Iterable[pa.RecordBatch], uri: str) -> Iterator[pa.RecordBatch]:
+    """Rows (place, group) in order of the places -> the part of the groups of an index that holds them, as a row of PARTS."""
+    rows = pa.Table.from_batches(batches, schema=pa.schema([("place", pa.string()), ("group", pa.string())]))
+    if len(rows):
+        yield _row_of(write_groups(Store(uri), _strings(rows.column("place")), _strings(rows.column("group"))))
+
+
+def list_parts(batches: Iterable[pa.RecordBatch], uri: str) -> Iterator[pa.RecordBatch]:
+    """Rows (group, day, place, shop, evidence) in order of group and place, a group's all here -> the part of the group list with them."""
+    rows = (row for batch in batches for row in batch.to_pylist())
+    groups = [_group(name, list(members)) for name, members in groupby(rows, key=lambda row: row["group"])]
+    if groups:
+        yield _row_of(write_group_list(Store(uri), groups))
+
+
+def _group(name: str, rows: list[dict[str, Any]]) -> Group:
+    """A group of its members' rows; of the evidence, which both members of a pair name, each pair once."""
+    number = {row["place"]: place for place, row in enumerate(rows)}
+    pairs = {}
+    for row in rows:
+        for found in row["evidence"] or []:
+            other = number.get(f"{found['day']}/{found['key']}#{found['crop']}")
+            if other is not None and other != number[row["place"]]:
+                one, other = sorted((number[row["place"]], other))
+                pairs[one, other] = Pair(one, other, found["distance"], found["similarity"])
+    strongest = sorted(pairs.values(), key=lambda pair: (-pair.similarity, pair.distance))[:MOST_PAIRS]
+    shops = {row["shop"] for row in rows} - {None}
+    return Group(name, tuple(number), str(max(row["day"] for row in rows)), len(shops), tuple(strongest))
+
+
+def merged_parts(batches: Iterable[pa.RecordBatch], uri: str, code_bytes: int) -> Iterator[pa.RecordBatch]:
+    """Rows whose `part` is a JSON list of segments -> one segment with the items of each list, as rows of PARTS."""
+    store = Store(uri)
+    for batch in batches:
+        for text in batch.column("part").to_pylist():
+            parts = [part_of(part) for part in json.loads(text)]
+            states = {day: state for part in parts for day, state in part.days.items()}
+            items = concatenated([open_segment(store, part, code_bytes).entries() for part in parts])
+            yield _row_of(write_segment(store, items, states))
+
+
+def _row_of(part: Part) -> pa.RecordBatch:
+    return pa.RecordBatch.from_pylist([{"part": json.dumps(part.to_json())}], schema=PARTS)
+
+
+def entries_of(rows: pa.Table, pictures: ByteStrings | None = None, filters: Sequence[str] = ()) -> Entries:
+    """Rows (day, key, crop, label, code) and their thumbnails, by default a column of these rows, as items without groups.
+
+    filters: further columns, of texts or numbers.
+    """
+    codes = _strings(rows.column("code"))
+    pictures = _strings(rows.column("thumbnail")) if pictures is None else pictures
     return Entries(
-        codes=np.frombuffer(codes, np.uint8).reshape(len(places), -1 if places else 1),
-        days=np.array([day for day, _, _ in places], "datetime64[D]"),
-        keys=_strings(key for _, key, _ in places),
-        crops=np.array([crop for _, _, crop in places], np.int16),
-        labels=_strings(rows.column("label").to_pylist()),
-        groups=_strings(groups.get(place) for place in places),
-        thumbnail_ends=np.cumsum([len(picture) for picture in small], dtype=np.int64),
-        thumbnails=np.frombuffer(b"".join(small), np.uint8),
+        codes=codes.data.reshape(len(rows), -1 if len(rows) else 1),
+        days=rows.column("day").to_numpy().astype("datetime64[D]"),
+        keys=_strings(rows.column("key")),
+        crops=rows.column("crop").to_numpy().astype(np.int16),
+        labels=_strings(rows.column("label")),
+        groups=ByteStrings(np.empty(0, np.uint8), np.zeros(len(rows), np.int64)),
+        thumbnail_ends=pictures.ends,
+        thumbnails=pictures.data,
+        columns={name: _filter(rows.column(name)) for name in filters},
     )
 
 
-def _by_place(rows: pa.Table) -> Iterator[tuple[tuple[Any, str, int], dict[str, Any]]]:
-    """Rows with their (day, key, crop)."""
-    return (((row["day"], row["key"], row["crop"]), row) for row in rows.to_pylist())
+def _filter(column: pa.ChunkedArray) -> ByteStrings | NDArray[np.float64]:
+    """A column as texts, none as empty; or as numbers, none as NaN."""
+    if pa.types.is_floating(column.type):
+        numbers: NDArray[np.float64] = pc.fill_null(column.cast(pa.float64()), np.nan).to_numpy()
+        return numbers
+    return _strings(column)
 
 
-def _strings(values: Iterable[str | None]) -> Any:
-    """Strings as a fixed-width array of UTF-8 bytes, None as empty."""
-    return np.array([(value or "").encode() for value in values], np.bytes_)
+def _strings(column: pa.ChunkedArray) -> ByteStrings:
+    """Strings as UTF-8, bytes as they are, None as empty; by their buffers, without a Python object for each."""
+    kind = pa.large_binary() if pa.types.is_binary(column.type) else pa.large_string()
+    values = pc.fill_null(column.cast(kind), b"" if kind == pa.large_binary() else "")
+    array = pa.concat_arrays([pa.array([], kind), *values.chunks])
+    _, offsets, data = array.buffers()
+    ends = np.frombuffer(offsets, np.int64)[array.offset : array.offset + len(array) + 1]
+    held = np.frombuffer(data, np.uint8) if data is not None else np.empty(0, np.uint8)
+    return ByteStrings(held[ends[0] : ends[-1]], ends[1:] - ends[0])

@@ -6,18 +6,34 @@ hides.
 
 from __future__ import annotations
 
+import io
 from dataclasses import dataclass
 
 import numpy as np
 import simplejpeg
 from numpy.typing import NDArray
+from PIL import Image
 
-from spark_jobs.stages.file_format import has_all_scans
-
-Pixels = NDArray[np.uint8]
+from data_contracts.reasons import Reason
+from dlcore.vision.pixels import Pixels
+from spark_jobs.stages.jpeg_markers import JpegHeader, has_all_scans
+from spark_jobs.stages.limits import MAX_SCANNED_PIXELS, MAX_SCANS, Unusable
 
 END_OF_IMAGE = b"\xff\xd9"
 _FOREIGN_TAIL = bytes(range(255))
+_BLOCK_ROWS = 256
+_BY_COMPONENTS = {1: "GRAY", 3: "RGB", 4: "CMYK"}
+_COLOURS = {"Gray": "GRAY", "CMYK": "CMYK", "YCCK": "CMYK"}
+
+
+@dataclass(frozen=True)
+class JpegSize:
+    """Width and height, `colours` ('GRAY', 'RGB' or 'CMYK'); `is_unusual` where simplejpeg cannot decode the file."""
+
+    width: int
+    height: int
+    colours: str
+    is_unusual: bool = False
 
 
 @dataclass(frozen=True)
@@ -30,6 +46,43 @@ class DamagedPixels:
     pixels: Pixels
     share: float
     ends_early: bool
+
+
+def read_size(data: bytes, header: JpegHeader) -> JpegSize:
+    """Return the size and colours as libjpeg reads them.
+
+    Raises:
+        Unusable: the header cannot be read, or the file ends in it.
+    """
+    try:
+        height, width, colour_space, _ = simplejpeg.decode_jpeg_header(data, strict=False)
+        return JpegSize(width, height, _COLOURS.get(colour_space, "RGB"))
+    except (ValueError, KeyError):
+        width, height, components = header.size
+        if not (header.scans and width and height and components in _BY_COMPONENTS):
+            raise Unusable(Reason.TRUNCATED if header.ends_in_header else Reason.CORRUPT_HEADER) from None
+        return JpegSize(width, height, _BY_COMPONENTS[components], is_unusual=True)
+
+
+def decode_unusual(data: bytes) -> Image.Image:
+    """Decode a file whose sampling simplejpeg does not take, by Pillow: mode L, RGB or CMYK.
+
+    Raises:
+        OSError: Pillow cannot decode it; a file that ends early is named truncated.
+    """
+    picture = Image.open(io.BytesIO(data), formats=("JPEG",))
+    picture.load()
+    return picture
+
+
+def check_scans(header: JpegHeader, pixels: int) -> None:
+    """Compare the number of scans with the limits: libjpeg passes all pixels for each, in one call.
+
+    Raises:
+        Unusable: there are too many for the number of pixels.
+    """
+    if header.scans > MAX_SCANS or header.scans * pixels > MAX_SCANNED_PIXELS:
+        raise Unusable(Reason.TOO_MUCH_WORK)
 
 
 def decode_sound(data: bytes, colours: str, min_side: int = 0) -> Pixels | None:
@@ -62,7 +115,13 @@ def decode_damaged(data: bytes, colours: str) -> DamagedPixels:
     if not has_all_scans(body):
         return DamagedPixels(pixels[:0], 0.0, True)
     other = simplejpeg.decode_jpeg(body + _FOREIGN_TAIL + END_OF_IMAGE, colours, strict=False)
-    differs = (pixels != other).any(axis=(1, 2))
+    differs = np.concatenate([_differing_rows(pixels, other, start) for start in range(0, len(pixels), _BLOCK_ROWS)])
     rows = int(differs.argmax()) if differs.any() else len(differs)
     ends_early = rows < len(differs) or not data.endswith(END_OF_IMAGE)
     return DamagedPixels(pixels[:rows], rows / len(differs), ends_early)
+
+
+def _differing_rows(pixels: Pixels, other: Pixels, start: int) -> NDArray[np.bool_]:
+    block = slice(start, start + _BLOCK_ROWS)
+    differs: NDArray[np.bool_] = (pixels[block] != other[block]).any(axis=(1, 2))
+    return differs

@@ -18,15 +18,15 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from dlcore.activity import Array
-from dlcore.models.detection_score import TrueObjects
-from dlcore.models.preprocessing import Preprocessing
-from spark_jobs.catalogue.categories import CATEGORIES
-from spark_jobs.catalogue.demo import draw_entry
-from spark_jobs.catalogue.planting import Entry, plan_catalogue
-from spark_jobs.catalogue.scenes import Boxes
-from spark_jobs.catalogue.transforms import TRANSFORMS
-from spark_jobs.catalogue.views import View, ViewPool, photographed
-from spark_jobs.stages.detect import resized
+from dlcore.vision.detection_score import TrueObjects
+from dlcore.vision.pixels import resized
+from dlcore.vision.preprocessing import Preprocessing
+from sample_data.catalogue.categories import CATEGORIES
+from sample_data.catalogue.demo import draw_entry
+from sample_data.catalogue.planting import Entry, plan_catalogue
+from sample_data.catalogue.scenes import Boxes
+from sample_data.catalogue.transforms import TRANSFORMS
+from sample_data.catalogue.views import View, ViewPool, photographed
 
 CLASSES = ("background", *CATEGORIES)
 """Labels of the detector by index."""

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from spark_jobs.stages.detector_recipe import Curve, Recipe
+from spark_jobs.training.detector_recipe import Curve, Recipe
 
 _CARD = """# Detector of products (SSD, {size} pixels, width {width})
 

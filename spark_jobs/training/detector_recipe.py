@@ -14,9 +14,6 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from dlcore.activity import Array
-from dlcore.models.detection_output import DetectionRule, Detections, detection_output
-from dlcore.models.detection_score import Threshold, all_kept, best_threshold, mean_average_precision
-from dlcore.models.preprocessing import Preprocessing
 from dlcore.models.ssd import SsdConfig, ssd, ssd_small
 from dlcore.nn.criterion import MultiBoxLoss
 from dlcore.nn.module import Module
@@ -26,9 +23,12 @@ from dlcore.optim.schedule import Cosine, SequentialSchedule, Warmup
 from dlcore.optim.source import BatchRequest
 from dlcore.optim.trigger import MaxIteration, SeveralIteration
 from dlcore.rng import RNG
-from spark_jobs.catalogue.views import ViewPool
-from spark_jobs.stages.detect import DetectorSettings, Things, any_objects, looked_twice
-from spark_jobs.stages.detection_training import CLASSES, EASY, HARD, SHOP, Difficulty, TestSet, training_batch
+from dlcore.vision.detection_output import DetectionRule, Detections, detection_output
+from dlcore.vision.detection_score import Threshold, all_kept, best_threshold, mean_average_precision
+from dlcore.vision.detector import DetectorSettings, Things, any_objects, looked_twice
+from dlcore.vision.preprocessing import Preprocessing
+from sample_data.catalogue.views import ViewPool
+from spark_jobs.training.detection_training import CLASSES, EASY, HARD, SHOP, Difficulty, TestSet, training_batch
 
 _WARM_UP = 300
 _CURVE_POINTS = 14

@@ -9,26 +9,27 @@ from functools import partial
 from multiprocessing import get_context
 from typing import Any
 
-import imagehash
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from dlcore.search.baselines import itq, random_projection
-from dlcore.search.codes import Codes, distances, pack
+from dlcore.search.codes import distances
 from dlcore.search.signatures import luminance_hash
 from dlcore.search.verification import Signatures, Verifier, cues, fit_verifier, joined
-from spark_jobs.catalogue.demo import draw_entry
-from spark_jobs.catalogue.planting import Entry, plan_catalogue
+from dlcore.vision.detector import FoundObject
+from dlcore.vision.extractor import Extractor
+from dlcore.vision.pixels import Pixels, resized
+from sample_data.catalogue.demo import draw_entry
+from sample_data.catalogue.planting import Entry, plan_catalogue
+from sample_data.catalogue.transforms import TRANSFORMS, recoloured
+from spark_jobs.scoring.baselines import baselines
+from spark_jobs.scoring.evaluation import Address, Truth, labels_of, score_codes, score_duplicates
 from spark_jobs.stages.calibration import ChangedViews, calibrate
-from spark_jobs.stages.changed_copies import RECOLOURED, Picture, changed_views
+from spark_jobs.stages.changed_copies import RECOLOURED, Changes, Picture, changed_views
 from spark_jobs.stages.crop import CropPolicy, choose_crops
-from spark_jobs.stages.detect import FoundObject, resized
 from spark_jobs.stages.duplicates import find_groups
-from spark_jobs.stages.evaluation import Address, Truth, labels_of, score_baseline, score_codes, score_duplicates
-from spark_jobs.stages.features import Extractor
 
-Pixels = NDArray[np.uint8]
+CHANGES = Changes(TRANSFORMS, recoloured)
 _JITTER = 0.03
 
 
@@ -93,7 +94,7 @@ def _judged(
     copies: list[tuple[int, str, Pixels, Pixels]] = []
     if number % sample == 0:
         picture = Picture(pixels, (crop.x_min, crop.y_min, crop.x_max, crop.y_max))
-        views = changed_views(picture, np.random.default_rng([number, 1]))
+        views = changed_views(picture, CHANGES, np.random.default_rng([number, 1]))
         copies = [(number, change, resized(cut, side), resized(whole, side)) for change, cut, whole in views]
     return resized(part, side), resized(pixels, side), truth, copies
 
@@ -145,27 +146,10 @@ def evaluate(extractor: Extractor, verifier: Verifier, judged: Judged) -> dict[s
     scores = score_duplicates(judged.truth, groups, judged.look_alikes)
     codes = score_codes(signatures.codes, labels_of(row.group for row in judged.truth))
     expected = {"threshold": calibration.threshold, "expected": calibration.expected}
-    return {"deepbit": {**codes, **scores, **expected}, **baselines(extractor, judged)}
-
-
-def baselines(extractor: Extractor, judged: Judged) -> dict[str, Any]:
-    """Plain codes at the distance that suits them best on this very truth: DeepBit's, ITQ, random projection, pHash."""
-    real, pooled = extractor.outputs(judged.crops)
-    bits = real.shape[1]
-    codes = {
-        "deepbit_codes": pack(real, extractor.threshold),
-        "itq": itq(pooled, bits),
-        "random_projection": random_projection(pooled, bits),
-        "phash_64": phash(judged.wholes, 8),
-        "phash_256": phash(judged.wholes, 16),
+    return {
+        "deepbit": {**codes, **scores, **expected},
+        **baselines(extractor, judged.crops, judged.wholes, judged.truth, judged.look_alikes),
     }
-    return {name: score_baseline(rows, judged.truth, judged.look_alikes) for name, rows in codes.items()}
-
-
-def phash(pictures: Pixels, size: int) -> Codes:
-    """Perceptual hashes of RGB pictures (N, S, S, 3) -> (N, size * size / 8), by the package imagehash."""
-    hashes = [imagehash.phash(Image.fromarray(picture), hash_size=size).hash.ravel() for picture in pictures]
-    return np.packbits(np.stack(hashes), axis=1)
 
 
 def _times(seconds: dict[str, int]) -> str:
@@ -183,7 +167,7 @@ def card(scores: dict[str, Any], command: str, seconds: dict[str, int]) -> str:
         "bits; another article, another colour of the same article included, does not.",
         "",
         "- Network: residual, 64 x 64 RGB, about 0.08 GFLOP and 1 million parameters, trained from nothing.",
-        "- Data: generated pictures only (spark_jobs/catalogue, seed 1001); no photographs, no labels.",
+        "- Data: generated pictures only (sample_data/catalogue, seed 1001); no photographs, no labels.",
         f"- Made by: `{command}` ({_times(seconds)}).",
         "- Limits: never saw photographs in training. Thresholds belong to a catalogue: `calibrate_duplicates` finds them.",
         "",

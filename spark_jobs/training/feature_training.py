@@ -12,7 +12,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from dlcore.activity import Array
-from dlcore.models.preprocessing import Preprocessing
 from dlcore.nn.criterion import (
     DecorrelationCriterion,
     EvenDistributionCriterion,
@@ -21,8 +20,9 @@ from dlcore.nn.criterion import (
 )
 from dlcore.nn.criterion.criterion import Criterion, Gradient
 from dlcore.optim.source import BatchRequest
-from spark_jobs.catalogue.views import ViewPool
-from spark_jobs.stages.feature_views import ARTICLES, VIEWS, batch
+from dlcore.vision.preprocessing import Preprocessing
+from sample_data.catalogue.views import ViewPool
+from spark_jobs.training.feature_views import ARTICLES, VIEWS, batch
 
 
 @dataclass(eq=False)

@@ -15,9 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from spark_jobs.catalogue.scenes import Placement, compose
-from spark_jobs.catalogue.transforms import TRANSFORMS, Changed
-from spark_jobs.catalogue.views import ViewPool, photographed, shop_placement, turned_hue
+from dlcore.vision.pixels import Pixels
+from sample_data.catalogue.scenes import Placement, compose
+from sample_data.catalogue.transforms import TRANSFORMS, Changed
+from sample_data.catalogue.views import ViewPool, photographed, shop_placement, turned_hue
 
 ARTICLES = 3
 """Articles of a family."""
@@ -30,7 +31,6 @@ _PIXELS_ONLY = ("jpeg_quality", "watermark", "brightness", "tint")
 _MOVING = ("resize", "crop", "border", "banner", "rotate", "mirror")
 
 Box = NDArray[np.float32]
-Pixels = NDArray[np.uint8]
 
 
 @dataclass(frozen=True)

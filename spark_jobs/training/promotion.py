@@ -17,7 +17,8 @@ def local_folder(uri: str) -> Path:
     scheme, _, path = uri.rpartition("://")
     if scheme not in ("", "file"):
         raise ValueError(
-            f"got models at {uri!r}, expected file://; train there and copy the artefact with the store's tools"
+            f"got models at {uri!r}, expected file://; train with PIPELINE_MODELS=file:///folder, then bring the version from there: "
+            "python -m spark_jobs.promote_model NAME --source file:///folder/NAME"
         )
     return Path(path)
 

@@ -11,8 +11,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from deploy import REPOSITORY
 from deploy.airflow_rest import Airflow
-from deploy.places import REPOSITORY
 from tests import waiting
 
 wait_for = partial(waiting.wait_for, pause_s=2.0)
@@ -96,7 +96,7 @@ class Compose:
         """End all of a container at once, as a crash does, and wait until Docker has seen it."""
         before = self.inspected(container)["RestartCount"]
         subprocess.run(["docker", "exec", container, *_KILL_ALL], check=False)
-        wait_for(lambda: self.inspected(container)["RestartCount"] > before, limit_s=60)
+        wait_for(lambda: self.inspected(container)["RestartCount"] > before)
 
     def all_healthy(self) -> bool:
         """Whether every container that has a health check passes it."""

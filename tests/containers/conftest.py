@@ -1,5 +1,7 @@
 """One project of containers for all tests of the ring, and the report of the embedded demo to compare with."""
 
+from __future__ import annotations
+
 import json
 import os
 import subprocess
@@ -22,7 +24,7 @@ def compose(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Compose]:
     project = Compose(tmp_path_factory.mktemp("compose"), {**ports, "DEMO_IMAGES_PER_DAY": str(PER_DAY)})
     try:
         project.run("up", "--build", "--detach", limit_s=3600)
-        wait_for(project.all_healthy, limit_s=600)
+        wait_for(project.all_healthy)
         yield project
     finally:
         project.run("down", "--volumes")

@@ -3,6 +3,8 @@
 By hand: `make test RING=containers`. Needs Docker with Compose; takes the machine's two cores for about an hour.
 """
 
+from __future__ import annotations
+
 import json
 import subprocess
 import urllib.error
@@ -13,9 +15,9 @@ from typing import Any
 
 import pytest
 
+from deploy import REPOSITORY
 from deploy.airflow_rest import Airflow
 from deploy.demo import demo_days
-from deploy.places import REPOSITORY
 from spark_jobs.pipeline import stages_of
 from tests.containers.compose import Compose, wait_for
 
@@ -25,7 +27,7 @@ PIPELINE = "image_pipeline"
 FIRST, *_, LAST = demo_days(date.today())
 RUN_LIMIT_S = 1200.0
 _ROWS = """
-from spark_jobs.published import lake
+from spark_jobs.scoring.published import lake
 from spark_jobs.settings import Settings
 settings = Settings.from_environment()
 with lake(settings) as spark:
@@ -167,7 +169,7 @@ def test_a_run_survives_the_death_of_containers(deaths: dict[str, str], compose:
         compose.kill(compose.containers(service)[0])
     _await(airflow, backfill)
     assert _features(compose) == before
-    wait_for(compose.all_healthy, limit_s=300)
+    wait_for(compose.all_healthy)
 
 
 def test_more_workers_region_servers_and_thrift_servers(compose: Compose, airflow: Airflow) -> None:
@@ -175,7 +177,7 @@ def test_more_workers_region_servers_and_thrift_servers(compose: Compose, airflo
     more = ("spark-worker=3", "regionserver=2", "thrift=3")
     options = [part for entry in more for part in ("--scale", entry)]
     compose.run("up", "--detach", "--no-recreate", *options)
-    wait_for(compose.all_healthy, limit_s=300)
+    wait_for(compose.all_healthy)
     assert [len(compose.containers(entry.split("=")[0])) for entry in more] == [3, 2, 3]
     _await(airflow, airflow.backfill(PIPELINE, FIRST, LAST, at_once=3))
     assert _features(compose) == before

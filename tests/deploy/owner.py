@@ -1,5 +1,7 @@
 """A program that owns a stack, for the test that kills it: starts HBase, says so, waits to be interrupted."""
 
+from __future__ import annotations
+
 import signal
 
 from deploy.services import interruptible, running

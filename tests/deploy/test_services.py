@@ -1,5 +1,7 @@
 """The whole stack on HDFS, as `make services-up` starts it: what it shows the network, and how it takes blows."""
 
+from __future__ import annotations
+
 import json
 import os
 import signal
@@ -16,17 +18,16 @@ from pathlib import Path
 import fsspec
 import happybase
 import pytest
-from dlcore_airflow.run_reports import latest_reports, newest_published
 
 from deploy.programs import PROGRAMS
 from deploy.services import down, free_offset, up
 from deploy.stack import MARKER, Stack
 from deploy.supervision import StackError, die_with, processes, states
-from spark_jobs.past_runs import newest_report
-from spark_jobs.run_report import RunReport
+from spark_jobs.run_reports.reading import latest_reports, newest_published, newest_report
+from spark_jobs.running.run_report import RunReport
 from spark_jobs.settings import Settings
 from tests.deploy.listening import listening_addresses
-from tests.waiting import wait_for
+from tests.waiting import LIMIT_S, wait_for
 
 pytestmark = pytest.mark.services
 
@@ -65,7 +66,7 @@ def test_hbase_keeps_its_rows_on_hdfs(whole: Stack) -> None:
 
 
 def test_run_reports_on_hdfs_are_written_whole_in_place_of_older_ones(
-    whole: Stack, monkeypatch: pytest.MonkeyPatch
+    whole: Stack,
 ) -> None:
     reports = f"webhdfs://127.0.0.1:{whole.port('namenode_http')}/reports"
     settings = replace(Settings.from_environment(whole.environment()), reports=reports)
@@ -73,8 +74,7 @@ def test_run_reports_on_hdfs_are_written_whole_in_place_of_older_ones(
         report = RunReport("extract_features", "r", attempt, "2026-11-02", codes="", status="published")
         uri = report.write(settings.reports)
         assert newest_report(settings, "extract_features", "2026-11-02") == asdict(report)
-    monkeypatch.setenv("PIPELINE_REPORTS", reports)
-    assert latest_reports(days=1) == [newest_published("extract_features")] == [asdict(report)]
+    assert latest_reports(reports, 1) == [newest_published(reports, "extract_features", "")] == [asdict(report)]
     files, path = fsspec.core.url_to_fs(uri)
     assert files.ls(path.rpartition("/")[0], detail=False) == [path]
 
@@ -124,7 +124,7 @@ def test_no_process_outlives_its_owner(tmp_path: Path, blow: signal.Signals, whe
         else:
             wait_for(lambda: is_starting(stack))
         owner.send_signal(blow)
-        owner.wait(60)
+        owner.wait(LIMIT_S)
     wait_for(lambda: processes(stack) == [])
 
 
@@ -133,7 +133,7 @@ def test_an_owner_whose_shell_ignores_signals_can_be_interrupted(tmp_path: Path)
     with owner_of(stack, "env", "--ignore-signal=INT,TERM") as owner:
         wait_for(lambda: is_starting(stack))
         owner.send_signal(signal.SIGINT)
-        owner.wait(60)
+        owner.wait(LIMIT_S)
     assert processes(stack) == []
 
 
@@ -184,6 +184,6 @@ print("published", spark.table("lake.trial.numbers").count())
 """
     environment = {**os.environ, **stack.environment()}
     done = subprocess.run(
-        [sys.executable, "-c", program], env=environment, capture_output=True, text=True, timeout=120, check=False
+        [sys.executable, "-c", program], env=environment, capture_output=True, text=True, timeout=LIMIT_S, check=False
     )
     return done.stdout + done.stderr

@@ -1,18 +1,23 @@
 """The stack's description: ports, variables, secrets, configuration files, the table of programs. No process starts."""
 
+from __future__ import annotations
+
 import re
+import shlex
 import socket
 import stat
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 from xml.etree import ElementTree
 
 import pytest
+from supervisor.options import ServerOptions
 
 from deploy.configuration import write_configuration
 from deploy.programs import PROGRAMS, chosen
 from deploy.services import free_offset, up
 from deploy.stack import PORTS, Stack
-from deploy.supervision import StackError
+from deploy.supervision import StackError, write_supervisor_configuration
 from spark_jobs.settings import Settings
 
 
@@ -68,6 +73,26 @@ def test_a_wrong_setting_is_named(variable: str, value: str) -> None:
         Stack.from_environment({variable: value})
 
 
+def test_a_home_may_have_signs_that_mean_something_in_a_file_of_configuration(tmp_path: Path) -> None:
+    stack = Stack(home=tmp_path / "R&D <x>", offset=100)
+    folder = write_configuration(stack)
+    assert _properties(folder / "hbase" / "hbase-site.xml")["hbase.rootdir"] == f"file://{stack.home}/hbase/data"
+    name = urlsplit(_properties(folder / "hdfs" / "hdfs-site.xml")["dfs.namenode.name.dir"])
+    assert unquote(name.path) == f"{stack.home}/hdfs/name"
+    options = ServerOptions()
+    options.realize(["-c", str(write_supervisor_configuration(stack, chosen(stack)))])
+    assert options.logfile == f"{stack.home}/logs/supervisor.log"
+    programs = {group.name: group.process_configs[0] for group in options.process_group_configs}
+    assert programs["hbase"].stdout_logfile == f"{stack.home}/logs/hbase.log"
+    assert f"-Djava.io.tmpdir={stack.home}/scratch" in shlex.split(programs["hbase"].command)
+
+
+@pytest.mark.parametrize("name", ["50%", "a:b", "a,b", "a*", "a\nb", "$HOME"])
+def test_a_home_that_servers_would_misread_is_refused(name: str) -> None:
+    with pytest.raises(ValueError, match=r"PIPELINE_HOME: got .* expected a path without"):
+        Stack.from_environment({"PIPELINE_HOME": f"/srv/{name}"})
+
+
 def test_every_address_in_the_configuration_is_this_machine(local: Stack) -> None:
     folder = write_configuration(local)
     named = {
@@ -91,7 +116,7 @@ def test_what_programs_need_is_in_the_table() -> None:
     [
         ("local", ("thrift",), ["hbase", "thrift"]),
         ("hdfs", ("thrift",), ["namenode", "datanode", "hbase", "thrift"]),
-        ("local", ("airflow",), ["airflow-database", "airflow-api", "airflow-scheduler", "airflow-dags"]),
+        ("local", ("airflow",), ["postgres", "airflow-database", "airflow-api", "airflow-scheduler", "airflow-dags"]),
     ],
 )
 def test_a_program_brings_what_it_needs(tmp_path: Path, lake: str, only: tuple[str, ...], expected: list[str]) -> None:
@@ -111,6 +136,16 @@ def test_a_taken_port_is_an_error_before_anything_starts(tmp_path: Path) -> None
         pytest.raises(StackError, match="PIPELINE_PORT_OFFSET"),
     ):
         up(stack, ("connect",), attached=True)
+
+
+def test_a_home_of_an_earlier_version_is_told_in_one_line_how_to_start_anew(tmp_path: Path) -> None:
+    earlier = tmp_path / "airflow" / "airflow.db"
+    earlier.parent.mkdir()
+    earlier.touch()
+    with pytest.raises(StackError, match=f"rm -r {earlier.parent}") as error:
+        up(Stack(home=tmp_path, offset=free_offset()), ("airflow",), attached=True)
+    assert len(str(error.value).splitlines()) == 1
+    assert list(tmp_path.iterdir()) == [earlier.parent]
 
 
 def _properties(path: Path) -> dict[str, str]:

@@ -1,5 +1,7 @@
 """The examples in docstrings do what they show."""
 
+from __future__ import annotations
+
 import doctest
 import importlib
 import pkgutil
@@ -11,7 +13,17 @@ import dlcore
 MODULES = [
     found.name
     for found in pkgutil.walk_packages(dlcore.__path__, "dlcore.")
-    if found.name.startswith(("dlcore.nn.", "dlcore.optim.", "dlcore.rng", "dlcore.activity"))
+    if found.name.startswith(
+        (
+            "dlcore.nn.",
+            "dlcore.keras.",
+            "dlcore.optim.",
+            "dlcore.data.",
+            "dlcore.bigdl.",
+            "dlcore.rng",
+            "dlcore.activity",
+        )
+    )
 ]
 
 

@@ -11,14 +11,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from spark_jobs import runner
-from spark_jobs.command_line import NoOptions
 from spark_jobs.pipeline import EXIT_OK, STAGES, Stage, session_id, stages_of
+from spark_jobs.running import runner
+from spark_jobs.running.command_line import NoOptions
 from spark_jobs.settings import Settings
 from tests.spark_jobs.lake import Lake
+from tests.waiting import LIMIT_S
 
 PIPELINE, SIMILAR = "image_pipeline", "similar_images"
-JOB_LIMIT_S = 300.0
 QUICK = {"calibrate_duplicates": ("--pictures", "24", "--copies", "4")}
 """Options for so few images."""
 
@@ -112,6 +112,6 @@ class Chain:
 
 def ended(job: subprocess.Popen[str]) -> tuple[int, Row]:
     """The exit code of a job and its run report, the last thing it prints unless a broken connection has a last word."""
-    output = job.communicate(timeout=JOB_LIMIT_S)[0]
+    output = job.communicate(timeout=LIMIT_S)[0]
     report: Row = json.loads([line for line in output.splitlines() if line.startswith("{")][-1])
     return job.returncode, report

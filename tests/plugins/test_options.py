@@ -1,5 +1,7 @@
 """What a DAG run says of its jobs: by its params, or through the features that started it. On the DAGs as Airflow loads them."""
 
+from __future__ import annotations
+
 import pytest
 
 from tests.plugins.airflow_process import answer
@@ -38,6 +40,13 @@ ASKED = {
         [],
         ["--release", "--models=file:///m", "--extractor=mine"],
     ),
+    "a trial, in which every stage writes beside": (
+        "image_pipeline",
+        "crop_objects",
+        {"limit": 5},
+        [],
+        ["--trial", "--fall-back"],
+    ),
     "a flag and numbers": (
         "image_pipeline",
         "crop_objects",
@@ -68,6 +77,20 @@ ASKED = {
         ["--models=file:///by-hand"],
     ),
     "features of before options were kept": ("similar_images", "calibrate_duplicates", {}, [(3, {"rows_out": 1})], []),
+    "an event made by hand after the features": (
+        "similar_images",
+        "calibrate_duplicates",
+        {},
+        [(3, {"options": {"models": "file:///m"}}), (4, {"from_rest_api": True}), (5, {"options": None})],
+        ["--models=file:///m"],
+    ),
+    "shipped models again after others": (
+        "similar_images",
+        "calibrate_duplicates",
+        {},
+        [(3, {"options": {"models": "file:///m"}}), (4, {"options": {}})],
+        [],
+    ),
     "a job without options": (
         "similar_images",
         "find_duplicates",

@@ -1,15 +1,31 @@
 """The pipeline's page: it shows run reports and nothing else that lies on the disk."""
 
+from __future__ import annotations
+
+import csv
+import io
 import json
+from datetime import UTC, datetime
 
 import pytest
+from dlcore_airflow.ui.comparison import comparison_page
+from dlcore_airflow.ui.metrics import metrics_text
+from dlcore_airflow.ui.page import Asked, Offers, overview_page
+from dlcore_airflow.ui.table import sorted_runs
+from dlcore_airflow.ui.under_way import under_way
 
+from spark_jobs.run_reports.reading import for_readers
+from spark_jobs.run_reports.summary import RunSummary
 from tests.plugins.airflow_process import answer
 
 ASK = """
 import json, sys
+from airflow.api_fastapi.app import create_auth_manager
+from airflow.api_fastapi.auth.managers.simple.user import SimpleAuthManagerUser
 from airflow.api_fastapi.core_api.security import get_user
 from dlcore_airflow.ui.app import app
+from dlcore_airflow.ui.visitors import PageWithoutSlash
+from fastapi import FastAPI
 from fastapi.testclient import TestClient
 paths = json.loads(sys.argv[1])
 stranger = [TestClient(app, raise_server_exceptions=False).get(path).status_code for path in paths]
@@ -17,13 +33,24 @@ scraped = [
     TestClient(app, raise_server_exceptions=False).get(path, headers={"Authorization": f"Bearer {token}"}).status_code
     for path in ("/metrics", "/") for token in ("right", "wrong")
 ]
-app.dependency_overrides[get_user] = lambda: None
+root = FastAPI()
+root.mount("/pipeline", app)
+root.get("/{rest:path}")(lambda rest: "Airflow's own")
+root.add_middleware(PageWithoutSlash)
+browser = TestClient(root, follow_redirects=False, headers={"Accept": "text/html"})
+led = [
+    (answer.status_code, answer.headers.get("location"))
+    for answer in map(browser.get, ("/pipeline", "/pipeline?days=3", "/pipeline/report?stage=crop_objects&run=r", "/other"))
+]
+create_auth_manager()
+app.dependency_overrides[get_user] = lambda: SimpleAuthManagerUser(username="vera", role="viewer")
 answers = [TestClient(app).get(path) for path in paths]
 metrics, of_last_day = [
     TestClient(app).get(path, headers={"Authorization": "Bearer right"}).text for path in ("/metrics", "/metrics?days=1")
 ]
 texts = [answer.text for answer in answers]
-print(json.dumps([scraped, [metrics, of_last_day], stranger, [answer.status_code for answer in answers], texts]))
+policy = answers[0].headers["content-security-policy"]
+print(json.dumps([policy, led, scraped, [metrics, of_last_day], stranger, [answer.status_code for answer in answers], texts]))
 """
 
 pytestmark = pytest.mark.airflow
@@ -53,6 +80,8 @@ pipeline_run_seconds{stage="crop_objects"} 3.5
 pipeline_rows{stage="crop_objects",reason="blank"} 34
 pipeline_broken_rules{stage="read_images"} 1
 pipeline_broken_rules{stage="extract_features"} 0
+pipeline_run_broken{stage="read_images"} 1
+pipeline_run_broken{stage="extract_features"} 0
 pipeline_run_failed{stage="crop_objects"} 1
 pipeline_run_failed{stage="extract_features"} 0
 pipeline_failed_partitions{stage="read_images"} 1
@@ -63,6 +92,42 @@ pipeline_code_drift{stage="extract_features"} 0.0125
 pipeline_newest_day_end_timestamp_seconds 1793577600
 """
 """Among those of the reports above; the timestamp is 2026-11-02T00:00Z, by GNU date."""
+
+
+def test_another_days_success_does_not_hide_a_broken_contract():
+    broken, *_ = [report for report in REPORTS if report["status"] == "broken_contract"]
+    later = broken | {
+        "day": "2026-11-03",
+        "status": "published",
+        "broken": [],
+        "started_at": "2026-11-04T00:00:00+00:00",
+    }
+    text = metrics_text([broken, later])
+    assert 'pipeline_broken_rules{stage="read_images"} 1\n' in text
+    assert 'pipeline_run_broken{stage="read_images"} 0\n' in text  # so that it hides no failure of the last run
+    assert 'pipeline_broken_rules{stage="read_images"} 0\n' in metrics_text([later])
+
+
+def test_a_refused_stage_has_published_nothing_either():
+    report = {
+        "stage": "read_images",
+        "day": "2026-11-02",
+        "status": "refused",
+        "started_at": "2026-11-03T00:00:00+00:00",
+    }
+    assert 'pipeline_run_failed{stage="read_images"} 1\n' in metrics_text([report])
+
+
+def test_nothing_to_read_yet_is_no_failure():
+    report = {
+        "stage": "read_images",
+        "day": "2026-11-02",
+        "status": "nothing_yet",
+        "started_at": "2026-11-03T00:00:00+00:00",
+    }
+    text = metrics_text([report])
+    assert 'pipeline_failed_partitions{stage="read_images"} 0\n' in text
+    assert 'pipeline_run_failed{stage="read_images"} 0\n' in text
 
 
 def test_the_page_shows_reports_to_users_and_no_other_file_to_anyone(tmp_path):
@@ -88,15 +153,150 @@ def test_the_page_shows_reports_to_users_and_no_other_file_to_anyone(tmp_path):
         "/report?stage=../secrets&day=2026-11-02/..&run=secrets",
         "/metrics",
     ]
+    paths += [
+        "/reports.csv?stage=crop_objects",
+        "/?stage=crop_objects&result=failed",
+        "/?until=2026-11-01&days=1",
+        "/?until=x",
+        "/?until=2026-11-31",
+        "/?view=table&sort=-images",
+        "/?view=table&sort=secrets",
+        "/compare?run=2026-11-01/run&run=2026-11-02/run",
+        "/compare?run=2026-11-01/run",
+        "/compare?run=../run&run=2026-11-02/run",
+        "/compare?run=2026-11-01/run&run=2026-11-02/other",
+        "/picture/image_pipeline.svg",
+        "/picture/secrets.svg",
+        "/now",
+    ]
     environment = {"PIPELINE_REPORTS": f"file://{reports}", "PIPELINE_METRICS_TOKEN": "right"}
-    scraped, metrics, strangers, statuses, texts = answer(ASK, tmp_path, paths, **environment)
+    policy, led, scraped, metrics, strangers, statuses, texts = answer(ASK, tmp_path, paths, **environment)
+    assert "default-src 'none'" in policy and "frame-ancestors 'self'" in policy
+    assert led == [
+        [307, "/pipeline/"],
+        [307, "/pipeline/?days=3"],
+        [307, "/api/v2/auth/login?next=%2Fpipeline%2Freport%3Fstage%3Dcrop_objects%26run%3Dr"],
+        [200, None],
+    ]
     assert strangers == [401] * len(paths)
     assert scraped[0] == 200 and 200 not in scraped[1:]
     assert set(METRICS.strip().splitlines()) <= set(metrics[0].splitlines())
     assert METRICS.strip().splitlines()[-1] in metrics[1]
-    assert statuses == [200, 200, 404, 422, 422, 422, 401]
+    assert statuses[:11] == [200, 200, 404, 422, 422, 422, 401, 200, 200, 200, 422]
+    assert statuses[11:] == [422, 200, 422, 200, 422, 422, 404, 200, 404, 200]
+    assert "read_images" in texts[18] and "raw_images" in texts[18]
+    lines = list(csv.DictReader(io.StringIO(texts[7])))
+    assert [(line["day"], line["reasons"], line["error"]) for line in lines] == [
+        ("2026-11-02", "blank=34 ok=1200", "<b>spoilt</b>")
+    ]
+    assert "crop_objects</a>" in texts[8] and "extract_features</a>" not in texts[8]
+    assert "<h2>2026-11-01" in texts[9] and "<h2>2026-11-02" not in texts[9]
     assert "crop_objects" in texts[0] and "ok 1,200" in texts[0] and "blank 34" in texts[0]
     assert "1,234 images, 1,200 used, 34 refused" in texts[0] and ">3.5<" in texts[0]
     assert "&lt;b&gt;spoilt" in texts[1] and "<b>spoilt" not in texts[1]
     assert all("fewer than &lt;i&gt;usual" in text for text in texts[:2])
     assert not any("not for your eyes" in text for text in texts)
+
+
+def run(name, started, **values):
+    """Two stages' reports of a run of a day."""
+    common = {"run": name, "day": "2026-11-02", "dag": "image_pipeline", "status": "published", "started_at": started}
+    stages = [{"stage": "read_images", "dataset": "raw_images"}, {"stage": "preprocess_images", "dataset": "images"}]
+    return [{**common, "codes": None, **stage, **values} for stage in stages]
+
+
+def test_runs_of_a_day_are_told_apart_and_what_readers_get_is_said():
+    first = run("backfill__2026-11-02.20261103T010203", "2026-11-03T01:02:03+00:00", reasons={"ok": 300, "blank": 1})
+    trial = run("tried", "2026-11-03T02:00:00+00:00", reasons={"ok": 5}, trial=True)
+    wrong = run("mistaken", "2026-11-03T03:00:00+00:00", status="refused", error="no table <x>\nTraceback")[:1]
+    reports = [*first, *trial, *wrong]
+    text = overview_page(reports, for_readers(reports, ""), Asked())
+    assert "Readers get images: 301 images, 300 used, 1 refused, by backfill__2026-11-02<" in text
+    places = [text.index(f">{name}</") for name in ("mistaken", "tried", "backfill__2026-11-02")]
+    assert places == sorted(places)
+    assert "2026-11-03 02:00 UTC · 5 images, 5 used, 0 refused · 2 stages" in text
+    assert "a trial, beside the day" in text and text.count("2 earlier runs") == 1
+    assert "no table &lt;x&gt;</td>" in text and "Traceback" not in text
+    assert "href='../dags/image_pipeline/runs/backfill__2026-11-02'" in text
+
+
+def test_readers_of_a_day_of_two_runs_are_told():
+    first, second = run("one", "2026-11-03T01:00:00+00:00"), run("two", "2026-11-03T02:00:00+00:00")[:1]
+    text = overview_page([*first, *second], for_readers([*first, *second], ""), Asked())
+    assert "by two, one <span class=warning>of several runs" in text
+    assert "Readers get nothing of this day" in overview_page(first, {}, Asked())
+
+
+def test_what_may_not_be_done_is_not_offered():
+    first = run("one", "2026-11-03T01:00:00+00:00")
+    looks_only, acts = (
+        overview_page(first, for_readers(first, ""), Asked(), offers=offers)
+        for offers in (Offers(), Offers(undo=True, cost=True, proof="signed"))
+    )
+    assert "href='undo?day=2026-11-02'>Undo …" in acts and "value='signed'" in acts
+    assert "Undo" not in looks_only and "method=post" not in looks_only
+
+
+def test_runs_are_sorted_by_any_column_and_those_without_a_value_come_last():
+    many, few = (
+        run(name, f"2026-11-03T0{at}:00:00+00:00", reasons={"ok": at}) for name, at in (("many", 9), ("few", 2))
+    )
+    silent = run("silent", "2026-11-03T05:00:00+00:00")
+    runs = [RunSummary.of(reports) for reports in (many, silent, few)]
+    assert [found.run for found in sorted_runs(runs, "images")] == ["few", "many", "silent"]
+    assert [found.run for found in sorted_runs(runs, "-images")] == ["many", "few", "silent"]
+    assert [found.run for found in sorted_runs(runs, "-started")] == ["many", "silent", "few"]
+    text = overview_page([*many, *silent, *few], {}, Asked(view="table", sort="-images", run="<m>"))
+    assert "No run is of these days" in text and "value='&lt;m&gt;'" in text
+    text = overview_page([*many, *silent, *few], {}, Asked(view="table", sort="-images"))
+    assert text.index("name>many") < text.index("name>few") < text.index("name>silent")
+    assert "view=table&amp;sort=images" in text and "Images ↓" in text
+
+
+def test_trends_have_a_bar_per_day_of_what_readers_get():
+    reports = [
+        report | {"day": day, "reasons": {"ok": used, "blank": 5}, "seconds": {"total": 10.0}}
+        for day, used in (("2026-11-01", 95), ("2026-11-02", 45))
+        for report in run(f"of_{day}", f"{day}T01:00:00+00:00")
+    ]
+    text = overview_page(reports, for_readers(reports, ""), Asked())
+    assert "<title>2026-11-01: 95</title>" in text and "<title>2026-11-02: 10.0 %</title>" in text
+    assert "median 70 · 45 to 95" in text
+    assert "Trends" not in overview_page(reports[:2], for_readers(reports[:2], ""), Asked())
+
+
+def test_two_runs_side_by_side():
+    first, second = (
+        {report["stage"]: report for report in run(name, f"{day}T01:00:00+00:00", reasons=reasons, size_bytes=size)}
+        for name, day, reasons, size in (
+            ("one", "2026-11-03", {"ok": 300, "blank": 1}, 1000),
+            ("two", "2026-11-04", {"ok": 285, "truncated": 16}, 1500),
+        )
+    )
+    second["read_images"] |= {"status": "failed", "error": "no <table>\nTraceback"}
+    text = comparison_page(first, second)
+    assert "<td>reason ok<td class=n>300<td class=n>285<td class=n>-15 (-5.0 %)" in text
+    assert "<td>reason truncated<td class=n><td class=n>16<td class=n>" in text
+    assert "<td>bytes<td class=n>1,000<td class=n>1,500<td class=n>+500 (+50.0 %)" in text
+    assert "<td>result<td class=n>published<td class=n>failed<td class=n>other" in text
+    assert "no &lt;table&gt;" in text and "Traceback" not in text
+
+
+def test_what_runs_now_says_how_far_it_is_and_whether_it_still_lives():
+    (attempt, _) = run(
+        "backfill__2026-11-02.20261103T010203", "2026-11-03T01:00:00+00:00", status="running", rows_in=200
+    )
+    attempt |= {"attempt": 2, "silent_s": 4.0, "progress": {"phase": "stage", "tasks_done": 3, "tasks": 8}}
+    now = datetime(2026, 11, 3, 1, 1, 30, tzinfo=UTC)
+    text = under_way([attempt], now)
+    assert "computing, about 75 of 200 rows, 3 of 8 tasks, try 2, for 90 s" in text and "killed?" not in text
+    assert "backfill__2026-11-02<" in text
+    assert "silent for 10 min: killed?" in under_way([attempt | {"silent_s": 600.0}], now)
+    assert under_way([]) == ""
+
+
+def test_pictures_of_a_day_are_linked_where_a_search_service_is(monkeypatch):
+    first = run("one", "2026-11-03T01:00:00+00:00")
+    assert ">pictures</a>" not in overview_page(first, {}, Asked())
+    monkeypatch.setenv("PIPELINE_SEARCH_URL", "https://search.example/shop/")
+    assert "href='https://search.example/shop/day/2026-11-02'" in overview_page(first, {}, Asked())

@@ -1,5 +1,7 @@
 """The report: its numbers from hand-made rows whose answers are known, and a page that needs no other file."""
 
+from __future__ import annotations
+
 import io
 import json
 import re
@@ -13,7 +15,7 @@ import pyarrow as pa
 import pytest
 from PIL import Image
 
-from deploy.report_choice import (
+from quality_report.choice import (
     Known,
     choose_groups,
     choose_neighbours,
@@ -22,14 +24,15 @@ from deploy.report_choice import (
     seen,
     worst_detections,
 )
-from deploy.report_page import Content, page
-from deploy.report_pictures import beginning, picture, pictures
-from deploy.report_sheets import Bad, Sheets
-from deploy.run_figures import elapsed_seconds, figures
-from spark_jobs.past_runs import newest_reports
+from quality_report.figures import elapsed_seconds, figures
+from quality_report.page import Content, page
+from quality_report.pictures import beginning, picture, pictures
+from quality_report.report_choice import addresses, choose_copies, choose_prices
+from quality_report.sheets import Bad, Sheets
+from spark_jobs.run_reports.reading import newest_reports
+from spark_jobs.scoring.evaluation import Truth
+from spark_jobs.scoring.published_scores import Published, by_address, score_detector, score_published
 from spark_jobs.settings import Settings
-from spark_jobs.stages.evaluation import Truth
-from spark_jobs.stages.published_scores import Published, by_address, score_detector, score_published
 
 DAY = "2026-11-01"
 A, COPY, B, LONE = (DAY, "a/0"), (DAY, "a-copy/1"), (DAY, "b/0"), ("2026-11-02", "c/0")
@@ -226,5 +229,51 @@ def test_page_is_whole_and_needs_no_other_file(published):
 def test_page_tells_a_lost_row(published):
     whole = content(published)
     assert "other rows than in HBase" not in page(whole)
+    whole.figures["rows"]["monitor_prices"] = {"all_days": 2}
+    assert "other rows than in HBase" not in page(whole), "a report has as many rows as it has cases"
     whole.figures["rows"]["read_images"][DAY] = 3
     assert "other rows than in HBase" in page(whole)
+
+
+@pytest.fixture
+def reported(published):
+    """The same with a price of two shops, one of one shop, and two pictures under another name."""
+    price = {
+        "group": f"{DAY}/a/0", "currency": "EUR", "title": "<Mug>", "key": "a/0", "pictures": 2, "shops": 2,
+        "lowest": 10.0, "highest": 12.5,
+        "lowest_key": "a/0", "highest_key": "b/0", "lowest_shop": "north", "highest_shop": None, "spread": 0.25,
+    }  # fmt: skip
+    copy = {
+        "day": date(2026, 11, 1), "key": "b/0", "owner": "Ben", "shop": "market", "first_seen": 2, "found_by": [], "days_later": 3,
+        "original_day": date(2026, 11, 1), "original_key": "a/0", "original_owner": "Anna", "original_shop": None, "distance": 3,
+    }  # fmt: skip
+    known = copy | {"key": "a-copy/1", "first_seen": 1, "found_by": ["phash", "title"]}
+    return replace(
+        published, price_monitoring=[price | {"shops": 1, "spread": 9.0}, price], picture_copyright=[known, copy]
+    )
+
+
+def test_cases_of_the_reports_are_shown_with_their_pictures(reported):
+    known = Known.of(reported, TRUTH)
+    (price,), (hidden, plain) = choose_prices(known, 5), choose_copies(known, 5)
+    assert price.pictures == ((A, "10.00 EUR, north"), (B, "12.50 EUR, no shop")) and price.is_right is False
+    assert price.about == "<Mug>: 2 pictures of 2 shops, 25 % apart"
+    assert hidden.pictures == ((A, "Anna, in no shop"), (B, "Ben, in market")) and hidden.is_right is False
+    assert "none of sha256, pHash, title" in hidden.about and plain.about.endswith("found by phash, title")
+    assert plain.is_right is True
+    assert addresses([price, plain]) == [A, B, A, COPY]
+    assert choose_copies(known, 1) == [hidden]
+
+
+def test_page_has_the_reports_and_what_they_are_worth(reported):
+    whole, known = content(reported), Known.of(reported, TRUTH)
+    score = {"cases": 57, "true_cases": 59, "precision": 0.984, "recall": 0.966, "false_alarms_per_1000": 16.1}
+    whole.figures["copyright"] = score | {"others": {"title": score | {"cases": 47}}}
+    sheets = replace(whole.sheets, prices=choose_prices(known, 5), copies=choose_copies(known, 5))
+    text = page(replace(whole, sheets=sheets))
+    read = Page()
+    read.feed(text)
+    assert not read.open and not read.stray and "<script" not in text
+    assert "&lt;Mug&gt;: 2 pictures of 2 shops" in text and "Ben, in market" in text
+    assert "<td class='n'>16.1</td>" in text and "<td>this pipeline</td>" in text
+    assert "says nothing of shops and owners" in page(content(reported))

@@ -13,8 +13,8 @@ from uuid import uuid4
 
 import fsspec
 
-from spark_jobs import sessions
 from spark_jobs.pipeline import report_uri
+from spark_jobs.running import sessions
 from spark_jobs.settings import Settings
 
 

@@ -2,7 +2,7 @@
 
     python -m tests.spark_jobs.small_job <pause> --run r --day 2026-11-02 --remote ... --rows 5
 
-pause: `before:<module>.<function>` or `after:<module>.<function>` of spark_jobs: the process prints `paused` there and
+pause: `before:<module>.<function>` or `after:<module>.<function>` of spark_jobs.running: the process prints `paused` there and
 waits to be killed; `executor`: the rows themselves never come; `none`.
 """
 
@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from time import sleep
 from typing import Any
 
-from spark_jobs import runner
+from spark_jobs.running import runner
 
 STAGE = "read_images"
 
@@ -63,10 +63,10 @@ def _pause(*_: Any) -> None:
 
 
 def pause_at(place: str) -> None:
-    """Make the process stop before or after a function of spark_jobs."""
+    """Make the process stop before or after a function of spark_jobs.running."""
     when, _, path = place.partition(":")
     module_name, _, name = path.rpartition(".")
-    module = importlib.import_module(f"spark_jobs.{module_name}")
+    module = importlib.import_module(f"spark_jobs.running.{module_name}")
     original = getattr(module, name)
 
     def stopping(*arguments: Any, **named: Any) -> Any:

@@ -11,8 +11,12 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
+from deploy.stack import Stack
 from spark_jobs.estimate_backfill import Past, days_between, estimate, main
-from spark_jobs.pipeline import report_uri, stages_of
+from spark_jobs.hbase.scan import Gateways
+from spark_jobs.hbase.table import ensure_table
+from spark_jobs.pipeline import EXIT_MISTAKE, report_uri, stages_of
+from spark_jobs.settings import Settings
 
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
 STAGES = stages_of("image_pipeline")
@@ -64,6 +68,30 @@ def test_days_include_both_ends() -> None:
         days_between(date(2024, 3, 1), date(2024, 2, 28))
 
 
+@pytest.mark.services
+def test_a_backfill_of_no_images_is_no_cost_sheet(
+    hbase: Stack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in {
+        **hbase.environment(),
+        "PIPELINE_REPORTS": str(tmp_path),
+        "PIPELINE_HBASE_TABLE": "none",
+    }.items():
+        monkeypatch.setenv(name, value)
+    settings = Settings.from_environment()
+    gateways = Gateways(settings.gateways())
+    ensure_table(gateways, settings.hbase_table, 2, settings.hbase_command)
+    gateways.close()
+    for report in reports_of("2026-11-01", 100, NOON):
+        path = Path(report_uri(str(tmp_path), report["stage"], report["day"], report["run"]))
+        path.parent.mkdir(parents=True)
+        path.write_text(json.dumps(report))
+    app = typer.Typer()
+    app.command()(main)
+    done = CliRunner().invoke(app, ["--from", "2016-01-01", "--to", "2026-10-31"])
+    assert (done.exit_code, "none has no image from 2016-01-01 to 2026-10-31" in done.output) == (EXIT_MISTAKE, True)
+
+
 def test_the_command_says_where_its_numbers_are_from(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PIPELINE_HOME", str(tmp_path))
     monkeypatch.setenv("PIPELINE_HBASE_GATEWAYS", "127.0.0.1:1")
@@ -74,7 +102,7 @@ def test_the_command_says_where_its_numbers_are_from(tmp_path: Path, monkeypatch
         return CliRunner().invoke(app, arguments)
 
     missing = ask("--from", "2026-11-01", "--to", "2026-11-05", "--no-count")
-    assert (missing.exit_code, "no past day" in missing.output) == (1, True)
+    assert (missing.exit_code, "no past day" in missing.output) == (EXIT_MISTAKE, True)
     for report in reports_of("2026-11-01", 100, NOON):
         path = Path(report_uri(str(tmp_path / "reports"), report["stage"], report["day"], report["run"]))
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -88,5 +116,7 @@ def test_the_command_says_where_its_numbers_are_from(tmp_path: Path, monkeypatch
     for words in ("5, of which 1 are published already", "500 (mean of 1 past days, not counted)", "0.56 at 8 cores"):
         assert words in sheet
     assert "2.5 MB: raw_images 500.0 KB" in sheet and "from HBase   2.5 MB" in sheet
+    told = json.loads(ask("--from", "2026-11-01", "--to", "2026-11-05", "--no-count", "--json").output)
+    assert (told["days"], told["images"], told["read_bytes"]) == (5, 500, 2_500_000)
     counted = ask("--from", "2026-11-01", "--to", "2026-11-05")
     assert counted.exit_code == 1 and "--no-count" in counted.output

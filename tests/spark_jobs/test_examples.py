@@ -1,5 +1,7 @@
 """Every example in a docstring of the jobs and the contracts is true."""
 
+from __future__ import annotations
+
 import doctest
 import importlib
 

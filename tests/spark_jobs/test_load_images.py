@@ -1,13 +1,17 @@
 """Loading into a real HBase loses nothing, and the first two jobs account for every row."""
 
+from __future__ import annotations
+
 import json
 import logging
+import os
 import subprocess
 import sys
 from collections import Counter
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import numpy as np
@@ -15,12 +19,16 @@ import pytest
 
 from data_contracts.reasons import Reason
 from deploy.stack import Stack
-from spark_jobs import hbase_table, preprocess_images, read_images, runner, sessions
-from spark_jobs.catalogue.bad_images import BAD_IMAGES, make_bad_image, sample_picture
-from spark_jobs.hbase import Source, plan_slices, read_slice
-from spark_jobs.hbase_scan import Gateways, HBaseError
-from spark_jobs.load_images import cells_of, load
-from spark_jobs.manifest import Entry, entries_of
+from sample_data.catalogue.bad_images import BAD_IMAGES, make_bad_image, sample_picture
+from spark_jobs import preprocess_images, read_images
+from spark_jobs.hbase import table as hbase_table
+from spark_jobs.hbase.manifest import Entry, entries_of
+from spark_jobs.hbase.scan import Gateways, HBaseError
+from spark_jobs.hbase.source import Source, plan_slices, read_slice
+from spark_jobs.hbase.table import ensure_table
+from spark_jobs.load_images import cells_of, load, what_next
+from spark_jobs.pipeline import EXIT_MISTAKE, EXIT_NOTHING_YET
+from spark_jobs.running import runner, sessions
 from spark_jobs.settings import Settings
 
 DAY = date(2026, 11, 2)
@@ -58,6 +66,26 @@ def test_a_file_too_large_for_hbase_is_not_read_into_memory(tmp_path: Path) -> N
     cells = cells_of(Entry(DAY, "huge/0", huge), "now")
     assert cells[hbase_table.IMAGE_COLUMN] is None
     assert b"cannot read huge.bin: more than" in (cells[hbase_table.ERROR_COLUMN] or b"")
+
+
+@pytest.mark.parametrize("path", ["pipe", "nul\0.jpg", "half\ud83d.jpg", "x" * 300, "folder", "st\udcfchle.jpg"])
+def test_what_cannot_be_read_is_a_row_that_says_why(tmp_path: Path, path: str) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "folder").mkdir()
+    cells = cells_of(Entry(DAY, "k/0", tmp_path / path), "now")
+    error = cells[hbase_table.ERROR_COLUMN] or b""
+    assert cells[hbase_table.IMAGE_COLUMN] is None
+    assert error.startswith(b"cannot read " + cells[b"m:file"])  # type: ignore[operator]
+    assert len(error) > len(b"cannot read : ") + len(path)
+
+
+def test_metadata_of_any_text_and_of_the_loaders_own_names_are_kept(tmp_path: Path) -> None:
+    (tmp_path / "a.jpg").write_bytes(b"image")
+    given = {"file": "mine", "load_error": "none", "half": "\ud83d!", "\udcfc": "x"}
+    cells = cells_of(Entry(DAY, "k/0", tmp_path / "a.jpg", given), "now")
+    assert (cells[b"m:file"], cells[b"m:given_file"]) == (b"a.jpg", b"mine")
+    assert (cells[b"m:load_error"], cells[b"m:given_load_error"]) == (None, b"none")
+    assert (cells[b"m:half"], cells[b"m:\xfc"]) == (b"\xed\xa0\xbd!", b"x")
 
 
 def rows_of(settings: Settings) -> dict[str, tuple[bytes | None, dict[str, str]]]:
@@ -116,6 +144,17 @@ def test_cell_larger_than_hbase_takes_is_reported(settings: Settings, tmp_path: 
 
 
 @pytest.mark.services
+def test_loading_again_leaves_no_metadata_of_before(settings: Settings, tmp_path: Path) -> None:
+    (tmp_path / "a.jpg").write_bytes(b"image")
+    table = replace(settings, hbase_table="large_cells", salt_buckets=1)
+    for metadata in ({"colour": "red", "price": "1"}, {"price": "2", "text": "x" * 100_000}):
+        load(table, [Entry(DAY, "again/0", tmp_path / "a.jpg", metadata)])
+    _, found = rows_of(table)["again/0"]
+    assert set(found) == {"price", "text", "file", "loaded_at", "size_bytes", "sha256"}
+    assert (found["price"], len(found["text"])) == ("2", 100_000)
+
+
+@pytest.mark.services
 def test_table_of_another_program_is_left_alone(settings: Settings, manifest: Path) -> None:
     gateways = Gateways(settings.gateways())
     other = replace(settings, hbase_table="not_ours", salt_buckets=1)
@@ -153,6 +192,54 @@ def test_jobs_account_for_every_row(
 
 
 @pytest.mark.services
+@pytest.mark.spark
+def test_a_table_without_any_image_is_no_fault_and_a_day_missing_from_a_filled_one_is(
+    settings: Settings, manifest: Path, connect_server: Stack, capfd: pytest.CaptureFixture[str]
+) -> None:
+    reports = f"{settings.reports}/nothing_yet"  # those of other tests tell of published days
+    new = replace(settings, hbase_table="nothing_yet", salt_buckets=2, namespace="nothing_yet", reports=reports)
+
+    def read(run: str, *options: str) -> tuple[int, dict[str, Any]]:
+        remote = f"{new.connect_url}/;session_id={uuid4()}"
+        arguments = ["--run", run, "--day", "2026-12-24", "--remote", remote, *options]
+        code = runner.execute("read_images", read_images.plan, read_images.Options, arguments, new)
+        return code, json.loads(capfd.readouterr().out.splitlines()[-1])
+
+    code, report = read("before the table")
+    assert (code, report["status"]) == (EXIT_NOTHING_YET, "nothing_yet")
+    assert "no table 'nothing_yet' yet" in report["error"] and "spark_jobs.load_images" in report["error"]
+    code, report = read("of a table that is named", "--table", "misspelt")
+    assert (code, report["status"]) == (EXIT_MISTAKE, "refused")
+    gateways = Gateways(new.gateways())
+    ensure_table(gateways, new.hbase_table, 2, new.hbase_command)
+    gateways.close()
+    code, report = read("before")
+    assert (code, report["status"]) == (EXIT_NOTHING_YET, "nothing_yet")
+    assert "no image of any day yet" in report["error"] and "spark_jobs.load_images" in report["error"]
+    load(new, entries_of(manifest)[:1])
+    code, report = read("scheduled__2026-12-24")
+    assert (code, report["status"]) == (EXIT_NOTHING_YET, "nothing_yet")
+    assert "no image of 2026-12-24, the day before the DAG was switched on" in report["error"]
+    code, report = read("after")
+    assert (code, report["status"]) == (EXIT_MISTAKE, "refused")
+    assert "no rows for day 2026-12-24" in report["error"]
+
+
+def test_what_was_loaded_is_called_by_its_keys_and_the_next_command_is_named(tmp_path: Path) -> None:
+    for name in ("mine-0.jpg", "mine-1.PNG", "notes.txt"):
+        (tmp_path / name).touch()
+    keys, others, following = what_next(entries_of(tmp_path, DAY))
+    assert keys == "keys: mine-0/0, mine-1/0, notes/0"
+    assert others == "1 of the files are no pictures by their names and may be refused: notes.txt"
+    assert following == """next: airflow dags trigger image_pipeline --conf '{"day": "2026-11-02"}'"""
+    days = [Entry(date(2026, 11, number), f"a/{number}", tmp_path / "a.jpg") for number in (3, 1, 2, 4)]
+    keys, following = what_next(days)
+    assert keys == "keys: a/3, a/1, a/2, ..."
+    assert "--from-date 2026-11-01 --to-date 2026-11-04 --reprocess-behavior completed" in following
+    assert what_next([]) == ["nothing to load: the source names no file"]
+
+
+@pytest.mark.services
 def test_command_line(hbase: Stack, manifest: Path) -> None:
     def run(*arguments: str) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-m", "spark_jobs.load_images", *arguments]
@@ -161,5 +248,13 @@ def test_command_line(hbase: Stack, manifest: Path) -> None:
     done = run(str(manifest), "--table", "by_command")
     assert f"{len(BAD_IMAGES) + 1} images of 1 days" in done.stdout
     assert "without its image: 2026-11-02 lost/0" in done.stdout
+    assert "next: airflow dags trigger image_pipeline" in done.stdout
+    refused = run(str(manifest), "--table", "by_command", "--only-new")
+    assert (refused.returncode, "'by_command' has images already" in refused.stdout) == (EXIT_MISTAKE, True)
     refused = run(str(manifest.parent))
-    assert (refused.returncode, "pass --day" in refused.stdout) == (1, True)
+    assert (refused.returncode, "pass --day" in refused.stdout) == (EXIT_MISTAKE, True)
+    odd = manifest.parent / "[bold]st\udcfchle.jsonl"
+    odd.write_text('{"path": "../a.jpg", "day": "2026-11-02"}')
+    refused = run(str(odd))
+    assert (refused.returncode, "pass --anywhere" in refused.stdout.replace("\n", " ")) == (EXIT_MISTAKE, True)
+    assert "[bold]st\\xfchle.jsonl:1" in refused.stdout.replace("\n", "")

@@ -7,18 +7,23 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from threading import Event
+from types import SimpleNamespace
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
 
 from data_contracts.features import FEATURES
 from data_contracts.raw_images import RAW_IMAGES
-from dlcore.search.index import remove_old
-from spark_jobs import maintain_tables, publishing, runner
+from dlcore.search.manifest import remove_old
+from spark_jobs import maintain_tables
 from spark_jobs.maintain_tables import Options
-from spark_jobs.pipeline import EXIT_FAILURE, EXIT_OK
+from spark_jobs.pipeline import EXIT_OK, EXIT_WRONG_LINE
+from spark_jobs.running import publishing, runner
+from spark_jobs.settings import Settings
 from tests.spark_jobs import small_job
 from tests.spark_jobs.lake import Lake
 
@@ -33,6 +38,9 @@ def test_a_quiet_day_is_compacted_and_old_orphans_go(lake: Lake) -> None:
     assert runner.execute(small_job.STAGE, small_job.plan, small_job.Options, arguments, lake.settings) == EXIT_OK
     spark = lake.connect()
     staged = _stage_unpublished(spark)
+    for name in ("staging_20260101_old", f"staging_{datetime.now(UTC):%Y%m%d}_young", "somebody_elses"):
+        spark.sql(f"ALTER TABLE {TABLE} CREATE BRANCH {name}")
+    made = branches_of(spark)
     folder = Path(urlsplit(lake.settings.warehouse).path) / "pipeline" / "raw_images" / "data" / f"day={DAY}"
     old, young = folder / "old-orphan.parquet", folder / "young-orphan.parquet"
     for orphan in (old, young):
@@ -48,8 +56,16 @@ def test_a_quiet_day_is_compacted_and_old_orphans_go(lake: Lake) -> None:
     assert [row["file_count"] for row in files] == [1]
     assert spark.table(TABLE).where(f"day = DATE '{DAY}'").count() == 40
     assert (old.exists(), young.exists()) == (False, True)
+    assert branches_of(spark) == made - {"staging_20260101_old"}
+    for name in made - {"staging_20260101_old", "main"}:
+        spark.sql(f"ALTER TABLE {TABLE} DROP BRANCH {name}")
     assert publishing.read_snapshot(spark, TABLE, staged).where(f"day = DATE '{DAY}'").count() == 40
     spark.stop()
+
+
+def branches_of(spark: Any) -> set[str]:
+    """The table's branches, those that killed attempts of other tests have left included."""
+    return {row["name"] for row in spark.sql(f"SELECT name FROM {TABLE}.refs").collect()}
 
 
 @contextmanager
@@ -79,8 +95,7 @@ def readers_meanwhile(lake: Lake) -> Iterator[list[int]]:
 def _stage_unpublished(spark: object) -> int:
     identity = publishing.wap_id("unpublished", 1)
     rows = spark.table(TABLE).where(f"day = DATE '{DAY}'")  # type: ignore[attr-defined]
-    with publishing.staging(spark, "unpublished", identity):
-        staged = publishing.stage_rows(rows, TABLE, identity, None)
+    staged = publishing.stage_rows(rows, TABLE, identity, None)
     assert staged is not None
     return staged.snapshot
 
@@ -105,10 +120,15 @@ def test_of_a_named_set_of_codes_only_its_own_tables_are_maintained(lake: Lake) 
     spark.stop()
 
 
-@pytest.mark.spark
-def test_snapshots_that_runs_may_read_are_not_expired(lake: Lake) -> None:
-    line = ["--run", "greedy", "--remote", lake.remote(), "--keep-days", "1"]
-    assert runner.execute("maintain_tables", maintain_tables.plan, Options, line, lake.settings) == EXIT_FAILURE
+def test_snapshots_that_runs_may_read_are_not_expired() -> None:
+    settings = Settings.from_environment({})
+    with pytest.raises(SystemExit) as stop:
+        runner.execute(
+            "maintain_tables", maintain_tables.plan, Options, ["--run", "greedy", "--keep-days", "1"], settings
+        )
+    assert stop.value.code == EXIT_WRONG_LINE
+    with pytest.raises(ValueError, match="expected at least 2: runs read old snapshots"):
+        maintain_tables.plan(SimpleNamespace(options=Options(keep_days=1)))
 
 
 def test_the_newest_versions_of_the_index_stay(tmp_path: Path) -> None:

@@ -15,14 +15,15 @@ from data_contracts.reasons import Reason
 from dlcore.interop.artefact import save_artefact
 from dlcore.models.ssd import ssd
 from dlcore.rng import RNG
-from spark_jobs import crop_objects, detect_objects, preprocess_images, runner
-from spark_jobs.catalogue.demo import draw_entry
-from spark_jobs.catalogue.planting import plan_catalogue
-from spark_jobs.command_line import NoOptions
+from sample_data.catalogue.demo import draw_entry
+from sample_data.catalogue.planting import plan_catalogue
+from spark_jobs import crop_objects, detect_objects, preprocess_images
 from spark_jobs.pipeline import EXIT_OK
-from spark_jobs.runner import Job
+from spark_jobs.running import runner
+from spark_jobs.running.command_line import NoOptions
+from spark_jobs.running.runner import Job
 from spark_jobs.stages.detect import NO_DETECTOR
-from spark_jobs.stages.detector_recipe import Recipe, settings_of
+from spark_jobs.training.detector_recipe import Recipe, settings_of
 from tests.spark_jobs.lake import Lake
 
 pytestmark = pytest.mark.spark

@@ -1,12 +1,14 @@
 """The stage table is whole: every stage has its script, and reads what another one writes before it."""
 
+from __future__ import annotations
+
 import importlib
 from dataclasses import fields
 
 import pytest
 
-from spark_jobs.command_line import Attempt, NoOptions
 from spark_jobs.pipeline import STAGES, Stage, report_uri, session_id, stages_of
+from spark_jobs.running.command_line import Attempt, NoOptions
 from spark_jobs.settings import REPOSITORY, Settings, static_spark_conf
 
 

@@ -15,13 +15,13 @@ from typer.testing import CliRunner, Result
 
 from data_contracts import images, raw_images
 from data_contracts.contract import Column, Rule
-from spark_jobs import publishing, runner
 from spark_jobs.pipeline import EXIT_BROKEN_CONTRACT, EXIT_OK
-from spark_jobs.publishing import Change
 from spark_jobs.restore_day import main, undoing_id, undone, ways_on
+from spark_jobs.running import publishing, runner
+from spark_jobs.running.publishing import Change
 from tests.spark_jobs.lake import Lake
+from tests.spark_jobs.running.test_runner import checked_images
 from tests.spark_jobs.small_job import STAGE, Options, plan
-from tests.spark_jobs.test_runner import checked_images
 
 DAY, OTHER = "2026-04-01", "2026-04-02"
 

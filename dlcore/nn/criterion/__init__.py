@@ -1,5 +1,7 @@
 """Criterions: what training makes small."""
 
+from __future__ import annotations
+
 from dlcore.nn.criterion.classification import (
     BCECriterion,
     CategoricalCrossEntropy,
@@ -19,8 +21,15 @@ from dlcore.nn.criterion.codes import (
     QuantisationCriterion,
     RotationInvarianceCriterion,
 )
-from dlcore.nn.criterion.composite import MultiCriterion, ParallelCriterion, TimeDistributedCriterion
+from dlcore.nn.criterion.composite import (
+    MultiCriterion,
+    ParallelCriterion,
+    TimeDistributedCriterion,
+    TimeDistributedMaskCriterion,
+    TransformerCriterion,
+)
 from dlcore.nn.criterion.criterion import Criterion
+from dlcore.nn.criterion.ctc import CTCCriterion
 from dlcore.nn.criterion.detection import MultiBoxLoss
 from dlcore.nn.criterion.regression import (
     AbsCriterion,
@@ -33,19 +42,33 @@ from dlcore.nn.criterion.regression import (
     KullbackLeiblerDivergenceCriterion,
     L1Cost,
     MarginCriterion,
+    MeanAbsolutePercentageCriterion,
+    MeanSquaredLogarithmicCriterion,
     MSECriterion,
     PGCriterion,
     PoissonCriterion,
     SmoothL1Criterion,
+    SmoothL1CriterionWithWeights,
     SoftMarginCriterion,
+)
+from dlcore.nn.criterion.similarity import (
+    CosineDistanceCriterion,
+    CosineEmbeddingCriterion,
+    CosineProximityCriterion,
+    L1HingeEmbeddingCriterion,
+    MarginRankingCriterion,
 )
 
 __all__ = [
     "AbsCriterion",
     "BCECriterion",
+    "CTCCriterion",
     "CategoricalCrossEntropy",
     "ClassNLLCriterion",
     "ClassSimplexCriterion",
+    "CosineDistanceCriterion",
+    "CosineEmbeddingCriterion",
+    "CosineProximityCriterion",
     "Criterion",
     "CrossEntropyCriterion",
     "DecorrelationCriterion",
@@ -59,8 +82,12 @@ __all__ = [
     "KLDCriterion",
     "KullbackLeiblerDivergenceCriterion",
     "L1Cost",
+    "L1HingeEmbeddingCriterion",
     "MSECriterion",
     "MarginCriterion",
+    "MarginRankingCriterion",
+    "MeanAbsolutePercentageCriterion",
+    "MeanSquaredLogarithmicCriterion",
     "MultiBoxLoss",
     "MultiCriterion",
     "MultiLabelMarginCriterion",
@@ -73,7 +100,10 @@ __all__ = [
     "QuantisationCriterion",
     "RotationInvarianceCriterion",
     "SmoothL1Criterion",
+    "SmoothL1CriterionWithWeights",
     "SoftMarginCriterion",
     "SoftmaxWithCriterion",
     "TimeDistributedCriterion",
+    "TimeDistributedMaskCriterion",
+    "TransformerCriterion",
 ]

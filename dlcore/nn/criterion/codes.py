@@ -5,6 +5,8 @@ the paper: the gradients of the first two losses cancel, the third is not weight
 F > 0.5. `released=True` gives that behaviour, for comparison.
 """
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,6 +24,7 @@ class QuantisationCriterion(Criterion):
     """Sum of (level sign(F) - F)^2 / (2N): codes move to -level and level (0.5 in the paper, 1 for tanh codes).
 
     output: (N, B); the target is not used.
+    Source: DeepBit (Lin et al. 2016).
     """
 
     level: float = 0.5
@@ -45,6 +48,7 @@ class EvenDistributionCriterion(Criterion):
 
     The sign has no gradient; a bit counts as F / (2 level) + 1/2 in the backward pass (straight through).
     output: (N, B); the target is not used.
+    Source: DeepBit (Lin et al. 2016).
     """
 
     level: float = 0.5
@@ -65,6 +69,7 @@ class RotationInvarianceCriterion(Criterion):
 
     output: [F (N, B), F_theta (N, B)]; target: (N,) the angles theta, in degrees. In the released program sigma is one step of 5
     degrees.
+    Source: DeepBit (Lin et al. 2016).
     """
 
     sigma: float = 5.0
@@ -88,6 +93,7 @@ class DeepBitCriterion(Criterion):
     """alpha quantisation + beta even distribution + gamma rotation invariance.
 
     output: [F (N, B), F_theta (N, B)]; target: (N,) angles in degrees. Defaults are the released weights.
+    Source: DeepBit (Lin et al. 2016).
     """
 
     alpha: float = 1.0
@@ -115,6 +121,7 @@ class DecorrelationCriterion(Criterion):
     """Mean over pairs of different bits of their squared correlation in the batch, with F divided by `level`.
 
     output: (N, B); the target is not used.
+    Source: after DeCov (Cogswell et al. 2016).
     """
 
     level: float = 1.0
@@ -131,11 +138,12 @@ class DecorrelationCriterion(Criterion):
 
 @dataclass(eq=False)
 class NTXentCriterion(Criterion):
-    """Contrastive loss: views of one item attract, all else in the batch repels (Chen et al. 2020).
+    """Contrastive loss: views of one item attract, all else in the batch repels.
 
     Mean over ordered pairs (i, j) of one item of -log of softmax over all k != i of cosine(i, k) / temperature, at j. A row whose
     item occurs once only repels: a hard negative.
     output: (N, D); target: (N,) item numbers.
+    Source: SimCLR (Chen et al. 2020).
 
     Raises:
         ValueError: no item has two views, or another number of item numbers.

@@ -1,6 +1,10 @@
 """SSD's loss (Liu et al. 2016; details as in the released Caffe code)."""
 
+from __future__ import annotations
+
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +15,23 @@ from dlcore.nn.criterion.criterion import Criterion, Gradient
 from dlcore.nn.criterion.regression import smooth_l1
 
 _BACKGROUND = 0
+
+_WRONG_TARGETS: tuple[tuple[Callable[[Array, int], Any], str], ...] = (
+    (lambda truth, _: ~np.isfinite(truth).all(axis=1), "finite numbers"),
+    (
+        lambda truth, classes: (truth[:, 0] < 1) | (truth[:, 0] >= classes) | (truth[:, 0] % 1 != 0),
+        "labels 1 to {last} as whole numbers; 0 is the background",
+    ),
+    (
+        lambda truth, _: (truth[:, 3:5] <= truth[:, 1:3]).any(axis=1),
+        "min below max; a box without area shows nothing",
+    ),
+    (
+        lambda truth, _: (np.abs(truth[:, 1:] - 0.5) > 1.5).any(axis=1),
+        "fractions of the image, 0 to 1; divide pixels by its width and height",
+    ),
+)
+"""Which rows of a target (M, 5) are wrong, and what is expected. A box may hang over the edge by the size of the image."""
 
 
 @dataclass(eq=False)
@@ -24,9 +45,11 @@ class MultiBoxLoss(Criterion):
     IoU >= overlap. Negatives are unmatched priors whose best IoU is < neg_overlap; per image the neg_pos_ratio times as many
     as matched priors with the largest loss are used. Both sums are divided by the number of matches in the batch, and are 0
     without any.
+    Source: SSD (Liu et al. 2016).
 
     Raises:
-        ValueError: shapes that do not fit the priors, a label out of range, a box without area.
+        ValueError: shapes that do not fit the priors, a label that is none, a box that is not finite, without area or far outside
+            the image, as one in pixels is.
     """
 
     priors: Array
@@ -65,7 +88,10 @@ class MultiBoxLoss(Criterion):
         self.parts = float(location), float(confidence)
 
         def gradient() -> list[Array]:
-            grad_locations, grad_logits = np.zeros(locations.shape, np.float32), np.zeros(logits.shape, np.float32)
+            grad_locations, grad_logits = (
+                np.zeros(locations.shape, locations.dtype),
+                np.zeros(logits.shape, logits.dtype),
+            )
             grad_locations[where] = np.clip(gap, -1, 1) * np.float32(self.loc_weight) / total
             share = np.exp(logits[images, rows] - log_sum[images, rows][:, None])
             share[np.arange(len(rows)), labels] -= 1
@@ -80,13 +106,13 @@ class MultiBoxLoss(Criterion):
                 continue
             if truth.ndim != 2 or truth.shape[1] != 5:
                 raise ValueError(f"{self.label()}: got target {truth.shape} for image {index}, expected (M, 5)")
-            if truth[:, 0].min() < 1 or truth[:, 0].max() >= classes:
-                raise ValueError(
-                    f"{self.label()}: got labels {truth[:, 0]} for image {index}, expected 1 to {classes - 1}; "
-                    "0 is the background"
-                )
-            if (truth[:, 3:5] <= truth[:, 1:3]).any():
-                raise ValueError(f"{self.label()}: got a box without area for image {index}, expected min below max")
+            for wrong, expected in _WRONG_TARGETS:
+                bad = wrong(truth, classes)
+                if bad.any():
+                    raise ValueError(
+                        f"{self.label()}: got {truth[bad][0].tolist()} for image {index} of {len(target)}, "
+                        f"expected {expected.format(last=classes - 1)}"
+                    )
         return [truth.reshape(-1, 5)[:, 1:] for truth in target]
 
     def _chosen(

@@ -1,32 +1,65 @@
 """Activation functions: any shape -> same shape unless said otherwise."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 import numpy as np
 
 from dlcore import kernels
-from dlcore.activity import Array, Pullback
+from dlcore.activity import Array, Pullback, float_type
 from dlcore.nn.init import ConstInitMethod, InitMethod, Ones, Xavier, Zeros
 from dlcore.nn.layout import channel_sum, unbroadcast
 from dlcore.nn.module import Module
 from dlcore.nn.parameter import Parameter
 from dlcore.rng import RNG
 
+__all__ = [
+    "ELU",
+    "BinaryThreshold",
+    "Clamp",
+    "HardShrink",
+    "HardSigmoid",
+    "HardTanh",
+    "LeakyReLU",
+    "LogSigmoid",
+    "LogSoftMax",
+    "PReLU",
+    "RReLU",
+    "ReLU",
+    "ReLU6",
+    "SReLU",
+    "Sigmoid",
+    "SoftMax",
+    "SoftMin",
+    "SoftPlus",
+    "SoftShrink",
+    "SoftSign",
+    "Tanh",
+    "TanhShrink",
+    "Threshold",
+]
+
 
 @dataclass(eq=False)
 class ReLU(Module):
-    """max(x, 0)."""
+    """max(x, 0). x: any shape -> same shape. Source: BigDL's ReLU; Nair and Hinton 2010."""
 
+    is_rectifier: ClassVar[bool] = True
     ip: bool = False
 
     def apply(self, x: Array) -> tuple[Array, Pullback]:
         y = kernels.relu(x)
         return y, lambda grad: kernels.relu_backward(grad, y)
 
+    def outline(self, x: Array) -> Array:
+        return x
+
 
 @dataclass(eq=False)
 class ReLU6(Module):
-    """min(max(x, 0), 6)."""
+    """min(max(x, 0), 6). x: any shape -> same shape. Source: BigDL's ReLU6; Krizhevsky 2010."""
 
     inplace: bool = False
 
@@ -36,7 +69,7 @@ class ReLU6(Module):
 
 @dataclass(eq=False)
 class HardTanh(Module):
-    """Clip every element to [min_value, max_value]."""
+    """Clip every element to [min_value, max_value]. x: any shape -> same shape. Source: BigDL's HardTanh."""
 
     min_value: float = -1.0
     max_value: float = 1.0
@@ -53,7 +86,7 @@ class HardTanh(Module):
 
 @dataclass(eq=False)
 class Clamp(Module):
-    """Clip every element to [min, max]."""
+    """Clip every element to [min, max]. x: any shape -> same shape. Source: BigDL's Clamp."""
 
     min: float
     max: float
@@ -65,7 +98,7 @@ class Clamp(Module):
 
 @dataclass(eq=False)
 class Tanh(Module):
-    """tanh(x)."""
+    """tanh(x). x: any shape -> same shape. Source: BigDL's Tanh."""
 
     def apply(self, x: Array) -> tuple[Array, Pullback]:
         y = np.tanh(x)
@@ -74,7 +107,7 @@ class Tanh(Module):
 
 @dataclass(eq=False)
 class Sigmoid(Module):
-    """1 / (1 + exp(-x)), without overflow."""
+    """1 / (1 + exp(-x)), without overflow. x: any shape -> same shape. Source: BigDL's Sigmoid."""
 
     def apply(self, x: Array) -> tuple[Array, Pullback]:
         y = sigmoid(x)
@@ -83,16 +116,16 @@ class Sigmoid(Module):
 
 @dataclass(eq=False)
 class HardSigmoid(Module):
-    """min(max(0.2 x + 0.5, 0), 1)."""
+    """min(max(0.2 x + 0.5, 0), 1). x: any shape -> same shape. Source: BigDL's HardSigmoid."""
 
     def apply(self, x: Array) -> tuple[Array, Pullback]:
         inside = (x > -2.5) & (x < 2.5)
-        return np.clip(np.float32(0.2) * x + np.float32(0.5), 0, 1), lambda grad: grad * np.float32(0.2) * inside
+        return np.clip(0.2 * x + 0.5, 0, 1), lambda grad: grad * 0.2 * inside
 
 
 @dataclass(eq=False)
 class LogSigmoid(Module):
-    """log(1 / (1 + exp(-x)))."""
+    """log(1 / (1 + exp(-x))). x: any shape -> same shape. Source: BigDL's LogSigmoid."""
 
     def apply(self, x: Array) -> tuple[Array, Pullback]:
         return -np.logaddexp(np.float32(0), -x), lambda grad: grad * sigmoid(-x)
@@ -107,7 +140,10 @@ def softmax_axis(x: Array, pos: int, label: str) -> int:
 
 @dataclass(eq=False)
 class SoftMax(Module):
-    """exp(x) / sum of exp(x) over the classes: axis `pos` of (N, C) or (N, C, H, W), the first of (C,) or (C, H, W)."""
+    """exp(x) / sum of exp(x) over the classes: axis `pos` of (N, C) or (N, C, H, W), the first of (C,) or (C, H, W).
+
+    x: (N, C), (C,), (N, C, H, W) or (C, H, W) -> same shape. Source: BigDL's SoftMax.
+    """
 
     pos: int = 1
 
@@ -119,7 +155,7 @@ class SoftMax(Module):
 
 @dataclass(eq=False)
 class SoftMin(Module):
-    """SoftMax of -x."""
+    """SoftMax of -x. x: (N, C), (C,), (N, C, H, W) or (C, H, W) -> same shape. Source: BigDL's SoftMin."""
 
     def apply(self, x: Array) -> tuple[Array, Pullback]:
         axis = softmax_axis(x, 1, self.label())
@@ -129,7 +165,10 @@ class SoftMin(Module):
 
 @dataclass(eq=False)
 class LogSoftMax(Module):
-    """log(SoftMax(x)), computed without overflow."""
+    """log(SoftMax(x)), computed without overflow.
+
+    x: (N, C), (C,), (N, C, H, W) or (C, H, W) -> same shape. Source: BigDL's LogSoftMax.
+    """
 
     def apply(self, x: Array) -> tuple[Array, Pullback]:
         axis = softmax_axis(x, 1, self.label())
@@ -139,32 +178,38 @@ class LogSoftMax(Module):
 
 @dataclass(eq=False)
 class ELU(Module):
-    """x where positive, else alpha (exp(x) - 1)."""
+    """x where positive, else alpha (exp(x) - 1).
+
+    x: any shape -> same shape. Source: BigDL's ELU; Clevert et al. 2016.
+    """
 
     alpha: float = 1.0
     inplace: bool = False
 
     def apply(self, x: Array) -> tuple[Array, Pullback]:
-        alpha = np.float32(self.alpha)
+        alpha = float(self.alpha)
         y = np.where(x > 0, x, alpha * np.expm1(np.minimum(x, 0)))
         return y, lambda grad: grad * np.where(x > 0, np.float32(1), y + alpha)
 
 
 @dataclass(eq=False)
 class LeakyReLU(Module):
-    """x where positive, else negval x."""
+    """x where positive, else negval x. x: any shape -> same shape. Source: BigDL's LeakyReLU; Maas et al. 2013."""
 
     negval: float = 0.01
     inplace: bool = False
 
     def apply(self, x: Array) -> tuple[Array, Pullback]:
-        slope = np.where(x > 0, np.float32(1), np.float32(self.negval))
+        slope = np.where(x > 0, np.float32(1), float_type(x).type(self.negval))
         return x * slope, lambda grad: grad * slope
 
 
 @dataclass(eq=False)
 class RReLU(Module):
-    """Leaky ReLU whose slope is drawn uniform in [lower, upper] per element in training, and their mean in evaluation."""
+    """Leaky ReLU whose slope is drawn uniform in [lower, upper] per element in training, and their mean in evaluation.
+
+    x: any shape -> same shape. Source: BigDL's RReLU; Xu et al. 2015.
+    """
 
     lower: float = 1.0 / 8
     upper: float = 1.0 / 3
@@ -172,7 +217,7 @@ class RReLU(Module):
 
     def apply(self, x: Array) -> tuple[Array, Pullback]:
         drawn = RNG.uniform(self.lower, self.upper, x.shape) if self._training else (self.lower + self.upper) / 2
-        slope = np.where(x > 0, np.float32(1), np.float32(drawn))
+        slope = np.where(x > 0, np.float32(1), np.asarray(drawn, float_type(x)))
         return x * slope, lambda grad: grad * slope
 
 
@@ -180,7 +225,12 @@ class RReLU(Module):
 class PReLU(Module):
     """x where positive, else weight x; one weight for all, or one per plane of dimension 2.
 
+    x: any shape, (N, n_output_plane, ...) with one weight per plane -> same shape.
     weight: (1,) or (n_output_plane,), 0.25 at first.
+    Source: BigDL's PReLU; He et al. 2015.
+
+    Raises:
+        ValueError: another number of planes.
     """
 
     n_output_plane: int = 0
@@ -191,6 +241,8 @@ class PReLU(Module):
 
     def apply(self, x: Array) -> tuple[Array, Pullback]:
         is_per_plane = self.n_output_plane > 0
+        if is_per_plane and (x.ndim < 2 or x.shape[1] != self.n_output_plane):
+            raise ValueError(f"{self.label()}: got input {x.shape}, expected (N, {self.n_output_plane}, ...)")
         shape = (-1, *[1] * (x.ndim - 2)) if is_per_plane else (1,)
         slope = np.where(x > 0, np.float32(1), self.weight.value.reshape(shape))
 
@@ -204,19 +256,22 @@ class PReLU(Module):
 
 @dataclass(eq=False)
 class SoftPlus(Module):
-    """log(1 + exp(beta x)) / beta, and x itself where beta x > 20."""
+    """log(1 + exp(beta x)) / beta, and x itself where beta x > 20.
+
+    x: any shape -> same shape. Source: BigDL's SoftPlus.
+    """
 
     beta: float = 1.0
 
     def apply(self, x: Array) -> tuple[Array, Pullback]:
-        beta = np.float32(self.beta)
+        beta = float(self.beta)
         y = np.where(beta * x > 20, x, np.logaddexp(np.float32(0), beta * x) / beta)
         return y, lambda grad: grad * sigmoid(beta * x)
 
 
 @dataclass(eq=False)
 class SoftSign(Module):
-    """x / (1 + |x|)."""
+    """x / (1 + |x|). x: any shape -> same shape. Source: BigDL's SoftSign."""
 
     def apply(self, x: Array) -> tuple[Array, Pullback]:
         size = 1 + np.abs(x)
@@ -225,18 +280,18 @@ class SoftSign(Module):
 
 @dataclass(eq=False)
 class SoftShrink(Module):
-    """x moved towards zero by the_lambda, zero within."""
+    """x moved towards zero by the_lambda, zero within. x: any shape -> same shape. Source: BigDL's SoftShrink."""
 
     the_lambda: float = 0.5
 
     def apply(self, x: Array) -> tuple[Array, Pullback]:
         outside = np.abs(x) > self.the_lambda
-        return np.where(outside, x - np.sign(x) * np.float32(self.the_lambda), 0), lambda grad: grad * outside
+        return np.where(outside, x - np.sign(x) * float(self.the_lambda), 0), lambda grad: grad * outside
 
 
 @dataclass(eq=False)
 class HardShrink(Module):
-    """x where |x| > the_lambda, else zero."""
+    """x where |x| > the_lambda, else zero. x: any shape -> same shape. Source: BigDL's HardShrink."""
 
     the_lambda: float = 0.5
 
@@ -247,7 +302,7 @@ class HardShrink(Module):
 
 @dataclass(eq=False)
 class TanhShrink(Module):
-    """x - tanh(x)."""
+    """x - tanh(x). x: any shape -> same shape. Source: BigDL's TanhShrink."""
 
     def apply(self, x: Array) -> tuple[Array, Pullback]:
         y = np.tanh(x)
@@ -256,7 +311,7 @@ class TanhShrink(Module):
 
 @dataclass(eq=False)
 class Threshold(Module):
-    """x where x > th, else v."""
+    """x where x > th, else v. x: any shape -> same shape. Source: BigDL's Threshold."""
 
     th: float = 1e-6
     v: float = 0.0
@@ -264,26 +319,32 @@ class Threshold(Module):
 
     def apply(self, x: Array) -> tuple[Array, Pullback]:
         above = x > self.th
-        return np.where(above, x, np.float32(self.v)), lambda grad: grad * above
+        return np.where(above, x, float_type(x).type(self.v)), lambda grad: grad * above
 
 
 @dataclass(eq=False)
 class BinaryThreshold(Module):
-    """1 where x > th, else 0. It has no gradient: zeros go back."""
+    """1 where x > th, else 0. As in BigDL the gradient goes through where x > th, though it is zero.
+
+    x: any shape -> same shape. Source: BigDL's BinaryThreshold.
+    """
 
     th: float = 1e-6
     ip: bool = False
 
     def apply(self, x: Array) -> tuple[Array, Pullback]:
-        return (x > self.th).astype(np.float32), np.zeros_like
+        above = x > self.th
+        return above.astype(float_type(x)), lambda grad: grad * above
 
 
 @dataclass(eq=False)
 class SReLU(Module):
     """S-shaped: a_left (x - t_left) + t_left below t_left, a_right (x - t_right) + t_right above t_right, x between.
 
-    x: (N, *input_shape); each of the four is learned per element, one for each of `share_axes` (1-based without the batch).
-    They start at 0, uniform (Xavier), uniform (Xavier) and 1 (Jin et al. 2015).
+    x: (N, *input_shape) -> same shape.
+    Each of the four is learned per element, one for each of `share_axes` (1-based without the batch). They start at 0, uniform
+    (Xavier), uniform (Xavier) and 1.
+    Source: BigDL's SReLU; Jin et al. 2015.
     """
 
     input_shape: list[int]
@@ -325,7 +386,7 @@ class SReLU(Module):
 
 def sigmoid(x: Array) -> Array:
     """1 / (1 + exp(-x)), without overflow."""
-    half = np.float32(0.5)
+    half = 0.5
     result: Array = half * np.tanh(half * x) + half
     return result
 

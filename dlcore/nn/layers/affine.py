@@ -1,5 +1,7 @@
 """Learned factors and offsets, broadcast over the batch."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -10,6 +12,8 @@ from dlcore.nn.module import Module
 from dlcore.nn.parameter import Parameter
 from dlcore.nn.regularizer import L1L2Regularizer
 from dlcore.nn.weights import default_init
+
+__all__ = ["Add", "CAdd", "CMul", "Mul", "Scale"]
 
 
 def fitted(parameter: Array, x: Array) -> Array:
@@ -31,7 +35,7 @@ def _fan(size: list[int]) -> int:
 
 @dataclass(eq=False)
 class Mul(Module):
-    """weight x with one learned number; weight (1,)."""
+    """weight x with one learned number. x: any shape -> same shape; weight (1,). Source: BigDL's Mul."""
 
     weight: Parameter = field(init=False, repr=False)
 
@@ -48,7 +52,7 @@ class Mul(Module):
 
 @dataclass(eq=False)
 class Add(Module):
-    """x + bias. x: (N, input_size) or (input_size,)."""
+    """x + bias. x: (N, input_size) or (input_size,) -> same shape; bias (input_size,). Source: BigDL's Add."""
 
     input_size: int
     bias: Parameter = field(init=False, repr=False)
@@ -66,7 +70,11 @@ class Add(Module):
 
 @dataclass(eq=False)
 class CMul(Module):
-    """weight x, element by element; `size` may leave out the batch and has 1 where it is broadcast."""
+    """weight x, element by element; `size` may leave out the batch and has 1 where it is broadcast.
+
+    x: any shape to which `size` broadcasts -> same shape; weight size.
+    Source: BigDL's CMul.
+    """
 
     size: list[int]
     wRegularizer: L1L2Regularizer | None = None
@@ -88,7 +96,11 @@ class CMul(Module):
 
 @dataclass(eq=False)
 class CAdd(Module):
-    """x + bias, element by element; `size` as in CMul."""
+    """x + bias, element by element; `size` as in CMul.
+
+    x: any shape to which `size` broadcasts -> same shape; bias size.
+    Source: BigDL's CAdd.
+    """
 
     size: list[int]
     bRegularizer: L1L2Regularizer | None = None
@@ -108,7 +120,11 @@ class CAdd(Module):
 
 @dataclass(eq=False)
 class Scale(Module):
-    """weight x + bias, element by element: CMul, then CAdd."""
+    """weight x + bias, element by element: CMul, then CAdd.
+
+    x: any shape to which `size` broadcasts -> same shape; weight and bias size.
+    Source: BigDL's Scale.
+    """
 
     size: list[int]
     weight: Parameter = field(init=False, repr=False)

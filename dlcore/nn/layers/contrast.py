@@ -1,5 +1,7 @@
 """Local contrast normalisation (Jarrett et al. 2009). x: (N, C, H, W) or (C, H, W) -> same shape."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,6 +11,8 @@ from dlcore.activity import Array, Pullback
 from dlcore.nn.layout import Layout
 from dlcore.nn.module import Module
 from dlcore.nn.weights import needed
+
+__all__ = ["SpatialContrastiveNormalization", "SpatialDivisiveNormalization", "SpatialSubtractiveNormalization"]
 
 _TINY = np.float32(1e-12)
 
@@ -24,21 +28,25 @@ class _Neighbourhood:
         half = window.shape[0] // 2, window.shape[1] // 2
         self._geometry = (1, 1), (half[0], half[1], half[0], half[1]), (1, 1), 1
         ones = np.ones((1, planes, *shape[2:]), np.float32)
-        self.inside = kernels.conv2d(ones, self._weight, None, *self._geometry)
+        self.inside = kernels.conv(ones, self._weight, None, *self._geometry)
 
     def sums(self, x: Array) -> Array:
         """(N, C, H, W) -> (N, 1, H, W): the weighted sum; divided by `inside` it is the mean."""
-        return kernels.conv2d(x, self._weight, None, *self._geometry)
+        return kernels.conv(x, self._weight, None, *self._geometry)
 
     def spread(self, grad: Array, x: Array) -> Array:
         """The transpose of `sums`: (N, 1, H, W) -> (N, C, H, W)."""
-        grad_x, _, _ = kernels.conv2d_backward(x, self._weight, grad, *self._geometry, True, False, False)
+        grad_x, _, _ = kernels.conv_backward(x, self._weight, grad, *self._geometry, True, False, False)
         return needed(grad_x)
 
 
 @dataclass(eq=False)
 class SpatialSubtractiveNormalization(Module):
-    """x minus the weighted mean of its neighbourhood over all planes. The kernel is 9 x 9 ones unless given."""
+    """x minus the weighted mean of its neighbourhood over all planes. The kernel is 9 x 9 ones unless given.
+
+    x: (N, n_input_plane, H, W) or (n_input_plane, H, W) -> same shape.
+    Source: BigDL's SpatialSubtractiveNormalization; Jarrett et al. 2009.
+    """
 
     n_input_plane: int = 1
     kernel: Array | None = None
@@ -59,8 +67,10 @@ class SpatialSubtractiveNormalization(Module):
 class SpatialDivisiveNormalization(Module):
     """x divided by its local deviation, or by thresval where that is <= threshold.
 
+    x: (N, n_input_plane, H, W) or (n_input_plane, H, W) -> same shape.
     The deviation is, as in Torch, the root of the weighted sum of x^2 over the neighbourhood, divided by the weight inside the
     image.
+    Source: BigDL's SpatialDivisiveNormalization; Jarrett et al. 2009.
     """
 
     n_input_plane: int = 1
@@ -73,7 +83,7 @@ class SpatialDivisiveNormalization(Module):
         entered = layout.enter(x)
         near = _Neighbourhood(self.n_input_plane, self.kernel, entered.shape, self.label())
         root: Array = np.sqrt(near.sums(np.square(entered)))
-        divisor: Array = np.divide(root, near.inside, dtype=np.float32)
+        divisor: Array = root / near.inside
         above = divisor > self.threshold
         divisor[~above] = self.thresval
 
@@ -89,7 +99,11 @@ class SpatialDivisiveNormalization(Module):
 
 @dataclass(eq=False)
 class SpatialContrastiveNormalization(Module):
-    """SpatialSubtractiveNormalization, then SpatialDivisiveNormalization."""
+    """SpatialSubtractiveNormalization, then SpatialDivisiveNormalization.
+
+    x: (N, n_input_plane, H, W) or (n_input_plane, H, W) -> same shape.
+    Source: BigDL's SpatialContrastiveNormalization; Jarrett et al. 2009.
+    """
 
     n_input_plane: int = 1
     kernel: Array | None = None

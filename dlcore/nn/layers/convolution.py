@@ -1,25 +1,34 @@
-"""Convolutions over images."""
+"""Convolutions over images and sequences, and what convolutions of any rank share."""
+
+from __future__ import annotations
 
 from dataclasses import InitVar, dataclass, field
-
-import numpy as np
+from typing import Protocol
 
 from dlcore import kernels
 from dlcore.activity import Array, Pullback, zeros_like
-from dlcore.nn.layout import SAME, Layout, channel_sum, same_padding
+from dlcore.kernels import Padding, Sizes
+from dlcore.nn.layout import SAME, Layout, channel_sum, places, same_padding
 from dlcore.nn.module import Module
 from dlcore.nn.parameter import Parameter
-from dlcore.nn.weights import Regularizer, create_weights, default_init, needed
+from dlcore.nn.pullback import SelectivePullback
+from dlcore.nn.shapes import blank
+from dlcore.nn.weights import Regularizer, create_weights, default_init
+
+__all__ = ["SpatialConvolution", "SpatialDilatedConvolution", "SpatialShareConvolution", "TemporalConvolution"]
 
 
 @dataclass(frozen=True)
 class Window:
-    """A convolution's geometry; pairs are (height, width). Padding SAME keeps ceil(size / stride)."""
+    """A convolution's geometry, one number for each spatial dimension, (height, width) for images.
 
-    kernel: tuple[int, int]
-    stride: tuple[int, int]
-    pad: tuple[int, int]
-    dilation: tuple[int, int] = (1, 1)
+    Padding SAME keeps ceil(size / stride).
+    """
+
+    kernel: Sizes
+    stride: Sizes
+    pad: Sizes
+    dilation: Sizes
     groups: int = 1
 
     def check(self, label: str) -> None:
@@ -29,8 +38,8 @@ class Window:
                 f"{label}: got {self}, expected kernel, stride and dilation >= 1 and padding >= 0 (or -1: same)"
             )
 
-    def padding(self, image: tuple[int, ...], label: str) -> tuple[int, int, int, int]:
-        """(top, left, bottom, right) for an image (height, width).
+    def padding(self, image: Sizes, label: str) -> Padding:
+        """What comes before each dimension of an image of these sizes, then what comes after: (top, left, bottom, right).
 
         Raises:
             ValueError: the kernel does not fit.
@@ -42,27 +51,56 @@ class Window:
             if size + before + after < extent:
                 raise ValueError(f"{label}: got input size {image}, expected at least the kernel, {extent}")
             pads.append((before, after))
-        (top, bottom), (left, right) = pads
-        return top, left, bottom, right
+        return (*(before for before, _ in pads), *(after for _, after in pads))
+
+    def size(self, image: Sizes, label: str) -> Sizes:
+        """The sizes of the output for an image of these sizes.
+
+        Raises:
+            ValueError: the kernel does not fit.
+        """
+        rank, padding = len(image), self.padding(image, label)
+        padded = (sum(sides) for sides in zip(image, padding[:rank], padding[rank:], strict=True))
+        extents = ((k - 1) * d + 1 for k, d in zip(self.kernel, self.dilation, strict=True))
+        return tuple(places(*each) for each in zip(padded, extents, self.stride, strict=True))
 
 
-def convolve(module: "SpatialConvolution | SpatialDilatedConvolution", x: Array, relu: bool) -> tuple[Array, Pullback]:
-    """The convolution of `module`, followed by a ReLU if so, and its pullback."""
+class Convolving(Protocol):
+    """What `convolve` needs of a layer; weight (out, in / groups, *kernel)."""
+
+    n_input_plane: int
+    n_output_plane: int
+    propagate_back: bool
+    data_format: str
+    weight: Parameter
+    bias: Parameter | None
+
+    @property
+    def window(self) -> Window:
+        """The geometry."""
+
+    def label(self) -> str:
+        """The layer's name in messages."""
+
+
+def convolve(module: Convolving, x: Array, relu: bool) -> tuple[Array, Pullback]:
+    """The convolution of `module`, followed by a ReLU if so, and its pullback; of any rank."""
     label = module.label()
-    layout = Layout.of(x, module.data_format, module.n_input_plane, label)
     window, weight, bias = module.window, module.weight, module.bias
+    layout = Layout.of(x, module.data_format, module.n_input_plane, label, len(window.kernel))
     entered = layout.enter(x)
     padding = window.padding(entered.shape[2:], label)
     geometry = (window.stride, padding, window.dilation, window.groups)
-    y = kernels.conv2d(entered, weight.value, None if bias is None else bias.value, *geometry, relu)
+    y = kernels.conv(entered, weight.value, None if bias is None else bias.value, *geometry, relu)
 
-    def pull(grad: Array) -> Array:
+    def pull(grad: Array, needs_x: bool) -> Array:
+        need_x = needs_x and module.propagate_back
         need_w, has_bias = not weight.frozen, bias is not None and not bias.frozen
-        if not module.propagate_back and not need_w and not has_bias:
+        if not need_x and not need_w and not has_bias:
             return zeros_like(x)  # type: ignore[return-value]
         entered_grad = kernels.relu_backward(layout.enter(grad), y) if relu else layout.enter(grad)
-        grad_x, grad_w, grad_b = kernels.conv2d_backward(
-            entered, weight.value, entered_grad, *geometry, module.propagate_back, need_w, has_bias
+        grad_x, grad_w, grad_b = kernels.conv_backward(
+            entered, weight.value, entered_grad, *geometry, need_x, need_w, has_bias
         )
         if grad_w is not None and need_w:
             weight.accumulate(grad_w)
@@ -70,7 +108,16 @@ def convolve(module: "SpatialConvolution | SpatialDilatedConvolution", x: Array,
             bias.accumulate(channel_sum(entered_grad) if grad_b is None else grad_b)
         return layout.leave(grad_x) if grad_x is not None else zeros_like(x)  # type: ignore[return-value]
 
-    return layout.leave(y), pull
+    return layout.leave(y), SelectivePullback(pull)
+
+
+def outlined(module: Convolving, x: Array) -> Array:
+    """A blank array of the shape of the convolution of `x`."""
+    rank = len(module.window.kernel)
+    layout = Layout.of(x, module.data_format, module.n_input_plane, module.label(), rank)
+    entered = layout.enter(x)
+    size = module.window.size(entered.shape[2:], module.label())
+    return layout.leave(blank((len(entered), module.n_output_plane, *size)))
 
 
 @dataclass(eq=False)
@@ -79,6 +126,7 @@ class SpatialConvolution(Module):
 
     x: (N, n_input_plane, H, W) -> (N, n_output_plane, H', W'); weight (out, in / n_group, kernel_h, kernel_w).
     `propagate_back=False` gives zeros as the input's gradient and saves their computation: for a network's first layer.
+    Source: BigDL's SpatialConvolution.
 
     Raises:
         ValueError: planes not divisible by n_group, another number of input planes, or an input below the kernel.
@@ -105,13 +153,7 @@ class SpatialConvolution(Module):
     weight: Parameter = field(init=False, repr=False)
     bias: Parameter | None = field(init=False, repr=False)
 
-    def __post_init__(
-        self,
-        init_weight: Array | None,
-        init_bias: Array | None,
-        init_grad_weight: Array | None,
-        init_grad_bias: Array | None,
-    ) -> None:
+    def __post_init__(self, *initial: Array | None) -> None:
         self.window = Window(
             (self.kernel_h, self.kernel_w),
             (self.stride_h, self.stride_w),
@@ -132,10 +174,9 @@ class SpatialConvolution(Module):
             shape,
             (self.n_output_plane,) if self.with_bias else None,
             (shape[1] * area, self.n_output_plane // self.n_group * area),
-            (init_weight, init_bias),
             (self.wRegularizer, self.bRegularizer),
             default_init(self.n_input_plane * area),
-            (init_grad_weight, init_grad_bias),
+            initial,
         )
 
     def exported(self, name: str, value: Array) -> Array:
@@ -148,7 +189,7 @@ class SpatialConvolution(Module):
         if name != "weight":
             return value
         grouped = value.transpose(0, 4, 3, 1, 2) if self.data_format == "NHWC" else value
-        return grouped.reshape(self.weight.value.shape)
+        return grouped.reshape(-1, *grouped.shape[2:])
 
     def apply(self, x: Array) -> tuple[Array, Pullback]:
         return convolve(self, x, relu=False)
@@ -156,10 +197,17 @@ class SpatialConvolution(Module):
     def apply_with_relu(self, x: Array) -> tuple[Array, Pullback]:
         return convolve(self, x, relu=True)
 
+    def outline(self, x: Array) -> Array:
+        return outlined(self, x)
+
 
 @dataclass(eq=False)
 class SpatialShareConvolution(SpatialConvolution):
-    """SpatialConvolution; BigDL's variant shares its buffers, of which this engine has none."""
+    """SpatialConvolution; BigDL's variant shares its buffers, of which this engine has none.
+
+    x: (N, n_input_plane, H, W) -> (N, n_output_plane, H', W').
+    Source: BigDL's SpatialShareConvolution.
+    """
 
 
 @dataclass(eq=False)
@@ -167,6 +215,7 @@ class SpatialDilatedConvolution(Module):
     """2-D convolution with holes: taps are dilation apart.
 
     x: (N, n_input_plane, H, W) -> (N, n_output_plane, H', W'); weight (out, in, kh, kw).
+    Source: BigDL's SpatialDilatedConvolution; Yu and Koltun 2016.
     """
 
     n_input_plane: int
@@ -198,7 +247,6 @@ class SpatialDilatedConvolution(Module):
             (self.n_output_plane, self.n_input_plane, self.kh, self.kw),
             (self.n_output_plane,),
             (self.n_input_plane * area, self.n_output_plane * area),
-            (None, None),
             (self.wRegularizer, self.bRegularizer),
         )
 
@@ -208,79 +256,65 @@ class SpatialDilatedConvolution(Module):
     def apply_with_relu(self, x: Array) -> tuple[Array, Pullback]:
         return convolve(self, x, relu=True)
 
+    def outline(self, x: Array) -> Array:
+        return outlined(self, x)
+
 
 @dataclass(eq=False)
-class SpatialFullConvolution(Module):
-    """Transposed 2-D convolution: the gradient of a convolution used forwards.
+class TemporalConvolution(Module):
+    """1-D convolution over the steps of a sequence.
 
-    x: (N, n_input_plane, H, W) -> (N, n_output_plane, (H - 1) dh - 2 pad_h + kh + adj_h, ...);
-    weight (in, out / n_group, kh, kw).
+    x: (N, T, input_frame_size) -> (N, (T - kernel_w) // stride_w + 1, output_frame_size), also without N;
+    weight (out, in, kernel_w), as BigDL has it (out, kernel_w in).
+    Source: BigDL's TemporalConvolution.
+
+    Raises:
+        ValueError: frames of another size, or fewer steps than the kernel has.
     """
 
-    n_input_plane: int
-    n_output_plane: int
-    kw: int
-    kh: int
-    dw: int = 1
-    dh: int = 1
-    pad_w: int = 0
-    pad_h: int = 0
-    adj_w: int = 0
-    adj_h: int = 0
-    n_group: int = 1
-    no_bias: bool = False
-    wRegularizer: Regularizer | None = None
-    bRegularizer: Regularizer | None = None
+    input_frame_size: int
+    output_frame_size: int
+    kernel_w: int
+    stride_w: int = 1
+    propagate_back: bool = True
+    weight_regularizer: Regularizer | None = None
+    bias_regularizer: Regularizer | None = None
+    init_weight: InitVar[Array | None] = None
+    init_bias: InitVar[Array | None] = None
+    init_grad_weight: InitVar[Array | None] = None
+    init_grad_bias: InitVar[Array | None] = None
     weight: Parameter = field(init=False, repr=False)
     bias: Parameter | None = field(init=False, repr=False)
 
-    def __post_init__(self) -> None:
-        if not (0 <= self.adj_w < self.dw and 0 <= self.adj_h < self.dh):
-            raise ValueError(f"{self.label()}: got adj {self.adj_w}, {self.adj_h}, expected 0 <= adj < stride")
-        area = self.kh * self.kw
+    data_format = "NHWC"
+
+    def __post_init__(self, *initial: Array | None) -> None:
+        self.n_input_plane, self.n_output_plane = self.input_frame_size, self.output_frame_size
+        self.window = Window((self.kernel_w,), (self.stride_w,), (0,), (1,))
+        self.window.check(self.label())
         self.weight, self.bias = create_weights(
             self,
-            (self.n_input_plane, self.n_output_plane // self.n_group, self.kh, self.kw),
-            None if self.no_bias else (self.n_output_plane,),
-            (self.n_input_plane // self.n_group * area, self.n_output_plane // self.n_group * area),
-            (None, None),
-            (self.wRegularizer, self.bRegularizer),
-            default_init(self.n_input_plane * area),
+            (self.output_frame_size, self.input_frame_size, self.kernel_w),
+            (self.output_frame_size,),
+            (self.input_frame_size * self.kernel_w, self.output_frame_size * self.kernel_w),
+            (self.weight_regularizer, self.bias_regularizer),
+            None,
+            initial,
         )
 
     def exported(self, name: str, value: Array) -> Array:
-        return value.reshape(self.n_group, -1, *value.shape[1:]) if name == "weight" else value
+        return value.transpose(0, 2, 1).reshape(len(value), -1) if name == "weight" else value
 
     def imported(self, name: str, value: Array) -> Array:
-        return value.reshape(self.weight.value.shape) if name == "weight" else value
+        if name != "weight":
+            return value
+        return value.reshape(len(value), self.kernel_w, self.input_frame_size).transpose(0, 2, 1)
 
     def apply(self, x: Array) -> tuple[Array, Pullback]:
-        layout = Layout.of(x, "NCHW", self.n_input_plane, self.label())
-        entered = layout.enter(x)
-        n, _, height, width = entered.shape
-        size = (
-            (height - 1) * self.dh - 2 * self.pad_h + self.kh + self.adj_h,
-            (width - 1) * self.dw - 2 * self.pad_w + self.kw + self.adj_w,
-        )
-        shape = np.broadcast_to(np.float32(0), (n, self.n_output_plane, *size))
-        pads = (self.pad_h, self.pad_w, self.pad_h, self.pad_w)
-        geometry = ((self.dh, self.dw), pads, (1, 1), self.n_group)
-        weight, bias = self.weight, self.bias
-        transposed, _, _ = kernels.conv2d_backward(shape, weight.value, entered, *geometry, True, False, False)
-        y = needed(transposed)
-        if bias is not None:
-            y += bias.value[:, None, None]
+        return convolve(self, x, relu=False)
 
-        def pull(grad: Array) -> Array:
-            entered_grad = layout.enter(grad)
-            if not weight.frozen:
-                _, grad_w, _ = kernels.conv2d_backward(
-                    entered_grad, weight.value, entered, *geometry, False, True, False
-                )
-                weight.accumulate(needed(grad_w))
-            if bias is not None and not bias.frozen:
-                bias.accumulate(channel_sum(entered_grad))
-            back: Array = layout.leave(kernels.conv2d(entered_grad, weight.value, None, *geometry))
-            return back
+    def apply_with_relu(self, x: Array) -> tuple[Array, Pullback]:
+        return convolve(self, x, relu=True)
 
-        return layout.leave(y), pull
+    def outline(self, x: Array) -> Array:
+        return outlined(self, x)

@@ -1,5 +1,7 @@
 """Vectors by number."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -9,16 +11,22 @@ from dlcore.nn.init import RandomNormal
 from dlcore.nn.module import Module
 from dlcore.nn.parameter import Parameter
 from dlcore.nn.regularizer import L1L2Regularizer
+from dlcore.nn.shapes import blank
+from dlcore.nn.weights import require_sizes
+
+__all__ = ["LookupTable"]
 
 DOUBLEMAX = 1.7976931348623157e308
 
 
 @dataclass(eq=False)
 class LookupTable(Module):
-    """The rows of weight (n_index, n_output) at 1-based numbers. x: (...) -> (..., n_output); its gradient is zero.
+    """The rows of weight at 1-based numbers.
 
+    x: any shape (...) of numbers -> (..., n_output); its gradient is zero; weight (n_index, n_output).
     Rows longer than max_norm (in the norm_type norm) are shortened before use, in place. With should_scale_grad_by_freq each row's
     gradient is divided by how often the row occurs; the row `padding_value` gets none.
+    Source: BigDL's LookupTable.
 
     Raises:
         ValueError: a number outside 1..n_index.
@@ -35,6 +43,7 @@ class LookupTable(Module):
 
     def __post_init__(self) -> None:
         shape = (self.n_index, self.n_output)
+        require_sizes(self, shape)
         self.weight = Parameter.create(shape, RandomNormal(0.0, 1.0), shape, self.wRegularizer)
 
     def apply(self, x: Array) -> tuple[Array, Pullback]:
@@ -48,9 +57,13 @@ class LookupTable(Module):
 
         def pull(grad: Array) -> Array:
             self.weight.accumulate(self._summed(rows, grad.reshape(-1, self.n_output)))
-            return np.zeros_like(x)
+            return np.zeros(x.shape, grad.dtype)
 
         return self.weight.value[rows].reshape(*x.shape, self.n_output), pull
+
+    def outline(self, x: Array) -> Array:
+        shape: Array = blank((*x.shape, self.n_output))
+        return shape
 
     def _shorten(self, rows: np.ndarray[tuple[int, ...], np.dtype[np.intp]]) -> None:
         norms = np.linalg.norm(self.weight.value[rows], self.norm_type, axis=1)

@@ -1,15 +1,20 @@
 """Fully connected layers."""
 
+from __future__ import annotations
+
 from dataclasses import InitVar, dataclass, field
 
 import numpy as np
 
 from dlcore import kernels
 from dlcore.activity import Array, Pullback
-from dlcore.nn.activation import sigmoid
+from dlcore.nn.layers.activation import sigmoid
 from dlcore.nn.module import Module
 from dlcore.nn.parameter import Parameter
+from dlcore.nn.pullback import SelectivePullback
 from dlcore.nn.weights import Regularizer, create_weights, needed
+
+__all__ = ["Cosine", "Euclidean", "Highway", "Linear", "Maxout"]
 
 _TINY = np.float32(1e-12)
 
@@ -19,6 +24,7 @@ class Linear(Module):
     """y = x W^T + b.
 
     x: (N, input_size) or (input_size,) -> (N, output_size) or (output_size,); weight (output_size, input_size).
+    Source: BigDL's Linear.
 
     Raises:
         ValueError: another shape of input.
@@ -36,21 +42,14 @@ class Linear(Module):
     weight: Parameter = field(init=False, repr=False)
     bias: Parameter | None = field(init=False, repr=False)
 
-    def __post_init__(
-        self,
-        init_weight: Array | None,
-        init_bias: Array | None,
-        init_grad_weight: Array | None,
-        init_grad_bias: Array | None,
-    ) -> None:
+    def __post_init__(self, *initial: Array | None) -> None:
         self.weight, self.bias = create_weights(
             self,
             (self.output_size, self.input_size),
             (self.output_size,) if self.with_bias else None,
             (self.input_size, self.output_size),
-            (init_weight, init_bias),
             (self.wRegularizer, self.bRegularizer),
-            initial_grads=(init_grad_weight, init_grad_bias),
+            initial=initial,
         )
 
     def apply(self, x: Array) -> tuple[Array, Pullback]:
@@ -63,22 +62,26 @@ class Linear(Module):
         weight, bias = self.weight, self.bias
         y = kernels.linear(rows, weight.value, None if bias is None else bias.value)
 
-        def pull(grad: Array) -> Array:
+        def pull(grad: Array, needs_x: bool) -> Array | None:
             grad_rows = np.ascontiguousarray(grad).reshape(-1, self.output_size)
             need_w, has_bias = not weight.frozen, bias is not None and not bias.frozen
-            grad_x, grad_w, grad_b = kernels.linear_backward(rows, weight.value, grad_rows, True, need_w, has_bias)
+            grad_x, grad_w, grad_b = kernels.linear_backward(rows, weight.value, grad_rows, needs_x, need_w, has_bias)
             if grad_w is not None and need_w:
                 weight.accumulate(grad_w)
             if bias is not None and has_bias:
                 bias.accumulate(grad_rows.sum(axis=0) if grad_b is None else grad_b)
-            return needed(grad_x).reshape(x.shape)
+            return needed(grad_x).reshape(x.shape) if needs_x else None
 
-        return y.reshape(*x.shape[:-1], self.output_size), pull
+        return y.reshape(*x.shape[:-1], self.output_size), SelectivePullback(pull)
 
 
 @dataclass(eq=False)
 class Cosine(Module):
-    """The cosines between the input and each row of weight (output_size, input_size). x: (N, input_size)."""
+    """The cosines between the input and each row of weight.
+
+    x: (N, input_size) -> (N, output_size); weight (output_size, input_size).
+    Source: BigDL's Cosine.
+    """
 
     input_size: int
     output_size: int
@@ -86,7 +89,7 @@ class Cosine(Module):
 
     def __post_init__(self) -> None:
         fans = (self.input_size, self.output_size)
-        self.weight, _ = create_weights(self, (self.output_size, self.input_size), None, fans, (None, None))
+        self.weight, _ = create_weights(self, (self.output_size, self.input_size), None, fans)
 
     def apply(self, x: Array) -> tuple[Array, Pullback]:
         size = np.sqrt(np.square(x).sum(axis=-1, keepdims=True) + _TINY)
@@ -107,7 +110,11 @@ class Cosine(Module):
 
 @dataclass(eq=False)
 class Euclidean(Module):
-    """The distances between the input and each row of weight (output_size, input_size). x: (N, input_size)."""
+    """The distances between the input and each column of weight.
+
+    x: (N, input_size) -> (N, output_size); weight (input_size, output_size).
+    Source: BigDL's Euclidean.
+    """
 
     input_size: int
     output_size: int
@@ -116,16 +123,16 @@ class Euclidean(Module):
 
     def __post_init__(self) -> None:
         fans = (self.input_size, self.output_size)
-        self.weight, _ = create_weights(self, (self.output_size, self.input_size), None, fans, (None, None))
+        self.weight, _ = create_weights(self, (self.input_size, self.output_size), None, fans)
 
     def apply(self, x: Array) -> tuple[Array, Pullback]:
-        gap = x[..., None, :] - self.weight.value
-        y = np.sqrt(np.square(gap).sum(axis=-1))
+        gap = x[..., None] - self.weight.value
+        y = np.sqrt(np.square(gap).sum(axis=-2))
 
         def pull(grad: Array) -> Array:
-            slope = (grad / np.maximum(y, _TINY))[..., None] * gap
-            self.weight.accumulate(-slope.reshape(-1, self.output_size, self.input_size).sum(axis=0))
-            back: Array = slope.sum(axis=-2)
+            slope = (grad / np.maximum(y, _TINY))[..., None, :] * gap
+            self.weight.accumulate(-slope.reshape(-1, self.input_size, self.output_size).sum(axis=0))
+            back: Array = slope.sum(axis=-1)
             return back
 
         return y, pull
@@ -133,9 +140,11 @@ class Euclidean(Module):
 
 @dataclass(eq=False)
 class Maxout(Module):
-    """The largest of `maxout_number` linear functions for each output. x: (N, input_size) -> (N, output_size).
+    """The largest of `maxout_number` linear functions for each output.
 
+    x: (N, input_size) -> (N, output_size).
     weight: (maxout_number * output_size, input_size), the outputs running fastest.
+    Source: BigDL's Maxout; Goodfellow et al. 2013.
     """
 
     input_size: int
@@ -148,10 +157,10 @@ class Maxout(Module):
     init_bias: InitVar[Array | None] = None
     inner: Linear = field(init=False, repr=False)
 
-    def __post_init__(self, init_weight: Array | None, init_bias: Array | None) -> None:
+    def __post_init__(self, *initial: Array | None) -> None:
         width = self.output_size * self.maxout_number
         regularizers = self.w_regularizer, self.b_regularizer
-        self.inner = Linear(self.input_size, width, self.with_bias, *regularizers, init_weight, init_bias)
+        self.inner = Linear(self.input_size, width, self.with_bias, *regularizers, *initial)
 
     def apply(self, x: Array) -> tuple[Array, Pullback]:
         wide, pullback = self.inner.apply(x)
@@ -170,7 +179,11 @@ class Maxout(Module):
 
 @dataclass(eq=False)
 class Highway(Module):
-    """t a(L1 x) + (1 - t) x, t = sigmoid(L2 x) (Srivastava et al. 2015). x: (N, size); activation a: a layer or None."""
+    """t a(L1 x) + (1 - t) x, t = sigmoid(L2 x); activation a: a layer or None.
+
+    x: (N, size) -> same shape.
+    Source: BigDL's Highway; Srivastava et al. 2015.
+    """
 
     size: int
     with_bias: bool = True

@@ -1,5 +1,7 @@
 """Convolutions with weights of their own at each place."""
 
+from __future__ import annotations
+
 from dataclasses import InitVar, dataclass, field
 
 import numpy as np
@@ -10,6 +12,8 @@ from dlcore.nn.layout import Layout, places
 from dlcore.nn.module import Module
 from dlcore.nn.parameter import Parameter
 from dlcore.nn.weights import Regularizer, create_weights
+
+__all__ = ["LocallyConnected1D", "LocallyConnected2D"]
 
 Pair = tuple[int, int]
 
@@ -26,7 +30,7 @@ def _folded(patches: Array, shape: tuple[int, ...], kernel: Pair, stride: Pair) 
     n, channels = shape[:2]
     rows, columns = (places(*sizes) for sizes in zip(shape[2:], kernel, stride, strict=True))
     split = patches.reshape(rows, columns, n, channels, *kernel).transpose(2, 3, 0, 1, 4, 5)
-    total = np.zeros(shape, np.float32)
+    total = np.zeros(shape, patches.dtype)
     for i, j in np.ndindex(kernel):
         bottom, right = i + (rows - 1) * stride[0] + 1, j + (columns - 1) * stride[1] + 1
         total[:, :, i : bottom : stride[0], j : right : stride[1]] += split[..., i, j]
@@ -52,6 +56,7 @@ class LocallyConnected2D(Module):
     """A 2-D convolution whose weights differ from place to place, on images of one size.
 
     x: (N, n_input_plane, input_height, input_width) -> (N, n_output_plane, H', W'); weight (H' W', out, in kh kw).
+    Source: BigDL's LocallyConnected2D.
     """
 
     n_input_plane: int
@@ -76,13 +81,7 @@ class LocallyConnected2D(Module):
     weight: Parameter = field(init=False, repr=False)
     bias: Parameter | None = field(init=False, repr=False)
 
-    def __post_init__(
-        self,
-        init_weight: Array | None,
-        init_bias: Array | None,
-        init_grad_weight: Array | None,
-        init_grad_bias: Array | None,
-    ) -> None:
+    def __post_init__(self, *initial: Array | None) -> None:
         rows = places(self.input_height + 2 * self.pad_h, self.kernel_h, self.stride_h)
         columns = places(self.input_width + 2 * self.pad_w, self.kernel_w, self.stride_w)
         if rows < 1 or columns < 1 or self.pad_w < 0 or self.pad_h < 0:
@@ -96,9 +95,8 @@ class LocallyConnected2D(Module):
             (rows * columns, self.n_output_plane, window),
             (rows * columns, self.n_output_plane) if self.with_bias else None,
             (window, self.n_output_plane * self.kernel_h * self.kernel_w),
-            (init_weight, init_bias),
             (self.wRegularizer, self.bRegularizer),
-            initial_grads=(init_grad_weight, init_grad_bias),
+            initial=initial,
         )
 
     def exported(self, name: str, value: Array) -> Array:
@@ -134,7 +132,8 @@ class LocallyConnected1D(Module):
     """A convolution along time whose weights differ from step to step, on sequences of one length.
 
     x: (N, n_input_frame, input_frame_size) -> (N, T', output_frame_size); weight (T', out, kernel_w * in), a window's steps one
-    after the other.
+    after the other. Also without N.
+    Source: BigDL's LocallyConnected1D.
     """
 
     n_input_frame: int
@@ -152,13 +151,7 @@ class LocallyConnected1D(Module):
     weight: Parameter = field(init=False, repr=False)
     bias: Parameter | None = field(init=False, repr=False)
 
-    def __post_init__(
-        self,
-        init_weight: Array | None,
-        init_bias: Array | None,
-        init_grad_weight: Array | None,
-        init_grad_bias: Array | None,
-    ) -> None:
+    def __post_init__(self, *initial: Array | None) -> None:
         steps = places(self.n_input_frame, self.kernel_w, self.stride_w)
         if steps < 1:
             raise ValueError(f"{self.label()}: got {self.n_input_frame} steps, expected at least {self.kernel_w}")
@@ -168,12 +161,14 @@ class LocallyConnected1D(Module):
             (steps, self.output_frame_size, window),
             (steps, self.output_frame_size),
             (window, self.kernel_w * self.output_frame_size),
-            (init_weight, init_bias),
             (self.weight_regularizer, self.bias_regularizer),
-            initial_grads=(init_grad_weight, init_grad_bias),
+            initial=initial,
         )
 
     def apply(self, x: Array) -> tuple[Array, Pullback]:
+        if x.shape == (self.n_input_frame, self.input_frame_size):
+            y, pullback = self.apply(x[None])
+            return y[0], lambda grad: pullback(grad[None])[0]
         if x.shape[1:] != (self.n_input_frame, self.input_frame_size):
             raise ValueError(
                 f"{self.label()}: got input {x.shape}, expected (N, {self.n_input_frame}, {self.input_frame_size})"

@@ -1,7 +1,10 @@
 """Normalisation layers."""
 
+from __future__ import annotations
+
 from collections.abc import Callable
 from dataclasses import InitVar, dataclass, field
+from math import prod
 
 import numpy as np
 
@@ -12,14 +15,28 @@ from dlcore.nn.layout import Layout, channel_sum, unbroadcast
 from dlcore.nn.module import Module
 from dlcore.nn.parameter import Buffer, Parameter
 from dlcore.nn.regularizer import L1L2Regularizer
+from dlcore.nn.weights import take_initial
+
+__all__ = [
+    "BatchNormalization",
+    "GroupNormalization",
+    "LayerNormalization",
+    "Normalize",
+    "NormalizeScale",
+    "SpatialBatchNormalization",
+    "SpatialCrossMapLRN",
+    "SpatialWithinChannelLRN",
+]
 
 
 @dataclass(eq=False)
 class BatchNormalization(Module):
     """y = (x - mean) / sqrt(var + eps) * weight + bias, by column; evaluation uses the running means.
 
-    x: (N, n_output). running = (1 - momentum) running + momentum batch, with the unbiased variance. As in BigDL the weight
+    x: (N, n_output) -> same shape.
+    running = (1 - momentum) running + momentum batch, with the unbiased variance. As in BigDL the weight
     starts uniform in [0, 1) and the bias at zero, and saved running values are a mean of 0 and a variance of 1 at first.
+    Source: BigDL's BatchNormalization; Ioffe and Szegedy 2015.
 
     Raises:
         ValueError: another number of columns.
@@ -38,33 +55,20 @@ class BatchNormalization(Module):
     running_mean: Buffer = field(init=False, repr=False)
     running_var: Buffer = field(init=False, repr=False)
 
-    def __post_init__(
-        self,
-        init_weight: Array | None,
-        init_bias: Array | None,
-        init_grad_weight: Array | None,
-        init_grad_bias: Array | None,
-    ) -> None:
+    def __post_init__(self, *initial: Array | None) -> None:
         shape = (self.n_output,)
         self.weight = Parameter.create(shape, RandomUniform(1.0, 0.0), (1, 1)) if self.affine else None
         self.bias = Parameter.create(shape, Zeros(), (1, 1)) if self.affine else None
-        for parameter, value, grad in (
-            (self.weight, init_weight, init_grad_weight),
-            (self.bias, init_bias, init_grad_bias),
-        ):
-            if parameter is not None and value is not None:
-                parameter.assign(value)
-            if parameter is not None and grad is not None:
-                parameter.grad[...] = grad
+        take_initial(self, (self.weight, self.bias), initial)
         self.running_mean = Buffer(np.zeros(shape, np.float32))
         self.running_var = Buffer(np.ones(shape, np.float32))
 
-    def set_running_mean(self, mean: Array) -> "BatchNormalization":
+    def set_running_mean(self, mean: Array) -> BatchNormalization:
         """Replace the running mean, (n_output,)."""
         self.running_mean.value[...] = mean
         return self
 
-    def set_running_std(self, variance: Array) -> "BatchNormalization":
+    def set_running_std(self, variance: Array) -> BatchNormalization:
         """Replace the running variance, (n_output,); BigDL's name."""
         self.running_var.value[...] = variance
         return self
@@ -90,9 +94,9 @@ class BatchNormalization(Module):
     def _by_batch(self, x: Array, gamma: Array, beta: Array, relu: bool) -> tuple[Array, Pullback]:
         y, mean, var, saved = kernels.batch_norm(x, gamma, beta, self.eps, relu)
         count = x.size // self.n_output
-        unbiased = var * np.float32(count / max(count - 1, 1))
+        unbiased = var * (count / max(count - 1, 1))
         for buffer, measured in ((self.running_mean, mean), (self.running_var, unbiased)):
-            buffer.value += np.float32(self.momentum) * (measured - buffer.value)
+            buffer.value += float(self.momentum) * (measured - buffer.value)
 
         def pull(grad: Array) -> Array:
             grad_x, grad_gamma, grad_beta = kernels.batch_norm_backward(grad, saved)
@@ -102,7 +106,7 @@ class BatchNormalization(Module):
         return y, pull
 
     def _by_running(self, x: Array, gamma: Array, beta: Array, relu: bool) -> tuple[Array, Pullback]:
-        inverse = 1.0 / np.sqrt(self.running_var.value + np.float32(self.eps))
+        inverse = 1.0 / np.sqrt(self.running_var.value + float(self.eps))
         mean = self.running_mean.value
         scale = (gamma * inverse)[:, None, None]
         shift = (beta - mean * gamma * inverse)[:, None, None]
@@ -130,7 +134,8 @@ class BatchNormalization(Module):
 class SpatialBatchNormalization(BatchNormalization):
     """BatchNormalization by plane.
 
-    x: (N, n_output, H, W), or (N, H, W, n_output) with data_format 'NHWC'.
+    x: (N, n_output, H, W), or (N, H, W, n_output) with data_format 'NHWC' -> same shape.
+    Source: BigDL's SpatialBatchNormalization; Ioffe and Szegedy 2015.
     """
 
     data_format: str = "NCHW"
@@ -151,7 +156,8 @@ class SpatialBatchNormalization(BatchNormalization):
 class LayerNormalization(Module):
     """y = (x - mean) / sqrt(var + 1e-6) * weight + bias over the last dimension.
 
-    x: (..., hidden_size).
+    x: (..., hidden_size) -> same shape.
+    Source: BigDL's LayerNormalization; Ba et al. 2016.
     """
 
     hidden_size: int
@@ -165,32 +171,83 @@ class LayerNormalization(Module):
         self.bias = Parameter.create((self.hidden_size,), Zeros(), (1, 1))
 
     def apply(self, x: Array) -> tuple[Array, Pullback]:
-        inverse = 1.0 / np.sqrt(x.var(axis=-1, keepdims=True) + np.float32(self.eps))
-        unit = (x - x.mean(axis=-1, keepdims=True)) * inverse
+        unit, pull_unit = _standardised(x, self.eps)
 
         def pull(grad: Array) -> Array:
             self.weight.accumulate((grad * unit).reshape(-1, self.hidden_size).sum(axis=0))
             self.bias.accumulate(grad.reshape(-1, self.hidden_size).sum(axis=0))
-            back = grad * self.weight.value
-            inner = (back * unit).mean(axis=-1, keepdims=True)
-            result: Array = (back - back.mean(axis=-1, keepdims=True) - unit * inner) * inverse
-            return result
+            return pull_unit(grad * self.weight.value)
 
         return unit * self.weight.value + self.bias.value, pull
+
+
+@dataclass(eq=False)
+class GroupNormalization(Module):
+    """y = (x - mean) / sqrt(var + eps) * weight + bias, where mean and variance are those of a sample's group of planes.
+
+    x: (N, n_output, ...) -> same shape; n_group groups of as many planes, weight and bias (n_output,), 1 and 0 at first.
+    Source: Wu and He 2018.
+
+    Raises:
+        ValueError: n_output is no multiple of n_group, or the input has another number of planes.
+    """
+
+    n_group: int
+    n_output: int
+    eps: float = 1e-5
+    weight: Parameter = field(init=False, repr=False)
+    bias: Parameter = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        if self.n_group < 1 or self.n_output % self.n_group:
+            raise ValueError(
+                f"{self.label()}: got {self.n_output} planes in {self.n_group} groups, expected a multiple"
+            )
+        self.weight = Parameter.create((self.n_output,), Ones(), (1, 1))
+        self.bias = Parameter.create((self.n_output,), Zeros(), (1, 1))
+
+    def apply(self, x: Array) -> tuple[Array, Pullback]:
+        if x.ndim < 2 or x.shape[1] != self.n_output:
+            raise ValueError(f"{self.label()}: got input {x.shape}, expected (N, {self.n_output}, ...)")
+        unit, pull_unit = _standardised(x.reshape(len(x), self.n_group, prod(x.shape[1:]) // self.n_group), self.eps)
+        shape = (self.n_output, *[1] * (x.ndim - 2))
+        scale, shift = self.weight.value.reshape(shape), self.bias.value.reshape(shape)
+        unit = unit.reshape(x.shape)
+
+        def pull(grad: Array) -> Array:
+            self.weight.accumulate(channel_sum(grad * unit))
+            self.bias.accumulate(channel_sum(grad))
+            grouped = (grad * scale).reshape(len(x), self.n_group, prod(x.shape[1:]) // self.n_group)
+            return pull_unit(grouped).reshape(x.shape)
+
+        return unit * scale + shift, pull
+
+
+def _standardised(x: Array, eps: float) -> tuple[Array, Callable[[Array], Array]]:
+    """(x - mean) / sqrt(var + eps) along the last axis."""
+    inverse = 1.0 / np.sqrt(x.var(axis=-1, keepdims=True) + float(eps))
+    unit = (x - x.mean(axis=-1, keepdims=True)) * inverse
+
+    def pull(grad: Array) -> Array:
+        inner = (grad * unit).mean(axis=-1, keepdims=True)
+        result: Array = (grad - grad.mean(axis=-1, keepdims=True) - unit * inner) * inverse
+        return result
+
+    return unit, pull
 
 
 def normalise(x: Array, p: float, eps: float) -> tuple[Array, Pullback]:
     """x / (sum over axis 1 of |x|^p + eps)^(1/p), the maximum norm for p = inf; one axis 0 for 1-D input."""
     axis = min(1, x.ndim - 1)
     if p == 2.0:
-        norm = np.sqrt(np.square(x).sum(axis=axis, keepdims=True) + np.float32(eps))
+        norm = np.sqrt(np.square(x).sum(axis=axis, keepdims=True) + float(eps))
         unit = x / norm
         return unit, lambda grad: (grad - unit * (grad * unit).sum(axis=axis, keepdims=True)) / norm
     if np.isinf(p):
-        norm = np.abs(x).max(axis=axis, keepdims=True) + np.float32(eps)
-        slope = np.sign(x) * (np.abs(x) == norm - np.float32(eps))
+        norm = np.abs(x).max(axis=axis, keepdims=True) + float(eps)
+        slope = np.sign(x) * (np.abs(x) == norm - float(eps))
     else:
-        norm = (np.power(np.abs(x), p).sum(axis=axis, keepdims=True) + np.float32(eps)) ** np.float32(1 / p)
+        norm = (np.power(np.abs(x), p).sum(axis=axis, keepdims=True) + float(eps)) ** float(1 / p)
         slope = np.sign(x) * np.power(np.abs(x) / norm, p - 1)
     return x / norm, lambda grad: grad / norm - slope * (grad * x).sum(axis=axis, keepdims=True) / np.square(norm)
 
@@ -200,6 +257,7 @@ class Normalize(Module):
     """Scale to Lp norm 1 along dimension 2 (the columns, or the planes at each position); p may be inf.
 
     x: (N, D) or (N, C, H, W) -> same shape.
+    Source: BigDL's Normalize.
     """
 
     p: float
@@ -214,6 +272,7 @@ class NormalizeScale(Module):
     """Normalize, then a learned factor per plane that starts at `scale`: SSD's conv4_3_norm with scale 20.
 
     x: (N, C, H, W) -> same shape; size is the weight's shape, usually [1, C, 1, 1].
+    Source: BigDL's NormalizeScale; Liu et al. 2015 (ParseNet).
     """
 
     p: float
@@ -243,17 +302,18 @@ class NormalizeScale(Module):
 
 def _lrn(x: Array, sums: Callable[[Array], Array], share: float, beta: float, k: float) -> tuple[Array, Pullback]:
     """x (k + share sums(x^2))^-beta; `sums` adds neighbours and is its own transpose."""
-    scale = np.float32(k) + np.float32(share) * sums(np.square(x))
-    power = scale ** np.float32(-beta)
-    factor = np.float32(2 * share * beta)
+    scale = float(k) + float(share) * sums(np.square(x))
+    power = scale ** float(-beta)
+    factor = float(2 * share * beta)
     return x * power, lambda grad: grad * power - factor * x * sums(grad * x * power / scale)
 
 
 @dataclass(eq=False)
 class SpatialCrossMapLRN(Module):
-    """x (k + alpha / size * sum of x^2 over `size` neighbouring planes)^-beta (Krizhevsky et al. 2012).
+    """x (k + alpha / size * sum of x^2 over `size` neighbouring planes)^-beta.
 
-    x: (N, C, H, W), or (N, H, W, C) for 'NHWC'; the size is odd.
+    x: (N, C, H, W), or (N, H, W, C) for 'NHWC' -> same shape; `size` is odd.
+    Source: BigDL's SpatialCrossMapLRN; Krizhevsky et al. 2012.
     """
 
     size: int = 5
@@ -280,7 +340,11 @@ class SpatialCrossMapLRN(Module):
 
 @dataclass(eq=False)
 class SpatialWithinChannelLRN(Module):
-    """x (1 + alpha / size^2 * sum of x^2 over a size x size window)^-beta. x: (N, C, H, W); the size is odd."""
+    """x (1 + alpha / size^2 * sum of x^2 over a size x size window)^-beta.
+
+    x: (N, C, H, W) -> same shape; `size` is odd.
+    Source: BigDL's SpatialWithinChannelLRN.
+    """
 
     size: int = 5
     alpha: float = 1.0
@@ -297,5 +361,5 @@ class SpatialWithinChannelLRN(Module):
 
     def _sums(self, x: Array) -> Array:
         half = self.size // 2
-        mean, _ = kernels.avg_pool2d(x, (self.size, self.size), (1, 1), (half, half, half, half), True)
-        return mean * np.float32(self.size**2)
+        mean, _ = kernels.avg_pool(x, (self.size, self.size), (1, 1), (half, half, half, half), True)
+        return mean * float(self.size**2)

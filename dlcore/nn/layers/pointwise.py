@@ -1,16 +1,32 @@
 """Arithmetic on every element: any shape -> same shape."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 
 import numpy as np
 
-from dlcore.activity import Array, Pullback
+from dlcore.activity import Array, Pullback, describe
 from dlcore.nn.module import Module
+
+__all__ = [
+    "Abs",
+    "AddConstant",
+    "Echo",
+    "Exp",
+    "GradientReversal",
+    "Log",
+    "MulConstant",
+    "Negative",
+    "Power",
+    "Sqrt",
+    "Square",
+]
 
 
 @dataclass(eq=False)
 class Abs(Module):
-    """|x|."""
+    """|x|. x: any shape -> same shape. Source: BigDL's Abs."""
 
     def apply(self, x: Array) -> tuple[Array, Pullback]:
         return np.abs(x), lambda grad: grad * np.sign(x)
@@ -18,7 +34,7 @@ class Abs(Module):
 
 @dataclass(eq=False)
 class Square(Module):
-    """x^2."""
+    """x^2. x: any shape -> same shape. Source: BigDL's Square."""
 
     def apply(self, x: Array) -> tuple[Array, Pullback]:
         return np.square(x), lambda grad: grad * 2 * x
@@ -26,7 +42,7 @@ class Square(Module):
 
 @dataclass(eq=False)
 class Sqrt(Module):
-    """Square root."""
+    """Square root. x: any shape -> same shape. Source: BigDL's Sqrt."""
 
     def apply(self, x: Array) -> tuple[Array, Pullback]:
         y = np.sqrt(x)
@@ -35,7 +51,7 @@ class Sqrt(Module):
 
 @dataclass(eq=False)
 class Exp(Module):
-    """exp(x)."""
+    """exp(x). x: any shape -> same shape. Source: BigDL's Exp."""
 
     def apply(self, x: Array) -> tuple[Array, Pullback]:
         y = np.exp(x)
@@ -44,7 +60,7 @@ class Exp(Module):
 
 @dataclass(eq=False)
 class Log(Module):
-    """Natural logarithm."""
+    """Natural logarithm. x: any shape -> same shape. Source: BigDL's Log."""
 
     def apply(self, x: Array) -> tuple[Array, Pullback]:
         return np.log(x), lambda grad: grad / x
@@ -52,21 +68,21 @@ class Log(Module):
 
 @dataclass(eq=False)
 class Power(Module):
-    """(shift + scale x)^power."""
+    """(shift + scale x)^power. x: any shape -> same shape. Source: BigDL's Power."""
 
     power: float
     scale: float = 1.0
     shift: float = 0.0
 
     def apply(self, x: Array) -> tuple[Array, Pullback]:
-        inner = np.float32(self.shift) + np.float32(self.scale) * x
-        slope = np.float32(self.power * self.scale)
-        return inner ** np.float32(self.power), lambda grad: grad * slope * inner ** np.float32(self.power - 1)
+        inner = float(self.shift) + float(self.scale) * x
+        slope = float(self.power * self.scale)
+        return inner ** float(self.power), lambda grad: grad * slope * inner ** float(self.power - 1)
 
 
 @dataclass(eq=False)
 class Negative(Module):
-    """-x."""
+    """-x. x: any shape -> same shape. Source: BigDL's Negative."""
 
     inplace: bool = False
 
@@ -76,33 +92,58 @@ class Negative(Module):
 
 @dataclass(eq=False)
 class AddConstant(Module):
-    """x + constant_scalar."""
+    """x + constant_scalar. x: any shape -> same shape. Source: BigDL's AddConstant."""
 
     constant_scalar: float
     inplace: bool = False
 
     def apply(self, x: Array) -> tuple[Array, Pullback]:
-        return x + np.float32(self.constant_scalar), lambda grad: grad
+        return x + float(self.constant_scalar), lambda grad: grad
 
 
 @dataclass(eq=False)
 class MulConstant(Module):
-    """scalar x."""
+    """scalar x. x: any shape -> same shape. Source: BigDL's MulConstant."""
 
     scalar: float
     inplace: bool = False
 
     def apply(self, x: Array) -> tuple[Array, Pullback]:
-        factor = np.float32(self.scalar)
+        factor = float(self.scalar)
         return x * factor, lambda grad: grad * factor
 
 
 @dataclass(eq=False)
 class GradientReversal(Module):
-    """x forwards, -the_lambda times the gradient backwards (Ganin and Lempitsky 2015)."""
+    """x forwards, -the_lambda times the gradient backwards.
+
+    x: any shape -> same shape.
+    Source: BigDL's GradientReversal; Ganin and Lempitsky 2015.
+    """
 
     the_lambda: float = 1.0
 
     def apply(self, x: Array) -> tuple[Array, Pullback]:
-        factor = np.float32(-self.the_lambda)
+        factor = float(-self.the_lambda)
         return x, lambda grad: grad * factor
+
+
+@dataclass(eq=False)
+class Echo(Module):
+    """Pass everything on, and print the shape of the activation and of its gradient: for looking into a network.
+
+    x: any shape -> same shape.
+    Source: BigDL's Echo.
+    """
+
+    def apply(self, x: Array) -> tuple[Array, Pullback]:
+        print(f"{self.name()}: activation of shape {describe(x)}")
+
+        def pull(grad: Array) -> Array:
+            print(f"{self.name()}: gradient of shape {describe(grad)}")
+            return grad
+
+        return x, pull
+
+    def outline(self, x: Array) -> Array:
+        return x

@@ -1,13 +1,21 @@
-"""Pooling over images."""
+"""Pooling over images and sequences, and what pooling of any rank shares."""
 
+from __future__ import annotations
+
+import math
 from dataclasses import dataclass
+from functools import reduce
 
 import numpy as np
 
 from dlcore import kernels
 from dlcore.activity import Array, Pullback
+from dlcore.kernels import Padding, Sizes
 from dlcore.nn.layout import SAME, Layout, same_padding
 from dlcore.nn.module import Module
+from dlcore.nn.shapes import blank
+
+__all__ = ["SpatialAveragePooling", "SpatialMaxPooling", "TemporalMaxPooling"]
 
 
 def pooled_size(size: int, kernel: int, stride: int, pad: int, is_ceil: bool, is_padded: bool) -> tuple[int, int, int]:
@@ -28,27 +36,68 @@ def pooled_size(size: int, kernel: int, stride: int, pad: int, is_ceil: bool, is
 
 @dataclass(frozen=True)
 class PoolWindow:
-    """A pooling geometry; pairs are (height, width)."""
+    """A pooling geometry, one number for each spatial dimension, (height, width) for images."""
 
-    kernel: tuple[int, int]
-    stride: tuple[int, int]
-    pad: tuple[int, int]
+    kernel: Sizes
+    stride: Sizes
+    pad: Sizes
     is_ceil: bool
 
-    def fit(self, image: tuple[int, ...], label: str) -> tuple[tuple[int, int], tuple[int, int, int, int]]:
-        """For an image (height, width): (output size, (top, left, bottom, right)).
+    def fit(self, image: Sizes, label: str) -> tuple[Sizes, Padding]:
+        """For an image of these sizes: the output's, and the padding, (top, left, bottom, right) in two dimensions.
 
         Raises:
             ValueError: the input is smaller than the kernel, or the padding above half of it.
         """
-        is_padded = self.pad != (0, 0) or 1 in self.kernel
+        is_padded = any(self.pad) or 1 in self.kernel
         sizes = zip(image, self.kernel, self.stride, self.pad, strict=True)
-        (rows, top, bottom), (columns, left, right) = (pooled_size(*each, self.is_ceil, is_padded) for each in sizes)
-        if rows < 1 or columns < 1:
+        fitted = [pooled_size(*each, self.is_ceil, is_padded) for each in sizes]
+        counts, before, after = (tuple(column) for column in zip(*fitted, strict=True))
+        if min(counts) < 1:
             raise ValueError(f"{label}: got input size {image}, expected at least the kernel, {self.kernel}")
         if any(2 * p > k for p, k in zip(self.pad, self.kernel, strict=True)):
             raise ValueError(f"{label}: got padding {self.pad}, expected at most half of the kernel {self.kernel}")
-        return (rows, columns), (top, left, bottom, right)
+        return counts, before + after
+
+    def counted(self, image: Sizes, padding: Padding, size: Sizes, count_include_pad: bool) -> Array:
+        """(*size,) how many positions of each window a mean counts; `padding` and `size` are what `fit` gives.
+
+        With `count_include_pad` those inside the padded image, whose end is no further than `pad`, else those inside the image.
+        """
+        rank, is_same = len(self.kernel), SAME in self.pad
+        ends = [after if is_same else min(after, p) for after, p in zip(padding[rank:], self.pad, strict=True)]
+        sides = []
+        each = zip(image, self.kernel, self.stride, size, padding[:rank], ends, strict=True)
+        for side, kernel, stride, count, *pads in each:
+            before, after = pads if count_include_pad else (0, 0)
+            start = np.arange(count) * stride - pads[0]
+            sides.append(np.minimum(start + kernel, side + after) - np.maximum(start, -before))
+        counts: Array = reduce(np.multiply.outer, sides)
+        return counts
+
+    def maximum(self, x: Array, layout: Layout, label: str) -> tuple[Array, Pullback]:
+        """The maximum of each window of `x`, which `layout` describes."""
+        entered = layout.enter(x)
+        _, padding = self.fit(entered.shape[2:], label)
+        y, saved = kernels.max_pool(entered, self.kernel, self.stride, padding)
+        return layout.leave(y), lambda grad: layout.leave(kernels.max_pool_backward(layout.enter(grad), saved))
+
+    def mean(
+        self, x: Array, layout: Layout, label: str, count_include_pad: bool, divide: bool = True
+    ) -> tuple[Array, Pullback]:
+        """The mean, or the sum, of each window of `x`, which `layout` describes."""
+        entered = layout.enter(x)
+        size, padding = self.fit(entered.shape[2:], label)
+        area = math.prod(self.kernel)
+        counts = self.counted(entered.shape[2:], padding, size, count_include_pad) if divide else np.ones(size)
+        scale = None if (counts == area).all() else (area / np.maximum(counts, 1)).astype(np.float32)
+        y, saved = kernels.avg_pool(entered, self.kernel, self.stride, padding, True)
+
+        def pull(grad: Array) -> Array:
+            scaled = layout.enter(grad) if scale is None else layout.enter(grad) * scale
+            return layout.leave(kernels.avg_pool_backward(scaled, saved))
+
+        return layout.leave(y if scale is None else y * scale), pull
 
 
 @dataclass(eq=False)
@@ -56,33 +105,40 @@ class SpatialMaxPooling(Module):
     """The maximum of each window; the gradient goes to the first maximum. pad -1 keeps ceil(size / stride).
 
     x: (N, C, H, W) -> (N, C, H', W'); `to_ceil` rounds sizes up.
+    Source: BigDL's SpatialMaxPooling.
+
+    Raises:
+        ValueError: a step below 1.
     """
 
     kw: int
     kh: int
-    dw: int = 0
-    dh: int = 0
+    dw: int = 1
+    dh: int = 1
     pad_w: int = 0
     pad_h: int = 0
     to_ceil: bool = False
     format: str = "NCHW"
 
     def __post_init__(self) -> None:
-        self.dw, self.dh = self.dw or self.kw, self.dh or self.kh
+        if min(self.dw, self.dh) < 1:
+            raise ValueError(f"{self.label()}: got steps dw={self.dw}, dh={self.dh}, expected 1 or more")
         self.window = PoolWindow((self.kh, self.kw), (self.dh, self.dw), (self.pad_h, self.pad_w), self.to_ceil)
 
-    def ceil(self) -> "SpatialMaxPooling":
+    def ceil(self) -> SpatialMaxPooling:
         """Round sizes up."""
         self.to_ceil = True
         self.__post_init__()
         return self
 
     def apply(self, x: Array) -> tuple[Array, Pullback]:
+        return self.window.maximum(x, Layout.of(x, self.format, None, self.label()), self.label())
+
+    def outline(self, x: Array) -> Array:
         layout = Layout.of(x, self.format, None, self.label())
-        entered = layout.enter(x)
-        _, padding = self.window.fit(entered.shape[2:], self.label())
-        y, saved = kernels.max_pool2d(entered, self.window.kernel, self.window.stride, padding)
-        return layout.leave(y), lambda grad: layout.leave(kernels.max_pool2d_backward(layout.enter(grad), saved))
+        n, planes, *image = layout.enter(x).shape
+        size, _ = self.window.fit(tuple(image), self.label())
+        return layout.leave(blank((n, planes, *size)))
 
 
 @dataclass(eq=False)
@@ -91,6 +147,7 @@ class SpatialAveragePooling(Module):
 
     x: (N, C, H, W) -> (N, C, H', W'); with `global_pooling` the window is the whole image: (N, C, 1, 1).
     `count_include_pad` divides by the window within the padded image, else by its part inside the image.
+    Source: BigDL's SpatialAveragePooling.
     """
 
     kw: int
@@ -107,58 +164,31 @@ class SpatialAveragePooling(Module):
 
     def apply(self, x: Array) -> tuple[Array, Pullback]:
         layout = Layout.of(x, self.format, None, self.label())
-        entered = layout.enter(x)
         if self.global_pooling:
-            return self._apply_global(entered, layout)
+            return self._apply_global(layout.enter(x), layout)
         window = PoolWindow((self.kh, self.kw), (self.dh, self.dw), (self.pad_h, self.pad_w), self.ceil_mode)
-        size, padding = window.fit(entered.shape[2:], self.label())
-        scale = self._scale(entered.shape[2:], size, padding)
-        geometry = (window.kernel, window.stride, padding, True)
-        y, saved = kernels.avg_pool2d(entered, *geometry)
-
-        def pull(grad: Array) -> Array:
-            scaled = layout.enter(grad) if scale is None else layout.enter(grad) * scale
-            return layout.leave(kernels.avg_pool2d_backward(scaled, saved))
-
-        return layout.leave(y if scale is None else y * scale), pull
+        return window.mean(x, layout, self.label(), self.count_include_pad, self.divide)
 
     def _apply_global(self, x: Array, layout: Layout) -> tuple[Array, Pullback]:
-        share = np.float32(1.0 / (x.shape[2] * x.shape[3]) if self.divide else 1.0)
+        share = float(1.0 / (x.shape[2] * x.shape[3]) if self.divide else 1.0)
         y = x.sum(axis=(2, 3), keepdims=True) * share
 
         def pull(grad: Array) -> Array:
             n, channels, height, width = x.shape
-            spread = np.empty((n, height, width, channels), np.float32)
+            spread = np.empty((n, height, width, channels), grad.dtype)
             spread[...] = (layout.enter(grad) * share).transpose(0, 2, 3, 1)
             return layout.leave(spread.transpose(0, 3, 1, 2))
 
         return layout.leave(y), pull
 
-    def _scale(self, image: tuple[int, ...], size: tuple[int, int], padding: tuple[int, int, int, int]) -> Array | None:
-        """(H', W') what to multiply the mean over the whole kernel with, or None where that is right as it is."""
-        area = float(self.kh * self.kw)
-        if not self.divide:
-            return np.full(size, area, np.float32)
-        top, left, bottom, right = padding
-        ends = (min(bottom, max(self.pad_h, 0)), min(right, max(self.pad_w, 0)))
-        if SAME in (self.pad_h, self.pad_w):
-            ends = (bottom, right)
-        rows = self._counted(image[0], size[0], self.kh, self.dh, (top, ends[0]))
-        columns = self._counted(image[1], size[1], self.kw, self.dw, (left, ends[1]))
-        counts = np.outer(rows, columns)
-        return None if (counts == area).all() else (area / counts).astype(np.float32)
-
-    def _counted(self, image: int, count: int, kernel: int, stride: int, pad: tuple[int, int]) -> Array:
-        """(count,) how many positions of each window are counted along one dimension."""
-        start = np.arange(count) * stride - pad[0]
-        before, after = pad if self.count_include_pad else (0, 0)
-        counted: Array = np.minimum(start + kernel, image + after) - np.maximum(start, -before)
-        return counted
-
 
 @dataclass(eq=False)
 class TemporalMaxPooling(Module):
-    """The maximum of k_w steps, every d_w steps (k_w when -1): (N, T, C) or (T, C) -> (N, T', C) or (T', C)."""
+    """The maximum of k_w steps, every d_w steps (k_w when -1).
+
+    x: (N, T, C) or (T, C) -> (N, T', C) or (T', C), T' = (T - k_w) // d_w + 1.
+    Source: BigDL's TemporalMaxPooling.
+    """
 
     k_w: int
     d_w: int = -1
@@ -167,11 +197,5 @@ class TemporalMaxPooling(Module):
         steps, stride = x.shape[-2], self.k_w if self.d_w == -1 else self.d_w
         if steps < self.k_w:
             raise ValueError(f"{self.label()}: got {steps} steps, expected at least {self.k_w}")
-        image = x.reshape(-1, steps, 1, x.shape[-1]).transpose(0, 3, 1, 2)
-        y, saved = kernels.max_pool2d(image, (self.k_w, 1), (stride, 1), (0, 0, 0, 0))
-
-        def pull(grad: Array) -> Array:
-            back = kernels.max_pool2d_backward(grad.reshape(-1, y.shape[2], 1, y.shape[1]).transpose(0, 3, 1, 2), saved)
-            return back.transpose(0, 2, 3, 1).reshape(x.shape)
-
-        return y.transpose(0, 2, 3, 1).reshape(*x.shape[:-2], y.shape[2], x.shape[-1]), pull
+        layout = Layout.of(x, "NHWC", None, self.label(), 1)
+        return PoolWindow((self.k_w,), (stride,), (0,), False).maximum(x, layout, self.label())

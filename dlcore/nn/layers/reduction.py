@@ -1,5 +1,7 @@
 """Layers that reduce one dimension. Dimensions are 1-based; with n_input_dims they do not count the batch."""
 
+from __future__ import annotations
+
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -7,13 +9,15 @@ from typing import Any
 import numpy as np
 
 from dlcore.activity import Array, Pullback
+from dlcore.nn.layers.shape import INTMIN
 from dlcore.nn.layout import axis_of
 from dlcore.nn.module import Module
-from dlcore.nn.shape import INTMIN
+
+__all__ = ["Max", "Mean", "Min", "Sum"]
 
 
 def _summed(x: Array, axis: int, share: float, is_squeezed: bool) -> tuple[Array, Pullback]:
-    factor = np.float32(share)
+    factor = float(share)
     y = x.sum(axis=axis, keepdims=not is_squeezed) * factor
 
     def pull(grad: Array) -> Array:
@@ -25,7 +29,11 @@ def _summed(x: Array, axis: int, share: float, is_squeezed: bool) -> tuple[Array
 
 @dataclass(eq=False)
 class Mean(Module):
-    """The mean over `dimension`, which disappears unless squeeze=False."""
+    """The mean over `dimension`, which disappears unless squeeze=False.
+
+    x: (A, D, B) with D at `dimension` -> (A, B), or (A, 1, B) with squeeze=False.
+    Source: BigDL's Mean.
+    """
 
     dimension: int = 1
     n_input_dims: int = -1
@@ -36,12 +44,12 @@ class Mean(Module):
         return _summed(x, axis, 1.0 / x.shape[axis], self.squeeze)
 
 
-def _extreme(module: "Max | Min", x: Array, choose: Callable[..., Any]) -> tuple[Array, Pullback]:
+def _extreme(module: Max | Min, x: Array, choose: Callable[..., Any]) -> tuple[Array, Pullback]:
     axis = axis_of(module.dim, x.ndim, module.num_input_dims, module.label())
     chosen = np.expand_dims(choose(x, axis=axis), axis)
 
     def pull(grad: Array) -> Array:
-        back = np.zeros_like(x)
+        back = np.zeros_like(x, grad.dtype)
         np.put_along_axis(back, chosen, np.expand_dims(grad, axis), axis=axis)
         return back
 
@@ -50,7 +58,11 @@ def _extreme(module: "Max | Min", x: Array, choose: Callable[..., Any]) -> tuple
 
 @dataclass(eq=False)
 class Max(Module):
-    """The maximum over `dim`, which disappears; the gradient goes to the first maximum."""
+    """The maximum over `dim`, which disappears; the gradient goes to the first maximum.
+
+    x: (A, D, B) with D at `dim` -> (A, B).
+    Source: BigDL's Max.
+    """
 
     dim: int
     num_input_dims: int = INTMIN
@@ -61,7 +73,11 @@ class Max(Module):
 
 @dataclass(eq=False)
 class Min(Module):
-    """The minimum over `dim`, which disappears; the gradient goes to the first minimum."""
+    """The minimum over `dim`, which disappears; the gradient goes to the first minimum.
+
+    x: (A, D, B) with D at `dim` -> (A, B).
+    Source: BigDL's Min.
+    """
 
     dim: int = 1
     num_input_dims: int = INTMIN
@@ -74,8 +90,10 @@ class Min(Module):
 class Sum(Module):
     """The mean over `dimension`, kept with size 1; with squeeze=False the sum; with size_average=True the dimension disappears.
 
+    x: (A, D, B) with D at `dimension` -> (A, 1, B), or (A, B) with size_average=True.
     These are the results of BigDL 0.13, whose Python class hands its two flags over in the other's place; for a plain sum that
     removes the dimension write `Sum(dimension, size_average=True, squeeze=False)`.
+    Source: BigDL's Sum.
     """
 
     dimension: int = 1

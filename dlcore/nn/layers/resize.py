@@ -1,12 +1,16 @@
 """Layers that enlarge."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 
 import numpy as np
 
 from dlcore.activity import Array, Pullback
-from dlcore.nn.layout import Layout
+from dlcore.nn.layout import Layout, unbroadcast
 from dlcore.nn.module import Module
+
+__all__ = ["ExpandSize", "ResizeBilinear", "UpSampling1D", "UpSampling2D", "UpSampling3D"]
 
 
 def _repeated(x: Array, factors: dict[int, int]) -> tuple[Array, Pullback]:
@@ -26,7 +30,7 @@ def _repeated(x: Array, factors: dict[int, int]) -> tuple[Array, Pullback]:
 
 @dataclass(eq=False)
 class UpSampling1D(Module):
-    """Each step `length` times: (N, T, C) -> (N, T length, C)."""
+    """Each step `length` times. x: (N, T, C) -> (N, T length, C). Source: BigDL's UpSampling1D."""
 
     length: int
 
@@ -36,7 +40,11 @@ class UpSampling1D(Module):
 
 @dataclass(eq=False)
 class UpSampling2D(Module):
-    """Each row size[0] times and each column size[1] times. x: (N, C, H, W), or (N, H, W, C) for 'nhwc'."""
+    """Each row size[0] times and each column size[1] times.
+
+    x: (N, C, H, W) -> (N, C, H size[0], W size[1]), or (N, H, W, C) likewise for 'nhwc'.
+    Source: BigDL's UpSampling2D.
+    """
 
     size: list[int]
     data_format: str = "nchw"
@@ -49,7 +57,11 @@ class UpSampling2D(Module):
 
 @dataclass(eq=False)
 class UpSampling3D(Module):
-    """Each entry size[i] times along the last three dimensions of (N, C, D, H, W)."""
+    """Each entry size[i] times along the last three dimensions.
+
+    x: (N, C, D, H, W) -> (N, C, D size[0], H size[1], W size[2]).
+    Source: BigDL's UpSampling3D.
+    """
 
     size: list[int]
 
@@ -73,7 +85,9 @@ def _weights(count: int, size: int, align_corner: bool) -> Array:
 class ResizeBilinear(Module):
     """Bilinear interpolation to output_height x output_width, as TensorFlow 1 places the pixels.
 
-    x: (N, C, H, W), or (N, H, W, C) for 'NHWC'. With align_corner the corners of both images coincide.
+    x: (N, C, H, W) -> (N, C, output_height, output_width), or (N, H, W, C) likewise for 'NHWC'.
+    With align_corner the corners of both images coincide.
+    Source: BigDL's ResizeBilinear.
     """
 
     output_height: int
@@ -88,3 +102,26 @@ class ResizeBilinear(Module):
         columns = _weights(self.output_width, entered.shape[3], self.align_corner)
         y = rows @ (entered @ columns.T)
         return layout.leave(y), lambda grad: layout.leave(rows.T @ (layout.enter(grad) @ columns))
+
+
+@dataclass(eq=False)
+class ExpandSize(Module):
+    """Repeat along dimensions of size 1.
+
+    x: any shape -> `sizes`, where -1 leaves a size as it is.
+    Source: BigDL's ExpandSize.
+
+    Raises:
+        ValueError: another number of dimensions, or a size that is neither 1 nor the wanted one.
+    """
+
+    sizes: list[int]
+
+    def apply(self, x: Array) -> tuple[Array, Pullback]:
+        if len(self.sizes) != x.ndim:
+            raise ValueError(f"{self.label()}: got input {x.shape}, expected {len(self.sizes)} dimensions")
+        for have, want in zip(x.shape, self.sizes, strict=True):
+            if have != 1 and want not in (have, -1):
+                raise ValueError(f"{self.label()}: got size {have}, expected 1 or {want}")
+        shape = tuple(have if want == -1 else want for have, want in zip(x.shape, self.sizes, strict=True))
+        return np.broadcast_to(x, shape), lambda grad: unbroadcast(grad, x.shape)

@@ -1,5 +1,7 @@
 """Layers that rearrange: dimensions are 1-based and the batch counts, as in BigDL, unless a layer says otherwise."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,6 +10,26 @@ from dlcore.activity import Array, Pullback
 from dlcore.nn.layout import axis_of
 from dlcore.nn.module import Module
 
+__all__ = [
+    "Contiguous",
+    "Identity",
+    "Index",
+    "InferReshape",
+    "Masking",
+    "Narrow",
+    "Padding",
+    "Replicate",
+    "Reshape",
+    "Reverse",
+    "Select",
+    "Squeeze",
+    "Tile",
+    "Transpose",
+    "Unsqueeze",
+    "View",
+]
+
+INTMAX = 2**31 - 1
 INTMIN = -(2**31)
 
 
@@ -21,7 +43,7 @@ def _reshaped(x: Array, shape: tuple[int, ...], label: str) -> tuple[Array, Pull
 
 @dataclass(eq=False)
 class Identity(Module):
-    """x."""
+    """The input as it is. x: an array of any shape, or a table -> same shape. Source: BigDL's Identity."""
 
     def apply(self, x: Array) -> tuple[Array, Pullback]:
         return x, lambda grad: grad
@@ -29,7 +51,7 @@ class Identity(Module):
 
 @dataclass(eq=False)
 class Contiguous(Module):
-    """x in row-major memory of its logical order."""
+    """x in row-major memory of its logical order. x: any shape -> same shape. Source: BigDL's Contiguous."""
 
     def apply(self, x: Array) -> tuple[Array, Pullback]:
         return np.ascontiguousarray(x), lambda grad: grad
@@ -39,8 +61,10 @@ class Contiguous(Module):
 class Reshape(Module):
     """Give each sample the shape `size`.
 
+    x: (N, ...) -> (N, *size); without a batch any shape of as many elements -> size.
     batch_mode None: the first dimension is a batch unless the whole input has as many elements as `size` and its first
     dimension is not 1.
+    Source: BigDL's Reshape.
     """
 
     size: list[int]
@@ -56,7 +80,9 @@ class Reshape(Module):
 class View(Module):
     """Reshape without naming the batch; one size may be -1.
 
+    x: (N, ...) -> (N, *sizes).
     num_input_dims > 0: the dimensions of one sample, those before are the batch.
+    Source: BigDL's View.
     """
 
     sizes: list[int] | int
@@ -77,6 +103,8 @@ class View(Module):
 @dataclass(eq=False)
 class InferReshape(Module):
     """Reshape to `size`, where -1 is inferred and 0 keeps the input's dimension; the batch is kept with batch_mode.
+
+    x: any shape -> size, or (N, ...) -> (N, *size) with batch_mode. Source: BigDL's InferReshape.
 
     Example:
         >>> InferReshape([0, -1]).forward(np.zeros((2, 3, 4))).shape
@@ -99,7 +127,10 @@ class InferReshape(Module):
 
 @dataclass(eq=False)
 class Squeeze(Module):
-    """Remove dimension `dim`, or all of size 1 with dim None; num_input_dims counts it without the batch."""
+    """Remove dimension `dim`, or all of size 1 with dim None; num_input_dims counts it without the batch.
+
+    x: (A, 1, B) with 1 at `dim` -> (A, B). Source: BigDL's Squeeze.
+    """
 
     dim: int | None = None
     num_input_dims: int = INTMIN
@@ -114,7 +145,10 @@ class Squeeze(Module):
 
 @dataclass(eq=False)
 class Unsqueeze(Module):
-    """Insert a dimension of size 1 at `pos`; num_input_dims counts it without the batch."""
+    """Insert a dimension of size 1 at `pos`; num_input_dims counts it without the batch.
+
+    x: (A, B) -> (A, 1, B) with 1 at `pos`. Source: BigDL's Unsqueeze.
+    """
 
     pos: int
     num_input_dims: int = INTMIN
@@ -129,6 +163,8 @@ class Unsqueeze(Module):
 @dataclass(eq=False)
 class Transpose(Module):
     """Swap pairs of dimensions, one pair after the other; a view.
+
+    x: any shape -> its sizes in the new order. Source: BigDL's Transpose.
 
     Example:
         >>> Transpose([(2, 3), (3, 4)]).forward(np.zeros((2, 5, 6, 7))).shape  # (N, C, H, W) -> (N, H, W, C)
@@ -148,11 +184,14 @@ class Transpose(Module):
 
 @dataclass(eq=False)
 class Replicate(Module):
-    """Repeat the input `n_features` times along a new dimension `dim`; n_dim counts it without the batch."""
+    """Repeat the input `n_features` times along a new dimension `dim`; n_dim counts it without the batch.
+
+    x: (A, B) -> (A, n_features, B) with n_features at `dim`. Source: BigDL's Replicate.
+    """
 
     n_features: int
     dim: int = 1
-    n_dim: int = INTMIN
+    n_dim: int = INTMAX
 
     def apply(self, x: Array) -> tuple[Array, Pullback]:
         axis = self.dim - 1 + (1 if 0 < self.n_dim == x.ndim - 1 else 0)
@@ -162,7 +201,10 @@ class Replicate(Module):
 
 @dataclass(eq=False)
 class Tile(Module):
-    """Repeat the input `copies` times along dimension `dim`."""
+    """Repeat the input `copies` times along dimension `dim`.
+
+    x: (A, D, B) with D at `dim` -> (A, D copies, B). Source: BigDL's Tile.
+    """
 
     dim: int = 1
     copies: int = 2
@@ -173,9 +215,11 @@ class Tile(Module):
         return y, lambda grad: sum(np.split(grad, self.copies, axis=axis))
 
 
-def _picked(x: Array, index: tuple[slice | int, ...]) -> tuple[Array, Pullback]:
+def picked(x: Array, index: tuple[slice | int, ...]) -> tuple[Array, Pullback]:
+    """x[index]; each place is taken once."""
+
     def pull(grad: Array) -> Array:
-        back = np.zeros_like(x)
+        back = np.zeros_like(x, grad.dtype)
         back[index] = grad
         return back
 
@@ -184,7 +228,10 @@ def _picked(x: Array, index: tuple[slice | int, ...]) -> tuple[Array, Pullback]:
 
 @dataclass(eq=False)
 class Select(Module):
-    """The slice at `index` (1-based, negative from the end) of dimension `dim`, which disappears."""
+    """The slice at `index` (1-based, negative from the end) of dimension `dim`, which disappears.
+
+    x: (A, D, B) with D at `dim` -> (A, B). Source: BigDL's Select.
+    """
 
     dim: int
     index: int
@@ -194,12 +241,15 @@ class Select(Module):
         position = self.index - 1 if self.index > 0 else x.shape[axis] + self.index
         if not 0 <= position < x.shape[axis] or self.index == 0:
             raise ValueError(f"{self.label()}: got index {self.index}, expected 1 to {x.shape[axis]} or negative")
-        return _picked(x, (*[slice(None)] * axis, position))
+        return picked(x, (*[slice(None)] * axis, position))
 
 
 @dataclass(eq=False)
 class Narrow(Module):
-    """`length` slices from `offset` (1-based) of dimension `dimension`; a negative length counts from the end."""
+    """`length` slices from `offset` (1-based) of dimension `dimension`; a negative length counts from the end.
+
+    x: (A, D, B) with D at `dimension` -> (A, length, B). Source: BigDL's Narrow.
+    """
 
     dimension: int
     offset: int
@@ -214,12 +264,15 @@ class Narrow(Module):
                 f"{self.label()}: got offset {self.offset} and length {self.length}, "
                 f"expected them inside the {x.shape[axis]} entries of dimension {self.dimension}"
             )
-        return _picked(x, (*[slice(None)] * axis, slice(start, start + length)))
+        return picked(x, (*[slice(None)] * axis, slice(start, start + length)))
 
 
 @dataclass(eq=False)
 class Reverse(Module):
-    """The entries of dimension `dimension` in reverse order; a view."""
+    """The entries of dimension `dimension` in reverse order; a view.
+
+    x: any shape -> same shape. Source: BigDL's Reverse.
+    """
 
     dimension: int = 1
     is_inplace: bool = False
@@ -231,7 +284,10 @@ class Reverse(Module):
 
 @dataclass(eq=False)
 class Padding(Module):
-    """Add |pad| entries of `value` to dimension `dim`: before it when pad < 0, else after; n_input_dim excludes the batch."""
+    """Add |pad| entries of `value` to dimension `dim`: before it when pad < 0, else after; n_input_dim excludes the batch.
+
+    x: (A, D, B) with D at `dim` -> (A, D + |pad|, B). Source: BigDL's Padding.
+    """
 
     dim: int
     pad: int
@@ -253,55 +309,8 @@ class Padding(Module):
 
 
 @dataclass(eq=False)
-class SpatialZeroPadding(Module):
-    """Zeros around the image; negative numbers crop. x: (C, H, W) or (N, C, H, W)."""
-
-    pad_left: int
-    pad_right: int
-    pad_top: int
-    pad_bottom: int
-
-    def apply(self, x: Array) -> tuple[Array, Pullback]:
-        height, width = x.shape[-2:]
-        y = np.zeros((*x.shape[:-2], height + self.pad_top + self.pad_bottom, width + self.pad_left + self.pad_right))
-        y = y.astype(np.float32)
-        target = _overlap(y.shape[-2], self.pad_top, height), _overlap(y.shape[-1], self.pad_left, width)
-        source = _overlap(height, -self.pad_top, y.shape[-2]), _overlap(width, -self.pad_left, y.shape[-1])
-        y[..., target[0], target[1]] = x[..., source[0], source[1]]
-
-        def pull(grad: Array) -> Array:
-            back = np.zeros_like(x)
-            back[..., source[0], source[1]] = grad[..., target[0], target[1]]
-            return back
-
-        return y, pull
-
-
-def _overlap(size: int, offset: int, other: int) -> slice:
-    """Where a stretch of length `other` that starts at `offset` lies within `size` entries."""
-    return slice(max(offset, 0), min(offset + other, size))
-
-
-@dataclass(eq=False)
-class Cropping2D(Module):
-    """Cut rows (top, bottom) and columns (left, right) off the image. x: (N, C, H, W), or (N, H, W, C) for NHWC."""
-
-    heightCrop: list[int]
-    widthCrop: list[int]
-    data_format: str = "NCHW"
-
-    def apply(self, x: Array) -> tuple[Array, Pullback]:
-        first = x.ndim - 2 if self.data_format.upper() == "NCHW" else x.ndim - 3
-        (top, bottom), (left, right) = self.heightCrop, self.widthCrop
-        height, width = x.shape[first], x.shape[first + 1]
-        if top + bottom >= height or left + right >= width:
-            raise ValueError(f"{self.label()}: got input {x.shape}, expected more than the cropped rows and columns")
-        return _picked(x, (*[slice(None)] * first, slice(top, height - bottom), slice(left, width - right)))
-
-
-@dataclass(eq=False)
 class Masking(Module):
-    """Zero the steps of (N, T, ...) whose values all equal mask_value."""
+    """Zero the steps whose values all equal mask_value. x: (N, T, ...) -> same shape. Source: BigDL's Masking."""
 
     mask_value: float
 
@@ -312,7 +321,10 @@ class Masking(Module):
 
 @dataclass(eq=False)
 class Index(Module):
-    """The slices of the first entry along `dimension` at the 1-based places of the second entry, (K,)."""
+    """The slices of the first entry along `dimension` at the 1-based places of the second entry.
+
+    x: [(A, D, B) with D at `dimension`, (K,)] -> (A, K, B). Source: BigDL's Index.
+    """
 
     dimension: int
 
@@ -323,8 +335,8 @@ class Index(Module):
             raise ValueError(f"{self.label()}: got places {x[1]}, expected 1 to {source.shape[axis]}")
 
         def pull(grad: Array) -> list[Array]:
-            back = np.zeros_like(source)
+            back = np.zeros_like(source, grad.dtype)
             np.add.at(np.moveaxis(back, axis, 0), places, np.moveaxis(grad, axis, 0))
-            return [back, np.zeros_like(x[1])]
+            return [back, np.zeros_like(x[1], grad.dtype)]
 
         return np.take(source, places, axis=axis), pull

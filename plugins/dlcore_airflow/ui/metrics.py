@@ -6,15 +6,17 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from dlcore_airflow.run_reports import Report
-from spark_jobs.pipeline import PUBLISHED, STAGES, stages_of
+from spark_jobs.pipeline import DAY_CHECK, IMAGE_PIPELINE, NOTHING_YET, PUBLISHED, REFUSED, STAGES, stages_of
+from spark_jobs.run_reports.reading import PastRun
 
-CHAIN = stages_of("image_pipeline")
+CHAIN = stages_of(IMAGE_PIPELINE)
+(CHECK,) = (stage.name for stage in stages_of(DAY_CHECK))
+UNPUBLISHED = ("failed", REFUSED, "broken_contract")
 Labels = Mapping[str, str]
 Sample = tuple[Labels, float]
 
 
-def metrics_text(reports: Iterable[Report]) -> str:
+def metrics_text(reports: Iterable[PastRun]) -> str:
     """Metrics in Prometheus' text format.
 
     reports: the newest of each stage and day. A gauge with the label `stage` is of that stage's last run, whatever its day.
@@ -37,18 +39,18 @@ def _escaped(text: str) -> str:
     return text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
 
 
-def _last_runs(reports: Iterable[Report]) -> dict[str, Report]:
+def _last_runs(reports: Iterable[PastRun]) -> dict[str, PastRun]:
     """The last run of each stage."""
-    last: dict[str, Report] = {}
+    last: dict[str, PastRun] = {}
     for report in sorted(reports, key=lambda report: str(report.get("started_at"))):
         last[report["stage"]] = report
     return last
 
 
-def _of_stage(value: Callable[[Report], Any]) -> Callable[[Iterable[Report]], Iterator[Sample]]:
+def _of_stage(value: Callable[[PastRun], Any]) -> Callable[[Iterable[PastRun]], Iterator[Sample]]:
     """One sample per stage: a number of its last run, left out where that has none."""
 
-    def samples(reports: Iterable[Report]) -> Iterator[Sample]:
+    def samples(reports: Iterable[PastRun]) -> Iterator[Sample]:
         for stage, report in _last_runs(reports).items():
             found = value(report)
             if isinstance(found, int | float):
@@ -57,37 +59,46 @@ def _of_stage(value: Callable[[Report], Any]) -> Callable[[Iterable[Report]], It
     return samples
 
 
-def _extra(group: str, name: str) -> Callable[[Report], Any]:
-    def found(report: Report) -> Any:
+def _extra(group: str, name: str) -> Callable[[PastRun], Any]:
+    def found(report: PastRun) -> Any:
         values = (report.get("extra") or {}).get(group)
         return values.get(name) if isinstance(values, dict) else None
 
     return found
 
 
-def _seconds(phase: str) -> Callable[[Report], Any]:
+def _seconds(phase: str) -> Callable[[PastRun], Any]:
     return lambda report: (report.get("seconds") or {}).get(phase)
 
 
-def _rows(reports: Iterable[Report]) -> Iterator[Sample]:
+def _rows(reports: Iterable[PastRun]) -> Iterator[Sample]:
     for stage, report in _last_runs(reports).items():
         for reason, count in (report.get("reasons") or {}).items():
             yield {"stage": stage, "reason": str(reason)}, count
 
 
-def _failed_partitions(reports: Iterable[Report]) -> Iterator[Sample]:
+def _broken_rules(reports: Iterable[PastRun]) -> Iterator[Sample]:
+    """Of every day's newest run: a day that went well does not mend another."""
+    broken: dict[str, int] = {}
+    for report in reports:
+        broken[report["stage"]] = broken.get(report["stage"], 0) + len(report.get("broken") or [])
+    for stage, rules in broken.items():
+        yield {"stage": stage}, rules
+
+
+def _failed_partitions(reports: Iterable[PastRun]) -> Iterator[Sample]:
     known = list(reports)
     for stage in CHAIN:
         yield (
             {"stage": stage.name},
             sum(
-                report["stage"] == stage.name and report.get("status") not in (*PUBLISHED, "running")
+                report["stage"] == stage.name and report.get("status") not in (*PUBLISHED, "running", NOTHING_YET)
                 for report in known
             ),
         )
 
 
-def _newest_day(reports: Iterable[Report]) -> Iterator[Sample]:
+def _newest_day(reports: Iterable[PastRun]) -> Iterator[Sample]:
     days = [
         str(report["day"])
         for report in reports
@@ -98,12 +109,31 @@ def _newest_day(reports: Iterable[Report]) -> Iterator[Sample]:
         yield {}, end.timestamp()
 
 
-FAMILIES: Mapping[str, tuple[str, Callable[[list[Report]], Iterable[Sample]]]] = {
+def _missing_days(reports: Iterable[PastRun]) -> Iterator[Sample]:
+    found = _extra_of_check(reports, "missing_days")
+    if found is not None:
+        yield {}, len(found)
+
+
+def _late_images(reports: Iterable[PastRun]) -> Iterator[Sample]:
+    found = _extra_of_check(reports, "late_images")
+    if found is not None:
+        yield {}, sum(found.values())
+
+
+def _extra_of_check(reports: Iterable[PastRun], name: str) -> Any:
+    """What the last run of `check_days` that went well has noted; None without one."""
+    good = [run for run in reports if run["stage"] == CHECK and run.get("status") in PUBLISHED]
+    return (_last_runs(good).get(CHECK, {}).get("extra") or {}).get(name)
+
+
+FAMILIES: Mapping[str, tuple[str, Callable[[list[PastRun]], Iterable[Sample]]]] = {
     "images_per_second": ("Rows per second of computing and writing.", _of_stage(lambda run: run.get("images_per_second"))),
     "run_seconds": ("Seconds from start to end.", _of_stage(_seconds("total"))),
     "rows": ("Rows by reason; ok is used.", _rows),
-    "broken_rules": ("Rules of the contract that did not hold.", _of_stage(lambda run: len(run.get("broken") or []))),
-    "run_failed": ("1 when nothing was published.", _of_stage(lambda run: int(run.get("status") in ("failed", "broken_contract")))),
+    "broken_rules": ("Rules of the contract that did not hold, of the newest runs of all days looked at, added up.", _broken_rules),
+    "run_broken": ("1 when the last run broke its contract.", _of_stage(lambda run: int(run.get("status") == "broken_contract"))),
+    "run_failed": ("1 when nothing was published.", _of_stage(lambda run: int(run.get("status") in UNPUBLISHED))),
     "failed_partitions": ("Days of those looked at whose newest run published nothing.", _failed_partitions),
     "hbase_wait_seconds": ("Seconds that tasks waited for HBase, added up.", _of_stage(_extra("hbase", "wait_s"))),
     "hbase_read_bytes": ("Image bytes read from HBase.", _of_stage(_extra("hbase", "size_bytes"))),
@@ -111,5 +141,7 @@ FAMILIES: Mapping[str, tuple[str, Callable[[list[Report]], Iterable[Sample]]]] =
     "code_bit_share_highest": ("Share of ones of the bit that is one most often.", _of_stage(_extra("code_bits", "highest_share"))),
     "code_drift": ("Mean difference of the bits' shares from the reference day.", _of_stage(_extra("code_bits", "drift"))),
     "newest_day_end_timestamp_seconds": ("End of the newest day whose codes are published.", _newest_day),
+    "missing_days": ("Days without published codes between the first and the newest that have them.", _missing_days),
+    "late_images": ("Images in HBase that came after the run of their day, of the days looked at.", _late_images),
 }  # fmt: skip
 """Metrics by name, without the prefix: what each is, and its samples."""

@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 import numpy as np
 
-from spark_jobs.catalogue.categories import clothes, devices, home, kitchen
-from spark_jobs.catalogue.categories.other import other
-from spark_jobs.catalogue.part import Drawing
+from sample_data.catalogue.categories import clothes, devices, home, kitchen
+from sample_data.catalogue.categories.other import other
+from sample_data.catalogue.part import Drawing
 
 _DRAWN = (
     kitchen.bottle, kitchen.mug, kitchen.teapot, kitchen.pan, kitchen.jar,

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from spark_jobs.catalogue import outlines as o
-from spark_jobs.catalogue.part import Drawing, Part
+from sample_data.catalogue import outlines as o
+from sample_data.catalogue.part import Drawing, Part
 
 
 def shirt(rng: np.random.Generator) -> Drawing:

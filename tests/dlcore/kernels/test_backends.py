@@ -1,10 +1,14 @@
 """Every backend gives what `reference` gives, in the promised memory order; the dispatch picks what it should."""
 
+from __future__ import annotations
+
 import inspect
 import os
 import subprocess
 import sys
 import threading
+import warnings
+from typing import Any
 
 import numpy as np
 import pytest
@@ -38,34 +42,66 @@ def convolutions():
         if c % groups or k % groups:
             continue
         x, weights, b = images(n, c, h, w), random(k, c // groups, 3, 3), random(k)
-        y = reference.conv2d(x, weights, b, *geometry)
+        y = reference.conv(x, weights, b, *geometry)
         yield f"{size}-{name}", x, weights, b, images(*y.shape), geometry
     x, weights, b = images(2, 16, 8, 8), random(16, 1, 3, 3), random(16)
     yield "depthwise", x, weights, b, images(2, 16, 8, 8), ((1, 1), (1, 1, 1, 1), (1, 1), 16)
+    for name, (n, c, h, w), kernel, stride, padding in (
+        ("depthwise 5x5", (3, 20, 9, 11), 5, 1, (2, 2, 2, 2)),
+        ("depthwise 5x5, half", (2, 33, 12, 10), 5, 2, (1, 2, 2, 1)),
+        ("depthwise 7x7", (1, 16, 8, 8), 7, 1, (0, 0, 0, 0)),
+        ("depthwise 7x7, small", (2, 5, 3, 4), 7, 2, (3, 3, 3, 3)),
+    ):
+        x, weights, b, geometry = (
+            images(n, c, h, w),
+            random(c, 1, kernel, kernel),
+            random(c),
+            ((stride,) * 2, padding, (1, 1), c),
+        )
+        yield name, x, weights, b, images(*reference.conv(x, weights, b, *geometry).shape), geometry
     x, weights = np.ascontiguousarray(images(2, 16, 24, 24)), random(20, 16, 1, 1)
     yield "pointwise-row-major", x, weights, random(20), random(2, 20, 24, 24), ((1, 1), (0, 0, 0, 0), (1, 1), 1)
+    yield from convolutions_of_other_ranks()
     empty = np.zeros((0, 4, 8, 8), np.float32)
     yield "empty", empty, random(5, 4, 3, 3), random(5), np.zeros((0, 5, 8, 8), np.float32), GEOMETRIES["plain"]
+
+
+def convolutions_of_other_ranks():
+    """Sequences, volumes, and one dimension more than any backend but `reference` knows."""
+    shapes = {
+        "sequence": ((3, 12, 20), (6, 6, 4), ((2,), (3, 1), (1,), 2)),
+        "dilated sequence": ((2, 16, 30), (18, 16, 3), ((1,), (2, 2), (2,), 1)),
+        "volume": ((2, 4, 5, 9, 8), (6, 4, 2, 3, 3), ((1, 2, 1), (1, 1, 0, 0, 1, 2), (1, 1, 2), 1)),
+        "flat volume": ((1, 16, 3, 24, 24), (16, 16, 1, 3, 3), ((1, 1, 1), (0, 1, 1, 0, 1, 1), (1, 1, 1), 1)),
+        "four dimensions": ((1, 3, 3, 4, 5, 4), (4, 3, 2, 1, 3, 2), ((1, 1, 2, 1), (0, 0, 1, 1) * 2, (1, 1, 1, 1), 1)),
+    }
+    for name, (x_shape, w_shape, geometry) in shapes.items():
+        x, w, b = images(*x_shape), random(*w_shape), random(w_shape[0])
+        yield name, x, w, b, images(*reference.conv(x, w, b, *geometry).shape), geometry
 
 
 def cases():
     """(name, operation, arguments, gradient for the paired backward operation or None)."""
     for name, x, w, b, grad_y, geometry in convolutions():
-        yield name, "conv2d", (x, w, b, *geometry), None
-        yield f"{name}-relu", "conv2d", (x, w, None, *geometry, True), None
-        yield name, "conv2d_grad_x", (x.shape, w, grad_y, *geometry), None
-        yield name, "conv2d_grad_w", (x, w.shape[2:], grad_y, *geometry, name != "odd-plain"), None
+        yield name, "conv", (x, w, b, *geometry), None
+        yield f"{name}-relu", "conv", (x, w, None, *geometry, True), None
+        yield name, "conv_grad_x", (x.shape, w, grad_y, *geometry), None
+        yield name, "conv_grad_w", (x, w.shape[2:], grad_y, *geometry, name != "odd-plain"), None
+    planes = (images(2, 5, 9, 7), images(3, 32, 9, 9), np.zeros((0, 4, 9, 9), np.float32))
     windows = {
-        "half": ((2, 2), (2, 2), (0, 0, 0, 0)),
-        "ceil": ((2, 2), (2, 2), (0, 0, 1, 1)),
-        "3x3": ((3, 3), (2, 2), (1, 1, 1, 1)),
+        "half": (((2, 2), (2, 2), (0, 0, 0, 0)), planes),
+        "ceil": (((2, 2), (2, 2), (0, 0, 1, 1)), planes),
+        "3x3": (((3, 3), (2, 2), (1, 1, 1, 1)), planes),
+        "sequence": (((3,), (2,), (1, 0)), (images(2, 5, 9), images(3, 32, 8))),
+        "volume": (((2, 3, 2), (2, 2, 1), (1, 0, 0, 1, 1, 0)), (images(2, 5, 4, 7, 5),)),
+        "four dimensions": (((2, 1, 2, 2), (1, 1, 2, 1), (0,) * 8), (images(1, 2, 3, 3, 4, 4),)),
     }
-    for name, window in windows.items():
-        for x in (images(2, 5, 9, 7), images(3, 32, 9, 9), np.zeros((0, 4, 9, 9), np.float32)):
-            shape = reference.max_pool2d(x, *window)[0].shape
-            yield f"{name}-{x.shape}", "max_pool2d", (x, *window), images(*shape)
+    for name, (window, pictures) in windows.items():
+        for x in pictures:
+            shape = reference.max_pool(x, *window)[0].shape
+            yield f"{name}-{x.shape}", "max_pool", (x, *window), images(*shape)
             for count_include_pad in (True, False):
-                yield f"{name}-{x.shape}", "avg_pool2d", (x, *window, count_include_pad), images(*shape)
+                yield f"{name}-{x.shape}", "avg_pool", (x, *window, count_include_pad), images(*shape)
     for shape in ((6, 10), (4, 24, 5, 6), (2, 32, 8, 8), (2, 3, 4, 5)):
         x = images(*shape) if len(shape) == 4 else random(*shape)
         for relu in (False, True):
@@ -90,26 +126,43 @@ def cases():
     for top_k in (-1, 0, 25):
         yield f"{top_k}", "nms", (boxes, np.round(random(90), 1), 0.45, top_k), None
     yield "none", "nms", (boxes[:0], random(90)[:0], 0.45, 10), None
+    yield from recurrences()
     for length in (1, 8, 16, 37):
         codes = np.random.default_rng(3).integers(0, 256, (70, length), np.uint8)
         yield f"{length}", "hamming", (codes[:11], codes), None
+        yield f"{length}", "hamming_top_k", (codes[:11], codes, 9), None
+        yield f"{length}", "hamming_within", (codes[:11], codes, 4 * length), None
+
+
+def recurrences():
+    """Steps, sequences, values in and out; the gradients are those of the outputs and of each last state."""
+    for steps, count, width, hidden in ((5, 3, 7, 4), (3, 1, 33, 18), (1, 2, 3, 32), (2, 0, 3, 4)):
+        x, state, name = random(steps, count, width), random(count, hidden), f"{steps}-{count}-{width}-{hidden}"
+        w, u, b = random(4 * hidden, width), random(4 * hidden, hidden) / 4, random(4 * hidden)
+        grads = random(steps, count, hidden), state[:, ::-1], random(hidden, count).T
+        yield name, "lstm", (x.swapaxes(0, 1).copy().swapaxes(0, 1), w, u, b, state, grads[2]), grads
+        given = (x, w[hidden:], u[: 2 * hidden], u[2 * hidden : 3 * hidden], b[hidden:], state)
+        yield name, "gru", given, grads[:2]
 
 
 CASES = [pytest.param(*case[1:], id=f"{case[1]}-{case[0]}") for case in cases()]
 
 
-def outputs(operation: str, arguments: tuple, grad_y: np.ndarray | None) -> list:
+def outputs(operation: str, arguments: tuple, grad_y: np.ndarray | tuple | None) -> list:
     """What the operation gives, and what the backward operation of its `saved` gives."""
     result = getattr(kernels, operation)(*arguments)
     if grad_y is None:
         return list(result) if isinstance(result, tuple) else [result]
-    back = getattr(kernels, backends.PAIRS[operation])(grad_y, result[-1])
+    grads = grad_y if isinstance(grad_y, tuple) else (grad_y,)
+    back = getattr(kernels, backends.PAIRS[operation])(*grads, result[-1])
     return [*result[:-1], *(back if isinstance(back, tuple) else (back,))]
 
 
 @pytest.mark.parametrize("backend", BACKENDS[:-1])
 @pytest.mark.parametrize(("operation", "arguments", "grad_y"), CASES)
-def test_agrees_with_reference(backend: str, operation: str, arguments: tuple, grad_y: np.ndarray | None) -> None:
+def test_agrees_with_reference(
+    backend: str, operation: str, arguments: tuple, grad_y: np.ndarray | tuple | None
+) -> None:
     with kernels.using("reference"):
         expected = outputs(operation, arguments, grad_y)
     with kernels.using(backend):
@@ -127,10 +180,31 @@ def test_agrees_with_reference(backend: str, operation: str, arguments: tuple, g
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_images_come_channels_last(backend: str) -> None:
     with kernels.using(backend):
-        y = kernels.conv2d(random(2, 16, 24, 24), random(16, 16, 3, 3), None, (1, 1), (1, 1, 1, 1), (1, 1), 1)
-        pooled, saved = kernels.max_pool2d(y, (2, 2), (2, 2), (0, 0, 0, 0))
-        for image in (y, pooled, kernels.max_pool2d_backward(pooled, saved)):
+        y = kernels.conv(random(2, 16, 24, 24), random(16, 16, 3, 3), None, (1, 1), (1, 1, 1, 1), (1, 1), 1)
+        pooled, saved = kernels.max_pool(y, (2, 2), (2, 2), (0, 0, 0, 0))
+        for image in (y, pooled, kernels.max_pool_backward(pooled, saved)):
             assert image.transpose(0, 2, 3, 1).flags.c_contiguous
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("rank", [1, 3, 4])
+def test_images_of_any_rank_come_channels_last(backend: str, rank: int) -> None:
+    with kernels.using(backend):
+        x, ones = random(2, 16, *[5] * rank), (1,) * rank
+        y = kernels.conv(x, random(20, 16, *[2] * rank), None, ones, (0,) * 2 * rank, ones, 1)
+        pooled, saved = kernels.avg_pool(y, (2,) * rank, (2,) * rank, (0,) * 2 * rank)
+        for image in (y, pooled, kernels.avg_pool_backward(pooled, saved)):
+            assert np.moveaxis(image, 1, -1).flags.c_contiguous
+
+
+def test_a_pass_back_goes_to_the_backend_of_the_way_forward() -> None:
+    """oneDNN knows three dimensions, `reference` any: passes of both may be open at once."""
+    volume, more = images(1, 2, 4, 4, 4), images(1, 2, 4, 4, 4, 4)
+    with kernels.using("onednn"):
+        first, saved_first = kernels.max_pool(volume, (2,) * 3, (2,) * 3, (0,) * 6)
+        second, saved_second = kernels.max_pool(more, (2,) * 4, (2,) * 4, (0,) * 8)
+        assert kernels.max_pool_backward(first, saved_first).sum() == pytest.approx(first.sum(), rel=1e-5)
+        assert kernels.max_pool_backward(second, saved_second).sum() == pytest.approx(second.sum(), rel=1e-5)
 
 
 @pytest.mark.parametrize("backend", backends.FASTEST)
@@ -149,10 +223,10 @@ def test_backends_keep_to_the_interface(backend: str) -> None:
 def test_whole_backward_pass() -> None:
     x, w, grad_y = images(2, 3, 6, 6), random(4, 3, 3, 3), images(2, 4, 6, 6)
     geometry = GEOMETRIES["plain"]
-    grad_x, grad_w, grad_b = kernels.conv2d_backward(x, w, grad_y, *geometry)
+    grad_x, grad_w, grad_b = kernels.conv_backward(x, w, grad_y, *geometry)
     assert (grad_x.shape, grad_w.shape, grad_b.shape) == (x.shape, w.shape, (4,))
-    assert kernels.conv2d_backward(x, w, grad_y, *geometry, need_w=False)[1:] == (None, None)
-    assert kernels.conv2d_backward(x, w, grad_y, *geometry, need_x=False, has_bias=False)[::2] == (None, None)
+    assert kernels.conv_backward(x, w, grad_y, *geometry, need_w=False)[1:] == (None, None)
+    assert kernels.conv_backward(x, w, grad_y, *geometry, need_x=False, has_bias=False)[::2] == (None, None)
 
 
 def test_forced_backend_is_active() -> None:
@@ -194,10 +268,10 @@ def test_missing_library(module, names, backend, message, monkeypatch) -> None:
 def test_threads_share_primitives() -> None:
     x, w = images(2, 8, 32, 32), random(8, 8, 3, 3)
     call = (x, w, None, (2, 2), (1, 1, 1, 1), (1, 1), 1)
-    expected, wrong = kernels.conv2d(*call), []
+    expected, wrong = kernels.conv(*call), []
 
     def work() -> None:
-        wrong.extend(1 for _ in range(50) if not np.array_equal(kernels.conv2d(*call), expected))
+        wrong.extend(1 for _ in range(50) if not np.array_equal(kernels.conv(*call), expected))
 
     workers = [threading.Thread(target=work) for _ in range(4)]
     for worker in workers:
@@ -205,30 +279,6 @@ def test_threads_share_primitives() -> None:
     for worker in workers:
         worker.join()
     assert not wrong
-
-
-FORKED = """
-import os, numpy as np
-from dlcore import kernels
-def run():
-    x = kernels.channels_last(np.arange(2 * 32 * 24 * 24, dtype=np.float32).reshape(2, 32, 24, 24) % 7)
-    w = np.ones((32, 32, 3, 3), np.float32)
-    y = kernels.conv2d(x, w, None, (1, 1), (1, 1, 1, 1), (1, 1), 1)
-    return float(kernels.max_pool2d(y, (2, 2), (2, 2), (0, 0, 0, 0))[0].sum() + kernels.linear(y[0, 0], y[1, 1], None).sum())
-before = run()
-child = os.fork()
-if not child:
-    os._exit(0 if run() == before else 1)
-print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
-"""
-
-
-def test_a_forked_child_computes_the_same() -> None:
-    environment = {**os.environ, "OMP_NUM_THREADS": "2"}
-    done = subprocess.run(
-        [sys.executable, "-c", FORKED], env=environment, capture_output=True, text=True, timeout=60, check=True
-    )
-    assert done.stdout.strip() == "0"
 
 
 def test_retained_memory_is_used_again() -> None:
@@ -260,9 +310,71 @@ def test_weight_gradient_of_each_instruction_set(instruction_set: str, dilation:
     try:
         if native.limit_instruction_set(instruction_set) != instruction_set:
             pytest.skip(f"this CPU has no {instruction_set}")
-        grad_w, grad_b = native.conv2d_grad_w(x, (3, 3), grad_y, *geometry)
+        grad_w, grad_b = native.conv_grad_w(x, (3, 3), grad_y, *geometry)
     finally:
         native.limit_instruction_set(best)
-    expected_w, expected_b = reference.conv2d_grad_w(x, (3, 3), grad_y, *geometry)
+    expected_w, expected_b = reference.conv_grad_w(x, (3, 3), grad_y, *geometry)
     np.testing.assert_allclose(grad_w, expected_w, atol=2e-5 * np.abs(expected_w).max())
     np.testing.assert_allclose(grad_b, expected_b, atol=1e-4)
+
+
+def of_type(kind: str, arguments: tuple | np.ndarray | None) -> Any:
+    """Small whole numbers, so that every type holds them."""
+    if isinstance(arguments, tuple):
+        return tuple(of_type(kind, each) for each in arguments)
+    return np.rint(4 * np.abs(arguments)).astype(kind) if isinstance(arguments, np.ndarray) else arguments
+
+
+@pytest.mark.parametrize("kind", ["int64", "uint8", "float16", ">f4"])
+@pytest.mark.parametrize(("operation", "arguments", "grad_y"), [case for case in CASES if "hamming" not in case.id])
+def test_other_numbers_are_computed_with_as_floats(
+    operation: str, arguments: tuple, grad_y: np.ndarray | tuple | None, kind: str
+) -> None:
+    """Libraries would read their bits as those of floats."""
+    found = outputs(operation, of_type(kind, arguments), of_type(kind, grad_y))
+    expected = outputs(operation, of_type("float32", arguments), of_type("float32", grad_y))
+    for got, wanted in zip(found, expected, strict=True):
+        assert (got is None) == (wanted is None)
+        if got is not None:
+            assert got.dtype == wanted.dtype
+            np.testing.assert_allclose(got, wanted, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("forward", "back"), [(np.float32, np.float64), (np.float64, np.float32), (np.float64, np.int64)]
+)
+@pytest.mark.parametrize(("operation", "arguments", "grad_y"), [case for case in CASES if case.values[2] is not None])
+def test_gradients_are_of_the_type_of_the_way_forward(
+    operation: str, arguments: tuple, grad_y: np.ndarray | tuple, forward: type, back: type
+) -> None:
+    found = outputs(operation, of_type(forward, arguments), of_type(back, grad_y))
+    for got, wanted in zip(
+        found, outputs(operation, of_type(forward, arguments), of_type(forward, grad_y)), strict=True
+    ):
+        assert got.dtype == forward
+        np.testing.assert_array_equal(got, wanted)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_statistics_of_an_empty_batch_are_no_numbers(backend: str) -> None:
+    x, planes = np.zeros((0, 3, 4, 5), np.float32), np.ones(3, np.float32)
+    with kernels.using(backend), np.errstate(all="ignore"), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        y, mean, var, saved = kernels.batch_norm(x, planes, planes, 1e-3)
+        grad_x, grad_gamma, grad_beta = kernels.batch_norm_backward(y, saved)
+    assert y.shape == grad_x.shape == x.shape
+    assert np.isnan(mean).all() and np.isnan(var).all()
+    np.testing.assert_array_equal([grad_gamma, grad_beta], np.zeros((2, 3)))
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_suppression_refuses_boxes_without_scores(backend: str) -> None:
+    with kernels.using(backend), pytest.raises(ValueError, match=r"got boxes \(2, 4\) and scores \(3,\)"):
+        kernels.nms(np.zeros((2, 4), np.float32), np.zeros(3, np.float32), 0.5, 0)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_scores_without_sign_are_in_order(backend: str) -> None:
+    boxes = np.array([[0, 0, 1, 1], [2, 2, 3, 3], [4, 4, 5, 5]], np.float32)
+    with kernels.using(backend):
+        assert kernels.nms(boxes, np.array([0, 200, 7], np.uint8), 0.5, 0).tolist() == [1, 2, 0]

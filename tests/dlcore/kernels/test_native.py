@@ -1,5 +1,7 @@
 """The native kernels against slow loops in double precision, on every instruction set of this CPU."""
 
+from __future__ import annotations
+
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -8,6 +10,8 @@ import numpy as np
 import pytest
 
 from dlcore.kernels import native, native_build
+from tests.dlcore.kernels.instruction_sets import limited_to
+from tests.waiting import LIMIT_S
 
 pytestmark = pytest.mark.skipif(not native.is_available(), reason="no C++ compiler here")
 
@@ -15,12 +19,7 @@ pytestmark = pytest.mark.skipif(not native.is_available(), reason="no C++ compil
 @pytest.fixture(params=["avx512", "avx2"])
 def instructions(request: pytest.FixtureRequest) -> Iterator[str]:
     """Run the test with these instructions."""
-    best = native.instruction_set()
-    if native.limit_instruction_set(request.param) != request.param:
-        native.limit_instruction_set(best)
-        pytest.skip(f"this CPU has no {request.param}")
-    yield request.param
-    native.limit_instruction_set(best)
+    yield from limited_to(request.param)
 
 
 def slow_convolution(x: np.ndarray, w: np.ndarray, b: np.ndarray, padding: native.Padding, dilation: int) -> np.ndarray:
@@ -150,7 +149,7 @@ def test_processes_that_build_at_once_share_one_library(tmp_path, monkeypatch: p
     monkeypatch.setenv("DLCORE_CACHE", str(tmp_path))
     command = [sys.executable, "-m", "dlcore.kernels.native", "build"]
     builders = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(2)]
-    printed = {builder.communicate(timeout=120)[0] for builder in builders}
+    printed = {builder.communicate(timeout=LIMIT_S)[0] for builder in builders}
     assert [builder.returncode for builder in builders] == [0, 0]
     assert len(printed) == 1
     assert len(list((tmp_path / "native").glob("*.so"))) == 1

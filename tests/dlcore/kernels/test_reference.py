@@ -1,5 +1,7 @@
 """The reference kernels against slow loops, other libraries, and the rule that a gradient is the adjoint of its operation."""
 
+from __future__ import annotations
+
 import itertools
 
 import numpy as np
@@ -17,11 +19,22 @@ CONVOLUTIONS = {
     "dilated": ((2, 2, 9, 8), (2, 2, 3, 3), ((1, 2), (2, 2, 2, 2), (2, 3), 1)),
     "grouped": ((2, 4, 5, 5), (6, 2, 3, 3), ((2, 2), (1, 1, 1, 1), (1, 1), 2)),
     "depthwise": ((1, 4, 5, 5), (4, 1, 3, 3), ((1, 1), (1, 1, 1, 1), (1, 1), 4)),
+    "sequence": ((2, 4, 9), (6, 2, 3), ((2,), (2, 1), (2,), 2)),
+    "volume": ((2, 2, 5, 6, 4), (3, 2, 2, 3, 2), ((2, 1, 1), (0, 1, 1, 1, 2, 0), (1, 2, 1), 1)),
+    "four dimensions": (
+        (1, 2, 3, 4, 3, 4),
+        (2, 2, 2, 2, 1, 3),
+        ((1, 2, 1, 1), (1, 0, 0, 1, 0, 1, 0, 0), (1, 1, 1, 1), 1),
+    ),
 }
+# x shape, (kernel, stride, padding)
 POOLS = {
-    "halves": ((2, 2), (2, 2), (0, 0, 0, 0)),
-    "overlapping": ((3, 3), (2, 2), (1, 1, 1, 1)),
-    "uneven": ((3, 2), (2, 1), (0, 1, 1, 0)),
+    "halves": ((2, 3, 7, 6), ((2, 2), (2, 2), (0, 0, 0, 0))),
+    "overlapping": ((2, 3, 7, 6), ((3, 3), (2, 2), (1, 1, 1, 1))),
+    "uneven": ((2, 3, 7, 6), ((3, 2), (2, 1), (0, 1, 1, 0))),
+    "sequence": ((2, 3, 9), ((3,), (2,), (1, 0))),
+    "volume": ((2, 2, 5, 4, 6), ((2, 3, 2), (2, 1, 2), (1, 0, 0, 0, 1, 1))),
+    "four dimensions": ((1, 2, 3, 3, 4, 2), ((2, 1, 2, 2), (1, 2, 2, 1), (0,) * 8)),
 }
 
 
@@ -31,41 +44,41 @@ def random(*shape: int) -> np.ndarray:
 
 def slow_convolution(x, w, stride, padding, dilation, groups):
     """By scipy, one pair of planes at a time: a dilated kernel is one with zeros between."""
-    top, left, bottom, right = padding
+    rank = len(stride)
     wide = np.zeros((*w.shape[:2], *((n - 1) * d + 1 for n, d in zip(w.shape[2:], dilation, strict=True))))
-    wide[:, :, :: dilation[0], :: dilation[1]] = w
-    padded = np.pad(x.astype(np.float64), ((0, 0), (0, 0), (top, bottom), (left, right)))
+    wide[:, :, *(slice(None, None, d) for d in dilation)] = w
+    padded = np.pad(x.astype(np.float64), [(0, 0), (0, 0), *zip(padding[:rank], padding[rank:], strict=True)])
     per_group_in, per_group_out = x.shape[1] // groups, w.shape[0] // groups
     images = [
         [
             sum(
-                scipy.signal.correlate2d(image[k // per_group_out * per_group_in + c], wide[k, c], "valid")
+                scipy.signal.correlate(image[k // per_group_out * per_group_in + c], wide[k, c], "valid", "direct")
                 for c in range(per_group_in)
             )
             for k in range(w.shape[0])
         ]
         for image in padded
     ]
-    return np.array(images)[:, :, :: stride[0], :: stride[1]]
+    return np.array(images)[:, :, *(slice(None, None, s) for s in stride)]
 
 
 @pytest.mark.parametrize("case", CONVOLUTIONS)
 def test_convolution(case: str) -> None:
     x_shape, w_shape, geometry = CONVOLUTIONS[case]
     x, w, b = random(*x_shape), random(*w_shape), random(w_shape[0])
-    expected = slow_convolution(x, w, *geometry) + b[:, None, None]
-    np.testing.assert_allclose(reference.conv2d(x, w, b, *geometry), expected, atol=1e-5)
-    np.testing.assert_allclose(reference.conv2d(x, w, b, *geometry, relu=True), np.maximum(expected, 0), atol=1e-5)
+    expected = slow_convolution(x, w, *geometry) + b.reshape(-1, *[1] * len(geometry[0]))
+    np.testing.assert_allclose(reference.conv(x, w, b, *geometry), expected, atol=1e-5)
+    np.testing.assert_allclose(reference.conv(x, w, b, *geometry, relu=True), np.maximum(expected, 0), atol=1e-5)
 
 
 @pytest.mark.parametrize("case", CONVOLUTIONS)
 def test_convolution_gradients_are_adjoint(case: str) -> None:
     x_shape, w_shape, geometry = CONVOLUTIONS[case]
     x, w = random(*x_shape), random(*w_shape)
-    y = reference.conv2d(x, w, None, *geometry)
+    y = reference.conv(x, w, None, *geometry)
     grad_y = random(*y.shape)
-    grad_x = reference.conv2d_grad_x(x.shape, w, grad_y, *geometry)
-    grad_w, grad_b = reference.conv2d_grad_w(x, w.shape[2:], grad_y, *geometry)
+    grad_x = reference.conv_grad_x(x.shape, w, grad_y, *geometry)
+    grad_w, grad_b = reference.conv_grad_w(x, w.shape[2:], grad_y, *geometry)
     product = np.vdot(y, grad_y)
     assert np.vdot(x, grad_x) == pytest.approx(product, rel=1e-4)
     assert np.vdot(w, grad_w) == pytest.approx(product, rel=1e-4)
@@ -73,44 +86,43 @@ def test_convolution_gradients_are_adjoint(case: str) -> None:
 
 
 def windows(x, kernel, stride, padding):
-    """(position, pixels (N, C, n) of the window that lie in the image, their coordinates)."""
-    rows = (x.shape[2] + padding[0] + padding[2] - kernel[0]) // stride[0] + 1
-    columns = (x.shape[3] + padding[1] + padding[3] - kernel[1]) // stride[1] + 1
-    for i, j in itertools.product(range(rows), range(columns)):
-        top, left = i * stride[0] - padding[0], j * stride[1] - padding[1]
-        inside = [
-            (r, c)
-            for r, c in itertools.product(range(top, top + kernel[0]), range(left, left + kernel[1]))
-            if 0 <= r < x.shape[2] and 0 <= c < x.shape[3]
-        ]
-        yield (i, j), inside
+    """(position, coordinates of the pixels of the window that lie in the image)."""
+    rank, image = len(kernel), x.shape[2:]
+    before, after = padding[:rank], padding[rank:]
+    each = zip(image, kernel, stride, before, after, strict=True)
+    for position in np.ndindex(*((size + b + a - k) // s + 1 for size, k, s, b, a in each)):
+        starts = [i * s - b for i, s, b in zip(position, stride, before, strict=True)]
+        reached = itertools.product(*(range(start, start + k) for start, k in zip(starts, kernel, strict=True)))
+        yield position, [at for at in reached if all(0 <= i < size for i, size in zip(at, image, strict=True))]
 
 
 @pytest.mark.parametrize("case", POOLS)
 def test_max_pooling(case: str) -> None:
-    x = np.round(random(2, 3, 7, 6) * 2)  # with equal values
-    y, saved = reference.max_pool2d(x, *POOLS[case])
+    shape, geometry = POOLS[case]
+    x = np.round(random(*shape) * 2)  # with equal values
+    y, saved = reference.max_pool(x, *geometry)
     grad_y = random(*y.shape)
     grad_x = np.zeros_like(x)
-    for (i, j), inside in windows(x, *POOLS[case]):
+    for position, inside in windows(x, *geometry):
         for n, c in np.ndindex(x.shape[:2]):
             winner = max(inside, key=lambda at: x[n, c, *at])
-            assert y[n, c, i, j] == x[n, c, *winner]
-            grad_x[n, c, *winner] += grad_y[n, c, i, j]
-    np.testing.assert_allclose(reference.max_pool2d_backward(grad_y, saved), grad_x, atol=1e-6)
+            assert y[n, c, *position] == x[n, c, *winner]
+            grad_x[n, c, *winner] += grad_y[n, c, *position]
+    np.testing.assert_allclose(reference.max_pool_backward(grad_y, saved), grad_x, atol=1e-6)
 
 
 @pytest.mark.parametrize("count_include_pad", [True, False])
 @pytest.mark.parametrize("case", POOLS)
 def test_average_pooling(case: str, count_include_pad: bool) -> None:
-    x = random(2, 3, 7, 6)
-    y, saved = reference.avg_pool2d(x, *POOLS[case], count_include_pad)
-    for (i, j), inside in windows(x, *POOLS[case]):
-        divisor = np.prod(POOLS[case][0]) if count_include_pad else len(inside)
-        expected = sum(x[:, :, r, c] for r, c in inside) / divisor
-        np.testing.assert_allclose(y[:, :, i, j], expected, atol=1e-6)
+    shape, geometry = POOLS[case]
+    x = random(*shape)
+    y, saved = reference.avg_pool(x, *geometry, count_include_pad)
+    for position, inside in windows(x, *geometry):
+        divisor = np.prod(geometry[0]) if count_include_pad else len(inside)
+        expected = sum(x[:, :, *at] for at in inside) / divisor
+        np.testing.assert_allclose(y[:, :, *position], expected, atol=1e-6)
     grad_y = random(*y.shape)
-    assert np.vdot(reference.avg_pool2d_backward(grad_y, saved), x) == pytest.approx(np.vdot(grad_y, y), rel=1e-4)
+    assert np.vdot(reference.avg_pool_backward(grad_y, saved), x) == pytest.approx(np.vdot(grad_y, y), rel=1e-4)
 
 
 @pytest.mark.parametrize("relu", [False, True])
@@ -202,6 +214,21 @@ def test_reference_defines_every_operation() -> None:
     assert [name for name in OPERATIONS if not hasattr(reference, name)] == []
 
 
+def test_double_precision_stays() -> None:
+    x, w = random(1, 2, 5, 4).astype(np.float64), random(3, 2, 3, 3).astype(np.float64)
+    geometry = ((1, 1), (1, 1, 1, 1), (1, 1), 1)
+    y = reference.conv(x, w, None, *geometry)
+    np.testing.assert_allclose(y, slow_convolution(x, w, *geometry), atol=1e-14)
+    pooled = [pool(y, (2, 2), (2, 2), (0, 0, 0, 0))[0] for pool in (reference.max_pool, reference.avg_pool)]
+    gradients = reference.conv_grad_x(x.shape, w, y, *geometry), *reference.conv_grad_w(x, (3, 3), y, *geometry)
+    assert {part.dtype for part in (*pooled, *gradients)} == {np.dtype(np.float64)}
+
+
+def test_a_geometry_of_another_rank_is_an_error() -> None:
+    with pytest.raises(ValueError, match="expected 1 sizes each and 2 of padding"):
+        reference.max_pool(random(1, 1, 9), (3, 3), (1, 1), (0, 0, 0, 0))
+
+
 def test_a_window_larger_than_the_image_is_an_error() -> None:
     with pytest.raises(ValueError, match="at least one window"):
-        reference.max_pool2d(random(1, 1, 2, 2), (3, 3), (1, 1), (0, 0, 0, 0))
+        reference.max_pool(random(1, 1, 2, 2), (3, 3), (1, 1), (0, 0, 0, 0))

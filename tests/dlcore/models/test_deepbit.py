@@ -1,12 +1,14 @@
 """DeepBit networks: sizes, outputs, packing; and preprocessing by hand-computed pixels."""
 
+from __future__ import annotations
+
 import numpy as np
 import pytest
 
 from dlcore.models.deepbit import DeepBitConfig, deepbit_small, deepbit_vgg16
-from dlcore.models.preprocessing import DEEPBIT_VGG16, Preprocessing
 from dlcore.nn.init import skipped
 from dlcore.search.codes import pack
+from dlcore.vision.preprocessing import DEEPBIT_VGG16, Preprocessing
 
 
 def test_the_small_network_gives_codes_and_a_descriptor() -> None:
@@ -20,12 +22,12 @@ def test_the_small_network_gives_codes_and_a_descriptor() -> None:
 def test_the_small_network_has_about_a_million_parameters() -> None:
     with skipped():
         model = deepbit_small()
-    assert 0.9e6 < sum(parameter.value.size for parameter in model.parameters().values()) < 1.2e6
+    assert 0.9e6 < sum(parameter.value.size for parameter in model.named_parameters().values()) < 1.2e6
 
 
 def test_vgg16_has_its_layers() -> None:
     with skipped():
-        shapes = {name: p.value.shape for name, p in deepbit_vgg16(32).parameters().items()}
+        shapes = {name: p.value.shape for name, p in deepbit_vgg16(32).named_parameters().items()}
     assert shapes["vgg16.fc6.weight"] == (4096, 25088)
     assert shapes["fc8_kevin.weight"] == (32, 4096)
     assert sum(np.prod(shape) for shape in shapes.values()) == 138_357_544 - 4096 * 1000 - 1000 + 4096 * 32 + 32

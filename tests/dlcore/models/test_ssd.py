@@ -1,16 +1,18 @@
 """SSD: published sizes, priors by a slow loop, the box code, matching, and detections by a slow loop."""
 
+from __future__ import annotations
+
 import math
 
 import numpy as np
 import pytest
 
 from dlcore.boxes import decode, encode, iou
-from dlcore.models.detection_output import DetectionRule, detection_output
-from dlcore.models.priors import PriorLevel, prior_boxes
 from dlcore.models.ssd import SsdConfig, ssd, ssd300_vgg16, ssd512_vgg16, ssd_small
 from dlcore.nn.criterion.detection import match
 from dlcore.nn.init import skipped
+from dlcore.vision.detection_output import DetectionRule, detection_output
+from dlcore.vision.priors import PriorLevel, prior_boxes
 
 
 def slow_priors(config: SsdConfig) -> list[list[float]]:
@@ -46,7 +48,7 @@ def test_priors(config: SsdConfig, count: int) -> None:
 def test_published_networks_have_their_size(config: SsdConfig, gmac: float) -> None:
     with skipped():
         model = ssd(config)
-    shapes = {name: parameter.value.shape for name, parameter in model.parameters().items()}
+    shapes = {name: parameter.value.shape for name, parameter in model.named_parameters().items()}
     assert shapes["conv4_3_norm.weight"] == (1, 512, 1, 1)
     assert shapes["fc6.weight"] == (1024, 512, 3, 3)
     assert shapes["conv4_3_norm_mbox_conf.weight"] == (84, 512, 3, 3)
@@ -140,3 +142,19 @@ def test_detection_output_is_the_slow_loop() -> None:
         assert result.boxes.shape == (len(expected), 4)
     nothing = detection_output(locations[:1], np.float32([[[9, 0, 0, 0]]]).repeat(len(priors), 1), priors)
     assert len(nothing[0].scores) == 0
+
+
+@pytest.mark.parametrize("broken", ["logits", "locations"])
+def test_outputs_that_are_not_numbers_are_refused_by_the_number_of_their_image(broken: str) -> None:
+    priors = np.float32([[0, 0, 0.5, 0.5], [0.5, 0.5, 1, 1]])
+    outputs = {"locations": np.zeros((3, 2, 4), np.float32), "logits": np.tile(np.float32([0, 5, 0]), (3, 2, 1))}
+    outputs[broken][1] = np.nan
+    with pytest.raises(ValueError, match=r"for image \[1\] of 3"):
+        detection_output(outputs["locations"], outputs["logits"], priors)
+
+
+def test_a_box_that_is_no_box_does_not_take_the_others_along() -> None:
+    priors = np.float32([[0, 0, 0.5, 0.5], [0.5, 0.5, 1, 1]])
+    locations, logits = np.zeros((1, 2, 4), np.float32), np.tile(np.float32([0, 5, 0]), (1, 2, 1))
+    locations[0, 0, 3] = np.inf
+    assert detection_output(locations, logits, priors)[0].boxes.tolist() == [[0.5, 0.5, 1, 1]]

@@ -1,13 +1,23 @@
 # ruff: noqa: F403, F405
-"""Every criterion through the one harness, by table; the codes' and SSD's losses against slow formulas."""
+"""Every criterion through the one harness, by table; the codes' losses against slow formulas."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import pkgutil
+import re
 
 import numpy as np
 import pytest
 from scipy import special
 
+import dlcore
+from dlcore.keras.objectives import CategoricalCrossEntropyOfRows, SparseCategoricalCrossEntropy, Weighted
 from dlcore.nn import criterion
 from dlcore.nn.criterion import *
-from dlcore.nn.criterion.detection import match
+from dlcore.nn.criterion.criterion import Criterion
+from dlcore.nn.layer import Linear, Power
 from dlcore.testing import check_criterion
 
 RNG = np.random.default_rng(3)
@@ -55,6 +65,35 @@ def slow_decorrelation(output, _):
     return float(np.mean([(output[:, i] @ output[:, j] / 4) ** 2 for i, j in pairs]))
 
 
+def cosine(a, b):
+    return float(a @ b / np.linalg.norm(a) / np.linalg.norm(b))
+
+
+def slow_embedding(output, target):
+    cosines = [cosine(a, b) for a, b in zip(*output, strict=True)]
+    return float(np.mean([1 - c if s > 0 else max(0, c - 0.1) for c, s in zip(cosines, target, strict=True)]))
+
+
+def slow_masked(output, target):
+    kept = [-output[i, j, int(target[i, j]) - 1] for i, j in np.ndindex(*target.shape) if target[i, j] != 0]
+    return float(np.mean(kept))
+
+
+def slow_weighted(sigma, count):
+    def formula(output, target):
+        losses = []
+        for y, t, inside, outside in zip(output.flat, *(part.flat for part in target), strict=True):
+            gap = abs(inside * (y - t))
+            is_small = gap < 1 / sigma**2
+            losses.append(outside * (sigma**2 * gap**2 / 2 if is_small else gap - 1 / (2 * sigma**2)))
+        return float(sum(losses) / count)
+
+    return formula
+
+
+padded = np.array([[1, 5, 0], [2, 0, 0]], np.float32)
+weighted = [one_hot, abs(normal(4, 5)), abs(normal(4, 5))]
+
 CASES = {
     "ClassNLLCriterion": (ClassNLLCriterion(weights), scores, labels, slow_nll),
     "ClassNLLCriterion-probabilities": (ClassNLLCriterion(logProbAsInput=False), shares, labels, None),
@@ -100,6 +139,117 @@ CASES = {
         normal(2, 3, 4),
         None,
     ),
+    "TimeDistributedMaskCriterion": (
+        TimeDistributedMaskCriterion(ClassNLLCriterion()),
+        special.log_softmax(normal(2, 3, 5), axis=2),
+        padded,
+        slow_masked,
+    ),
+    "TimeDistributedMaskCriterion-sums": (
+        TimeDistributedMaskCriterion(ClassNLLCriterion(size_average=False)),
+        special.log_softmax(normal(2, 3, 5), axis=2),
+        padded,
+        slow_masked,
+    ),
+    "TransformerCriterion": (
+        TransformerCriterion(MSECriterion(), Power(2.0), Power(3.0)),
+        scores,
+        one_hot,
+        lambda y, t: float(((y**2 - t**3) ** 2).mean()),
+    ),
+    "TransformerCriterion-plain": (
+        TransformerCriterion(MSECriterion()),
+        scores,
+        one_hot,
+        lambda y, t: float(((y - t) ** 2).mean()),
+    ),
+    "CosineDistanceCriterion": (
+        CosineDistanceCriterion(),
+        scores,
+        shares,
+        lambda y, t: float(np.mean([1 - cosine(a, b) for a, b in zip(y, t, strict=True)])),
+    ),
+    "CosineDistanceCriterion-row": (
+        CosineDistanceCriterion(False),
+        scores[0],
+        shares[0],
+        lambda y, t: 1 - cosine(y, t),
+    ),
+    "CosineProximityCriterion": (
+        CosineProximityCriterion(),
+        normal(2, 3, 4),
+        normal(2, 3, 4),
+        lambda y, t: -float(np.mean([cosine(y[i, j], t[i, j]) for i, j in np.ndindex(2, 3)])) / 4,
+    ),
+    "CosineEmbeddingCriterion": (
+        CosineEmbeddingCriterion(0.1),
+        [scores, shares],
+        np.array([1, -1, -1, 1]),
+        slow_embedding,
+    ),
+    "CosineEmbeddingCriterion-row": (
+        CosineEmbeddingCriterion(),
+        [scores[0], shares[0]],
+        [np.array([1.0])],
+        lambda y, _: 1 - cosine(*y),
+    ),
+    "L1HingeEmbeddingCriterion": (
+        L1HingeEmbeddingCriterion(),
+        [scores, shares],
+        [1],
+        lambda y, _: float(abs(y[0] - y[1]).sum()),
+    ),
+    "L1HingeEmbeddingCriterion-apart": (
+        L1HingeEmbeddingCriterion(30.0),
+        [scores, shares],
+        [-1],
+        lambda y, _: 30 - float(abs(y[0] - y[1]).sum()),
+    ),
+    "MarginRankingCriterion": (
+        MarginRankingCriterion(0.5),
+        [normal(6), normal(6)],
+        np.array([1, -1, -1, 1, 1, -1]),
+        lambda y, t: float(np.mean([max(0, 0.5 - s * (a - b)) for a, b, s in zip(*y, t, strict=True)])),
+    ),
+    "MeanAbsolutePercentageCriterion": (
+        MeanAbsolutePercentageCriterion(),
+        scores,
+        shares,
+        lambda y, t: float((100 * abs(y - t) / t).mean()),
+    ),
+    "MeanSquaredLogarithmicCriterion": (
+        MeanSquaredLogarithmicCriterion(),
+        3 * scores,
+        shares,
+        lambda y, t: float(((np.log(np.maximum(y, 1e-7) + 1) - np.log(t + 1)) ** 2).mean()),
+    ),
+    "SmoothL1CriterionWithWeights": (SmoothL1CriterionWithWeights(2.0), scores, weighted, slow_weighted(2.0, 4)),
+    "SmoothL1CriterionWithWeights-num": (SmoothL1CriterionWithWeights(0.5, 7), scores, weighted, slow_weighted(0.5, 7)),
+    "SmoothL1CriterionWithWeights-plain": (SmoothL1CriterionWithWeights(1.0), scores, [one_hot], None),
+    "CTCCriterion": (
+        CTCCriterion(2),
+        special.log_softmax(normal(3, 6, 4), axis=2),
+        [np.array([[1, 3, 3], [4, -1, -1], [1, 1, -1]]), np.array([6, 2, 4])],
+        None,
+    ),
+    "SparseCategoricalCrossEntropy": (
+        SparseCategoricalCrossEntropy(),
+        special.softmax(normal(2, 3, 5), axis=2),
+        RNG.integers(0, 5, (2, 3)),
+        lambda y, t: float(-np.log([y[i, j, t[i, j]] for i, j in np.ndindex(2, 3)]).mean()),
+    ),
+    "CategoricalCrossEntropyOfRows": (
+        CategoricalCrossEntropyOfRows(),
+        shares.reshape(2, 2, 5),
+        one_hot.reshape(2, 2, 5),
+        lambda y, t: float(-np.log(y[t == 1]).mean()),
+    ),
+    "Weighted": (
+        Weighted(MSECriterion()),
+        scores,
+        [one_hot, np.array([1, 0, 2, 1])],
+        lambda y, t: float((t[1] @ ((y - t[0]) ** 2).mean(axis=1)) / 3),
+    ),
     "QuantisationCriterion": (
         QuantisationCriterion(),
         scores,
@@ -120,9 +270,32 @@ def test_criterion(name):
     check_criterion(built, output, target, formula)
 
 
+OF_RECORDS = [name for name, (_, *arrays, _) in CASES.items() if all(isinstance(x, np.ndarray) for x in arrays)]
+
+
+@pytest.mark.parametrize("name", sorted({*OF_RECORDS} - {"NTXentCriterion", "CosineDistanceCriterion-row"}))
+def test_no_records_cost_nothing(name):
+    built, output, target, _ = CASES[name]
+    assert built.forward(output[:0], target[:0]) == 0
+    assert built.backward(output[:0], target[:0]).shape == (0, *output.shape[1:])
+
+
 def test_nothing_escapes_its_harness():
-    checked = {name.split("-")[0] for name in CASES}
-    assert set(criterion.__all__) - {"Criterion", "MultiBoxLoss"} - STRAIGHT_THROUGH == checked
+    """Whatever dlcore defines, in whichever file, and whether or not it is public; MultiBoxLoss has tests of its own, test_multi_box.py."""
+    for found in pkgutil.walk_packages(dlcore.__path__, "dlcore."):
+        importlib.import_module(found.name)
+    ours = {kind for kind in Criterion.registry.values() if kind.__module__.startswith("dlcore.")}
+    parents = {parent for kind in ours for parent in kind.__mro__[1:] if "apply" not in vars(parent)}
+    checked = {name.split("-")[0] for name in CASES} | {"MultiBoxLoss"} | STRAIGHT_THROUGH
+    assert {kind.__name__ for kind in ours - parents} == checked
+
+
+@pytest.mark.parametrize("name", sorted(set(criterion.__all__) - {"Criterion"}))
+def test_a_criterion_states_its_shapes_and_its_source(name):
+    doc = inspect.getdoc(getattr(criterion, name))
+    assert re.search(r"(^|\. )output: .+", doc, flags=re.M), "expected 'output: ...; target: ...'"
+    assert re.search(r"(^|; )target: .+|the target is not used", doc, flags=re.M)
+    assert re.search(r"(^|\. )Source: .+\.$", doc, flags=re.M), "expected 'Source: BigDL's ..., or a paper.'"
 
 
 def test_even_distribution_moves_each_bit_towards_half():
@@ -163,105 +336,76 @@ def test_labels_are_one_based():
         CrossEntropyCriterion().forward(scores, [0, 1, 2, 3])
 
 
-# --- SSD ----------------------------------------------------------------------------------------------------------------
-
-GRID = [(x, y) for y in (0.2, 0.5, 0.8) for x in (0.2, 0.5, 0.8)]
-PRIORS = np.array([[x - s, y - s, x + s, y + s] for x, y in GRID for s in (0.1, 0.2)], np.float32)
-TRUTH = [
-    np.array([[1, 0.1, 0.1, 0.32, 0.3], [2, 0.41, 0.38, 0.95, 0.62]], np.float32),
-    np.zeros((0, 5), np.float32),
-    np.array([[2, 0.35, 0.3, 0.72, 0.7]], np.float32),
-]
-
-
-def iou(a, b):
-    shared = np.prod(np.maximum(0, np.minimum(a[2:], b[2:]) - np.maximum(a[:2], b[:2])))
-    return shared / (np.prod(a[2:] - a[:2]) + np.prod(b[2:] - b[:2]) - shared)
-
-
-def slow_match(boxes):
-    """Prior -> box: the best free pair first, then every prior whose best box overlaps by half."""
-    overlap = np.array([[iou(prior, box) for box in boxes] for prior in PRIORS])
-    found, free_priors, free_boxes = {}, set(range(len(PRIORS))), set(range(len(boxes)))
-    while free_boxes:
-        prior, box = max(
-            ((p, b) for p in sorted(free_priors) for b in sorted(free_boxes)), key=lambda pair: overlap[pair]
-        )
-        found[prior] = box
-        free_priors.discard(prior)
-        free_boxes.discard(box)
-    for prior in free_priors:
-        if overlap[prior].max() >= 0.5:
-            found[prior] = int(overlap[prior].argmax())
-    return found, overlap.max(axis=1)
+@pytest.mark.parametrize(
+    "criterion",
+    [
+        ClassNLLCriterion(),
+        CrossEntropyCriterion(),
+        MultiMarginCriterion(),
+        MultiMarginCriterion(2, np.linspace(0.5, 1.5, 5)),
+        MultiMarginCriterion(size_average=False),
+        ClassSimplexCriterion(5),
+    ],
+)
+def test_the_label_that_is_left_out_counts_nowhere(criterion):
+    kept = labels != -1
+    assert criterion.forward(scores, labels) == pytest.approx(criterion.forward(scores[kept], labels[kept]), rel=1e-5)
+    grad = criterion.backward(scores, labels)
+    np.testing.assert_allclose(grad[kept], criterion.backward(scores[kept], labels[kept]), rtol=1e-5, atol=1e-7)
+    np.testing.assert_array_equal(grad[~kept], 0)
 
 
-def slow_multi_box(output, target):
-    """The paper's loss image by image, prior by prior."""
-    location = confidence = matches = 0.0
-    for locations, logits, truth in zip(*output, target, strict=True):
-        if len(truth) == 0:
-            continue
-        found, best = slow_match(truth[:, 1:])
-        losses = -special.log_softmax(logits, axis=1)
-        matches += len(found)
-        for prior, box in found.items():
-            (x0, y0, x1, y1), (a0, b0, a1, b1) = truth[box, 1:], PRIORS[prior]
-            width, height = a1 - a0, b1 - b0
-            offsets = np.array(
-                [
-                    ((x0 + x1) / 2 - (a0 + a1) / 2) / width / 0.1,
-                    ((y0 + y1) / 2 - (b0 + b1) / 2) / height / 0.1,
-                    np.log((x1 - x0) / width) / 0.2,
-                    np.log((y1 - y0) / height) / 0.2,
-                ]
-            )
-            gaps = abs(locations[prior] - offsets)
-            location += np.where(gaps < 1, gaps**2 / 2, gaps - 0.5).sum()
-            confidence += losses[prior, int(truth[box, 0])]
-        negatives = sorted((losses[p, 0] for p in range(len(PRIORS)) if p not in found and best[p] < 0.5), reverse=True)
-        confidence += sum(negatives[: 3 * len(found)])
-    return float((location + confidence) / matches)
+@pytest.mark.parametrize("wrong", [-1, 6])
+def test_margins_of_classes_that_do_not_exist_are_refused(wrong):
+    with pytest.raises(ValueError, match=f"got label {wrong}, expected 1 to 5, then zeros"):
+        MultiLabelMarginCriterion().forward(scores[:1], np.array([[2, wrong, 0, 0, 0]]))
 
 
-@pytest.mark.parametrize("is_flat", [False, True])
-def test_multi_box_loss(is_flat):
-    output = [normal(3, len(PRIORS), 4), normal(3, len(PRIORS), 3)]
-    built, shapes = MultiBoxLoss(PRIORS), [part.shape for part in output]
-    given = [part.reshape(3, -1) for part in output] if is_flat else output
-
-    def slow(flat, target):
-        return slow_multi_box([part.reshape(shape) for part, shape in zip(flat, shapes, strict=True)], target)
-
-    check_criterion(built, given, TRUTH, slow)
-    loss = built.forward(given, TRUTH)
-    assert sum(built.parts) == pytest.approx(loss)
+def test_tables_are_no_arrays():
+    with pytest.raises(ValueError, match=r"got output \[\(2,\), \(2,\)\] and target \(2, 2\), expected two arrays"):
+        MSECriterion().forward([np.ones(2), np.ones(2)], np.ones((2, 2)))
 
 
-def test_matching_is_the_papers():
-    for truth in (TRUTH[0], TRUTH[2]):
-        found, best = slow_match(truth[:, 1:])
-        assigned, overlap = match(PRIORS, truth[:, 1:], 0.5)
-        assert {int(prior): int(assigned[prior]) for prior in np.flatnonzero(assigned >= 0)} == found
-        np.testing.assert_allclose(overlap, best, atol=1e-6)
+def test_what_a_loss_is_taken_through_does_not_learn():
+    features = Linear(5, 3)
+    loss = TransformerCriterion(MSECriterion(), features, features)
+    features.zero_grad_parameters()
+    assert loss.backward(scores, one_hot).any()
+    assert not features.weight.grad.any()
+    assert features.learns()
 
 
-def test_a_batch_without_boxes_costs_nothing():
-    output = [normal(1, len(PRIORS), 4), normal(1, len(PRIORS), 3)]
-    built = MultiBoxLoss(PRIORS)
-    assert built.forward(output, [np.zeros((0, 5))]) == 0.0
-    assert not any(part.any() for part in built.backward(output, [np.zeros((0, 5))]))
+def test_a_batch_of_padding_costs_nothing():
+    loss = TimeDistributedMaskCriterion(ClassNLLCriterion())
+    assert loss.forward(normal(2, 3, 5), np.zeros((2, 3))) == 0.0
+    assert not loss.backward(normal(2, 3, 5), np.zeros((2, 3))).any()
 
 
 @pytest.mark.parametrize(
-    ("truth", "message"),
+    ("loss", "output", "target", "message"),
     [
-        ([[3, 0.1, 0.1, 0.2, 0.2]], "expected 1 to 2"),
-        ([[1, 0.2, 0.1, 0.2, 0.2]], "box without area"),
-        ([[1, 0.2, 0.1, 0.2]], r"expected \(M, 5\)"),
+        (CosineEmbeddingCriterion(), scores, np.ones(4), r"got output \(4, 5\), expected a table of two arrays"),
+        (MarginRankingCriterion(), [scores[0], scores[0]], np.ones(4), r"got target \(4,\), expected 5 numbers"),
+        (SmoothL1CriterionWithWeights(1.0), scores, [scores, scores], "expected one array, or three"),
+        (TimeDistributedMaskCriterion(MSECriterion()), scores, labels, r"expected \(N, T, ...\) and \(N, T\)"),
     ],
 )
-def test_wrong_boxes_are_refused(truth, message):
-    output = [normal(1, len(PRIORS), 4), normal(1, len(PRIORS), 3)]
+def test_what_does_not_fit_is_refused(loss, output, target, message):
     with pytest.raises(ValueError, match=message):
-        MultiBoxLoss(PRIORS).forward(output, [np.array(truth, np.float32)])
+        loss.forward(output, target)
+
+
+def test_numbers_go_with_a_column():
+    """Targets (N,) for outputs (N, 1), as a table's column gives them, and the other way round; never (N, N) by broadcasting."""
+    column, numbers = np.float32([[1], [2], [4]]), np.float32([1, 1, 1])
+    assert MSECriterion().forward(column, numbers) == pytest.approx(10 / 3)
+    np.testing.assert_allclose(MSECriterion().backward(column, numbers), [[0], [2 / 3], [2]], rtol=1e-6)
+    assert MSECriterion().forward(numbers, column) == pytest.approx(10 / 3)
+    with pytest.raises(ValueError, match=r"got output \(3, 1\) and target \(2,\), expected two arrays of equal shapes"):
+        MSECriterion().forward(column, numbers[:2])
+
+
+def test_the_first_of_several_targets_ranks():
+    output, signs = [np.float32([1, 2]), np.float32([3, 1])], np.float32([1, -1])
+    alone = MarginRankingCriterion().forward(output, signs)
+    assert MarginRankingCriterion().forward(output, [signs, -signs]) == alone == 2.5

@@ -1,8 +1,14 @@
 """What a module earns: names, flat parameters, freezing, graphs, messages."""
 
+from __future__ import annotations
+
+import pickle
+from dataclasses import dataclass
+
 import numpy as np
 import pytest
 
+from dlcore.interop.native import load_module
 from dlcore.nn.init import BilinearFiller, Ones, Zeros, skipped
 from dlcore.nn.layer import (
     BatchNormalization,
@@ -16,9 +22,11 @@ from dlcore.nn.layer import (
     ReLU,
     Sequential,
     SpatialConvolution,
+    SpatialDropout1D,
     SpatialFullConvolution,
     Tanh,
 )
+from dlcore.nn.module import Module
 from dlcore.nn.regularizer import L1L2Regularizer
 from dlcore.rng import RNG
 
@@ -30,9 +38,20 @@ def network():
     return Sequential().add(Linear(4, 4)).add(inner).add(LogSoftMax())
 
 
+def test_whatever_goes_wrong_in_a_layer_names_it():
+    drop = SpatialDropout1D().set_name("drop")
+    for model, note in (
+        (drop, r"SpatialDropout1D 'drop': got input [(3, 4)]"),
+        (Sequential().add(Identity()).add(drop), "at 'drop': got input shape [(3, 4)]"),
+    ):
+        with pytest.raises(AttributeError) as caught:
+            model.forward([X])
+        assert note in caught.value.__notes__[0]
+
+
 def test_paths_are_set_names_or_positions():
     model = network()
-    assert list(model.parameters()) == [
+    assert list(model.named_parameters()) == [
         "0.weight",
         "0.bias",
         "block.second.weight",
@@ -44,14 +63,94 @@ def test_paths_are_set_names_or_positions():
     assert model.find("second") is model.find("block.second")
     with pytest.raises(KeyError, match=r"expected one of: 0, block, block\.second"):
         model.find("third")
-    with pytest.raises(ValueError, match="without dots"):
-        model.set_name("a.b")
+    with pytest.raises(ValueError, match="empty layer name"):
+        model.set_name("")
+
+
+def test_names_may_have_dots(tmp_path):
+    model = Sequential().add(Linear(4, 4).set_name("features.0")).add(Linear(4, 2).set_name("fc"))
+    assert next(iter(model.named_parameters())) == "features.0.weight"
+    assert model.find("features.0") is model.modules[0]
+    loaded = load_module(model.save(tmp_path / "model"))
+    np.testing.assert_array_equal(loaded.find("features.0").weight.value, model.modules[0].weight.value)
+
+
+def test_equal_names_are_told_apart_by_path_and_frozen_together():
+    blocks = [Sequential().add(Linear(4, 4).set_name("conv")).set_name(name) for name in ("first", "second")]
+    model = Sequential().add(blocks[0]).add(blocks[1])
+    assert model.find("second.conv") is blocks[1].modules[0]
+    with pytest.raises(KeyError, match=r"'conv', which 2 layers have, expected one of: first.conv, second.conv"):
+        model.find("conv")
+    assert all(parameter.frozen for parameter in model.freeze("conv").named_parameters().values())
+    model.unfreeze("first.conv")
+    assert [parameter.frozen for parameter in model.named_parameters().values()] == [False, False, True, True]
+    with pytest.raises(KeyError, match=r"expected one of: first, first\.conv"):
+        model.freeze(["conv", "missing"])
+    model.add(Linear(4, 2).set_name("conv"))
+    assert model.find("conv") is model.modules[2]
+
+
+def test_a_name_stops_the_gradient_of_all_its_nodes():
+    x = Input()
+    first, second = Linear(4, 4), Linear(4, 4)
+    walls = [Identity().set_name("wall")(layer(x)) for layer in (first, second)]
+    graph = Graph([x], [CAddTable()(walls)]).stop_gradient(["wall"])
+    graph.forward(X)
+    graph.backward(X, np.ones((3, 4)))
+    assert not first.weight.grad.any()
+    assert not second.weight.grad.any()
+
+
+def test_nodes_may_be_given_one_by_one():
+    x, y, z = Input(), Input(), Input()
+    for joined in (CAddTable()(x, y, z), CAddTable()([x, y, z]), CAddTable()([x, y], z)):
+        assert joined.previous == [x, y, z]
+        np.testing.assert_array_equal(Graph([x, y, z], [joined]).forward([X, X, X]), 3 * X)
+    assert Linear(4, 2)().previous == Linear(4, 2)(None).previous == []
+
+
+@dataclass(eq=False)
+class RunningSum(Module):
+    """Adds each input to the sum of those before, as a recurrent layer does."""
+
+    hidden_states = ("total",)
+
+    def apply(self, x):
+        self.total = x if self.total is None else self.total + x
+        return self.total, lambda grad: grad
+
+
+class Doubly(RunningSum):
+    hidden_states = ("other",)
+
+
+def test_hidden_states_stay_between_calls_and_nowhere_else(tmp_path):
+    model = Sequential().add(RunningSum())
+    model.forward(X)
+    np.testing.assert_array_equal(model.forward(X), 2 * X)
+    assert model.output_shape((None, 4)) == (None, 4)
+    loaded = load_module(model.save(tmp_path / "model"))
+    for other in (pickle.loads(pickle.dumps(model)), model.clone(), loaded):
+        np.testing.assert_array_equal(other.forward(X), X)
+    np.testing.assert_array_equal(model.forward(X), 3 * X)
+    np.testing.assert_array_equal(model.reset_states().forward(X), X)
+    assert (Doubly().total, Doubly().other) == (None, None)
 
 
 def test_two_layers_of_one_name_are_refused():
     model = Sequential().add(Linear(4, 4).set_name("a")).add(Linear(4, 4).set_name("a"))
     with pytest.raises(ValueError, match="two layers are called 'a'"):
-        model.parameters()
+        model.named_parameters()
+
+
+def test_containers_list_what_they_hold():
+    model = network()
+    inner = model.modules[1]
+    assert model.layers == list(model.modules)
+    assert (len(model), model[1]) == (3, inner)
+    assert model.flattened_layers() == [model[0], *inner.modules, model[2]]
+    assert model.flattened_layers(include_container=True) == [model[0], inner, *inner.modules, model[2]]
+    assert Linear(4, 2)(Input()).element().output_size == 2
 
 
 def test_flat_parameters_are_views():
@@ -72,8 +171,8 @@ def test_flat_parameters_are_views():
 
 def test_freezing_by_name():
     model = network().freeze("block")
-    assert [p.frozen for p in model.parameters().values()] == [False, False, True, True, True, True]
-    assert not any(p.frozen for p in model.unfreeze(["second", "block"]).parameters().values())
+    assert [p.frozen for p in model.named_parameters().values()] == [False, False, True, True, True, True]
+    assert not any(p.frozen for p in model.unfreeze(["second", "block"]).named_parameters().values())
 
 
 def test_update_parameters_is_a_plain_step():
@@ -189,6 +288,67 @@ def test_messages_name_the_layer_and_the_remedy():
 class ReluApart(ReLU):
     """A ReLU that no container merges into the layer before it."""
 
+    is_rectifier = False
+
+
+class Leaky(ReLU):
+    """Writes an `apply` of its own, so that what ReLU promises of its own does not hold."""
+
+    def apply(self, x):
+        return np.where(x > 0, x, 0.1 * x), lambda grad: grad * np.where(x > 0, 1, 0.1)
+
+
+class Doubled(Linear):
+    """Twice a Linear, whose `apply_with_relu` must not be that of Linear."""
+
+    def apply(self, x):
+        y, pullback = super().apply(x)
+        return 2 * y, lambda grad: pullback(2 * grad)
+
+
+class Block(Sequential):
+    """A subclass of a container, as applications write them."""
+
+
+def test_subclasses_compute_what_they_say():
+    assert Block.is_rectifier is False
+    linear, doubled = Linear(4, 4), Doubled(4, 4)
+    doubled.set_weights(linear.get_weights())
+    y = linear.forward(X)
+    for kind in (Sequential, Block):
+        np.testing.assert_allclose(kind().add(doubled).add(ReLU()).forward(X), np.maximum(2 * y, 0), atol=1e-6)
+        np.testing.assert_allclose(kind().add(linear).add(Leaky()).forward(X), np.maximum(y, 0.1 * y), atol=1e-6)
+    x = Input()
+    np.testing.assert_allclose(Graph([x], [Leaky()(linear(x))]).forward(X), np.maximum(y, 0.1 * y), atol=1e-6)
+
+
+@dataclass(eq=False)
+class Perceptron(Sequential):
+    """A container that adds its own layers."""
+
+    hidden: int
+
+    def __post_init__(self):
+        self.add(Linear(4, self.hidden)).add(ReLU()).add(Linear(self.hidden, 2))
+
+
+class Net(Graph):
+    """A subclass of a graph."""
+
+
+def test_subclasses_of_containers_are_saved_as_themselves(tmp_path):
+    x = Input()
+    for model in (
+        Block().add(Linear(4, 2)).add(ReLU()),
+        Perceptron(5).add(ReLU()),
+        Net([x], [ReLU()(Linear(4, 2)(x))]),
+    ):
+        folder = tmp_path / type(model).__name__
+        model.save(folder)
+        loaded = load_module(folder)
+        assert type(loaded) is type(model)
+        np.testing.assert_array_equal(loaded.forward(X), model.forward(X))
+
 
 def branching(kind):
     """A graph where the layer before a ReLU has other takers, is an output, is the input, or where the ReLU is shared."""
@@ -206,6 +366,6 @@ def test_merging_a_relu_changes_nothing():
         graph = branching(kind)
         y = graph.forward(X)
         grad = graph.backward(X, [np.cos(part) for part in y])
-        results.append([*y, grad, *(parameter.grad for parameter in graph.parameters().values())])
+        results.append([*y, grad, *(parameter.grad for parameter in graph.named_parameters().values())])
     for merged, apart in zip(*results, strict=True):
         np.testing.assert_allclose(merged, apart, atol=1e-6)

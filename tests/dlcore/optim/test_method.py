@@ -1,10 +1,15 @@
 """Optimisation methods, schedules and triggers."""
 
+from __future__ import annotations
+
 import numpy as np
 import pytest
 
-from dlcore.optim.adaptive import Adadelta, Adagrad, Adam, Adamax, Ftrl, ParallelAdam, RMSprop
-from dlcore.optim.method import SGD, OptimMethod
+from dlcore.errors import CheckpointError
+from dlcore.optim.adaptive import Adadelta, Adagrad, Adam, Adamax, AdamW, Ftrl, Lamb, LarsSGD, ParallelAdam, RMSprop
+from dlcore.optim.archive import write_archive
+from dlcore.optim.lbfgs import LBFGS
+from dlcore.optim.method import SGD, Evaluation, OptimMethod
 from dlcore.optim.schedule import (
     Cosine,
     Default,
@@ -45,6 +50,11 @@ METHODS = {
     "Adamax": lambda: Adamax(0.05),
     "RMSprop": lambda: RMSprop(0.05),
     "Ftrl": lambda: Ftrl(0.5),
+    "LarsSGD": lambda: LarsSGD(learningrate=0.05, weightdecay=1e-3),
+    "LBFGS": lambda: LBFGS(max_iter=2, learningrate=0.1),
+    "LBFGS-wolfe": lambda: LBFGS(max_iter=3, linesearch="wolfe", linesearch_options={"c2": 0.5}),
+    "AdamW": lambda: AdamW(0.05, weightdecay=1e-3),
+    "Lamb": lambda: Lamb(0.05, weightdecay=1e-3),
 }
 
 
@@ -54,8 +64,95 @@ def test_method(name):
 
 
 def test_nothing_escapes_its_harness():
-    ours = {name for name, kind in OptimMethod.registry.items() if kind.__module__.startswith("dlcore.")}
+    ours = {kind.__name__ for kind in OptimMethod.registry.values() if kind.__module__.startswith("dlcore.")}
     assert ours == {name.split("-")[0] for name in METHODS}
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_a_loaded_method_goes_on_as_if_it_had_not_been_saved(name, tmp_path):
+    method, weights = METHODS[name](), np.linspace(-1, 2, 5, dtype=np.float32)
+
+    def step(method, weights):
+        def again():
+            return float(np.square(weights).sum()), 2 * weights
+
+        method.update(
+            weights, 2 * weights, Progress(epoch=method.steps + 1, loss=1.0), (2, 5), Evaluation(again()[0], again)
+        )
+
+    for _ in range(3):
+        step(method, weights)
+    method.save(tmp_path / "method.npz")
+    loaded, other = OptimMethod.load(tmp_path / "method.npz"), weights.copy()
+    assert (type(loaded), loaded.current_rate) == (type(method), method.current_rate)
+    for _ in range(3):
+        step(method, weights)
+        step(loaded, other)
+    np.testing.assert_array_equal(other, weights)
+
+
+def test_a_method_is_saved_with_its_arguments(tmp_path):
+    path = tmp_path / "method.npz"
+    schedule = SequentialSchedule(5).add(Warmup(0.1), 3).add(Poly(1.0, 10), 10)
+    method = SGD(0.1, momentum=0.5, leaningrate_schedule=schedule, learningrates=np.array([1.0, 0.5], np.float32))
+    method.save(path)
+    loaded = OptimMethod.load(path)
+    assert (loaded.momentum, loaded.leaningrate_schedule) == (0.5, schedule)
+    np.testing.assert_array_equal(loaded.learningrates, [1.0, 0.5])
+    with pytest.raises(FileExistsError, match="pass overWrite=True"):
+        method.save(path)
+    Adam(np.float32(0.25)).save(path, overWrite=True)
+    assert OptimMethod.load(path).learningrate == 0.25
+    with pytest.raises(TypeError, match="got learningrate of type object"):
+        SGD(object()).save(tmp_path / "other.npz")
+
+
+def test_what_is_no_method_is_refused(tmp_path):
+    with pytest.raises(FileNotFoundError):
+        OptimMethod.load(tmp_path / "none.npz")
+    (tmp_path / "damaged.npz").write_bytes(b"PK\x03\x04")
+    with pytest.raises(CheckpointError, match="got a damaged method"):
+        OptimMethod.load(tmp_path / "damaged.npz")
+    write_archive(tmp_path / "other.npz", {"format": 1, "arguments": {}, "state": {"method": "optim.Fly"}}, {})
+    with pytest.raises(CheckpointError, match=r"got a method that cannot be built: .*optim\.Fly"):
+        OptimMethod.load(tmp_path / "other.npz")
+    write_archive(tmp_path / "list.npz", {"format": 1, "arguments": [1]}, {})
+    with pytest.raises(CheckpointError, match="of a method that was saved"):
+        OptimMethod.load(tmp_path / "list.npz")
+    write_archive(tmp_path / "number.npz", 5, {})
+    with pytest.raises(CheckpointError, match="got a damaged method"):
+        OptimMethod.load(tmp_path / "number.npz")
+    write_archive(tmp_path / "checkpoint.npz", {"format": 2}, {})
+    with pytest.raises(CheckpointError, match="got format 2, expected 1, of a method"):
+        OptimMethod.load(tmp_path / "checkpoint.npz")
+
+
+def slow_decoupled(kind, weights, gradients, rate, epsilon, decay):
+    """AdamW's and Lamb's steps as their papers write them, weight by weight, then layer by layer."""
+    weights, m, v = weights.astype(np.float64), np.zeros(len(weights)), np.zeros(len(weights))
+    for t, g in enumerate(gradients, 1):
+        for i in range(len(weights)):
+            m[i] = 0.9 * m[i] + 0.1 * g[i]
+            v[i] = 0.999 * v[i] + 0.001 * g[i] ** 2
+        step = [
+            m[i] / (1 - 0.9**t) / ((v[i] / (1 - 0.999**t)) ** 0.5 + epsilon) + decay * weights[i] for i in range(len(m))
+        ]
+        for layer in (slice(0, 2), slice(2, 5)):
+            part = np.array(step)[layer]
+            trust = np.linalg.norm(weights[layer]) / np.linalg.norm(part) if kind is Lamb else 1.0
+            weights[layer] -= rate * trust * part
+    return weights
+
+
+@pytest.mark.parametrize("kind", [AdamW, Lamb])
+def test_decoupled_decay(kind):
+    rng = np.random.default_rng(2)
+    weights, gradients = rng.standard_normal(5).astype(np.float32), rng.standard_normal((4, 5)).astype(np.float32)
+    method = kind(0.1, epsilon=1e-3, weightdecay=0.2)
+    expected = slow_decoupled(kind, weights, gradients, 0.1, 1e-3, 0.2)
+    for grads in gradients:
+        method.update(weights, grads.copy(), layer_ends=(2, 5))
+    np.testing.assert_allclose(weights, expected, atol=1e-5)
 
 
 def test_nesterov_needs_momentum():

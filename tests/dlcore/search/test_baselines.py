@@ -1,5 +1,7 @@
 """Untrained codes keep neighbours near."""
 
+from __future__ import annotations
+
 import numpy as np
 
 from dlcore.search.baselines import itq, random_projection

@@ -1,11 +1,13 @@
 """Codes: packing, and exact joins against slow loops."""
 
+from __future__ import annotations
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dlcore.search.codes import distances, nearest, pack, pairs_within, unpack
+from dlcore.search.codes import distances, nearest, pack, pairs_between, pairs_within, unpack
 
 
 def slow_distance(a, b):
@@ -62,3 +64,32 @@ def test_nearest_ranks_ties_in_order_of_the_codes():
 def test_codes_of_different_length_are_refused():
     with pytest.raises(ValueError, match="2 bytes and codes of 16"):
         distances(random_codes(1, 2), random_codes(1, 16))
+
+
+@pytest.mark.parametrize("size", [8191, 8192, 20_000])
+def test_distances_of_long_codes_do_not_overflow(size):
+    codes = np.random.default_rng(0).integers(0, 256, (3, size), np.uint8)
+    codes[1] = ~codes[0]
+    expected = [[(int.from_bytes(a.tobytes()) ^ int.from_bytes(b.tobytes())).bit_count() for b in codes] for a in codes]
+    assert expected[0][1] == 8 * size
+    assert distances(codes, codes).tolist() == expected
+    assert nearest(codes[:1], codes, 3)[1][0].tolist() == sorted(expected[0])
+    assert pairs_within(codes, 8 * size)[2].tolist() == [expected[0][1], expected[0][2], expected[1][2]]
+
+
+@given(st.integers(0, 20), st.integers(0, 30), st.integers(1, 3), st.integers(-1, 24), st.integers(0, 2**32 - 1))
+def test_join_of_two_sets_finds_every_pair_whatever_the_block(m, n, size, radius, seed):
+    generator = np.random.default_rng(seed)
+    first, second = (generator.integers(0, 4, (count, size), np.uint8) for count in (m, n))
+    expected = sorted(
+        (a, b, slow_distance(first[a], second[b]))
+        for a in range(m)
+        for b in range(n)
+        if slow_distance(first[a], second[b]) <= radius
+    )
+    blocks = list(pairs_between(first, second, radius, rows=8, columns=7))
+    assert all(len(i) and np.ptp(i) < 8 and np.ptp(j) < 7 for i, j, _ in blocks)
+    assert (
+        sorted((a, b, d) for block in blocks for a, b, d in zip(*map(np.ndarray.tolist, block), strict=True))
+        == expected
+    )

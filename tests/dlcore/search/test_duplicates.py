@@ -1,10 +1,12 @@
 """Groups of duplicates: no chains, no dependence on order."""
 
+from __future__ import annotations
+
 import numpy as np
 import pytest
 
 from dlcore.search import duplicates
-from dlcore.search.duplicates import group_pairs
+from dlcore.search.duplicates import Group, group_pairs, with_copies
 
 
 def groups_of(matrix, threshold, **options):
@@ -51,10 +53,41 @@ def test_the_representative_resembles_the_others_most():
     assert groups_of(matrix, 0.5)[0].representative == 1
 
 
-def test_a_component_above_the_limit_is_cut_by_stronger_pairs(monkeypatch):
-    monkeypatch.setattr(duplicates, "MAX_COMPONENT", 4)
-    matrix = blocks(4, 4, inside=0.95, outside=0.6)
-    assert [len(group.members) for group in groups_of(matrix, 0.5)] == [4, 4]
+@pytest.mark.parametrize("inside", [0.51, 0.6, 0.9, 0.97, 1.0])
+def test_nearly_equal_items_stay_together_however_many_they_are(monkeypatch, inside):
+    monkeypatch.setattr(duplicates, "MAX_COMPONENT", 10)
+    assert [len(group.members) for group in groups_of(blocks(50, 3, 25, inside=inside), 0.5)] == [50, 3, 25]
+
+
+def test_a_large_component_of_small_groups_is_cut_as_a_small_one_is(monkeypatch):
+    sizes = [3, 5, 4, 6, 2, 5, 3]
+    matrix = blocks(*sizes)
+    ends = np.cumsum(sizes)[:-1]
+    matrix[ends - 1, ends] = matrix[ends, ends - 1] = 0.88  # one wrong pair ties each group to the next
+    matrix[0, 10] = matrix[10, 0] = 0.7
+    expected = groups_of(matrix, 0.5)
+    assert [len(group.members) for group in expected] == sizes
+    monkeypatch.setattr(duplicates, "MAX_COMPONENT", 8)
+    found = groups_of(matrix, 0.5)
+    assert [group.members.tolist() for group in found] == [group.members.tolist() for group in expected]
+
+
+def test_a_long_chain_above_the_limit_is_not_one_group(monkeypatch):
+    monkeypatch.setattr(duplicates, "MAX_COMPONENT", 10)
+    places = np.arange(60.0)
+    groups = groups_of(np.exp(-np.abs(places[:, None] - places) / 2), 0.5)
+    assert max(len(group.members) for group in groups) <= 3
+    assert sum(len(group.members) for group in groups) > 30
+
+
+def test_copies_join_the_group_of_what_they_equal():
+    groups = [Group(np.array([1, 3]), 3), Group(np.array([0, 4]), 0)]
+    found = with_copies(groups, np.array([0, 1, 2, 1, 3, 2, 4, 3, 5]))
+    assert [(group.members.tolist(), group.representative) for group in found] == [
+        ([0, 6], 0), ([1, 3, 4, 7], 4), ([2, 5], 2),
+    ]  # fmt: skip
+    assert with_copies([], np.arange(3)) == []
+    assert with_copies([], np.empty(0, np.int64)) == []
 
 
 def test_single_linkage_is_refused():

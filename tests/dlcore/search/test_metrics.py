@@ -1,5 +1,7 @@
 """Metrics against their definitions, counted pair by pair."""
 
+from __future__ import annotations
+
 from itertools import combinations
 
 import numpy as np

@@ -1,10 +1,27 @@
 """Cues of pairs, and the regression over them."""
 
+from __future__ import annotations
+
+from dataclasses import replace
+
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from dlcore.search.signatures import chroma_grid, luminance_hash
-from dlcore.search.verification import CUES, Signatures, cues, fit_verifier, joined
+from dlcore.search.verification import (
+    COLOURS,
+    CUES,
+    PLAIN,
+    PRODUCTS,
+    Signatures,
+    Verifier,
+    cues,
+    fit_verifier,
+    joined,
+    plain_cues,
+)
 
 
 def signatures_of(pictures, codes, descriptors):
@@ -67,3 +84,52 @@ def test_separable_pairs_give_finite_weights():
     found = verifier.probability(pair_cues)
     assert found[0] > 0.99
     assert found[-1] < 0.01
+
+
+@pytest.mark.parametrize("value", [0.0, 1e-7, np.inf, np.nan])
+def test_a_picture_and_its_equal_have_no_cue_whatever_the_descriptor(signatures, value):
+    descriptors = signatures.descriptors.copy()
+    descriptors[[0, 3]] = [value, *[1e-7] * 7]
+    descriptors[1] = 0
+    twice = replace(signatures.take(np.array([0, 0, 1])), descriptors=descriptors[[0, 3, 1]])
+    assert cue(twice, "descriptor", 0, 1) == pytest.approx(0, abs=1e-6)
+    assert cue(twice, "descriptor", 0, 2) == 1
+
+
+def test_distinct_rows_are_those_that_equal_none_before(signatures):
+    order = np.array([2, 0, 2, 1, 0, 3, 2])
+    first, equals = signatures.take(order).distinct()
+    assert first.tolist() == [0, 1, 3, 5]
+    assert equals.tolist() == [0, 1, 0, 2, 1, 3, 0]
+    for name in ("codes", "descriptors", "hashes", "wholes", "chroma"):
+        twice = signatures.take(np.array([0, 0]))
+        changed = getattr(twice, name).copy()
+        changed.view(np.uint8)[1, -1] ^= 1
+        assert replace(twice, **{name: changed}).distinct()[0].tolist() == [0, 1]
+    assert signatures.take(order[:0]).distinct()[0].tolist() == []
+
+
+@given(
+    st.lists(st.floats(-12, 12), min_size=len(CUES) + len(PRODUCTS), max_size=len(CUES) + len(PRODUCTS)),
+    st.lists(st.floats(0, 1), min_size=len(CUES), max_size=len(CUES)),
+)
+def test_no_pair_is_likelier_than_its_plain_cues_allow(weights, shares):
+    verifier = Verifier(tuple(weights), 1.0)
+    tops = [COLOURS.get(name, 1.0) for name in CUES]
+    pair_cues = np.array([[share * top for share, top in zip(shares, tops, strict=True)]])
+    ceiling = verifier.ceiling(pair_cues[:, : len(PLAIN)])
+    assert verifier.probability(pair_cues)[0] <= ceiling[0] + 1e-9
+
+
+def test_the_ceiling_is_reached_by_colours_that_favour_it():
+    weights = dict.fromkeys((*CUES, *PRODUCTS), 0.0) | {"hue": 3.0, ("hue", "hue"): -2.0, "turn": -5.0}
+    verifier = Verifier(tuple(weights.values()), 0.0)
+    best = np.zeros((1, len(CUES)))
+    best[0, CUES.index("hue")] = 0.75
+    assert verifier.ceiling(np.zeros((1, len(PLAIN))))[0] == pytest.approx(verifier.probability(best)[0], abs=1e-12)
+
+
+def test_plain_cues_are_the_first_of_all(signatures):
+    i, j = np.triu_indices(4, 1)
+    every = cues(signatures, i, j)
+    np.testing.assert_array_equal(plain_cues(signatures.take(i), signatures.take(j)), every[:, : len(PLAIN)])

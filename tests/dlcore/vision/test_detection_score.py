@@ -1,10 +1,12 @@
 """Average precision against a slow loop that follows the definition word by word."""
 
+from __future__ import annotations
+
 import numpy as np
 import pytest
 
-from dlcore.models.detection_output import Detections
-from dlcore.models.detection_score import TrueObjects, average_precision, best_threshold, mean_average_precision
+from dlcore.vision.detection_output import Detections
+from dlcore.vision.detection_score import TrueObjects, average_precision, best_threshold, mean_average_precision
 
 
 def _overlap(a: np.ndarray, b: np.ndarray) -> float:
@@ -79,6 +81,57 @@ def test_objects_marked_difficult_count_neither_way() -> None:
     truth = [TrueObjects(np.array([1, 1]), box, np.array([False, True]))]
     found = [Detections(np.array([1, 1]), np.array([0.9, 0.95], np.float32), box)]
     assert mean_average_precision(found, truth).map == pytest.approx(1.0)
+
+
+def test_a_class_of_difficult_objects_alone_is_left_out() -> None:
+    boxes = np.array([[0.1, 0.1, 0.5, 0.5], [0.6, 0.6, 0.9, 0.9]], np.float32)
+    truth = [TrueObjects(np.array([1, 2]), boxes, np.array([False, True]))]
+    found = [Detections(np.array([1, 2]), np.array([0.9, 0.95], np.float32), boxes)]
+    assert mean_average_precision(found, truth).per_class == {1: 1.0}
+    with pytest.raises(ValueError, match="without an object that is not difficult"):
+        mean_average_precision(found, [TrueObjects(np.array([1, 2]), boxes, np.array([True, True]))])
+
+
+def _with_ties(seed: int) -> tuple[list[Detections], list[TrueObjects]]:
+    found, truth = _random_case(seed)
+    return [Detections(d.labels, np.round(d.scores * 4).astype(np.float32) / 4, d.boxes) for d in found], truth
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_equal_scores_count_together_in_any_order(seed: int) -> None:
+    found, truth = _with_ties(seed)
+    expected = mean_average_precision(found, truth).per_class, best_threshold(found, truth)
+    rng = np.random.default_rng(seed)
+    images = rng.permutation(len(found))
+    mixed = [rng.permutation(len(found[image].labels)) for image in images]
+    shuffled = [
+        Detections(d.labels[order], d.scores[order], d.boxes[order])
+        for d, order in zip((found[image] for image in images), mixed, strict=True)
+    ]
+    turned = [truth[image] for image in images]
+    assert (mean_average_precision(shuffled, turned).per_class, best_threshold(shuffled, turned)) == expected
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_the_best_threshold_is_worth_what_it_says(seed: int) -> None:
+    """Against a count of what is kept above each score that occurs."""
+    found, truth = _with_ties(seed)
+    best = best_threshold(found, truth)
+
+    def worth(threshold: float) -> tuple[float, float, float]:
+        above = [d.scores > threshold for d in found]
+        kept = [Detections(np.ones(a.sum(), int), d.scores[a], d.boxes[a]) for d, a in zip(found, above, strict=True)]
+        total = sum(len(d.labels) for d in kept)
+        right = 0
+        for d, t in zip(kept, truth, strict=True):
+            best_of = [max(range(len(t.labels)), key=lambda g: _overlap(box, t.boxes[g])) for box in d.boxes]
+            right += len({g for box, g in zip(d.boxes, best_of, strict=True) if _overlap(box, t.boxes[g]) >= 0.5})
+        precision, recall = right / max(total, 1), right / sum(len(t.labels) for t in truth)
+        return 2 * precision * recall / max(precision + recall, 1e-9), precision, recall
+
+    assert worth(best.score) == pytest.approx((best.f1, best.precision, best.recall))
+    tried = [worth(level / 4 - 0.01) for level in range(5)]
+    assert best.f1 == pytest.approx(max(f1 for f1, _, _ in tried))
 
 
 def test_best_threshold_ignores_labels() -> None:

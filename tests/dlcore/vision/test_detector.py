@@ -1,13 +1,15 @@
 """Looking at an image and its mirror image gives mirrored objects for a mirrored image."""
 
+from __future__ import annotations
+
 import numpy as np
 import pytest
 
 from dlcore.boxes import decode
 from dlcore.models.ssd import ssd
 from dlcore.rng import RNG
-from spark_jobs.stages.detect import looked_twice
-from spark_jobs.stages.detector_recipe import Recipe
+from dlcore.vision.detector import looked_twice
+from spark_jobs.training.detector_recipe import Recipe
 
 
 @pytest.mark.parametrize("size", [64, 96])

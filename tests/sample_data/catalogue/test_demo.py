@@ -1,5 +1,7 @@
 """Catalogues on disk: everything that is planted is there, is true, and is the same each time."""
 
+from __future__ import annotations
+
 import hashlib
 import io
 import json
@@ -11,11 +13,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from spark_jobs.catalogue.bad_images import BAD_IMAGES
-from spark_jobs.catalogue.categories import CATEGORIES
-from spark_jobs.catalogue.demo import DEMO_SEED, HELD_OUT_SEED, draw_entry, write_catalogue
-from spark_jobs.catalogue.planting import Plan, plan_catalogue
-from spark_jobs.catalogue.transforms import ALL_TRANSFORMS
+from sample_data.catalogue.bad_images import BAD_IMAGES
+from sample_data.catalogue.categories import CATEGORIES
+from sample_data.catalogue.demo import DEMO_SEED, HELD_OUT_SEED, draw_entry, write_catalogue
+from sample_data.catalogue.planting import Plan, plan_catalogue
+from sample_data.catalogue.transforms import ALL_TRANSFORMS
 
 DAYS = [date(2026, 11, 1) + timedelta(n) for n in range(3)]
 

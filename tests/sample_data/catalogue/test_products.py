@@ -1,16 +1,18 @@
 """Generated products, scenes and transforms: the same seed gives the same pixels, and the truth fits the picture."""
 
+from __future__ import annotations
+
 import numpy as np
 import pytest
 from PIL import Image
 
-from spark_jobs.catalogue.backgrounds import BACKGROUNDS, Background
-from spark_jobs.catalogue.categories import CATEGORIES
-from spark_jobs.catalogue.products import Product, products
-from spark_jobs.catalogue.scenes import Placement, compose, draw_scene
-from spark_jobs.catalogue.textures import FIELDS
-from spark_jobs.catalogue.transforms import TRANSFORMS, encoded
-from spark_jobs.catalogue.views import ViewPool, photographed
+from sample_data.catalogue.backgrounds import BACKGROUNDS, Background
+from sample_data.catalogue.categories import CATEGORIES
+from sample_data.catalogue.products import Product, products
+from sample_data.catalogue.scenes import Placement, compose, draw_scene
+from sample_data.catalogue.textures import FIELDS
+from sample_data.catalogue.transforms import TRANSFORMS, encoded
+from sample_data.catalogue.views import ViewPool, photographed
 
 
 @pytest.fixture(scope="module")

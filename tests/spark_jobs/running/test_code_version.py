@@ -1,11 +1,13 @@
 """Workers with other code than the driver's are refused."""
 
+from __future__ import annotations
+
 import socket
 
 import pytest
 
-from spark_jobs import code_version
-from spark_jobs.code_version import ask, refuse_others
+from spark_jobs.running import code_version
+from spark_jobs.running.code_version import ask, refuse_others
 from tests.spark_jobs.lake import Lake
 
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from spark_jobs.command_line import Attempt, NoOptions, check_day, parse
 from spark_jobs.pipeline import STAGES
+from spark_jobs.running.command_line import Attempt, NoOptions, check_day, parse
 
 STAGE = STAGES["read_images"]
 

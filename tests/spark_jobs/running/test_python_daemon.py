@@ -1,5 +1,7 @@
 """The daemon that forks Python workers, started as Spark does: it stays while it has a worker and ends when it has none."""
 
+from __future__ import annotations
+
 import os
 import signal
 import socket
@@ -12,13 +14,13 @@ from pathlib import Path
 import pytest
 
 from deploy.stack import Stack
-from spark_jobs.code_version import ask
+from spark_jobs.running.code_version import ask
 from tests.python_processes import python_daemons, python_workers
 from tests.spark_jobs.lake import Lake
-from tests.waiting import wait_for
+from tests.waiting import LIMIT_S, wait_for
 
 LOOK_EVERY_S = 0.05
-PROGRAM = f"from spark_jobs import python_daemon; python_daemon.run({LOOK_EVERY_S})"
+PROGRAM = f"from spark_jobs.running import python_daemon; python_daemon.run({LOOK_EVERY_S})"
 
 
 @pytest.fixture
@@ -50,13 +52,13 @@ def test_it_ends_after_its_last_worker_and_leaves_no_socket(daemon: subprocess.P
         assert worker > 0
         with pytest.raises(subprocess.TimeoutExpired):
             daemon.wait(20 * LOOK_EVERY_S)
-    daemon.wait(60)
+    daemon.wait(LIMIT_S)
     assert not path.exists()
 
 
 def test_it_ends_when_nobody_ever_asks_for_a_worker(daemon: subprocess.Popen[bytes]) -> None:
     path = socket_of(daemon)
-    daemon.wait(60)
+    daemon.wait(LIMIT_S)
     assert not path.exists()
 
 

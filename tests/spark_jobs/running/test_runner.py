@@ -13,16 +13,16 @@ from uuid import uuid4
 import pytest
 
 from deploy.stack import spark_home
-from spark_jobs import auditing, publishing, runner
-from spark_jobs.pipeline import EXIT_BROKEN_CONTRACT, EXIT_FAILURE, EXIT_OK
+from spark_jobs.pipeline import EXIT_BROKEN_CONTRACT, EXIT_FAILURE, EXIT_MISTAKE, EXIT_OK
+from spark_jobs.running import auditing, publishing, runner
 from spark_jobs.settings import REPOSITORY, static_spark_conf
 from tests.spark_jobs.lake import Lake
 from tests.spark_jobs.small_job import STAGE, Options, plan
+from tests.waiting import LIMIT_S
 
 pytestmark = pytest.mark.spark
 
 TABLE = "lake.pipeline.raw_images"
-LIMIT_S = 300
 _DAYS = iter(f"2026-01-{day:02}" for day in range(1, 32))
 
 
@@ -105,7 +105,7 @@ def test_jobs_that_share_a_session_see_what_the_one_before_published(lake: Lake,
     session = str(uuid4())
     second_table = "lake.pipeline.images"
     line = ["--day", day, "--run", "shared", "--remote", lake.remote(session)]
-    assert runner.execute("preprocess_images", checked_images, Options, line, lake.settings) == EXIT_FAILURE
+    assert runner.execute("preprocess_images", checked_images, Options, line, lake.settings) == EXIT_MISTAKE
     assert run(lake, day, "shared", session=session)[0] == EXIT_OK
     assert runner.execute("preprocess_images", checked_images, Options, line, lake.settings) == EXIT_OK
     rows = reader.sql(f"SELECT key FROM {second_table} WHERE day = DATE '{day}' AND width = 4").collect()
@@ -140,12 +140,14 @@ def lose_a_row(job: runner.Job[Options]) -> Any:
 def test_an_empty_day_is_refused_unless_allowed(lake: Lake, reader: Any, day: str) -> None:
     run(lake, day, "full")
     code, report = run(lake, day, "empty", "--rows", "0")
-    assert code == EXIT_FAILURE
+    assert code == EXIT_MISTAKE
     assert "no rows for day" in report["error"]
     assert published(reader, day) == ["full"] * 5
     code, report = run(lake, day, "empty", "--rows", "0", "--allow-empty")
     assert (code, report["status"], report["rows_out"]) == (EXIT_OK, "empty", 0)
     assert published(reader, day) == []
+    code, report = run(lake, day, "empty", "--rows", "9", "--attempt", "2")
+    assert (code, report["status"], report["rows_out"]) == (EXIT_OK, "already_published", 0)
 
 
 def test_rows_of_another_day_are_refused(lake: Lake, reader: Any, day: str) -> None:
@@ -193,6 +195,34 @@ def test_a_compaction_in_between_makes_it_stage_again(
     assert (code, report["status"]) == (EXIT_OK, "published")
     assert "stage_again" in report["seconds"]
     assert published(reader, day) == ["after compaction"] * 4
+
+
+def test_a_day_that_is_emptied_in_between_is_staged_again(
+    lake: Lake, reader: Any, day: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(lake, day, "before")
+    during(monkeypatch, lambda: reader.sql(f"DELETE FROM {TABLE} WHERE day = DATE '{day}'"))
+    code, report = run(lake, day, "after", "--rows", "3")
+    assert (code, report["status"], published(reader, day)) == (EXIT_OK, "published", ["after"] * 3)
+    assert "stage_again" in report["seconds"]
+
+
+def test_a_column_that_was_added_since_is_null_in_a_pinned_input(lake: Lake, reader: Any, day: str) -> None:
+    run(lake, day, "old")
+    seen: list[Any] = []
+
+    def noted_images(job: runner.Job[Options]) -> Any:
+        seen.extend(job.read("raw_images", ("key", "note")).collect())
+        return checked_images(job)
+
+    line = ["--day", day, "--run", "noted", "--remote", lake.remote()]
+    reader.sql(f"ALTER TABLE {TABLE} ADD COLUMN note MAP<STRING, BIGINT>")
+    try:
+        code = runner.execute("preprocess_images", noted_images, Options, line, lake.settings)
+    finally:
+        reader.sql(f"ALTER TABLE {TABLE} DROP COLUMN note")
+    assert code == EXIT_OK
+    assert [row["note"] for row in seen] == [None] * 5
 
 
 def test_two_days_at_once_in_two_processes(lake: Lake, reader: Any, day: str) -> None:
@@ -256,10 +286,11 @@ def test_the_same_script_runs_by_spark_submit(lake: Lake, reader: Any, day: str)
     submit = [str(spark_home() / "bin" / "spark-submit"), "--master", "local[1]", "--driver-memory", "1g"]
     conf = [f"--conf={name}={value}" for name, value in static_spark_conf(lake.settings).items()]
     job = [str(REPOSITORY / "tests" / "spark_jobs" / "small_job.py"), "none", "--day", day, "--run", "classic"]
+    environment = {**lake.environment, "SPARK_CONNECT_MODE_ENABLED": "1"}  # as a process leaves it that has connected
     done = subprocess.run(
-        [*submit, *conf, *job], env=lake.environment, capture_output=True, text=True, timeout=LIMIT_S, check=False
+        [*submit, *conf, *job], env=environment, capture_output=True, text=True, timeout=LIMIT_S, check=False
     )
-    assert done.returncode == 0, done.stderr[-3000:]
+    assert done.returncode == 0, (done.stdout + done.stderr)[-6000:]
     assert json.loads(done.stdout.strip().splitlines()[-1])["status"] == "published"
     assert published(reader, day) == ["classic"] * 5
 
@@ -273,16 +304,68 @@ def test_a_session_that_stages_for_another_run_is_refused(lake: Lake, day: str) 
     assert "stages for 'another run/1/some-id'" in report["error"]
 
 
-def test_a_table_that_would_publish_without_audit_is_refused(lake: Lake, reader: Any, day: str) -> None:
+def test_rows_are_staged_whatever_the_table_and_the_session_say(
+    lake: Lake, reader: Any, day: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     run(lake, day, "first")
+    seen: list[list[str]] = []
+    during(monkeypatch, lambda: seen.append(published(reader, day)))
     reader.sql(f"ALTER TABLE {TABLE} SET TBLPROPERTIES ('write.wap.enabled'='false')")
     try:
-        code, report = run(lake, day, "second")
+        code, report = run(lake, day, "second", "--broken", "1")
     finally:
         reader.sql(f"ALTER TABLE {TABLE} SET TBLPROPERTIES ('write.wap.enabled'='true')")
-    assert code == EXIT_FAILURE
-    assert "write.wap.enabled" in report["error"]
-    assert published(reader, day) == ["first"] * 5
+    assert (code, report["status"]) == (EXIT_BROKEN_CONTRACT, "broken_contract")
+    assert seen == [published(reader, day)] == [["first"] * 5]
+
+
+def test_what_an_attempt_of_an_earlier_version_left_in_the_session_is_no_hindrance(
+    lake: Lake, reader: Any, day: str
+) -> None:
+    spark = lake.connect()
+    spark.conf.set(publishing.WAP_ID, "mine/1/some-id")
+    code, report = run(lake, day, "mine", "--attempt", "2", session=spark.session_id)
+    spark.stop()
+    assert (code, report["status"], published(reader, day)) == (EXIT_OK, "published", ["mine"] * 5)
+    assert run(lake, day, "mine", "--attempt", "3")[1]["status"] == "already_published"
+
+
+def test_what_an_earlier_version_published_by_a_setting_of_the_session_counts(
+    lake: Lake, reader: Any, day: str
+) -> None:
+    run(lake, day, "rows")
+    reader.conf.set(publishing.WAP_ID, "old/1/some-id")
+    reader.table(TABLE).where(f"day = DATE '{day}'").writeTo(TABLE).overwritePartitions()
+    reader.conf.unset(publishing.WAP_ID)
+    old = f"SELECT snapshot_id FROM {TABLE}.snapshots WHERE summary['wap.id'] = 'old/1/some-id'"
+    snapshot = publishing.publish(reader, TABLE, reader.sql(old).collect()[0]["snapshot_id"])
+    code, report = run(lake, day, "old", "--attempt", "2", "--rows", "9")
+    assert (code, report["status"], report["snapshot"]) == (EXIT_OK, "already_published", snapshot)
+    assert published(reader, day) == ["rows"] * 5
+    assert run(lake, day, "new", "--rows", "2")[1]["status"] == "published"
+    assert published(reader, day) == ["new"] * 2
+
+
+def test_an_attempt_that_wakes_late_is_audited_like_any(
+    lake: Lake, reader: Any, day: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session, stage_rows = str(uuid4()), publishing.stage_rows
+    line = ("--day", day, "--run", "mine", "--attempt", "2", "--rows", "7", "--remote", lake.remote(session))
+    states: list[list[str]] = []
+    refs = {row["name"] for row in reader.sql(f"SELECT name FROM {TABLE}.refs").collect()}
+
+    def wake_after_the_next_attempt(*arguments: Any) -> Any:
+        next_one = lake.python("-m", "tests.spark_jobs.small_job", "none", *line)
+        assert next_one.wait(LIMIT_S) == 0
+        staged = stage_rows(*arguments)
+        states.append(published(reader, day))
+        return staged
+
+    monkeypatch.setattr(publishing, "stage_rows", wake_after_the_next_attempt)
+    code, report = run(lake, day, "mine", "--rows", "6", "--broken", "2", session=session)
+    assert (code, report["status"]) == (EXIT_BROKEN_CONTRACT, "broken_contract")
+    assert states == [published(reader, day)] == [["mine"] * 7]
+    assert {row["name"] for row in reader.sql(f"SELECT name FROM {TABLE}.refs").collect()} == refs
 
 
 def test_a_wrong_port_is_a_clear_error_at_once(lake: Lake, day: str) -> None:

@@ -1,9 +1,12 @@
 """Thresholds without labels, on a toy catalogue whose truth is known."""
 
+from __future__ import annotations
+
 import numpy as np
 import pytest
 
 from dlcore.search.verification import CUES, PRODUCTS, Signatures, Verifier
+from spark_jobs.calibrate_duplicates import CHANGES
 from spark_jobs.stages.calibration import Calibration, ChangedViews, Target, calibrate
 from spark_jobs.stages.changed_copies import RECOLOURED, Picture, changed_views
 from spark_jobs.stages.duplicates import find_groups
@@ -100,7 +103,7 @@ def test_a_catalogue_of_one_picture_has_a_calibration():
 def test_changed_views_cut_the_same_thing_out():
     pixels = np.full((200, 300, 3), 255, np.uint8)
     pixels[60:140, 100:200] = (200, 30, 40)
-    views = changed_views(Picture(pixels, (90, 50, 210, 150)), np.random.default_rng(0), copies=13)
+    views = changed_views(Picture(pixels, (90, 50, 210, 150)), CHANGES, np.random.default_rng(0), copies=13)
     for change, crop, whole in views:
         red = (crop[..., 0].astype(int) - crop[..., 1] > 60).mean() if change not in ("greyscale", RECOLOURED) else 0.5
         assert 0.3 < red < 1, change

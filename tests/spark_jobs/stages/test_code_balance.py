@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from spark_jobs.command_line import Attempt
 from spark_jobs.extract_features import Options, compared
 from spark_jobs.pipeline import STAGES
-from spark_jobs.run_report import RunReport
-from spark_jobs.runner import Job
+from spark_jobs.running.command_line import Attempt
+from spark_jobs.running.run_report import RunReport
+from spark_jobs.running.runner import Job
 from spark_jobs.settings import Settings
 from spark_jobs.stages.code_balance import BITS, balance, bit_sums, drift
 

@@ -1,14 +1,16 @@
 """The crop policy as a table of cases, and crops as rows."""
 
+from __future__ import annotations
+
 from datetime import date
 
 import numpy as np
 import pytest
 import simplejpeg
 
+from dlcore.vision.detector import FoundObject
 from spark_jobs.stages.crop import Crop, CropPolicy, choose_crops, crop_batches, crop_row, cut
 from spark_jobs.stages.decode import read_pixels
-from spark_jobs.stages.detect import FoundObject
 
 MUG = FoundObject("mug", 0.9, 0.25, 0.25, 0.75, 0.75)
 CORNER = FoundObject("watch", 0.95, 0.0, 0.0, 0.2, 0.2)

@@ -1,5 +1,7 @@
 """Every way an image goes bad gives its reason, and what is used has the right pixels. Pillow and scipy are the judges."""
 
+from __future__ import annotations
+
 import io
 from datetime import date
 from functools import cache
@@ -16,8 +18,10 @@ from PIL import Image, ImageFile
 
 from data_contracts.images import IMAGES
 from data_contracts.reasons import Flag, Reason
-from spark_jobs.catalogue.bad_images import BAD_IMAGES, make_bad_image, sample_picture
-from spark_jobs.stages.decode import CanonicalImage, Limits, blur_of, decode_batches, decode_image, read_pixels
+from sample_data.catalogue.bad_images import BAD_IMAGES, make_bad_image, sample_picture
+from spark_jobs.stages.decode import CanonicalImage, decode_batches, decode_image, read_pixels
+from spark_jobs.stages.limits import Limits
+from spark_jobs.stages.measures import blur_of
 
 PICTURE = sample_picture(np.random.default_rng(7), 260, 220)
 
@@ -181,7 +185,7 @@ def test_limits() -> None:
         (Limits(max_bytes=1000), Reason.TOO_MANY_BYTES),
         (Limits(max_pixels=1000), Reason.TOO_MANY_PIXELS),
         (Limits(min_side=250), Reason.TOO_SMALL),
-        (Limits(placeholders=frozenset({digest})), Reason.BLANK),
+        (Limits(placeholders=frozenset({digest})), Reason.PLACEHOLDER),
     ):
         assert decode_image(good, limits).reason is reason
     small = decode_image(good, Limits(max_side=100))

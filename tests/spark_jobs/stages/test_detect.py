@@ -1,5 +1,7 @@
 """The detector stage on an untrained network: one row for one row, nothing depends on its neighbours."""
 
+from __future__ import annotations
+
 from datetime import date
 from pathlib import Path
 
@@ -13,16 +15,10 @@ from dlcore.interop.artefact import save_artefact
 from dlcore.models.deepbit import DeepBitConfig, deepbit_small
 from dlcore.models.ssd import ssd
 from dlcore.rng import RNG
-from spark_jobs.stages.detect import (
-    BATCH,
-    NO_DETECTOR,
-    Detector,
-    DetectorSettings,
-    detect_batches,
-    load_detector,
-    resized,
-)
-from spark_jobs.stages.detector_recipe import Recipe, settings_of
+from dlcore.vision.detector import BATCH, Detector, DetectorSettings, load_detector
+from dlcore.vision.pixels import resized
+from spark_jobs.stages.detect import NO_DETECTOR, detect_batches
+from spark_jobs.training.detector_recipe import Recipe, settings_of
 
 
 @pytest.fixture(scope="module")

@@ -1,5 +1,7 @@
 """Features of crops: identical whenever they are made, whatever else is in the batch."""
 
+from __future__ import annotations
+
 import datetime
 
 import numpy as np
@@ -11,11 +13,13 @@ from data_contracts.crops import CROPS
 from data_contracts.features import FEATURES
 from dlcore.interop.artefact import save_artefact
 from dlcore.models.deepbit import DeepBitConfig, deepbit_small
-from dlcore.models.preprocessing import Preprocessing
 from dlcore.rng import RNG
 from dlcore.search.signatures import chroma_grid, luminance_hash
+from dlcore.vision.extractor import BATCH, load_extractor
+from dlcore.vision.preprocessing import Preprocessing
+from spark_jobs.calibrate_duplicates import CHANGES
 from spark_jobs.stages.changed_copies import ORIGINAL, copy_batches
-from spark_jobs.stages.features import BATCH, feature_batches, load_extractor
+from spark_jobs.stages.features import feature_batches
 
 DAY = datetime.date(2026, 11, 2)
 
@@ -91,7 +95,7 @@ def test_signatures_are_those_of_the_crop(models):
 
 def test_copies_of_a_picture_are_the_same_each_time(models):
     row = crop_row(6)
-    first, second = (next(copy_batches([batch_of([row])], models, "tiny", 3)).to_pylist() for _ in range(2))
+    first, second = (next(copy_batches([batch_of([row])], models, "tiny", CHANGES, 3)).to_pylist() for _ in range(2))
     assert first == second
     assert first[0]["change"] == ORIGINAL
     assert len(first) >= 4

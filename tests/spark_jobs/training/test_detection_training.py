@@ -1,12 +1,11 @@
 """Training scenes are true and repeat; the recipe learns eight pictures by heart in seconds; things are found once."""
 
+from __future__ import annotations
+
 import numpy as np
 import pytest
 
 from dlcore.boxes import encode, iou
-from dlcore.models.detection_output import Detections, detection_output
-from dlcore.models.detection_score import TrueObjects, mean_average_precision
-from dlcore.models.preprocessing import Preprocessing
 from dlcore.models.ssd import ssd, ssd_small
 from dlcore.nn.criterion import MultiBoxLoss
 from dlcore.optim.adaptive import Adam
@@ -14,10 +13,13 @@ from dlcore.optim.loop import Optimizer
 from dlcore.optim.source import BatchRequest
 from dlcore.optim.trigger import MaxIteration
 from dlcore.rng import RNG
-from spark_jobs.catalogue.categories import CATEGORIES
-from spark_jobs.catalogue.views import ViewPool
-from spark_jobs.stages.detect import any_objects
-from spark_jobs.stages.detection_training import CLASSES, catalogue_test_set, draw_sample, training_batch
+from dlcore.vision.detection_output import Detections, detection_output
+from dlcore.vision.detection_score import TrueObjects, mean_average_precision
+from dlcore.vision.detector import any_objects
+from dlcore.vision.preprocessing import Preprocessing
+from sample_data.catalogue.categories import CATEGORIES
+from sample_data.catalogue.views import ViewPool
+from spark_jobs.training.detection_training import CLASSES, catalogue_test_set, draw_sample, training_batch
 
 
 @pytest.fixture(scope="module")

@@ -1,11 +1,13 @@
 """Training pictures: families of look-alikes in views, the same for the same seed."""
 
+from __future__ import annotations
+
 import numpy as np
 import pytest
 
-from spark_jobs.catalogue.views import ViewPool
-from spark_jobs.stages.feature_training import CodeCriterion
-from spark_jobs.stages.feature_views import ARTICLES, VIEWS, batch
+from sample_data.catalogue.views import ViewPool
+from spark_jobs.training.feature_training import CodeCriterion
+from spark_jobs.training.feature_views import ARTICLES, VIEWS, batch
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,83 @@
+"""The library of the native kernels: its functions' types, loading it, and the instructions it uses.
+
+Built on first need (see `native_build`); where that cannot be done `is_available()` is False and other backends serve.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import logging
+from functools import cache
+
+from dlcore.kernels.native_build import NativeUnavailableError, build
+from dlcore.settings import INSTRUCTION_SETS, settings
+
+logger = logging.getLogger(__name__)
+
+_Int, _Pointer = ctypes.c_int64, ctypes.c_void_p
+_SIGNATURES: dict[str, tuple[type | None, list[type]]] = {
+    "dlcore_isa": (_Int, []),
+    "dlcore_limit_isa": (_Int, [_Int]),
+    "dlcore_multiply_adds": (_Int, [_Int]),
+    "dlcore_winograd_weights_size": (_Int, [_Int, _Int]),
+    "dlcore_winograd_workspace_size": (_Int, [_Pointer]),
+    "dlcore_winograd_prepare": (None, [_Pointer, _Pointer, _Int, _Int]),
+    "dlcore_winograd_forward": (None, [_Pointer, _Pointer]),
+    "dlcore_winograd_gradient_workspace_size": (_Int, [_Pointer]),
+    "dlcore_winograd_weight_gradient": (None, [_Pointer, _Pointer, _Pointer]),
+    "dlcore_lanes": (_Int, []),
+    "dlcore_separable_workspace_size": (_Int, [_Pointer]),
+    "dlcore_separable_forward": (None, [_Pointer, _Pointer]),
+    "dlcore_lookup": (_Int, [_Pointer, _Int, _Int, _Pointer, _Int, _Int, _Pointer, _Int]),
+    "dlcore_lstm_workspace_size": (_Int, [_Pointer]),
+    "dlcore_lstm_forward": (None, [_Pointer, _Pointer]),
+    "dlcore_depthwise_gradient": (None, [_Pointer, _Pointer, _Pointer, _Pointer]),
+    "dlcore_nms": (_Int, [_Pointer, _Pointer, _Int, ctypes.c_float, _Pointer]),
+    "dlcore_hamming": (None, [_Pointer, _Pointer, _Pointer, _Int, _Int, _Int]),
+    "dlcore_hamming_scratch": (_Int, [_Int]),
+    "dlcore_hamming_top_k": (None, [_Pointer, _Int, _Pointer, _Int, _Int, _Int, _Int, _Pointer, _Pointer]),
+    "dlcore_hamming_within": (
+        _Int,
+        [_Pointer, _Int, _Pointer, _Int, _Int, _Int, _Pointer, _Pointer, _Int, _Pointer],
+    ),
+    "dlcore_hamming_in_buckets": (_Int, [_Pointer, _Pointer, _Pointer, _Int, _Pointer]),
+}
+
+
+@cache
+def library() -> ctypes.CDLL:
+    """The loaded library, built if need be.
+
+    Raises:
+        NativeUnavailableError: it cannot be built or loaded.
+    """
+    try:
+        loaded = ctypes.CDLL(str(build()))
+    except OSError as error:
+        raise NativeUnavailableError(f"cannot load the native kernels: {error}") from error
+    for name, (result, arguments) in _SIGNATURES.items():
+        function = getattr(loaded, name)
+        function.restype, function.argtypes = result, arguments
+    loaded.dlcore_limit_isa(INSTRUCTION_SETS.index(settings().instruction_set))
+    return loaded
+
+
+@cache
+def is_available() -> bool:
+    """Whether the library can be used here; the reason is logged once if not."""
+    try:
+        library()
+    except NativeUnavailableError as error:
+        logger.warning("native kernels are off: %s", error)
+        return False
+    return True
+
+
+def instruction_set() -> str:
+    """The one in use: "avx512", "avx2" or "portable"."""
+    return INSTRUCTION_SETS[library().dlcore_isa()]
+
+
+def limit_instruction_set(name: str) -> str:
+    """Use `name` or the best below it that this CPU has; returns which. For tests. Prepared weights become invalid."""
+    return INSTRUCTION_SETS[library().dlcore_limit_isa(INSTRUCTION_SETS.index(name))]

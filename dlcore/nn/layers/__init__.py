@@ -1,0 +1,1 @@
+"""The layers, one file per family; `dlcore.nn.layer` names them all."""

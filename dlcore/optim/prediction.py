@@ -1,0 +1,161 @@
+"""What a model gives for each record, and how well it does: BigDL's predict, predict_class and evaluate of every layer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from itertools import islice
+from numbers import Integral
+from typing import Any
+
+import numpy as np
+
+from dlcore.activity import Activity, SparseMatrix, as_activity, as_given, describe, leaves, map_leaves
+from dlcore.data.dataset import data_set_of
+from dlcore.data.distributed import is_rdd
+from dlcore.nn.module import Module
+from dlcore.nn.parameter import Parameter, in_type_of
+from dlcore.optim.metric import EvaluatedResult, ValidationMethod
+from dlcore.optim.named import metrics_of
+from dlcore.optim.scoring import evaluate
+from dlcore.optim.source import finite_source
+from dlcore.surface import attached
+
+BATCH_SIZE = 32
+"""Records that are computed at once, unless a caller says how many."""
+_HELD = 1024
+"""Records of a partition that are in memory together."""
+
+
+@contextmanager
+def evaluating(module: Module) -> Iterator[None]:
+    """Evaluation mode within."""
+    was_training = module.is_training()
+    module.training(False)
+    try:
+        yield
+    finally:
+        module.training(was_training)
+
+
+def predict(module: Module, features: Any, batch_size: int = -1) -> Any:
+    """The outputs for all records of `features`, in evaluation mode: an array, or a list of arrays for several outputs.
+
+    features: an array, or a list of arrays for several inputs, with the records along the first dimension; or a DataSet, a list of
+    Samples or an ImageFrame. Of an RDD of Samples an RDD comes, of the outputs record by record, which Spark's workers compute.
+    batch_size: the records that are computed at once, 32 with -1; the outputs do not depend on it.
+
+    Raises:
+        TypeError: one record, or what is no data.
+        ValueError: no records, inputs of different lengths, or what the model cannot take.
+    """
+    size = BATCH_SIZE if batch_size < 1 else batch_size
+    if is_rdd(features):
+        return features.mapPartitions(partial(_of_partition, predict, module, size))
+    held = [parameter for *_, parameter in module.holders(Parameter)]
+    with evaluating(module):
+        parts = [module.apply(in_type_of(held, as_activity(batch)))[0] for batch in _batches(features, size)]
+    return joined(parts)
+
+
+def predict_class(module: Module, features: Any, batch_size: int = -1) -> Any:
+    """(N, ...) the 1-based class of the largest output of each record, along the second dimension of the outputs (N, C, ...)."""
+    if is_rdd(features):
+        return features.mapPartitions(partial(_of_partition, predict_class, module, batch_size))
+    outputs = predict(module, features, batch_size)
+    if isinstance(outputs, list) or outputs.ndim < 2:
+        raise ValueError(f"{module.label()}: got outputs {describe(outputs)}, expected scores (N, C) of classes")
+    return outputs.argmax(axis=1) + 1
+
+
+def predict_image(
+    module: Module,
+    image_frame: Any,
+    output_layer: str | None = None,
+    share_buffer: bool = False,
+    batch_per_partition: int = 4,
+    predict_key: str = "predict",
+) -> Any:
+    """The frame, with what the model gives for each picture's sample under `predict_key`; pictures that are not valid have nothing.
+
+    output_layer: the name of the layer whose output counts, the last one without. batch_per_partition: the pictures that are computed
+    at once. `share_buffer` is taken because BigDL takes it: predictions share no memory.
+
+    Raises:
+        KeyError: there is no such layer.
+        ValueError: a picture has no sample; transform the frame with ImageFrameToSample.
+    """
+    model = module if output_layer is None else attached("to_graph")(module).new_graph(output_layer)
+    predicted = partial(_predicted_pictures, model, batch_per_partition, predict_key)
+    if image_frame.is_distributed():
+        image_frame.rdd = image_frame.rdd.mapPartitions(predicted)
+        return image_frame
+    for _ in predicted(image_frame.features):
+        pass
+    return image_frame
+
+
+def _predicted_pictures(module: Module, size: int, key: str, features: Iterable[Any]) -> Iterator[Any]:
+    """The pictures, with what the model gives for the sample of each that is valid."""
+    waiting = iter(features)
+    while some := list(islice(waiting, size)):
+        valid = [feature for feature in some if feature.is_valid]
+        outputs = predict(module, [feature.get_sample() for feature in valid], size) if valid else []
+        rows = zip(*outputs, strict=True) if isinstance(outputs, list) else outputs
+        for feature, row in zip(valid, rows, strict=True):
+            feature[key] = list(row) if isinstance(row, tuple) else row
+        yield from some
+
+
+def scores(
+    module: Module, dataset: Any, batch_size: int = BATCH_SIZE, val_methods: Sequence[ValidationMethod | str] = ()
+) -> list[EvaluatedResult]:
+    """The result of each validation method over all records of `dataset`, of any form that the Optimizer takes, in evaluation mode.
+
+    Raises:
+        TypeError: a batch size that is no whole number, such as targets given apart.
+        ValueError: there are no methods, or one has an unknown name.
+    """
+    if not isinstance(batch_size, Integral):
+        raise TypeError(
+            f"{module.label()}: got batch_size of type {type(batch_size).__name__}, expected a whole number; inputs and targets are "
+            "one pair: evaluate((inputs, targets), 32, [Top1Accuracy()])"
+        )
+    methods = metrics_of(val_methods)
+    if not methods:
+        raise ValueError(f"{module.label()}: got no val_methods, expected at least one, such as Top1Accuracy()")
+    source = finite_source(dataset, batch_size)
+    with evaluating(module):
+        return evaluate(module, source, methods)
+
+
+def _of_partition(predicted: Callable[..., Any], module: Module, size: int, records: Iterator[Any]) -> Iterator[Any]:
+    """What `predicted` gives for each of the records of a partition, of which a few batches are held at once."""
+    while some := list(islice(records, _HELD)):
+        outputs = predicted(module, some, size)
+        yield from zip(*outputs, strict=True) if isinstance(outputs, list) else outputs
+
+
+def _batches(features: Any, size: int) -> Iterator[Activity]:
+    if (data := data_set_of(features)) is not None:
+        yield from (batch.input for batch in data.batches(size))
+        return
+    given = as_given(features)
+    if any(np.ndim(leaf) == 0 for leaf in leaves(given) if not isinstance(leaf, SparseMatrix)):
+        raise TypeError(
+            f"predict: got {type(features).__name__}, expected an array with the records along its first dimension, or a list of Samples"
+        )
+    lengths = {len(leaf) for leaf in leaves(given)}
+    if len(lengths) != 1 or 0 in lengths:
+        raise ValueError(f"predict: got inputs of lengths {sorted(lengths)}, expected one length above 0")
+    for start in range(0, lengths.pop(), size):
+        rows = slice(start, start + size)
+        yield map_leaves(lambda leaf, rows=rows: leaf[rows], given)  # type: ignore[misc]
+
+
+def joined(parts: list[Any]) -> Any:
+    """The outputs of batches below one another."""
+    if isinstance(parts[0], list):
+        return [joined(list(each)) for each in zip(*parts, strict=True)]
+    return np.concatenate(parts)

@@ -1,0 +1,1 @@
+"""Pictures around the networks: pixels in, labelled boxes and binary codes out."""

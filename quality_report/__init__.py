@@ -1,0 +1,1 @@
+"""The demo's report: what became of the catalogue, in figures and pictures."""

@@ -1,0 +1,1 @@
+"""Data drawn from a seed: for the demo, trainings, calibration, benchmarks and tests."""

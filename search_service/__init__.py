@@ -1,0 +1,1 @@
+"""Searching for similar pictures, as people and programs ask for it."""

@@ -1,0 +1,59 @@
+"""Work with pictures, done in the main thread of a worker while requests come and go in another.
+
+There alone can `stages.limits.time_limit` interrupt the decoding of a hostile file; and one at a time is as fast as this machine is,
+since plans share their buffers.
+"""
+
+from __future__ import annotations
+
+import queue
+import time
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import Any, TypeVar
+
+Result = TypeVar("Result")
+
+
+class MainThread:
+    """A queue of calls, made by `run`."""
+
+    def __init__(self) -> None:
+        self._calls: queue.SimpleQueue[tuple[Callable[[], Any], Future[Any]] | None] = queue.SimpleQueue()
+        self._busy_since: float | None = None
+
+    def call(self, function: Callable[[], Result], timeout_s: float) -> Result:
+        """What a function gives, called in the main thread.
+
+        Raises:
+            TimeoutError: it took longer; a call that has not begun is not made.
+        """
+        answer: Future[Result] = Future()
+        self._calls.put((function, answer))
+        try:
+            return answer.result(timeout_s)
+        except TimeoutError:
+            answer.cancel()
+            raise
+
+    def run(self) -> None:
+        """Make the calls, until `stop`."""
+        while (given := self._calls.get()) is not None:
+            function, answer = given
+            if not answer.set_running_or_notify_cancel():
+                continue
+            self._busy_since = time.monotonic()
+            try:
+                answer.set_result(function())
+            except BaseException as error:  # also what ends a decoder that took too long
+                answer.set_exception(error)
+            self._busy_since = None
+
+    def stop(self) -> None:
+        """Let `run` end after the calls that wait."""
+        self._calls.put(None)
+
+    def busy_s(self) -> float:
+        """For how long the call under way has been."""
+        since = self._busy_since
+        return time.monotonic() - since if since is not None else 0.0

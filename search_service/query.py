@@ -1,0 +1,277 @@
+"""Find the pictures most similar to one in an opened search index.
+
+A file is searched as the pipeline would see it: checked, its product found and cut out, coded by the model that made
+the index.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from pathlib import Path, PurePath
+
+import numpy as np
+from PIL import Image
+
+from data_contracts.reasons import Reason
+from dlcore.interop.artefact import with_version
+from dlcore.search.codes import Codes, Distances, Indices, pack
+from dlcore.search.index import Index
+from dlcore.search.segment import Where
+from dlcore.vision.detector import FoundObject, load_detector
+from dlcore.vision.extractor import Extractor, load_extractor
+from spark_jobs.scoring.contact_sheet import Tile, contact_sheet
+from spark_jobs.settings import artefact_uri
+from spark_jobs.stages.crop import Crop, CropPolicy, choose_crops
+from spark_jobs.stages.decode import decode_image, read_pixels
+from spark_jobs.stages.detect import NO_DETECTOR
+from spark_jobs.stages.limits import Limits
+
+DECODING = Limits(timeout_s=10.0)
+"""Of a picture that somebody waits for."""
+CHOSEN = "chosen"
+"""The source of a crop that somebody has drawn."""
+
+
+@dataclass(frozen=True)
+class Query:
+    """What is searched for: its code (1, B); its position in the index, or its picture when it is not of the index."""
+
+    code: Codes
+    position: int | None = None
+    picture: Image.Image | None = None
+
+
+@dataclass(frozen=True)
+class Neighbour:
+    """An item of the index near the query; distance in bits."""
+
+    position: int
+    distance: int
+    day: str
+    key: str
+    crop: int
+    label: str
+    group: str
+
+
+def query_of_key(index: Index, key: str, withdrawn: Collection[str] = ()) -> Query:
+    """The picture of a key: of its newest day, the first crop, which is the worthiest.
+
+    withdrawn: keys that were taken down since the index was built.
+
+    Raises:
+        KeyError: the index does not have it, or not any more.
+    """
+    found = index.find(key)
+    if not len(found) or key in withdrawn:
+        like = f"{PurePath(key).with_suffix('').as_posix()}/0" if key else ""
+        hint = f"; did you mean {like}?" if len(index.find(like)) else ""
+        raise KeyError(
+            f"got {key!r}, which is neither a file nor a key of index {index.version} ({len(index)} items){hint}"
+        )
+    return query_of_item(index, key)
+
+
+def query_of_item(
+    index: Index, key: str, day: str = "", crop: int | None = None, withdrawn: Collection[str] = ()
+) -> Query:
+    """An item of a key: of a day, by default its newest, a certain crop, by default the first.
+
+    Raises:
+        KeyError: the index does not have it, or not any more.
+    """
+    items = [] if key in withdrawn else [index.item(position) for position in index.find(key).tolist()]
+    wanted = day or max((item.day for item in items), default="")
+    fitting = [(item.crop, item.position) for item in items if item.day == wanted and crop in (None, item.crop)]
+    if not fitting:
+        raise KeyError(f"got {key!r} of {day}, crop {crop}, which index {index.version} does not have")
+    position = min(fitting)[1]
+    return Query(index.code(position)[None], position)
+
+
+def query_of_file(index: Index, path: Path, models: Models) -> Query:
+    """The product in an image file, seen as the pipeline sees it.
+
+    Raises:
+        ValueError: the file is no usable image, or the extractor is not the one that made the index.
+    """
+    with path.open("rb") as file:
+        data = file.read(DECODING.max_bytes + 1)
+    try:
+        seen = see(index, data, models)
+    except UnusablePicture as error:
+        raise ValueError(f"{path}: {error}") from None
+    return Query(seen.code, picture=seen.picture)
+
+
+@dataclass(frozen=True)
+class Models:
+    """Which artefacts see a picture. models: URI of their folder.   detector: `none` takes the whole picture."""
+
+    models: str
+    detector: str
+    extractor: str
+
+
+class UnusablePicture(ValueError):
+    """The pipeline would refuse this file. reason: why."""
+
+    def __init__(self, reason: Reason) -> None:
+        super().__init__(f"got {reason.value} ({reason.meaning}), expected a usable image")
+        self.reason = reason
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What was seen in a picture of `width` x `height` pixels, upright: the crop that is searched for, its code (1, B), its
+    pixels, and the things that the detector found."""
+
+    code: Codes
+    picture: Image.Image
+    crop: Crop
+    width: int
+    height: int
+    objects: list[FoundObject]
+
+
+Box = tuple[float, float, float, float]
+"""x_min, y_min, x_max, y_max as fractions of width and height."""
+
+
+def see(index: Index, data: bytes, models: Models, box: Box | None = None) -> Seen:
+    """The product in the bytes of an image file, seen as the pipeline sees it; or the part of the picture in `box`.
+
+    Raises:
+        UnusablePicture: it is no usable image.
+        ValueError: the extractor is not the one that made the index.
+    """
+    row = decode_image(data, DECODING)
+    if row.image is None:
+        raise UnusablePicture(row.reason)
+    loaded = extractor_of(index, artefact_uri(models.models, models.extractor))
+    pixels = read_pixels(row.image)
+    height, width = pixels.shape[:2]
+    objects: list[FoundObject] = []
+    if models.detector != NO_DETECTOR:
+        objects = load_detector(artefact_uri(models.models, models.detector)).find([pixels])[0].objects
+    crop = _crop_in(box, width, height) if box else choose_crops(objects, width, height, CropPolicy())[0]
+    part = pixels[crop.y_min : crop.y_max, crop.x_min : crop.x_max]
+    codes, _ = loaded.outputs([part])
+    return Seen(pack(codes, loaded.threshold), Image.fromarray(part), crop, width, height, objects)
+
+
+def warm_up(models: Models) -> None:
+    """Load the models and run them once.
+
+    Raises:
+        FileNotFoundError, ValueError: one is missing, or is another kind of artefact.
+    """
+    blank = np.zeros((64, 64, 3), np.uint8)
+    load_extractor(artefact_uri(models.models, models.extractor)).outputs([blank])
+    if models.detector != NO_DETECTOR:
+        load_detector(artefact_uri(models.models, models.detector)).find([blank])
+
+
+def _crop_in(box: Box, width: int, height: int) -> Crop:
+    """A box in pixels, at least one wide and high."""
+    x_min, y_min = min(int(box[0] * width), width - 1), min(int(box[1] * height), height - 1)
+    x_max, y_max = max(math.ceil(box[2] * width), x_min + 1), max(math.ceil(box[3] * height), y_min + 1)
+    return Crop(x_min, y_min, min(x_max, width), min(y_max, height), CHOSEN)
+
+
+def extractor_of(index: Index, uri: str) -> Extractor:
+    """The version of an extractor that made the index, whichever its name stands for now."""
+    made_by = index.model_version
+    try:
+        loaded = load_extractor(with_version(uri, made_by))
+    except FileNotFoundError:
+        loaded = load_extractor(uri)
+    if loaded.version != made_by:
+        raise ValueError(
+            f"index {index.version} was made by model {made_by[:12]}, got {loaded.version[:12]}; "
+            "search with that model, or run the pipeline and build_index again"
+        )
+    return loaded
+
+
+Search = Callable[[Codes, int], tuple[Indices, Distances]]
+"""The nearest items of codes (Q, B), so many of each."""
+
+
+def neighbours(
+    index: Index,
+    query: Query,
+    k: int,
+    where: Where | None = None,
+    withdrawn: Collection[str] = (),
+    search: Search | None = None,
+) -> list[Neighbour]:
+    """The `k` nearest items that pass the filters, all crops of the query's own picture and of `withdrawn` keys left out.
+
+    More are searched for while too many of those found are withdrawn. The keys are not looked up: the list has all that ever were.
+    search: what searches the index with the filters, by default the index itself.
+    """
+    own = _same_picture(index, query)
+    find = search or (lambda codes, wanted: index.search(codes, wanted, where))
+    wanted = k + len(own)
+    while True:
+        positions, apart = find(query.code, wanted)
+        found = zip(map(index.item, positions[0].tolist()), apart[0].tolist(), strict=True)
+        left = [
+            Neighbour(item.position, distance, item.day, item.key, item.crop, item.label, item.group)
+            for item, distance in found
+            if item.key not in withdrawn and item.position not in own
+        ]
+        if len(left) >= k or positions.shape[1] < wanted:
+            return left[:k]
+        wanted *= 2
+
+
+def neighbours_within(
+    index: Index, query: Query, radius: int, where: Where | None = None, withdrawn: Collection[str] = ()
+) -> list[Neighbour]:
+    """All items at most `radius` bits away that pass the filters, nearest first.
+
+    All crops of the query's own picture and of `withdrawn` keys are left out.
+    """
+    own = _same_picture(index, query)
+    _, positions, apart = index.within(query.code, radius, where)
+    found = zip(map(index.item, positions.tolist()), apart.tolist(), strict=True)
+    return [
+        Neighbour(item.position, distance, item.day, item.key, item.crop, item.label, item.group)
+        for item, distance in found
+        if item.key not in withdrawn and item.position not in own
+    ]
+
+
+def _same_picture(index: Index, query: Query) -> set[int]:
+    """Positions of the crops of the query's picture: the same key on the same day."""
+    if query.position is None:
+        return set()
+    own = index.item(query.position)
+    return {position for position in index.find(own.key).tolist() if index.item(position).day == own.day}
+
+
+def sheet_of(index: Index, query: Query, found: list[Neighbour]) -> Image.Image:
+    """The query, then its neighbours by distance; members of the query's group are framed."""
+    group = index.item(query.position).group if query.position is not None else ""
+    pictures = [(item, _picture(index, item.position)) for item in found]
+    return sheet_with(query.picture or _picture(index, query.position), group, pictures)
+
+
+def sheet_with(query: Image.Image | None, group: str, found: list[tuple[Neighbour, Image.Image | None]]) -> Image.Image:
+    """The same of pictures that were read already; gray where there is none."""
+    blank = Image.new("RGB", (128, 128), (230, 230, 230))
+    tiles = [Tile(query or blank, "query")] + [
+        Tile(picture or blank, f"{item.distance} bits\n{item.key}", bool(group) and item.group == group)
+        for item, picture in found
+    ]
+    return contact_sheet([tiles[start : start + 6] for start in range(0, len(tiles), 6)])
+
+
+def _picture(index: Index, position: int | None) -> Image.Image | None:
+    data = index.thumbnail(position) if position is not None else b""
+    return Image.open(io.BytesIO(data)) if data else None

@@ -1,0 +1,112 @@
+"""Queries that come together are scanned together: the kernel passes over many codes' distances in one reading of the index.
+
+A query that finds the scanner idle is scanned at once; those that come meanwhile are scanned together as soon as it ends. After such a
+scan as many are waited for again, though not for long: their askers are being answered one after another, and ask again.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, InvalidStateError
+from contextlib import suppress
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from dlcore.search.codes import Codes, Distances, Indices
+from dlcore.search.index import Index
+from dlcore.search.segment import Where
+
+MOST_TOGETHER = 256
+GATHER_S = 0.002
+"""For how long others are waited for at most, when the last scan was of several."""
+Found = tuple[Indices, Distances]
+
+
+@dataclass(frozen=True)
+class _Asked:
+    index: Index
+    codes: Codes
+    k: int
+    where: Where | None
+    answer: Future[Found] = field(default_factory=Future)
+
+    @property
+    def kind(self) -> tuple[object, ...]:
+        """Equal for those that can be scanned together: of the same version and filters, and about as many neighbours."""
+        where = tuple(sorted((name, tuple(sorted(values))) for name, values in (self.where or {}).items()))
+        return id(self.index), where, self.codes.shape[1], (self.k - 1).bit_length() // 3
+
+
+class Scanner:
+    """Scans in a thread of its own; the kernel lets others compute meanwhile."""
+
+    def __init__(self, count: Callable[[int], None] = lambda queries: None) -> None:
+        """count: told of each scan how many queries it answered."""
+        self._asked: queue.SimpleQueue[_Asked] = queue.SimpleQueue()
+        self._count = count
+        self._last = 1
+        threading.Thread(target=self._run, name="scan", daemon=True).start()
+
+    def search(self, index: Index, codes: Codes, k: int, where: Where | None, timeout_s: float) -> Found:
+        """As `Index.search` does, with others' queries.
+
+        Raises:
+            TimeoutError: it took longer.
+        """
+        asked = _Asked(index, codes, k, where)
+        self._asked.put(asked)
+        try:
+            return asked.answer.result(timeout_s)
+        except TimeoutError:
+            asked.answer.cancel()
+            raise
+
+    def _run(self) -> None:
+        while True:
+            together: dict[tuple[object, ...], list[_Asked]] = {}
+            for asked in self._waiting():
+                if not asked.answer.cancelled():
+                    together.setdefault(asked.kind, []).append(asked)
+            for group in together.values():
+                self._scan(group)
+
+    def _waiting(self) -> list[_Asked]:
+        """At least one that was asked for, and all others that are there, or come soon."""
+        found = [self._asked.get()]
+        until = time.monotonic() + GATHER_S
+        while len(found) < MOST_TOGETHER:
+            wait_s = until - time.monotonic() if len(found) < self._last else 0.0
+            try:
+                found.append(self._asked.get(block=wait_s > 0, timeout=max(wait_s, 0.0) or None))
+            except queue.Empty:
+                break
+        self._last = len(found)
+        return found
+
+    def _scan(self, group: Sequence[_Asked]) -> None:
+        self._count(sum(len(asked.codes) for asked in group))
+        first = group[0]
+        try:
+            codes = np.concatenate([asked.codes for asked in group])
+            positions, apart = first.index.search(codes, max(asked.k for asked in group), first.where)
+        except Exception as error:
+            for asked in group:
+                _end(asked.answer, error)
+            return
+        start = 0
+        for asked in group:
+            rows = slice(start, start + len(asked.codes))
+            start = rows.stop
+            _end(asked.answer, (positions[rows, : asked.k], apart[rows, : asked.k]))
+
+
+def _end(answer: Future[Found], result: Found | Exception) -> None:
+    with suppress(InvalidStateError):  # nobody waits any more
+        if isinstance(result, Exception):
+            answer.set_exception(result)
+        else:
+            answer.set_result(result)

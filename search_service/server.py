@@ -1,0 +1,160 @@
+"""The processes of the service: one that listens and watches, and workers that answer, forked from it.
+
+A worker that dies is followed by another at once, and loses the requests that it had under way, no others: all accept from one
+socket. Forked, since the modules are then in memory once and a worker answers within a second. SIGTERM lets each worker end what is
+under way; after `timeout_s` the rest is given up.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import socket
+import sys
+import threading
+import time
+from contextlib import suppress
+from types import FrameType
+
+import uvicorn
+
+from search_service.app import create_app
+from search_service.counters import Counters
+from search_service.main_thread import MainThread
+from search_service.options import Options
+from search_service.protocol import HEADER_BYTES, Protocol
+from search_service.service import Service
+
+logger = logging.getLogger(__name__)
+
+STUCK_S = 120.0
+"""After so long over one picture, a worker ends."""
+EXIT_STUCK = 70
+_ENDING = (signal.SIGTERM, signal.SIGINT)
+_YOUNG_S = 5.0
+_PAUSE_S = 1.0
+_POLL_S = 0.5
+_BACKLOG = 512
+
+
+def serve(options: Options) -> None:
+    """Listen and answer until SIGTERM or SIGINT.
+
+    Raises:
+        OSError: the address cannot be listened on.
+    """
+    with socket.create_server((options.host, options.port), backlog=_BACKLOG, reuse_port=False) as listener:
+        counters = Counters(options.workers)
+        supervisor = _Supervisor(options, listener, counters)
+        for number in _ENDING:
+            signal.signal(number, supervisor.stop)
+        logger.info("listening on http://%s:%d with %d workers", *listener.getsockname()[:2], options.workers)
+        supervisor.run()
+
+
+class _Supervisor:
+    """Keeps the workers."""
+
+    def __init__(self, options: Options, listener: socket.socket, counters: Counters) -> None:
+        self._options, self._listener, self._counters = options, listener, counters
+        self._workers: dict[int, tuple[int, float]] = {}
+        self._is_ending = False
+
+    def run(self) -> None:
+        """Start the workers, and one anew for each that ends, until `stop`; returns when all have ended."""
+        for row in range(self._options.workers):
+            self._start(row)
+        while self._workers:
+            pid, status = os.wait()
+            if pid not in self._workers:  # as process 1 of a container it is given the children of others
+                continue
+            row, began = self._workers.pop(pid)
+            if self._is_ending:
+                continue
+            logger.error("worker %d has ended (%s); another one follows", pid, os.waitstatus_to_exitcode(status))
+            if time.monotonic() - began < _YOUNG_S:
+                time.sleep(_PAUSE_S)
+            self._start(row)
+
+    def stop(self, number: int, frame: FrameType | None) -> None:
+        """Ask the workers to end."""
+        self._is_ending = True
+        for pid in list(self._workers):
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGTERM)
+
+    def _start(self, row: int) -> None:
+        if self._is_ending:
+            return
+        parent = os.getpid()
+        signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)  # until the worker has its own handlers
+        pid = os.fork()
+        if pid:
+            self._workers[pid] = row, time.monotonic()
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, _ENDING)
+            return
+        status = 1
+        try:
+            status = _work(self._options, self._listener, self._counters, row, parent)
+        except BaseException:
+            logger.exception("worker %d", os.getpid())
+        finally:
+            logging.shutdown()
+            os._exit(status)
+
+
+def _work(options: Options, listener: socket.socket, counters: Counters, row: int, parent: int) -> int:
+    """Be a worker -> its exit code. The main thread sees pictures, another one answers."""
+    counters.take_row(row)
+    main_thread = MainThread()
+    service = Service.of(options, counters, main_thread)
+    server = uvicorn.Server(
+        uvicorn.Config(
+            create_app(service), http=Protocol, ws="none", lifespan="off", log_config=None, access_log=False, server_header=False,
+            h11_max_incomplete_event_size=HEADER_BYTES, limit_concurrency=None, timeout_keep_alive=30,
+            timeout_graceful_shutdown=round(options.timeout_s) + 1, proxy_headers=False,
+        )
+    )  # fmt: skip
+
+    def end(number: int, frame: FrameType | None) -> None:
+        server.should_exit = True
+
+    signal.signal(signal.SIGTERM, end)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # of the terminal; the supervisor hands on SIGTERM
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _ENDING)
+    service.live.start()
+    threading.Thread(target=_watch, args=(main_thread, server, parent), name="watch-worker", daemon=True).start()
+    threading.Thread(target=_answer, args=(server, listener, main_thread), name="answer").start()
+    service.warm_up()
+    main_thread.run()
+    return 0
+
+
+def _answer(server: uvicorn.Server, listener: socket.socket, main_thread: MainThread) -> None:
+    """Answer requests; a worker whose main thread is stuck then ends all the same."""
+    try:
+        server.run(sockets=[listener])
+    finally:
+        if main_thread.busy_s() > STUCK_S:
+            os._exit(EXIT_STUCK)
+        main_thread.stop()
+
+
+def _watch(main_thread: MainThread, server: uvicorn.Server, parent: int) -> None:
+    """Let a worker end that is stuck over a picture, or whose supervisor has gone."""
+    while not server.should_exit:
+        time.sleep(_POLL_S)
+        if os.getppid() != parent or main_thread.busy_s() > STUCK_S:
+            server.should_exit = True
+
+
+def main() -> None:
+    """The command."""
+    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
+    logging.getLogger("httpx").setLevel(logging.WARNING)
+    try:
+        serve(Options.from_environment())
+    except (ValueError, OSError) as error:
+        raise SystemExit(f"search service: {error}") from None

@@ -1,0 +1,51 @@
+"""List the commands of the pipeline, a line each, and what their exit codes say.
+
+python -m spark_jobs
+python -m spark_jobs --json
+"""
+
+from __future__ import annotations
+
+import ast
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from spark_jobs.pipeline import EXIT_CODES, STAGES
+
+_RUNS = 'if __name__ == "__main__":'
+
+
+def commands() -> dict[str, str]:
+    """Name -> what it does, of every script of this folder: the stages in their order, then the others by name."""
+    texts = {path.stem: path.read_text() for path in sorted(Path(__file__).parent.glob("*.py"))}
+    others = {name: _first_line(text) for name, text in texts.items() if _RUNS in text and name not in STAGES}
+    return {name: stage.title for name, stage in STAGES.items()} | {
+        name: line for name, line in others.items() if name != "__main__"
+    }
+
+
+def _first_line(text: str) -> str:
+    """What a module says of itself, without importing it."""
+    return (ast.get_docstring(ast.parse(text)) or "").split("\n\n")[0].replace("\n", " ").rstrip(".:")
+
+
+def main(as_json: Annotated[bool, typer.Option("--json", help="as JSON, for programs")] = False) -> None:
+    """List the commands of the pipeline."""
+    if as_json:
+        print(json.dumps({"commands": commands(), "exit_codes": dict(EXIT_CODES)}))
+        return
+    listed, codes = Table("python -m spark_jobs.", "what it does"), Table("exit code", "what it says")
+    for name, line in commands().items():
+        listed.add_row(name, line)
+    for code, meaning in EXIT_CODES.items():
+        codes.add_row(str(code), meaning)
+    Console().print(listed, codes, "Each takes --help.")
+
+
+if __name__ == "__main__":
+    typer.run(main)

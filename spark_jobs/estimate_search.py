@@ -1,0 +1,125 @@
+"""What search and duplicates of a large catalogue want, before anyone buys it: memory, hours and machines.
+
+    python -m spark_jobs.estimate_search --pictures 380e6 --day 1e6 --bits 128 --cores 1200
+
+From the constants below, for one core of an AMD EPYC with AVX-512; `--rate` scales them to another. Those of comparing, scanning and
+verifying were measured, on a busy machine; those of a picture are estimates. Forecast and measurement of a million pictures with another
+million: 41 and 45 seconds of one core; no forecast was compared with a whole run yet.
+Comparing grows with the square of the catalogue, all else with its size. What Spark adds is in the seconds a picture.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+COMPARISONS_S = {64: 370e9, 128: 130e9, 256: 41e9, 512: 12e9}
+"""Pairs of codes that a join gets through in a second of a core (dlcore.search.join), a million codes with a million, within the
+distance that leaves 20 candidates by chance among ten million: most of them it does not look at. Smaller sets take longer a pair."""
+HASHED_S = 35e9
+"""The same of the hashes of whole images, 256 bits within 51."""
+SCANNED_S = {64: 3.7e9, 128: 2.1e9, 256: 1.1e9, 512: 0.6e9}
+"""Codes a core looks at in a second for the 100 nearest of one query (dlcore.search.codes.nearest)."""
+VERIFIED_S = 350_000
+"""Candidates by chance that a core verifies in a second (spark_jobs.stages.pairs.verified_pairs)."""
+PICTURE_S = 4e-4
+"""Estimated core seconds of a picture besides: read, named, written to a block, its row written and audited, in both jobs."""
+NEW_PICTURE_S = 5e-5
+"""Core seconds to write a picture to the index, without its thumbnail: of 300,000, what a job takes in any case among them."""
+KEY_BYTES = 48
+"""In the index besides the code: a key of 14 letters, where it ends and its place by name, day, crop, label, where its picture ends."""
+SERVICE_BYTES = 0.33e9
+"""Of the search service besides the index: two workers with both models, as benchmarks/bench_service.py measured."""
+TASK_BYTES = 0.9e9
+"""Of a task that compares a million pictures with a million; their signatures are mapped besides."""
+SIGNATURE_BYTES = {"descriptor": 2, "fixed": 32 + 32 + 128}
+"""Of a descriptor a bit of the code; of the two hashes and the grid of colours."""
+
+
+@dataclass(frozen=True)
+class Catalogue:
+    """pictures: distinct ones in all.   day: new ones a day.   bits: of a code.   candidates: others a picture is verified with by
+    chance, at most, for each of the two joins."""
+
+    pictures: float
+    day: float
+    bits: int
+    candidates: float = 20.0
+
+
+@dataclass(frozen=True)
+class Cost:
+    """core_s: seconds of one core.   memory_bytes: to hold at once.   disk_bytes: to keep."""
+
+    core_s: float
+    memory_bytes: float = 0.0
+    disk_bytes: float = 0.0
+
+
+def comparing(catalogue: Catalogue, new: float, every: float) -> Cost:
+    """Pairs and groups of `new` pictures among `every`, the new ones themselves included."""
+    pairs = new * (every - new) + new * new / 2
+    scan = pairs / COMPARISONS_S[catalogue.bits] + pairs / HASHED_S
+    verified = 2 * catalogue.candidates * new / VERIFIED_S
+    signatures = catalogue.bits / 8 + catalogue.bits * SIGNATURE_BYTES["descriptor"] + SIGNATURE_BYTES["fixed"]
+    return Cost(scan + verified + every * PICTURE_S, memory_bytes=TASK_BYTES, disk_bytes=every * signatures)
+
+
+def costs(catalogue: Catalogue) -> dict[str, Cost]:
+    """What each piece of work costs, by name."""
+    index = catalogue.pictures * (catalogue.bits / 8 + KEY_BYTES)
+    return {
+        "duplicates, from nothing": comparing(catalogue, catalogue.pictures, catalogue.pictures),
+        "duplicates, a day": comparing(catalogue, catalogue.day, catalogue.pictures + catalogue.day),
+        "index, from nothing": Cost(catalogue.pictures * NEW_PICTURE_S, memory_bytes=index, disk_bytes=index),
+        "index, a day": Cost(catalogue.day * NEW_PICTURE_S),
+        "the search service": Cost(0.0, memory_bytes=index + SERVICE_BYTES),
+    }
+
+
+def queries_s(catalogue: Catalogue) -> float:
+    """Exact queries a second of one core, each a look at every code."""
+    return SCANNED_S[catalogue.bits] / catalogue.pictures
+
+
+def main(
+    pictures: Annotated[float, typer.Option(help="distinct pictures in all, for example 380e6")],
+    day: Annotated[float, typer.Option(help="new ones a day")] = 1e6,
+    bits: Annotated[int, typer.Option(help="of a code: 64, 128, 256 or 512")] = 128,
+    cores: Annotated[int, typer.Option(help="of the cluster")] = 2,
+    cores_each: Annotated[int, typer.Option(help="of a machine")] = 32,
+    rate: Annotated[float, typer.Option(help="how fast one of its cores is, beside the measured one")] = 1.0,
+    candidates: Annotated[float, typer.Option(help="of calibrate_duplicates")] = 20.0,
+) -> None:
+    """Print what search and duplicates want."""
+    if bits not in COMPARISONS_S or not (pictures > 0 and day >= 0 and cores > 0 and cores_each > 0 and rate > 0):
+        raise SystemExit(
+            f"estimate_search: got {bits} bits, {pictures} pictures, {cores} cores; expected bits of {list(COMPARISONS_S)} and more than 0"
+        )
+    catalogue = Catalogue(pictures, day, bits, candidates)
+    table = Table(
+        "work",
+        "core hours",
+        f"hours on {cores} cores",
+        f"machines of {cores_each} cores for an hour",
+        "memory GB",
+        "disk GB",
+    )
+    for name, cost in costs(catalogue).items():
+        core_hours = cost.core_s / rate / 3600
+        sizes = [f"{size / 1e9:,.2f}" if size else "" for size in (cost.memory_bytes, cost.disk_bytes)]
+        table.add_row(
+            name, f"{core_hours:,.2f}", f"{core_hours / cores:,.3f}", f"{core_hours / cores_each:,.1f}", *sizes
+        )
+    Console(width=140).print(table)
+    typer.echo(
+        f"queries/s a core, exact, one at a time: {queries_s(catalogue) * rate:,.2f}; memory of the index is mapped, of duplicates a task's"
+    )
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,0 +1,1 @@
+"""The image table in HBase."""

@@ -1,0 +1,45 @@
+"""Every file below a folder: links followed, circles left out, nothing else passed over in silence."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+logger = logging.getLogger(__name__)
+
+_Identity = tuple[int, int]
+"""Device and inode: what a path leads to, whatever its name."""
+
+
+def image_files(folder: Path, leave_out: Path | None = None) -> Iterator[Path]:
+    """All that is below a folder and is not a folder itself, by name; a link that leads nowhere is a file too.
+
+    leave_out: one file of them (the metadata beside the images), whatever path leads to it.
+
+    Raises:
+        OSError: a folder cannot be listed.
+    """
+    left_out = _identity(leave_out) if leave_out else None
+    found = _below(folder, (_identity(folder),))
+    return iter(sorted(path for path in found if left_out is None or _identity(path) != left_out))
+
+
+def _below(folder: Path, above: tuple[_Identity | None, ...]) -> Iterator[Path]:
+    for path in folder.iterdir():
+        if not path.is_dir():
+            yield path
+        elif (identity := _identity(path)) in above:
+            logger.warning("%s links to a folder that it is in: its images are loaded once", path)
+        else:
+            yield from _below(path, (*above, identity))
+
+
+def _identity(path: Path) -> _Identity | None:
+    """None when the path leads nowhere."""
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino

@@ -1,0 +1,41 @@
+"""What a user asked for and cannot have: said once and before anything runs, and never tried again.
+
+Standard library only: Airflow's plugins read it too.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable
+from difflib import get_close_matches
+from typing import NoReturn
+
+from spark_jobs.pipeline import EXIT_MISTAKE
+
+MOST_NAMED = 8
+
+
+class Mistake(ValueError):
+    """A wrong argument of a command, a DAG run or a setting: trying again would find it as wrong (exit code 64)."""
+
+
+def leave(command: str, error: Exception) -> NoReturn:
+    """Leave a command with one line of what is wrong with its arguments, and exit code 64."""
+    print(f"{command}: {error.args[0] if isinstance(error, KeyError) else error}", file=sys.stderr)
+    raise SystemExit(EXIT_MISTAKE)
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """What to write in place of a name that is not known: the one that is nearest, else those that there are.
+
+    >>> nearest("detektor", ["detector", "extractor", "day"])
+    'did you mean detector?'
+    >>> nearest("colour", ["day", "limit"])
+    'expected one of day, limit'
+    """
+    names = sorted(known)
+    found = get_close_matches(name, names, n=1)
+    if found:
+        return f"did you mean {found[0]}?"
+    more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
+    return f"expected one of {', '.join(names[:MOST_NAMED])}{more}" if names else "there is none"

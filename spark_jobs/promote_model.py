@@ -1,0 +1,44 @@
+"""Move the name of a model to another of its versions, or bring a version from another folder and move the name to that.
+
+    python -m spark_jobs.promote_model deepbit-small                          which versions there are
+    python -m spark_jobs.promote_model deepbit-small --version 3f1c...        back, or on
+    python -m spark_jobs.promote_model deepbit-small --source models/deepbit-small
+
+Nothing is written over: what rows were made by stays, and loads by its version.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from dlcore.errors import ModelFormatError
+from dlcore.interop.artefact import bring, pinned, promote, versions
+from spark_jobs.mistakes import leave
+from spark_jobs.settings import Settings, artefact_uri
+
+
+def main(
+    name: Annotated[str, typer.Argument(help="of the artefact under the models folder")],
+    version: Annotated[str, typer.Option(help="64 digits of the version to promote")] = "",
+    source: Annotated[str, typer.Option(help="URI of an artefact to bring and promote")] = "",
+    models: Annotated[str, typer.Option(help="URI of the folder of artefacts; empty: that of the settings")] = "",
+) -> None:
+    """Promote a version of a model, and say which there are."""
+    uri = artefact_uri(models or Settings.from_environment().models, name)
+    try:
+        if version and source:
+            raise ValueError("got --version and --source, expected one of them")
+        wanted = bring(source, uri) if source else version
+        if wanted:
+            promote(uri, wanted)
+        current = pinned(uri).rpartition("@")[2]
+        for known in versions(uri):
+            typer.echo(f"{known}{' current' if known == current else ''}")
+    except (FileNotFoundError, ModelFormatError, ValueError) as error:
+        leave("promote_model", error)
+
+
+if __name__ == "__main__":
+    typer.run(main)

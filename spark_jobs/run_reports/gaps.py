@@ -1,0 +1,46 @@
+"""What the runs of the past have left out: days that were never run, and pictures that came after their day's run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from datetime import date, timedelta
+
+from spark_jobs.pipeline import IMAGE_PIPELINE, stages_of
+from spark_jobs.run_reports.reading import newest_published_by_day
+from spark_jobs.settings import Settings
+
+FIRST, *_, LAST = (stage.name for stage in stages_of(IMAGE_PIPELINE))
+
+
+def missing_days(settings: Settings) -> list[date]:
+    """Days without published codes between the first and the newest day that has them, in the set of codes in use.
+
+    A day that was published as empty is not missing.
+    """
+    published = {date.fromisoformat(day) for day in newest_published_by_day(settings.reports, LAST, settings.codes)}
+    return days_between(published) if published else []
+
+
+def days_between(days: Iterable[date]) -> list[date]:
+    """The days that are not among `days`, from the first of them to the last.
+
+    >>> days_between([date(2026, 11, 1), date(2026, 11, 4)])
+    [datetime.date(2026, 11, 2), datetime.date(2026, 11, 3)]
+    """
+    known = set(days)
+    first, last = min(known), max(known)
+    every = (first + timedelta(days=number) for number in range((last - first).days))
+    return [day for day in every if day not in known]
+
+
+def late_images(settings: Settings, most_days: int, count: Callable[[Settings, date], int]) -> dict[date, int]:
+    """Of the newest `most_days` published days, those of which HBase has more images than were read -> how many more.
+
+    count: how many rows the image table holds of a day (`spark_jobs.hbase.source.count_rows`).
+    """
+    read = newest_published_by_day(settings.reports, FIRST, settings.codes, most_days)
+    more = {
+        date.fromisoformat(day): count(settings, date.fromisoformat(day)) - (report["rows_out"] or 0)
+        for day, report in read.items()
+    }
+    return {day: images for day, images in sorted(more.items()) if images > 0}

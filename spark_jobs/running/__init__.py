@@ -1,0 +1,1 @@
+"""Running a stage: session, staging, audit, publication, report."""

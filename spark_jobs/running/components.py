@@ -1,0 +1,67 @@
+"""Connected components of a graph too large for one process, in DataFrames alone.
+
+Large-star and small-star in turn (Kiveris et al. 2014, "Connected components in MapReduce and beyond"): each round joins every
+node's neighbours to the smallest of them, until each component is a star around its smallest node. The rounds grow with the
+logarithm of the longest path.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from scipy.sparse import coo_matrix
+from scipy.sparse.csgraph import connected_components
+
+OF_ONE_TASK = 1_000_000
+"""Pairs that a task takes at once, 70 MB: each round over more of them costs Spark seconds, however few there are."""
+
+
+def components(pairs: Any, one: str, other: str, of_one_task: int = OF_ONE_TASK) -> Any:
+    """The nodes of the pairs in two string columns -> (`node`, `component`), named after its smallest node; each node once."""
+    if pairs.count() <= of_one_task:
+        return pairs.select(one, other).coalesce(1).mapInArrow(component_batches, "node string, component string")
+    edges = pairs.selectExpr(f"greatest({one}, {other}) AS node", f"least({one}, {other}) AS root").distinct()
+    state = None
+    while True:
+        edges = _small_star(_large_star(edges)).localCheckpoint()
+        now = edges.selectExpr("count(*)", "bit_xor(xxhash64(node, root))").collect()[0]
+        if now == state:
+            break
+        state = now
+    roots = edges.selectExpr("root AS node", "root AS component").distinct()
+    return edges.selectExpr("node", "root AS component").unionByName(roots)
+
+
+def _large_star(edges: Any) -> Any:
+    """Every larger neighbour of a node is joined to the smallest of the node and its neighbours."""
+    both = edges.selectExpr("node", "root AS near").unionByName(edges.selectExpr("root AS node", "node AS near"))
+    smallest = "least(node, min(near) OVER (PARTITION BY node)) AS root"
+    return (
+        both.selectExpr("node AS centre", "near AS node", smallest)
+        .where("node > centre")
+        .select("node", "root")
+        .distinct()
+    )
+
+
+def _small_star(edges: Any) -> Any:
+    """A node and its smaller neighbours are joined to the smallest of these."""
+    smallest = edges.selectExpr("node", "root AS near", "min(root) OVER (PARTITION BY node) AS root")
+    others = smallest.where("near <> root").selectExpr("near AS node", "root")
+    return smallest.select("node", "root").unionByName(others).distinct()
+
+
+def component_batches(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """All pairs of a graph, two columns of names -> rows (node, component)."""
+    pairs = [np.stack([column.to_numpy(zero_copy_only=False) for column in batch.columns], axis=1) for batch in batches]
+    if not pairs:
+        return
+    names, ends = np.unique(np.concatenate(pairs).astype(np.str_), return_inverse=True)
+    ends = ends.reshape(-1, 2)
+    graph = coo_matrix((np.ones(len(ends), bool), (ends[:, 0], ends[:, 1])), shape=(len(names), len(names)))
+    _, labels = connected_components(graph, directed=False)
+    first = np.unique(labels, return_index=True)[1]  # names are in order
+    yield pa.RecordBatch.from_arrays([pa.array(names), pa.array(names[first[labels]])], names=["node", "component"])

@@ -1,0 +1,121 @@
+"""Lineage: from which rows of its inputs a day's rows were made, so that datasets of two runs are never read as one.
+
+Two runs of a day may publish in turns: images of one and detections of the other have the same keys, and every rule holds. So what
+is published carries, in its snapshot's summary, which commit had last changed the day in each input. A stage that reads two
+datasets asks whether one was made from the other as it reads it, and no stage publishes what was made of rows that have been
+replaced since. A dataset over all days carries the snapshots it was made from, and who reads one of these beside it reads that one.
+Rows of before lineage was kept, or whose snapshot has expired, say nothing and are taken as they are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+
+from spark_jobs.running.publishing import INPUT, current_snapshot, partition_of
+
+_STAGED_AS = "source-snapshot-id"
+"""Where the summary of a replayed commit names the snapshot that it was staged as."""
+
+
+class MixedInputs(Exception):
+    """Another run has replaced an input's rows: what was or would be made of them does not belong to those there are now."""
+
+
+@dataclass(frozen=True)
+class State:
+    """A day's rows in a table, or all. changed_by: the snapshot that put them there.   inputs: by dataset, what they were made from."""
+
+    changed_by: int
+    inputs: Mapping[str, int]
+
+
+def state_of(spark: Any, table: str, snapshot: int, day: date | None) -> State | None:
+    """A day's rows (None: all rows) as of a snapshot; None when the commit that put them there has expired, or there are none.
+
+    Compactions, which rewrite files and not rows, do not count. A replayed commit has its inputs in the snapshot it was staged as.
+    """
+    of_day = f"map_contains_key(summary, '{partition_of(day)}')" if day else "true"
+    is_change = f"operation <> 'replace' AND {of_day} AS is_change"
+    # The whole summaries of a backfill's snapshots would be megabytes.
+    told = f"map_filter(summary, (name, _) -> name = '{_STAGED_AS}' OR startswith(name, '{INPUT}')) AS told"
+    rows = spark.sql(f"SELECT snapshot_id, parent_id, {told}, {is_change} FROM {table}.snapshots").collect()
+    known = {row["snapshot_id"]: row for row in rows}
+    place: int | None = snapshot
+    while place in known and not known[place]["is_change"]:
+        place = known[place]["parent_id"]
+    if place is None or place not in known:
+        return None
+    staged = known.get(int(known[place]["told"].get(_STAGED_AS, place)), known[place])
+    names = [name for name in staged["told"] if name.startswith(INPUT)]
+    return State(place, {name.removeprefix(INPUT): int(staged["told"][name]) for name in names})
+
+
+def as_made(spark: Any, tables: Mapping[str, str], inputs: Mapping[str, int], whole: Collection[str]) -> dict[str, int]:
+    """The snapshots to read, by dataset: of what a dataset over all days was made from the very one, where it is still there.
+
+    tables: by dataset.   inputs: the newest snapshots.   whole: which of them are of all days.
+    """
+    found = dict(inputs)
+    for dataset in whole:
+        state = state_of(spark, tables[dataset], inputs[dataset], None)
+        for source, made_from in (state.inputs if state else {}).items():
+            if source in inputs and state_of(spark, tables[source], made_from, None):
+                found[source] = made_from
+    return found
+
+
+def check_together(states: Mapping[str, State | None], day: date | None) -> None:
+    """Whether each input that was made from another was made from the rows of it that are read.
+
+    states: of the inputs of a stage, by dataset.
+
+    Raises:
+        MixedInputs: one was made from rows that are not those.
+    """
+    for dataset, state in states.items():
+        for source, made_from in (state.inputs if state else {}).items():
+            read = states.get(source)
+            if read is not None and read.changed_by != made_from:
+                raise MixedInputs(
+                    f"{dataset} of day {day} were made from {source} of snapshot {made_from}, got {source} of snapshot "
+                    f"{read.changed_by}, which another run has published; run the stage that writes {dataset} again first"
+                )
+
+
+def check_alone(spark: Any, table: str, found: State | None) -> None:
+    """Whether the rows of a table over all days are still those that the attempt found there as it began.
+
+    found: these.   A compaction meanwhile does not count.
+
+    Raises:
+        MixedInputs: another run has replaced them, perhaps with rows made from newer inputs than this one's.
+    """
+    now = current_snapshot(spark, table)
+    state = state_of(spark, table, now, None) if now is not None else None
+    if state != found:
+        raise MixedInputs(
+            f"{table}: another run has published snapshot {state.changed_by if state else 'none'} since this one began; nothing was "
+            "published, try again"
+        )
+
+
+def check_current(spark: Any, table: str, pinned: int, state: State | None, day: date | None) -> None:
+    """Whether the rows that were read are still those of the day.
+
+    pinned: the snapshot that was read.   state: of the day as of it.
+
+    Raises:
+        MixedInputs: another run has replaced them.
+    """
+    now = current_snapshot(spark, table)
+    if state is None or day is None or now is None or now == pinned:
+        return
+    new = state_of(spark, table, now, day)
+    if new is not None and new.changed_by != state.changed_by:
+        raise MixedInputs(
+            f"{table}: day {day} was read as of snapshot {state.changed_by}, another run has replaced it by snapshot "
+            f"{new.changed_by}; nothing was published, try again"
+        )

@@ -1,0 +1,95 @@
+"""How far an attempt is while it runs: a small file that is written anew every few seconds and goes when the attempt ends.
+
+What it says beyond the run report so far: the phase, and how many of Spark's tasks are done. A killed attempt leaves its file; whoever
+reads it sees by `seen_at` that nobody writes it any more, and the next attempt writes over it.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import Any
+
+from spark_jobs.pipeline import running_uri
+from spark_jobs.run_reports.writing import remove, write_whole
+from spark_jobs.running.run_report import RunReport
+
+logger = logging.getLogger(__name__)
+
+EVERY_S = 5.0
+Tasks = tuple[int, int]
+"""How many tasks are done, of how many, in what Spark computes at the moment."""
+
+
+@contextmanager
+def told(report: RunReport, reports: str, spark: Any) -> Iterator[None]:
+    """Say every EVERY_S seconds, until the block is left, how far it is.
+
+    reports: the setting.   spark: the session, Connect or classic; None without one.
+    A store that does not take the file is no reason to fail: the log says so once.
+    """
+    uri = running_uri(reports, report.stage, report.day, report.run)
+    tasks, ended = _tasks_of(spark), threading.Event()
+
+    def tell() -> None:
+        while not ended.wait(EVERY_S):
+            try:
+                write_whole(uri, as_json(report, tasks()))
+            except Exception:
+                logger.warning("cannot say how far the attempt is; the pages will not show it", exc_info=True)
+                return
+
+    thread = threading.Thread(target=tell, name="progress", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
+        try:
+            remove(uri)
+        except Exception:
+            logger.warning("%s cannot be removed; the pages will leave it out after a while", uri, exc_info=True)
+
+
+def as_json(report: RunReport, tasks: Tasks) -> str:
+    """The report so far, with what is done at this moment."""
+    done, of = tasks
+    now = {
+        "phase": report.doing,
+        "tasks_done": done,
+        "tasks": of,
+        "seen_at": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+    return json.dumps(asdict(report) | {"progress": now}, default=str)
+
+
+def _tasks_of(spark: Any) -> Callable[[], Tasks]:
+    """What tells the tasks of what a session computes at the moment."""
+    if spark is None:
+        return lambda: (0, 0)
+    if not hasattr(
+        spark, "sparkContext"
+    ):  # a session of Connect; a classic one has a progress handler that always raises
+        seen: dict[str, Tasks] = {}
+
+        def note(stages: Any, inflight_tasks: int, operation_id: str | None, done: bool) -> None:
+            counted = [(stage.num_completed_tasks, stage.num_tasks) for stage in stages or ()]
+            seen["last"] = (0, 0) if done else (sum(done for done, _ in counted), sum(of for _, of in counted))
+
+        spark.registerProgressHandler(note)
+        return lambda: seen.get("last", (0, 0))
+    return lambda: _of_classic(spark)
+
+
+def _of_classic(spark: Any) -> Tasks:
+    tracker = spark.sparkContext.statusTracker()
+    jobs = [tracker.getJobInfo(job) for job in tracker.getActiveJobsIds()]
+    stages = [tracker.getStageInfo(stage) for job in jobs if job for stage in job.stageIds]
+    known = [stage for stage in stages if stage]
+    return sum(stage.numCompletedTasks for stage in known), sum(stage.numTasks for stage in known)

@@ -1,0 +1,1 @@
+"""Scores of what the pipeline has published."""

@@ -1,0 +1,229 @@
+"""Verified pairs of distinct pictures: two blocks compared, and which of a catalogue's blocks are compared at all.
+
+A picture is what its signatures are, wherever and however often it is shown, so whether two pictures are a pair never changes. The
+pairs of a catalogue are those of before whose pictures are both still there, and those of the new pictures with all:
+whatever days came, went or were replaced meanwhile, that is what a comparison of all with all would find.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from math import isqrt
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from dlcore.search.codes import Codes, Indices
+from dlcore.search.join import joined
+from dlcore.search.verification import CUES, cues, plain_cues
+from dlcore.search.verification import joined as joined_signatures
+from spark_jobs.stages.calibration import LEAST, Calibration
+from spark_jobs.stages.picture_blocks import PICTURE, Block, Bundle, Pictures, open_block, write_block
+from spark_jobs.stages.signature_rows import signatures_of
+
+PAIRS = pa.schema(
+    [
+        ("picture", pa.string()),
+        ("other", pa.string()),
+        ("distance", pa.int32()),
+        ("whole_distance", pa.int32()),
+        ("similarity", pa.float32()),
+        ("probability", pa.float64()),
+    ]
+)
+"""Rows of `compared_tiles`: two pictures, the smaller name first, and how alike they are."""
+CANDIDATES = "candidates"
+
+_BUNDLED = (16, 8, 4, 2, 1)  # blocks: a million pictures, some 0.5 GB in the task
+_GATHERED = 16384
+_STEPS = 400
+_AT_ONCE = 65536
+_DIGITS = 6  # of what is kept: the last ones depend on how many pairs are looked at at once
+_DESCRIPTOR = CUES.index("descriptor")
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Which pairs are kept: codes or hashes of whole images within these bits, and at least this probability.
+
+    verifier: names all that decides the probability of a pair, and the least one.
+    """
+
+    code: int
+    whole: int
+    least: float
+    verifier: str
+
+    @classmethod
+    def of(cls, calibration: Calibration) -> Limits:
+        """Those of a calibration. Its threshold moves with the catalogue; pairs below it, down to LEAST, are kept for the next."""
+        least = min(LEAST, calibration.threshold)
+        decides = json.dumps([calibration.model_version, asdict(calibration.verifier), least])
+        name = hashlib.sha256(decides.encode()).hexdigest()[:16]
+        return cls(calibration.code_distance, calibration.hash_distance, least, name)
+
+
+def block_batches(batches: Iterable[pa.RecordBatch], folder: str) -> Iterator[pa.RecordBatch]:
+    """Rows `picture` and its signatures, these null for a picture that is known already -> blocks (name, rows, is_new).
+
+    All rows of a picture are in one task, which keeps one of them, and writes a block of the new pictures and one of the others.
+    """
+    known: set[str] = set()
+    seen: set[str] = set()
+    parts = []
+    for batch in batches:
+        is_known = pc.is_null(batch.column("code"))
+        known.update(batch.filter(is_known).column(PICTURE).to_pylist())
+        parts.append(_unseen(batch.filter(pc.invert(is_known)), seen))
+    rows = pa.Table.from_batches(parts, parts[0].schema) if parts else pa.table({PICTURE: pa.array([], pa.string())})
+    is_old = pa.array([name in known for name in rows.column(PICTURE).to_pylist()], pa.bool_())
+    for is_new, part in ((True, rows.filter(pc.invert(is_old))), (False, rows.filter(is_old))):
+        if len(part):
+            yield pa.RecordBatch.from_pylist([asdict(write_block(folder, part, is_new))])
+
+
+def _unseen(batch: pa.RecordBatch, seen: set[str]) -> pa.RecordBatch:
+    """The rows whose picture is not among those `seen`, to which it is added."""
+    is_first = []
+    for name in batch.column(PICTURE).to_pylist():
+        is_first.append(name not in seen)
+        seen.add(name)
+    return batch.filter(pa.array(is_first, pa.bool_()))
+
+
+def bundles_of(blocks: Sequence[Block], tiles: int) -> list[tuple[Block, ...]]:
+    """Blocks in bundles, new ones apart, as large as may be (larger ones take less time) while there are so many tiles, if there can be."""
+    for size in _BUNDLED:
+        found = []
+        for is_new in (True, False):
+            kind = [block for block in blocks if block.is_new == is_new]
+            found += [tuple(kind[start : start + size]) for start in range(0, len(kind), size)]
+        if tile_count(found) >= tiles:
+            break
+    return found
+
+
+def tile_count(bundles: Sequence[tuple[Block, ...]]) -> int:
+    """How many pairs of bundles there are to compare."""
+    new = sum(bundle[0].is_new for bundle in bundles)
+    return new * (len(bundles) - new) + new * (new + 1) // 2
+
+
+def tile(bundles: Sequence[tuple[Block, ...]], number: int) -> tuple[tuple[Block, ...], tuple[Block, ...]]:
+    """The pair of bundles of a number from 0: first the new ones among each other, each with itself too, then each old with each new."""
+    new = [bundle for bundle in bundles if bundle[0].is_new]
+    among = len(new) * (len(new) + 1) // 2
+    if number < among:
+        row = (isqrt(8 * number + 1) - 1) // 2
+        return new[row], new[number - row * (row + 1) // 2]
+    old = [bundle for bundle in bundles if not bundle[0].is_new]
+    row, column = divmod(number - among, len(new))
+    return old[row], new[column]
+
+
+def compared_tiles(
+    batches: Iterable[pa.RecordBatch], folder: str, bundles: Sequence[tuple[Block, ...]], calibration: Calibration
+) -> Iterator[pa.RecordBatch]:
+    """Numbers of tiles (`id`) -> rows of PAIRS, and of each tile a row with how many CANDIDATES were verified, as `probability`."""
+    for batch in batches:
+        for number in batch.column("id").to_pylist():
+            one, another = tile(bundles, number)
+            left, right = (Bundle([open_block(folder, block.name) for block in blocks]) for blocks in (one, another))
+            yield from verified_pairs(left, None if one == another else right, calibration)
+
+
+def verified_pairs(left: Bundle, right: Bundle | None, calibration: Calibration) -> Iterator[pa.RecordBatch]:
+    """Rows of PAIRS between two sets of pictures, or within one, and at the end one that counts the candidates."""
+    limits, candidates = Limits.of(calibration), 0
+    other = left if right is None else right
+    for i, j in _candidates(left, right, limits):
+        candidates += len(i)
+        for start in range(0, len(i), _AT_ONCE):
+            some = slice(start, start + _AT_ONCE)
+            yield _verified(left.take(i[some]), other.take(j[some]), calibration, limits)
+    yield pa.RecordBatch.from_pylist([{"picture": CANDIDATES, "similarity": 0.0, "probability": candidates}], PAIRS)
+
+
+def _candidates(left: Bundle, right: Bundle | None, limits: Limits) -> Iterator[tuple[Indices, Indices]]:
+    """Positions of the pairs whose codes or whole images' hashes are near, each once."""
+    other = left if right is None else right
+    for i, j, _ in joined(left.codes, None if right is None else right.codes, limits.code):
+        yield i, j
+    for i, j, _ in joined(left.wholes, None if right is None else right.wholes, limits.whole):
+        is_far = _apart(left.codes[i], other.codes[j]) > limits.code
+        yield i[is_far], j[is_far]
+
+
+def _verified(left: Pictures, right: Pictures, calibration: Calibration, limits: Limits) -> pa.RecordBatch:
+    """Those pairs of a row of one and the same row of the other that are kept. What costs more is looked at where it may decide."""
+    ceiling = calibration.verifier.ceiling(plain_cues(left.signatures, right.signatures))
+    likely = np.flatnonzero(ceiling >= limits.least - 10.0**-_DIGITS)
+    left, right = left.take(likely), right.take(likely)
+    names, count = np.stack([left.names, right.names]), len(likely)
+    both = joined_signatures(left.signatures, right.signatures)
+    # The smaller name comes first, so that who was compared with whom rounds nothing else.
+    one, other = np.where(names[0] < names[1], 0, count), np.where(names[0] < names[1], count, 0)
+    one, other = one + np.arange(count), other + np.arange(count)
+    pair_cues = cues(both, one, other)
+    probability = calibration.verifier.probability(pair_cues).round(_DIGITS)
+    kept = np.flatnonzero(probability >= limits.least)
+    one, other = one[kept], other[kept]
+    columns = [
+        *(pa.array(names_of).cast(pa.string()) for names_of in np.sort(names[:, kept], axis=0)),
+        pa.array(_apart(both.codes[one], both.codes[other])),
+        pa.array(_apart(both.wholes[one], both.wholes[other])),
+        pa.array(np.clip(1 - pair_cues[kept, _DESCRIPTOR], -1, 1).round(_DIGITS).astype(np.float32)),
+        pa.array(probability[kept]),
+    ]
+    return pa.RecordBatch.from_arrays(columns, schema=PAIRS)
+
+
+def _apart(one: Codes, other: Codes) -> NDArray[np.int32]:
+    differing: NDArray[np.int32] = np.bitwise_count(one ^ other).sum(axis=1, dtype=np.int32)
+    return differing
+
+
+def step_of(probability: float) -> int:
+    """Probabilities from 0 to 1 in steps that are as fine near 1 as the threshold needs: equal ones in log-odds, 20 to a unit."""
+    kept = min(max(probability, 1e-9), 1 - 1e-9)
+    return round(20 * math.log(kept / (1 - kept)) + _STEPS)
+
+
+def near_batches(
+    batches: Iterable[pa.RecordBatch], sample: pa.Table, calibration: Calibration
+) -> Iterator[pa.RecordBatch]:
+    """Pictures with their signatures -> rows (step, pairs): how many pairs with those of a sample there are by `step_of`.
+
+    All rows of a picture are in one task, which looks at one of them.
+    """
+    few = _bundle(sample)
+    seen: set[str] = set(sample.column(PICTURE).to_pylist())
+    for rows in _gathered(_unseen(batch, seen) for batch in batches):
+        found = pa.Table.from_batches(verified_pairs(_bundle(rows), few, calibration))
+        pairs = found.filter(pc.not_equal(found.column(PICTURE), CANDIDATES))
+        steps = Counter(step_of(chance) for chance in pairs.column("probability").to_pylist())
+        counts = [{"step": step, "pairs": count} for step, count in steps.items()]
+        yield pa.RecordBatch.from_pylist(counts, pa.schema([("step", pa.int32()), ("pairs", pa.int64())]))
+
+
+def _gathered(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
+    """The rows of small batches in tables of thousands, which take the time of few."""
+    waiting: list[pa.RecordBatch] = []
+    for batch in batches:
+        waiting.append(batch)
+        if sum(map(len, waiting)) >= _GATHERED:
+            yield pa.Table.from_batches(waiting)
+            waiting = []
+    if any(map(len, waiting)):
+        yield pa.Table.from_batches(waiting)
+
+
+def _bundle(rows: pa.Table) -> Bundle:
+    return Bundle([Pictures(np.array(rows.column(PICTURE).to_pylist(), np.bytes_), signatures_of(rows))])

@@ -1,0 +1,31 @@
+"""A calibration beside one of before."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from spark_jobs.calibrate_duplicates import _distances_before
+from spark_jobs.stages.calibration import FILE
+from tests.spark_jobs.catalogues import CALIBRATION
+
+
+def job_at(folder: Path) -> Any:
+    return SimpleNamespace(settings=SimpleNamespace(index=f"file://{folder}"))
+
+
+def test_the_distances_of_before_are_those_of_the_same_model(tmp_path: Path) -> None:
+    assert _distances_before(job_at(tmp_path), CALIBRATION.model_version) is None
+    CALIBRATION.write(f"file://{tmp_path}")
+    known = CALIBRATION.code_distance, CALIBRATION.hash_distance
+    assert _distances_before(job_at(tmp_path), CALIBRATION.model_version) == known
+    assert _distances_before(job_at(tmp_path), "another model") is None
+
+
+@pytest.mark.parametrize("text", ["", "{}", "[]", '{"verifier": {"weights": [1], "bias": 0}, "unknown": 1}'])
+def test_a_damaged_calibration_is_replaced(tmp_path: Path, text: str) -> None:
+    (tmp_path / FILE).write_text(text)
+    assert _distances_before(job_at(tmp_path), "any") is None
