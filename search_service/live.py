@@ -25,6 +25,8 @@ logger = logging.getLogger(__name__)
 KEPT_S = 60.0
 """For how long the version before is still searched, when it is asked for by name."""
 
+FIRST_LOOK_S = 10.0
+"""A worker that answers before its first look refuses what another worker could answer; so long it waits, at most."""
 LOOKS, LIST_S = 5, 30.0
 """After so many, or so long, the list of withdrawn keys is read again."""
 NO_PART = (1 << 30, 1)
@@ -85,10 +87,12 @@ class LiveIndex:
         self._withdrawn: frozenset[str] | None = None
         self._problem = "the index has not been opened yet"
         self._stop = threading.Event()
+        self._has_looked = threading.Event()
 
     def start(self) -> None:
-        """Follow the index from now on, in a thread of its own."""
+        """Follow the index from now on, in a thread of its own; returns after the first look, or when that takes long."""
         threading.Thread(target=self._follow, name="watch", daemon=True).start()
+        self._has_looked.wait(FIRST_LOOK_S)
 
     def stop(self) -> None:
         """Stop following it."""
@@ -126,6 +130,7 @@ class LiveIndex:
     def _follow(self) -> None:
         while True:
             self.look()
+            self._has_looked.set()
             if self._stop.wait(self._watch_s):
                 return
 

@@ -45,6 +45,7 @@ def test_killed_workers_lose_their_own_requests_alone(index, tmp_path):
                 except httpx.TransportError:  # the worker has gone
                     lost += 1
                     continue
+                assert found.status_code == httpx.codes.OK, found.text
                 (answer,) = found.json()["answers"]
                 assert [(each["position"], each["distance"]) for each in answer["neighbours"]] == expected[code]
                 answered.append(number)
@@ -54,7 +55,9 @@ def test_killed_workers_lose_their_own_requests_alone(index, tmp_path):
         asking = [pool.submit(ask, number) for number in range(CLIENTS)]
         killed = set()
         for kill in range(KILLS):
-            wait_for(lambda kill=kill: len(answered) > (kill + 1) * REQUESTS // (KILLS + 2))
+            enough = (kill + 1) * REQUESTS // (KILLS + 2)
+            wait_for(lambda enough=enough: len(answered) > enough or failures(asking))
+            assert not failures(asking)
             victim = wait_for(lambda: next((pid for pid in served.workers() if pid not in killed), None))
             os.kill(victim, signal.SIGKILL)
             killed.add(victim)
@@ -62,6 +65,11 @@ def test_killed_workers_lose_their_own_requests_alone(index, tmp_path):
         assert lost <= KILLS * CLIENTS and len(answered) == REQUESTS - lost
         wait_for(lambda: len(served.workers()) == 2 and not killed & set(served.workers()))
         assert served.search({"code": codes[0].hex()}, k=5)["answers"]
+
+
+def failures(asking):
+    """What went wrong in the threads that have ended."""
+    return [each.exception() for each in asking if each.done() and each.exception()]
 
 
 def test_it_ends_what_is_under_way_first(index, tmp_path):

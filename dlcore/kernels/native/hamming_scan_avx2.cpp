@@ -18,6 +18,9 @@ struct Lanes {
                                              _mm256_shuffle_epi8(table, _mm256_and_si256(_mm256_srli_epi16(bits, 4), low)));
         return _mm256_sad_epu8(bytes, _mm256_setzero_si256());
     }
+    static Vector load(const void* words) { return _mm256_loadu_si256(reinterpret_cast<const Vector*>(words)); }
+    static Vector evens(Vector a, Vector b) { return _mm256_permute4x64_epi64(_mm256_unpacklo_epi64(a, b), 0b11'01'10'00); }
+    static Vector odds(Vector a, Vector b) { return _mm256_permute4x64_epi64(_mm256_unpackhi_epi64(a, b), 0b11'01'10'00); }
     static constexpr bool kSideBySide = false;
     template <int64_t kWords>
     static Vector side_by_side(const uint64_t* query, const uint64_t* words, int64_t ahead);

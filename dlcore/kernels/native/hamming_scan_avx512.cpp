@@ -13,11 +13,17 @@ struct Lanes {
     static Vector differing(Vector wanted, const uint64_t* words) {
         return _mm512_popcnt_epi64(_mm512_xor_si512(wanted, _mm512_loadu_si512(words)));
     }
+    static Vector load(const void* words) { return _mm512_loadu_si512(words); }
+    static Vector evens(Vector a, Vector b) {
+        return _mm512_permutex2var_epi64(a, _mm512_setr_epi64(0, 2, 4, 6, 8, 10, 12, 14), b);
+    }
+    static Vector odds(Vector a, Vector b) {
+        return _mm512_permutex2var_epi64(a, _mm512_setr_epi64(1, 3, 5, 7, 9, 11, 13, 15), b);
+    }
     static constexpr bool kSideBySide = true;
     // Of eight codes that lie one after another: sums of neighbours until each code is one lane. Asks for what comes `ahead` bytes on.
     template <int64_t kWords>
     static Vector side_by_side(const uint64_t* query, const uint64_t* words, int64_t ahead) {
-        const Vector even = _mm512_setr_epi64(0, 2, 4, 6, 8, 10, 12, 14), odd = _mm512_setr_epi64(1, 3, 5, 7, 9, 11, 13, 15);
         const Vector place = _mm512_and_si512(_mm512_setr_epi64(0, 1, 2, 3, 4, 5, 6, 7), _mm512_set1_epi64(kWords - 1));
         const Vector wanted = _mm512_permutexvar_epi64(place, _mm512_maskz_loadu_epi64((1 << kWords) - 1, query));
         Vector sums[kWords];
@@ -27,8 +33,7 @@ struct Lanes {
         }
         for (int64_t left = kWords / 2; left; left /= 2) {
             for (int64_t w = 0; w < left; w++) {
-                sums[w] = add(_mm512_permutex2var_epi64(sums[2 * w], even, sums[2 * w + 1]),
-                              _mm512_permutex2var_epi64(sums[2 * w], odd, sums[2 * w + 1]));
+                sums[w] = add(evens(sums[2 * w], sums[2 * w + 1]), odds(sums[2 * w], sums[2 * w + 1]));
             }
         }
         return sums[0];

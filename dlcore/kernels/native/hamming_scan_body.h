@@ -26,10 +26,30 @@ int64_t words_of(Rows codes) { return (codes.bytes + 7) / 8; }
 
 int64_t tile_codes(int64_t words) { return kTileWords / words / kGroup * kGroup; }
 
+// Codes of `kWords` words, a power of two, to planes. A vector's worth of codes is unshuffled until its words lie apart: each step takes
+// the lowest bit of a word's place, evens first, odds after them.
 template <int64_t kWords>
 void spread(const uint8_t* codes, int64_t count, int64_t stride, uint64_t* planes) {
-    for (int64_t c = 0; c < count; c++) {
-        if (c * kWords % 8 == 0) __builtin_prefetch(codes + c * kWords * 8 + kAhead);
+    int64_t c = 0;
+    if constexpr (Lanes::kCount > 1) {
+        for (; c + Lanes::kCount <= count; c += Lanes::kCount) {
+            Lanes::Vector words[kWords], apart[kWords];
+            for (int64_t v = 0; v < kWords; v++) {
+                const uint8_t* place = codes + (c * kWords + v * Lanes::kCount) * 8;
+                __builtin_prefetch(place + kAhead);
+                words[v] = Lanes::load(place);
+            }
+            for (int64_t left = kWords; left > 1; left /= 2) {
+                for (int64_t v = 0; v < kWords / 2; v++) {
+                    apart[v] = Lanes::evens(words[2 * v], words[2 * v + 1]);
+                    apart[kWords / 2 + v] = Lanes::odds(words[2 * v], words[2 * v + 1]);
+                }
+                for (int64_t v = 0; v < kWords; v++) words[v] = apart[v];
+            }
+            for (int64_t w = 0; w < kWords; w++) Lanes::store(planes + w * stride + c, words[w]);
+        }
+    }
+    for (; c < count; c++) {
         for (int64_t w = 0; w < kWords; w++) memcpy(planes + w * stride + c, codes + (c * kWords + w) * 8, 8);
     }
 }

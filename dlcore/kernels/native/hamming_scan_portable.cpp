@@ -14,6 +14,9 @@ struct Lanes {
         memcpy(&word, words, 8);
         return static_cast<Vector>(__builtin_popcountll(wanted ^ word));
     }
+    static Vector load(const void* words);
+    static Vector evens(Vector a, Vector b);
+    static Vector odds(Vector a, Vector b);
     static constexpr bool kSideBySide = false;
     template <int64_t kWords>
     static Vector side_by_side(const uint64_t* query, const uint64_t* words, int64_t ahead);
