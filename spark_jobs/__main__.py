@@ -1,13 +1,17 @@
-"""List the commands of the pipeline, a line each, and what their exit codes say.
+"""List the commands of the pipeline, a line each, and what their exit codes say; or run one of them.
 
 python -m spark_jobs
 python -m spark_jobs --json
+python -m spark_jobs search --help          is python -m spark_jobs.search --help
 """
 
 from __future__ import annotations
 
 import ast
 import json
+import runpy
+import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -15,7 +19,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from spark_jobs.pipeline import EXIT_CODES, STAGES
+from spark_jobs.mistakes import nearest
+from spark_jobs.pipeline import EXIT_CODES, EXIT_WRONG_LINE, STAGES
 
 _RUNS = 'if __name__ == "__main__":'
 
@@ -47,5 +52,21 @@ def main(as_json: Annotated[bool, typer.Option("--json", help="as JSON, for prog
     Console().print(listed, codes, "Each takes --help.")
 
 
+def run(name: str, arguments: Sequence[str]) -> None:
+    """Run a command in this process, as if it were the program.
+
+    Raises:
+        SystemExit: the command ended; with 2 if there is none of that name.
+    """
+    if name not in (known := commands()):
+        print(f"spark_jobs: got command {name!r}, {nearest(name, known)}", file=sys.stderr)
+        raise SystemExit(EXIT_WRONG_LINE)
+    sys.argv[1:] = arguments
+    runpy.run_module(f"spark_jobs.{name}", run_name="__main__", alter_sys=True)
+
+
 if __name__ == "__main__":
-    typer.run(main)
+    if sys.argv[1:] and not sys.argv[1].startswith("-"):
+        run(sys.argv[1], sys.argv[2:])
+    else:
+        typer.run(main)

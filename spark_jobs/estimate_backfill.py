@@ -20,7 +20,7 @@ import typer
 
 from spark_jobs.hbase.contents import count_between
 from spark_jobs.hbase.scan import HBaseError
-from spark_jobs.mistakes import Mistake, leave
+from spark_jobs.mistakes import Mistake, day_of, leave
 from spark_jobs.pipeline import IMAGE_PIPELINE, stages_of
 from spark_jobs.run_reports.durations import busy_seconds, total_seconds
 from spark_jobs.run_reports.reading import PastRun, newest_reports
@@ -140,7 +140,7 @@ def main(
     """Print what a backfill of the days will cost, from the run reports of past days."""
     try:
         settings = Settings.from_environment()
-        days = days_between(date.fromisoformat(first), date.fromisoformat(last))
+        days = days_between(day_of(first, "--from"), day_of(last, "--to"))
         reports = newest_reports(settings)
         past = Past.of(reports)
         images = count_between(settings, days[0], days[-1]) if count else past.images * len(days) // len(past.days)

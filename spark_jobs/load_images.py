@@ -44,6 +44,7 @@ from spark_jobs.hbase.table import (
     RowWriter,
     ensure_table,
 )
+from spark_jobs.mistakes import day_of
 from spark_jobs.pipeline import EXIT_FAILURE, EXIT_MISTAKE, IMAGE_PIPELINE
 from spark_jobs.settings import Settings
 
@@ -169,7 +170,7 @@ def main(
     try:
         if only_new:
             refuse_filled_table(settings)
-        entries = entries_of(source, date.fromisoformat(day) if day else None, metadata, anywhere)
+        entries = entries_of(source, day_of(day, "--day") if day else None, metadata, anywhere)
         loaded = load(settings, entries, console)
     except (HBaseError, ValueError, OSError) as error:
         console.print("[red]not loaded:[/red]", escape(_printable(error)), highlight=False)

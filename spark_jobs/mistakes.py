@@ -7,16 +7,31 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable
+from datetime import date
 from difflib import get_close_matches
 from typing import NoReturn
 
-from spark_jobs.pipeline import EXIT_MISTAKE
+from spark_jobs.pipeline import EXIT_MISTAKE, is_day
 
 MOST_NAMED = 8
 
 
 class Mistake(ValueError):
     """A wrong argument of a command, a DAG run or a setting: trying again would find it as wrong (exit code 64)."""
+
+
+def day_of(text: str, name: str) -> date:
+    """The date that an option or a column of that name gives.
+
+    Raises:
+        Mistake: it gives none.
+
+    >>> day_of("2026-11-02", "--day")
+    datetime.date(2026, 11, 2)
+    """
+    if not is_day(text):
+        raise Mistake(f"got {name} {text!r}, expected a date like 2026-11-02")
+    return date.fromisoformat(text)
 
 
 def leave(command: str, error: Exception) -> NoReturn:

@@ -20,7 +20,7 @@ from typing import Annotated, Any
 
 import typer
 
-from spark_jobs.mistakes import Mistake, leave
+from spark_jobs.mistakes import Mistake, day_of, leave
 from spark_jobs.pipeline import EXIT_OK, IMAGE_PIPELINE, UNDOING, Stage, stages_of
 from spark_jobs.running import publishing, runner, sessions
 from spark_jobs.running.command_line import NoOptions
@@ -139,7 +139,7 @@ def main(
     try:
         if dataset and dataset not in CHAIN:
             raise ValueError(f"got dataset {dataset!r}, expected one of {', '.join(CHAIN)}")
-        last = last_changes(settings, date.fromisoformat(day), datasets, remote or None)
+        last = last_changes(settings, day_of(day, "--day"), datasets, remote or None)
         changes = undone(last, run or None, allow_empty)
     except (LookupError, ValueError) as error:
         leave("restore_day", error)

@@ -24,11 +24,12 @@ from rich.console import Console
 from rich.table import Table
 
 from dlcore.search.filters import where_of
-from dlcore.search.index import open_index
+from dlcore.search.index import Index, open_index
 from dlcore.search.segment import Where
 from search_service.client import Client, neighbour_of
 from search_service.query import Models, Neighbour, neighbours, neighbours_within, query_of_file, query_of_key, sheet_of
 from spark_jobs.mistakes import leave
+from spark_jobs.pipeline import SIMILAR_IMAGES
 from spark_jobs.settings import Settings
 from spark_jobs.stages.detect import NO_DETECTOR
 from spark_jobs.stages.withdrawn_keys import withdrawn_keys
@@ -53,11 +54,19 @@ class _Answer:
     sheet: Image.Image | None
 
 
+def _opened(index: str) -> Index:
+    """The newest index; where there is none, the error says who makes it."""
+    try:
+        return open_index(index)
+    except FileNotFoundError as error:
+        raise FileNotFoundError(f"{error}, as the DAG {SIMILAR_IMAGES} does after each day's run") from error
+
+
 def _by_index(
     index: str, query: str, k: int, within: int | None, where: Where, with_sheet: bool, models: Models
 ) -> _Answer:
     """The answer of this process: the k nearest, or all within so many bits."""
-    opened, withdrawn = open_index(index), withdrawn_keys(index)
+    opened, withdrawn = _opened(index), withdrawn_keys(index)
     path = Path(query)
     asked = query_of_file(opened, path, models) if path.is_file() else query_of_key(opened, query, withdrawn)
     found = (

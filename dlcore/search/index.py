@@ -198,8 +198,9 @@ def open_index(uri: str, version: str | None = None, cache: Path | None = None) 
     existing = versions(store)
     wanted = version or (existing[-1] if existing else None)
     if wanted is None or wanted not in existing:
+        expected = f"expected one of {', '.join(existing)}" if existing else "expected at least one version"
         raise FileNotFoundError(
-            f"got index {wanted or '(newest)'} at {uri}, expected one of {existing}: run build_index"
+            f"got {f'index {version!r}' if version else 'no index'} at {uri}, {expected}: run build_index"
         )
     try:
         manifest = read_manifest(store, wanted)

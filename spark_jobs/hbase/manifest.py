@@ -27,6 +27,7 @@ from typing import Any
 
 from spark_jobs.hbase.image_files import image_files
 from spark_jobs.hbase.row_key import KEY_BYTES, bytes_of, key_text
+from spark_jobs.mistakes import day_of
 
 logger = logging.getLogger(__name__)
 
@@ -62,6 +63,8 @@ def entries_of(
         ValueError: a line cannot be read, an image has no day, or its file is outside the manifest's folder.
     """
     if source.is_dir():
+        if day is None and metadata is None:
+            raise ValueError(f"{source}: got no day for the pictures of a folder, expected --day 2026-11-02")
         lines, root, is_anywhere = _folder_lines(source, metadata), source, True
     else:
         lines, root = _manifest_lines(source), source.parent
@@ -149,7 +152,7 @@ def _draft(line: Mapping[str, Any], where: str, root: Path, day: date | None, is
         if not path:
             columns = ", ".join(map(str, line)) or "none"
             raise ValueError(f"got no path (columns: {columns}), expected the image's file in a column path")
-        at = date.fromisoformat(own_day) if own_day else day
+        at = day_of(own_day, "day") if own_day else day
         if at is None:
             raise ValueError("got no day; add a column day, or pass --day 2026-11-02 for all")
         key, sku, number = (_text(line, name) for name in ("key", "sku", "n"))

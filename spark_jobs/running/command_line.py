@@ -10,7 +10,7 @@ from typing import Annotated, Any, TypeVar, get_type_hints
 
 import typer
 
-from spark_jobs.pipeline import Stage, is_day
+from spark_jobs.pipeline import EXIT_WRONG_LINE, Stage, is_day
 
 Options = TypeVar("Options")
 
@@ -95,7 +95,7 @@ def parse(stage: Stage, options: type[Options], arguments: Sequence[str]) -> tup
         check_day(stage, attempt)
     except ValueError as error:
         typer.echo(error, err=True)
-        raise SystemExit(2) from None
+        raise SystemExit(EXIT_WRONG_LINE) from None
     return attempt, _pick(options, found)
 
 

@@ -163,7 +163,7 @@ def test_of_many_withdrawn_pictures_none_is_looked_up_and_none_is_found(tmp_path
         ("nothing/0", (), "neither a file nor a key"),
         ("page.jpg", (), "an HTML page saved as an image"),
         ("photo.png", ("--extractor", "newer"), "was made by model"),
-        ("sku0/0", ("--index", "file:///nowhere"), "run build_index"),
+        ("sku0/0", ("--index", "file:///nowhere"), "run build_index, as the DAG similar_images"),
     ],
 )
 def test_what_cannot_be_searched_is_said_in_one_line(catalogue, query, options, message):

@@ -6,8 +6,10 @@ import json
 import subprocess
 import sys
 
+import pytest
+
 from spark_jobs import pipeline
-from spark_jobs.pipeline import STAGES
+from spark_jobs.pipeline import EXIT_MISTAKE, EXIT_WRONG_LINE, STAGES
 from spark_jobs.settings import REPOSITORY
 
 
@@ -31,3 +33,23 @@ def test_the_list_fits_people_too():
     command = [sys.executable, "-m", "spark_jobs"]
     text = subprocess.run(command, cwd=REPOSITORY, check=True, capture_output=True, text=True).stdout
     assert "load_images" in text and "65" in text
+
+
+@pytest.mark.parametrize(
+    ("line", "code", "message"),
+    [
+        (("serch", "mug/0"), EXIT_WRONG_LINE, "got command 'serch', did you mean search?"),
+        (("search", "mug/0", "--index", "file:///nowhere"), EXIT_MISTAKE, "search: got no index at file:///nowhere"),
+        (("load_images", ".", "--day", "yesterday"), EXIT_MISTAKE, "got --day 'yesterday', expected a date like"),
+        (("load_images", "."), EXIT_MISTAKE, "expected --day 2026-11-02"),
+        (("restore_day", "--day", "2.11.2026"), EXIT_MISTAKE, "got --day '2.11.2026', expected a date like"),
+        (("estimate_backfill", "--from", "2026", "--to", "2026-11-02"), EXIT_MISTAKE, "got --from '2026', expected"),
+        (("detect_objects", "--run", "mine", "--day", "today"), EXIT_WRONG_LINE, "got --day 'today', expected"),
+    ],
+)
+def test_a_command_is_run_and_what_is_wrong_with_its_line_is_said_in_one(line, code, message):
+    command = [sys.executable, "-m", "spark_jobs", *line]
+    done = subprocess.run(command, cwd=REPOSITORY, check=False, capture_output=True, text=True)
+    assert done.returncode == code, done.stderr
+    assert message in " ".join((done.stdout + done.stderr).split())
+    assert "Traceback" not in done.stderr
