@@ -13,6 +13,9 @@ export OPENBLAS_NUM_THREADS ?= 1
 PLAIN := not (spark or airflow or services or end_to_end or containers or convergence)
 SELECTED := $(if $(RING),$(if $(filter plain,$(RING)),$(PLAIN),$(RING)),not (containers or convergence))
 
+# The whole takes two processes, each with servers of its own; one ring is one process.
+PROCESSES := $(if $(RING),,-n 2 --dist loadgroup --no-loadscope-reorder)
+
 .DEFAULT_GOAL := help
 .PHONY: help install demo up services-up down status catalogue env-file check format test bench-env bench lock clean distclean
 
@@ -61,7 +64,7 @@ format: install  ## format the code and repair what ruff can
 	@$(RUN) -m ruff format .
 
 test: install  ## every ring of tests but `containers` and `convergence`, with everything it needs (RING=...: one)
-	@$(RUN) -m pytest -m "$(SELECTED)"
+	@$(RUN) -m pytest $(PROCESSES) -m "$(SELECTED)"
 
 bench-env:  ## .venv-bench: the peers that the benchmarks measure against
 	@$(PYTHON) -m deploy.install bench

@@ -1,6 +1,6 @@
 """Real servers for tests: each starts when a test first asks for it and stops at the end of the session.
 
-All of a session share one stack at a free port offset, with its files in pytest's temporary folder.
+All of a process share one stack at a free port offset, with its files in pytest's temporary folder.
 """
 
 from __future__ import annotations
@@ -17,12 +17,28 @@ from deploy.stack import Stack
 from spark_jobs.settings import Settings
 from tests.spark_jobs.lake import Lake
 
+SHARES = (("spark_jobs", "stack"), ("", "stack"), ("end_to_end", ""), ("", ""))
+"""Folder of tests and a fixture: tests of the first row that fits begin first. Those with servers stay together, others by file."""
+
 # A shell that starts the tests in the background has them ignore SIGINT, and so every process they start.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # An example may take as long as a busy machine lets it: no test asserts a time.
 hypothesis.settings.register_profile("untimed", deadline=None)
 hypothesis.settings.load_profile("untimed")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Share the tests out between processes: what uses the same servers goes to one, and the longest begin first."""
+    turns = {}
+    for item in items:
+        folder, fixtures = item.path.parts, getattr(item, "fixturenames", ())
+        turn = next(n for n, (part, used) in enumerate(SHARES) if part in (*folder, "") and used in (*fixtures, ""))
+        turns[item] = turn
+        if config.pluginmanager.hasplugin("xdist"):
+            item.add_marker(pytest.mark.xdist_group(f"servers {turn}" if SHARES[turn][1] else str(item.path)))
+    items.sort(key=turns.__getitem__)
 
 
 @pytest.fixture(scope="session", autouse=True)
