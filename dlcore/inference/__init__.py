@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
-from dlcore.inference.plan import Plan, compile
+from dlcore.inference.agreement import Agreement, agreement
+from dlcore.inference.calibration import Calibration, load_calibration
+from dlcore.inference.plan import Plan, calibrate, compile
 
-__all__ = ["Plan", "compile"]
+__all__ = ["Agreement", "Calibration", "Plan", "agreement", "calibrate", "compile", "load_calibration"]

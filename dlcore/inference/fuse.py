@@ -34,7 +34,7 @@ from dlcore.nn.module import Module
 class Product(Op):
     """weight (O, I) times the input, plus bias (O,), then ReLU if `relu`, and at most `ceiling`.
 
-    `label` names the layer in messages.
+    `label` names the layer in messages. precision: of the arithmetic, "fp32", "bf16" or "int8".
     """
 
     weight: Array
@@ -42,6 +42,7 @@ class Product(Op):
     label: str
     relu: bool = False
     ceiling: float = np.inf
+    precision: str = "fp32"
 
 
 @dataclass(eq=False)
@@ -56,6 +57,7 @@ class Convolution(Op):
     ceiling: float = np.inf
     pool: str = "none"
     has_residual: bool = False
+    precision: str = "fp32"
 
 
 Weighted = Product | Convolution
@@ -183,7 +185,8 @@ def suits_winograd(op: Convolution) -> bool:
     window = op.window
     padding = (*window.pad, *window.pad)
     return (
-        uses("native")
+        op.precision == "fp32"
+        and uses("native")
         and native.has_winograd()
         and native.winograd_suits(op.weight.shape, window.stride, padding, window.dilation, window.groups)
     )
@@ -227,16 +230,18 @@ def _add_residual(network: Network, op: Convolution, user: Op) -> bool:
 
 
 def _is_pointwise(op: Op) -> bool:
-    """A plain 1x1 convolution of images."""
-    if not isinstance(op, Convolution) or op.pool != "none" or op.window.groups > 1:
+    """A plain 1x1 convolution of images in fp32."""
+    if not isinstance(op, Convolution) or op.pool != "none" or op.window.groups > 1 or op.precision != "fp32":
         return False
     window = op.window
     return window.kernel == window.stride == (1, 1) and window.pad == (0, 0)
 
 
 def _is_depthwise(op: Op) -> bool:
-    """A convolution of images plane by plane, without residual."""
+    """A convolution of images plane by plane in fp32, without residual."""
     if not isinstance(op, Convolution) or op.has_residual or op.pool != "none" or op.weight.ndim != 4:
+        return False
+    if op.precision != "fp32":
         return False
     return op.weight.shape[1] == 1 and op.window.groups == len(op.weight) and op.window.dilation == (1, 1)
 
@@ -265,9 +270,12 @@ def join_inverted(network: Network) -> None:
             network.replace({op: block})
 
 
-def fuse(network: Network) -> Network:
-    """All rewrites; `network` is changed in place."""
+def fuse(network: Network, precision_of: Callable[[Weighted], str] = lambda op: "fp32") -> Network:
+    """All rewrites; `network` is changed in place. precision_of: what a convolution or product computes in."""
     expose_weights(network)
+    for op in network.ops:
+        if isinstance(op, Weighted):
+            op.precision = precision_of(op)
     absorb(network)
     if uses("native"):
         join_inverted(network)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TypeAlias
 
 import numpy as np
 
 from dlcore import kernels
 from dlcore.activity import Array
+from dlcore.inference.forms import Form, Stored
 from dlcore.kernels import onednn_api as api
 from dlcore.kernels import onednn_recurrent
 from dlcore.kernels.memory import empty
@@ -18,19 +19,37 @@ from dlcore.nn.layers.convolution import Window
 Call: TypeAlias = Callable[[], None]
 Bound: TypeAlias = tuple[Call, str]
 """A call, and the name of oneDNN's code for it."""
+Scales: TypeAlias = tuple[Array, float]
+"""What sums of products are multiplied with, (O,), before the bias; what results are divided by."""
+
+_NUMBERS = {np.float32: api.FLOAT, np.uint16: api.BF16, np.uint8: api.UNSIGNED, np.int8: api.SIGNED}
+_WEIGHTS = {api.FLOAT: api.FLOAT, api.BF16: api.BF16, api.UNSIGNED: api.SIGNED, api.SIGNED: api.SIGNED}
+"""Numbers of the input -> of the weights."""
 
 
-def _packed(weights: Array, wanted: api.Layout) -> Array:
-    """A copy of contiguous `weights` in the memory order `wanted`."""
-    given = np.ascontiguousarray(weights, np.float32)
-    source = api.Layout.plain(given.shape)
+def _number(x: Stored) -> int:
+    return _NUMBERS[x.dtype.type]
+
+
+def _channels_last(x: Stored) -> api.Layout:
+    return api.Layout.channels_last(x.shape, _number(x))
+
+
+def _plain(x: Stored) -> api.Layout:
+    return api.Layout.plain(x.shape, _number(x))
+
+
+def _packed(weights: Stored, wanted: api.Layout) -> Array:
+    """A copy of `weights` in the memory order and the numbers `wanted`."""
+    given = np.ascontiguousarray(weights)
+    source = _plain(given)
     packed = empty(((wanted.size_bytes + 3) // 4,))
     description = api.Description("reorder", source, api.engine(), wanted, api.engine(), None)
     api.Primitive(description, {api.SRC: source, api.DST: wanted})(given.ctypes.data, packed.ctypes.data)
     return packed
 
 
-def _bound(description: api.Description, arrays: dict[int, tuple[api.Layout, Array]]) -> Bound:
+def _bound(description: api.Description, arrays: Mapping[int, tuple[api.Layout, Stored]]) -> Bound:
     """A call of the primitive on these arrays, which it keeps alive."""
     primitive = api.Primitive(description, {kind: layout for kind, (layout, _) in arrays.items()})
     return primitive.bind([array for _, array in arrays.values()]), description.implementation()
@@ -38,41 +57,69 @@ def _bound(description: api.Description, arrays: dict[int, tuple[api.Layout, Arr
 
 def _weighted(
     kind: str,
-    arrays: tuple[Array, Array, Array, Array],
-    order: Callable[..., api.Layout],
+    arrays: tuple[Stored, Stored, Array, Stored],
+    order: Callable[[Stored], api.Layout],
     rectified: tuple[bool, float],
     *geometry: kernels.Sizes,
-    residual: Array | None = None,
+    residual: Stored | None = None,
+    scales: Scales | None = None,
 ) -> Bound:
     """Forward `kind` of (x, weight, bias, y), x, y and residual lying in memory as `order` says; rectified: see `api.Attributes`."""
     x, weight, bias, y = arrays
-    source, biases, target = order(x.shape), api.Layout.plain(bias.shape), order(y.shape)
+    source, biases, target = order(x), api.Layout.plain(bias.shape), order(y)
+    added = None if residual is None else order(residual)
+    factors = {} if scales is None else _scales(scales, 3 if weight.ndim - 1 == x.ndim else 1)
     algorithm = (api.CONVOLUTION_DIRECT,) if geometry else ()
     description = api.Description(
         f"{kind}_forward", api.engine(), api.FORWARD_INFERENCE, *algorithm,
-        source, api.Layout.any(weight.shape), biases, target, *geometry,
-        api.Attributes(*rectified, None if residual is None else target),
+        source, api.Layout.any(weight.shape, _WEIGHTS[_number(x)]), biases, target, *geometry,
+        api.Attributes(*rectified, added, {part: mask for part, (mask, _) in factors.items()}),
     )  # fmt: skip
     packing = description.layout("weights")
-    taken = {
+    taken: dict[int, tuple[api.Layout, Stored]] = {
         api.SRC: (source, x),
         api.WEIGHTS: (packing, _packed(weight, packing)),
         api.BIAS: (biases, np.ascontiguousarray(bias, np.float32)),
         api.DST: (target, y),
+        **{api.SCALES | part: (api.Layout.plain(each.shape), each) for part, (_, each) in factors.items()},
     }
-    return _bound(description, taken if residual is None else {**taken, api.RESIDUAL: (target, residual)})
+    if added is not None and residual is not None:
+        taken[api.RESIDUAL] = (added, residual)
+    return _bound(description, taken)
+
+
+def _scales(scales: Scales, rows: int) -> dict[int, tuple[int, Array]]:
+    """Execution argument -> the dimensions along which its scales differ, as bits (`rows` of the weights), and they themselves."""
+    factors, divisor = scales
+    found = {api.WEIGHTS: (rows, np.ascontiguousarray(factors, np.float32))}
+    if divisor != 1:
+        found[api.DST] = (0, np.array([divisor], np.float32))
+    return found
+
+
+def conversion(x: Stored, given: Form, y: Stored, wanted: Form) -> Bound:
+    """The numbers of `x`, stored as `given`, into `y` as `wanted`; both contiguous in the same memory order, one of them fp32."""
+    source, target = (api.Layout.plain((x.size,), _number(each)) for each in (x, y))
+    scales = {api.SRC: given.scale, api.DST: wanted.scale}
+    factors = {part: np.array([scale], np.float32) for part, scale in scales.items() if scale != 1}
+    attributes = api.Attributes(scales=dict.fromkeys(factors, 0))
+    description = api.Description("reorder", source, api.engine(), target, api.engine(), attributes)
+    arrays: dict[int, tuple[api.Layout, Stored]] = {api.SRC: (source, x), api.DST: (target, y)}
+    arrays |= {api.SCALES | part: (api.Layout.plain((1,)), scale) for part, scale in factors.items()}
+    return _bound(description, arrays)
 
 
 def convolution(
-    arrays: tuple[Array, Array, Array, Array],
-    residual: Array | None,
+    arrays: tuple[Stored, Stored, Array, Stored],
+    residual: Stored | None,
     window: Window,
     padding: kernels.Padding,
     rectified: tuple[bool, float],
+    scales: Scales | None = None,
 ) -> Bound:
     """arrays: x (N, C, ...), weight (K, C / groups, *kernel), bias (K,), y; x, y and what is added, residual, in channels-last memory.
 
-    rectified: whether a ReLU follows, and what it lets through at most.
+    rectified: whether a ReLU follows, and what it lets through at most. scales: of weights in eight bits.
     """
     x, weight, bias, y = arrays
     rank = len(window.kernel)
@@ -81,21 +128,23 @@ def convolution(
     gaps = tuple(dilation - 1 for dilation in window.dilation)
     geometry = (window.stride, gaps, padding[:rank], padding[rank:])
     return _weighted(
-        "convolution", (x, weight, bias, y), api.Layout.channels_last, rectified, *geometry, residual=residual
+        "convolution", (x, weight, bias, y), _channels_last, rectified, *geometry, residual=residual, scales=scales
     )
 
 
-def product(arrays: tuple[Array, Array, Array, Array], rectified: tuple[bool, float]) -> Bound:
+def product(
+    arrays: tuple[Stored, Stored, Array, Stored], rectified: tuple[bool, float], scales: Scales | None = None
+) -> Bound:
     """arrays: x (N, I), weight (O, I), bias (O,), y (N, O); rectified: whether a ReLU follows, and what it lets through at most."""
-    return _weighted("inner_product", arrays, api.Layout.plain, rectified)
+    return _weighted("inner_product", arrays, _plain, rectified, scales=scales)
 
 
 def pooling(
-    algorithm: int, x: Array, y: Array, kernel: kernels.Sizes, stride: kernels.Sizes, padding: kernels.Padding
+    algorithm: int, x: Stored, y: Stored, kernel: kernels.Sizes, stride: kernels.Sizes, padding: kernels.Padding
 ) -> Bound:
     """Maxima or means of windows, by `algorithm` of `onednn_api`; x and y (N, C, ...) in channels-last memory."""
     rank = len(kernel)
-    source, target = api.Layout.channels_last(x.shape), api.Layout.channels_last(y.shape)
+    source, target = _channels_last(x), _channels_last(y)
     description = api.Description(
         "pooling_forward", api.engine(), api.FORWARD_INFERENCE, algorithm,
         source, target, stride, kernel, (0,) * rank, padding[:rank], padding[rank:], None,

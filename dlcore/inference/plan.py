@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -11,17 +11,17 @@ import numpy as np
 
 from dlcore.activity import Activity, Array, describe, leaves, map_leaves, require_exact
 from dlcore.inference import steps
+from dlcore.inference.calibration import Calibration, calibrated
 from dlcore.inference.explanation import explained
-from dlcore.inference.fuse import fuse
+from dlcore.inference.fuse import Weighted, fuse
 from dlcore.inference.lowering import Lowering, Shapes
+from dlcore.inference.precision import PRECISIONS, PRODUCT_WEIGHTS, Precision, Storage
 from dlcore.inference.rules import rule_for
-from dlcore.inference.trace import Layer, trace
+from dlcore.inference.trace import Layer, Network, trace
 from dlcore.inference.trace import leaves as ops_of
 from dlcore.kernels import cpu
 from dlcore.nn.module import Module
 from dlcore.nn.shapes import shape_of, undisturbed
-
-PRECISIONS = ("fp32",)
 
 
 class Plan:
@@ -29,12 +29,14 @@ class Plan:
 
     Equal inputs give bit-identical results on one machine, whatever the rest of the batch holds.
 
-    input_shape: the shape of the input, or a list of shapes for a table. steps: the names of what is computed. work: the floating-point
-    operations of its convolutions and products, as if all were computed directly.
+    model: what was compiled, in evaluation mode, sharing its weights. input_shape: the shape of the input, or a list of shapes for a
+    table. steps: the names of what is computed. work: the floating-point operations of its convolutions and products, as if all
+    were computed directly.
     """
 
-    def __init__(self, lowering: Lowering) -> None:
+    def __init__(self, lowering: Lowering, model: Module) -> None:
         network = lowering.network
+        self.model = model
         self._x = steps.current(lowering.values[network.input])
         self._output = lowering.operand(network.output)
         self._program = lowering.program
@@ -165,7 +167,16 @@ def _as_shapes(shape: Any) -> Shapes:
     return [_as_shapes(part) for part in shape]
 
 
-def compile(model: Module, input_shape: Sequence[Any], precision: str = "fp32", threads: int | None = None) -> Plan:
+def compile(
+    model: Module,
+    input_shape: Sequence[Any],
+    precision: str = "fp32",
+    threads: int | None = None,
+    *,
+    calibration: Calibration | None = None,
+    product_weights: str = "fp32",
+    force: bool = False,
+) -> Plan:
     """Lower `model` for inputs of `input_shape` (N, ...), or, where the model takes a table, of a list of such shapes.
 
     Batch normalisation is folded into weights; bias, residual sums, ReLU and pooling are computed with their convolution;
@@ -174,10 +185,16 @@ def compile(model: Module, input_shape: Sequence[Any], precision: str = "fp32", 
     states are where the plan's own begin. What a layer with `is_dynamic` gives, and what depends on it, is computed layer by
     layer, in whatever size it comes. Inputs may be arrays of integers, such as the places in a LookupTable.
 
+    precision: "bf16" computes convolutions and linear layers in bf16 where that is faster on this CPU, adding up in fp32; "int8" computes
+    them in whole numbers of eight bits, each plane of weights with a scale of its own, the results between them with those of
+    `calibration` (see `calibrate`). All else stays fp32.
+    product_weights: "bf16" stores the weights of linear layers so, in a plan that is fp32 otherwise. force: bf16 wherever there is a
+    kernel for it, faster or not.
     threads: for the native kernels; by default OMP_NUM_THREADS, else all CPUs; one in a forked process.
 
     Raises:
-        ValueError: an unknown precision, layers of double, what is no shape, or an input shape the model refuses.
+        ValueError: an unknown precision, int8 without a calibration or with another model's, layers of double, what is no shape, or
+            an input shape the model refuses.
 
     Example:
         >>> from dlcore.nn.layer import Linear
@@ -187,8 +204,49 @@ def compile(model: Module, input_shape: Sequence[Any], precision: str = "fp32", 
         >>> compile(CAddTable(), [(4, 3), (4, 3)])([np.ones((4, 3)), np.ones((4, 3))]).sum()
         np.float32(24.0)
     """
-    if precision not in PRECISIONS:
-        raise ValueError(f"compile: got precision {precision!r}, expected one of {PRECISIONS}")
+    if precision not in PRECISIONS or product_weights not in PRODUCT_WEIGHTS:
+        raise ValueError(
+            f"compile: got precision {precision!r} and product_weights {product_weights!r}, expected one of {PRECISIONS} "
+            f"and of {PRODUCT_WEIGHTS}"
+        )
+    if precision == "int8" and calibration is None:
+        raise ValueError("compile: got int8 without a calibration; give calibration=calibrate(model, samples)")
+    shapes = _as_shapes(input_shape)
+    rows = shapes[0] if shapes and isinstance(shapes[0], int) else 0
+    wanted = Precision(precision, product_weights, force, rows)
+    network, own = _fused(model, wanted.of)
+    given = calibration.integers(network) if wanted.is_in_integers() and calibration is not None else {}
+    return Plan(_lowered(own, network, shapes, Storage(network, given), threads), own)
+
+
+def calibrate(model: Module | Plan, samples: Any, method: str = "percentile") -> Calibration:
+    """The ranges in which the results of `model` (or of a plan's) lie for `samples`, for `compile(..., "int8", calibration=...)`.
+
+    samples: (N, ...), or, where the model takes a table, a list of such arrays; a hundred rows like those of later use suffice.
+    method: "min_max" stores the whole range, "percentile" 99.99 % of the values, "kl" what keeps most of their distribution.
+
+    Raises:
+        ValueError: an unknown method, no samples, or values that are no numbers.
+
+    Example:
+        >>> from dlcore.nn.layer import Linear
+        >>> x, model = np.eye(3, dtype=np.float32), Linear(3, 2)
+        >>> plan = compile(model, (3, 3), "int8", calibration=calibrate(model, x))
+        >>> bool(np.abs(plan(x) - model.forward(x)).max() < 0.02)
+        True
+    """
+    network, own = _fused(model.model if isinstance(model, Plan) else model, lambda op: "int8")
+    for op in network.ops:
+        if isinstance(op, Weighted):
+            op.precision = "fp32"
+    arrays = _arrays(samples)
+    shapes = [(1, *array.shape[1:]) for array in arrays]
+    one = shapes if isinstance(samples, (list, tuple)) else shapes[0]
+    return calibrated(_lowered(own, network, one, Storage(network), None), arrays, method)  # type: ignore[arg-type]
+
+
+def _fused(model: Module, precision_of: Callable[[Weighted], str]) -> tuple[Network, Module]:
+    """The network of `model`, and the module of its own that it is traced from."""
     for path, part in model.named_modules():
         if part.bigdl_type == "double":
             raise ValueError(
@@ -196,9 +254,12 @@ def compile(model: Module, input_shape: Sequence[Any], precision: str = "fp32", 
                 "or cast(model, np.float32) first"
             )
     own = model.evaluate().sharing_weights()
-    network = fuse(trace(own))
-    lowering = Lowering(network, cpu.threads() if threads is None else threads, rule_for)
+    return fuse(trace(own), precision_of), own
+
+
+def _lowered(own: Module, network: Network, shapes: Shapes, storage: Storage, threads: int | None) -> Lowering:
+    lowering = Lowering(network, cpu.threads() if threads is None else threads, rule_for, storage)
     with undisturbed(own):
         own.reset_states()
-        lowering.run(_as_shapes(input_shape))
-    return Plan(lowering)
+        lowering.run(shapes)
+    return lowering

@@ -51,14 +51,14 @@ from dlcore.nn.layout import axis_of
 
 
 def _max_pooling(state: Lowering, op: Op) -> Activity:
-    x, module = state.array(op), module_of(op)
+    (x, form), module = state.passed(op), module_of(op)
     if module.format.upper() != "NCHW" or x.ndim != 4:
         return eager(state, op)
     window = module.window
     size, padding = window.fit(x.shape[2:], module.label())
     x = state.image(op, x)
-    y = state.new(op, (*x.shape[:2], *size))
-    state.program.append(steps.max_pooling(x, y, window.kernel, window.stride, padding))
+    y = state.result(op, (*x.shape[:2], *size), form)
+    state.program.append(steps.max_pooling(x, y, window.kernel, window.stride, padding, form))
     return y
 
 

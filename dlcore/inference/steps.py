@@ -12,7 +12,8 @@ import numpy as np
 from dlcore import kernels
 from dlcore.activity import Activity, Array, describe, leaves, map_leaves
 from dlcore.inference import packed
-from dlcore.inference.fuse import Convolution, Inverted, Product, uses
+from dlcore.inference.forms import FP32, Form, Scaled, Stored, scaled
+from dlcore.inference.fuse import Convolution, Inverted, Product, Weighted, uses
 from dlcore.kernels import native, native_separable
 from dlcore.kernels.memory import contiguous
 from dlcore.kernels.native_separable import Part
@@ -25,7 +26,7 @@ class Step:
     """One call of a plan.
 
     kernel: what computes it; work: its floating-point operations, 0 where they are not counted. name, shape: what is computed, and what
-    it gives.
+    it gives. precision: of its arithmetic; of a conversion, from what to what.
     """
 
     run: Callable[[], None]
@@ -33,6 +34,7 @@ class Step:
     work: float = 0.0
     name: str = ""
     shape: str = ""
+    precision: str = "fp32"
 
 
 _FEW_PLANES = 4
@@ -120,12 +122,34 @@ def add(x: Array, residual: Array, y: Array, op: Convolution) -> Step:
     return Step(run, NUMPY)
 
 
-def convolution(op: Convolution, x: Array, residual: Array | None, y: Array, padding: kernels.Padding) -> Step:
+Forms: TypeAlias = tuple[Form, Form | None, Form]
+"""How the input, what is added, and the result are stored."""
+PLAIN: Forms = (FP32, None, FP32)
+
+
+def _scaled(op: Weighted, forms: Forms) -> tuple[Stored, Array, tuple[bool, float], packed.Scales | None]:
+    """Weights, bias, rectification and scales as oneDNN takes them for this precision."""
+    if op.precision != "int8":
+        return op.weight, op.bias, (op.relu, op.ceiling), None
+    found: Scaled = scaled(op.weight, op.bias, op.ceiling, *forms)
+    return found.weight, found.bias, (op.relu, found.ceiling), (found.factors, found.divisor)
+
+
+def conversion(x: Stored, given: Form, y: Stored, wanted: Form) -> Step:
+    """The same numbers stored otherwise, by oneDNN."""
+    run, name = packed.conversion(x, given, y, wanted)
+    return Step(run, f"onednn {name}", precision=f"{given.number} to {wanted.number}")
+
+
+def convolution(
+    op: Convolution, x: Stored, residual: Stored | None, y: Stored, padding: kernels.Padding, forms: Forms = PLAIN
+) -> Step:
     """By oneDNN with packed weights, else by the kernel of the seam; residual (N, K, ...) has y's shape and order."""
     window, work = op.window, 2.0 * y.size * op.weight[0].size
     if uses("onednn"):
-        run, name = packed.convolution((x, op.weight, op.bias, y), residual, window, padding, (op.relu, op.ceiling))
-        return Step(run, f"onednn {name}", work)
+        weight, bias, rectified, scales = _scaled(op, forms)
+        run, name = packed.convolution((x, weight, bias, y), residual, window, padding, rectified, scales)
+        return Step(run, f"onednn {name}", work, precision=op.precision)
     geometry, weight = (window.stride, padding, window.dilation, window.groups), op.weight.copy(order="K")
 
     def convolve() -> None:
@@ -138,12 +162,13 @@ def convolution(op: Convolution, x: Array, residual: Array | None, y: Array, pad
     return Step(convolve, kernels.active(), work)
 
 
-def product(op: Product, x: Array, y: Array) -> Step:
+def product(op: Product, x: Stored, y: Stored, forms: Forms = PLAIN) -> Step:
     """By oneDNN with packed weights, else by the kernel of the seam."""
     work = 2.0 * len(x) * op.weight.size
     if uses("onednn"):
-        run, name = packed.product((x, op.weight, op.bias, y), (op.relu, op.ceiling))
-        return Step(run, f"onednn {name}", work)
+        weight, bias, rectified, scales = _scaled(op, forms)
+        run, name = packed.product((x, weight, bias, y), rectified, scales)
+        return Step(run, f"onednn {name}", work, precision=op.precision)
     weight = op.weight.copy(order="K")
     multiply = partial(kernels.linear, x, weight, op.bias, relu=op.relu)
     return Step(lambda: _store_below(multiply(), op.ceiling, y), kernels.active(), work)
@@ -158,11 +183,13 @@ def _store_below(x: Array, ceiling: float, y: Array) -> None:
     np.minimum(x, np.float32(ceiling), out=y)
 
 
-def max_pooling(x: Array, y: Array, kernel: kernels.Sizes, stride: kernels.Sizes, padding: kernels.Padding) -> Step:
-    """By oneDNN, else by the kernel of the seam."""
+def max_pooling(
+    x: Stored, y: Stored, kernel: kernels.Sizes, stride: kernels.Sizes, padding: kernels.Padding, form: Form = FP32
+) -> Step:
+    """By oneDNN, else by the kernel of the seam; form: of x and y."""
     if uses("onednn"):
         run, name = packed.pooling(POOLING_MAX, x, y, kernel, stride, padding)
-        return Step(run, f"onednn {name}")
+        return Step(run, f"onednn {name}", precision=form.number)
     return Step(lambda: np.copyto(y, kernels.max_pool(x, kernel, stride, padding)[0]), kernels.active())
 
 

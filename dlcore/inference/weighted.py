@@ -9,7 +9,8 @@ import numpy as np
 
 from dlcore.activity import Activity, Array, map_leaves
 from dlcore.inference import recurrence, steps
-from dlcore.inference.fuse import Convolution, Inverted, Product, suits_winograd
+from dlcore.inference.forms import FP32, Form, Stored
+from dlcore.inference.fuse import Convolution, Inverted, Product, Weighted, suits_winograd
 from dlcore.inference.lowering import Lowering
 from dlcore.inference.trace import Op
 from dlcore.inference.whole_layers import eager, module_of
@@ -23,8 +24,21 @@ from dlcore.nn.layers.cells import GatedCell
 from dlcore.nn.module import Module
 
 
+def _taken(state: Lowering, op: Weighted) -> tuple[list[Stored], list[Form]]:
+    """What `op` takes, the first in the form that its precision wants, what is added as it is stored; and these forms."""
+    if op.precision == "fp32" or not all(isinstance(state.values[source], np.ndarray) for source in op.sources):
+        op.precision = "fp32"
+        arrays = state.arrays(op)
+        return list(arrays), [FP32] * len(arrays)
+    first, *others = op.sources
+    stored = state.forms.get(first, FP32)
+    form = stored if stored.precision == op.precision else state.storage.low(first, op.precision)
+    found = [(state.in_form(first, form), form), *map(state.stored, others)]
+    return [x for x, _ in found], [form for _, form in found]
+
+
 def convolution(state: Lowering, op: Convolution) -> Activity:
-    x, *others = state.arrays(op)
+    (x, *others), (form, *added) = _taken(state, op)
     planes, rank = op.weight.shape[1] * op.window.groups, len(op.window.kernel)
     if x.ndim - rank not in (1, 2) or x.shape[-1 - rank] != planes:
         raise ValueError(
@@ -35,30 +49,39 @@ def convolution(state: Lowering, op: Convolution) -> Activity:
     size = output_size(batch.shape, op.window.kernel, op.window.stride, padding, op.window.dilation)
     if op.pool != "none":
         size = tuple((side + (op.pool == "ceil")) // 2 for side in size)
-    y = state.new(op, (len(batch), len(op.weight), *size), is_image=True)
+    shape = (len(batch), len(op.weight), *size)
+    is_sum = bool(others) and others[0].shape == (shape if x.ndim == rank + 2 else shape[1:])
+    given = state.storage.of(op) if is_sum or not others else FP32
+    y = state.result(op, shape, given)
     result = y if x.ndim == rank + 2 else y[0]
     if not others:
-        return _convolved(state, op, (batch, None, y), padding, result)
-    if others[0].shape == result.shape:
+        return _convolved(state, op, (batch, None, y), padding, result, (form, None, given))
+    if is_sum:
         residual = state.image(op, others[0].reshape(y.shape))
-        return _convolved(state, op, (batch, residual, y), padding, result)
-    _convolved(state, replace(op, relu=False, ceiling=np.inf), (batch, None, y), padding, result)
-    total = state.new(op, np.broadcast_shapes(result.shape, others[0].shape))
-    state.program.append(steps.add(result, others[0], total, op))
+        return _convolved(state, op, (batch, residual, y), padding, result, (form, added[0], given))
+    _convolved(state, replace(op, relu=False, ceiling=np.inf), (batch, None, y), padding, result, (form, None, FP32))
+    other = state.in_form(op.sources[1], FP32)
+    total = state.new(op, np.broadcast_shapes(result.shape, other.shape))
+    state.program.append(steps.add(result, other, total, op))
     return total
 
 
 def _convolved(
-    state: Lowering, op: Convolution, arrays: tuple[Array, Array | None, Array], padding: Padding, result: Array
+    state: Lowering,
+    op: Convolution,
+    arrays: tuple[Stored, Stored | None, Stored],
+    padding: Padding,
+    result: Stored,
+    forms: steps.Forms,
 ) -> Array:
-    """The step of (x, residual, y), all in channels-last memory; gives `result`, which is y."""
+    """The step of (x, residual, y), all in channels-last memory and stored as `forms` say; gives `result`, which is y."""
     x, residual, y = arrays
     if suits_winograd(op):
         state.program.append(steps.winograd(op, x, residual, y, padding, state.threads))
         if np.isfinite(op.ceiling):
             state.program.append(steps.limit(y, op.ceiling))
     else:
-        state.program.append(steps.convolution(op, x, residual, y, padding))
+        state.program.append(steps.convolution(op, x, residual, y, padding, forms))
     return result
 
 
@@ -84,7 +107,8 @@ def inverted(state: Lowering, op: Inverted) -> Activity:
 
 
 def product(state: Lowering, op: Product) -> Activity:
-    x, columns = state.array(op), op.weight.shape[1]
+    (x, *_), (form, *_) = _taken(state, op)
+    columns = op.weight.shape[1]
     if x.ndim not in (1, 2) or x.shape[-1] != columns:
         raise ValueError(f"plan: {op.label}: got input {x.shape}, expected (N, {columns})")
     order = state.flattened.get(op.sources[0])
@@ -92,8 +116,9 @@ def product(state: Lowering, op: Product) -> Activity:
         weights = op.weight.reshape(-1, *order)
         op.weight = channels_to_end(weights).reshape(len(weights), -1)
     rows = state.rows(op, x).reshape(-1, columns)
-    y = state.new(op, (len(rows), len(op.weight)))
-    state.program.append(steps.product(op, rows, y))
+    given = state.storage.of(op)
+    y = state.result(op, (len(rows), len(op.weight)), given)
+    state.program.append(steps.product(op, rows, y, (form, None, given)))
     return y if x.ndim == 2 else y[0]
 
 

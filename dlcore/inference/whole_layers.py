@@ -10,6 +10,7 @@ import numpy as np
 
 from dlcore.activity import Activity, Array, describe, leaves, map_leaves
 from dlcore.inference import steps
+from dlcore.inference.forms import FP32
 from dlcore.inference.fuse import Product
 from dlcore.inference.lowering import Lowering
 from dlcore.inference.trace import Entry, Fold, Layer, Op, Unfold
@@ -106,6 +107,8 @@ def view(state: Lowering, op: Op) -> Activity:
 
 def reshape(state: Lowering, op: Op) -> Activity:
     """A view where memory allows; flattening in memory order where only products read it, which then permute their weights."""
+    if (kept := _flat_as_stored(state, op)) is not None:
+        return kept
     x, y = state.array(op), outlined(state, op)
     is_flat = x.ndim > 2 and not isinstance(y, list) and y.shape == (x.shape[0], int(np.prod(x.shape[1:])))
     if is_flat and not np.shares_memory(x, y) and _feeds_products(state, op):
@@ -114,6 +117,19 @@ def reshape(state: Lowering, op: Op) -> Activity:
             state.flattened[op] = x.shape[1:]
             return state.view(op, flat)
     return view(state, op)
+
+
+def _flat_as_stored(state: Lowering, op: Op) -> Activity | None:
+    """An image in fewer bits than fp32, flattened in memory order for products alone; None where it is not one."""
+    x, form = state.passed(op)
+    if form == FP32 or x.ndim < 3 or not _feeds_products(state, op):
+        return None
+    shape = module_of(op).apply(np.ones(x.shape, np.float32))[0].shape
+    flat = channels_to_end(x).reshape(len(x), -1)
+    if shape != flat.shape or not np.shares_memory(x, flat):
+        return None
+    state.flattened[op], state.forms[op] = x.shape[1:], form
+    return state.view(op, flat)
 
 
 def _feeds_products(state: Lowering, op: Op) -> bool:

@@ -12,9 +12,10 @@ import math
 import os
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from numpy.typing import NDArray
@@ -58,9 +59,11 @@ SRC, DST, WEIGHTS, BIAS, MEAN, VARIANCE, SCALE, SHIFT, WORKSPACE = 1, 17, 33, 41
 SRC_ITER, SRC_ITER_C, DST_ITER, DST_ITER_C, WEIGHTS_ITER = 2, 3, 18, 19, 34
 SCRATCHPAD = 80
 RESIDUAL = 32768 | 2  # the second source of the first post-op
+SCALES = 4096  # of the argument whose number is added
 DIFF_SRC, DIFF_DST, DIFF_WEIGHTS, DIFF_BIAS, DIFF_SCALE, DIFF_SHIFT = 129, 145, 161, 169, 255, 256
 
-_FLOAT, _ANY, _CPU, _IN_ORDER = 3, 1, 1, 1
+_ANY, _CPU, _IN_ORDER = 1, 1, 1
+BF16, FLOAT, SIGNED, UNSIGNED = 2, 3, 5, 6  # dnnl_data_type_t
 _STATUSES = (
     "success",
     "out of memory",
@@ -91,6 +94,7 @@ _SIGNATURES: dict[str, list[type]] = {
     "dnnl_primitive_attr_destroy": [_Handle],
     "dnnl_primitive_attr_set_post_ops": [_Handle, _Handle],
     "dnnl_primitive_attr_set_scratchpad_mode": [_Handle, _Int],
+    "dnnl_primitive_attr_set_scales_mask": [_Handle, _Int, _Int],
     "dnnl_primitive_desc_destroy": [_Handle],
     "dnnl_primitive_desc_query": [_Handle, _Int, _Int, _Handle],
     "dnnl_primitive_create": [_Handle, _Handle],
@@ -171,7 +175,7 @@ def address(x: NDArray[Any]) -> int:
 
 
 class Layout:
-    """Shape and memory order of a float32 array, as oneDNN describes it."""
+    """Shape, kind of number (float32 unless said otherwise) and memory order of an array, as oneDNN describes it."""
 
     def __init__(self, handle: int) -> None:
         self.handle = handle
@@ -186,27 +190,27 @@ class Layout:
     __hash__ = None  # type: ignore[assignment]
 
     @classmethod
-    def plain(cls, shape: Sequence[int]) -> Layout:
+    def plain(cls, shape: Sequence[int], number: int = FLOAT) -> Layout:
         """A contiguous array."""
-        return cls.ordered(shape, range(len(shape)))
+        return cls.ordered(shape, range(len(shape)), number)
 
     @classmethod
-    def channels_last(cls, shape: Sequence[int]) -> Layout:
+    def channels_last(cls, shape: Sequence[int], number: int = FLOAT) -> Layout:
         """(N, C, ...) with C innermost in memory."""
-        return cls.ordered(shape, (0, *range(2, len(shape)), 1))
+        return cls.ordered(shape, (0, *range(2, len(shape)), 1), number)
 
     @classmethod
-    def any(cls, shape: Sequence[int]) -> Layout:
+    def any(cls, shape: Sequence[int], number: int = FLOAT) -> Layout:
         """Whatever order a primitive likes best."""
-        return cls(_created("dnnl_memory_desc_create_with_tag", len(shape), _Dims(*shape), _FLOAT, _ANY))
+        return cls(_created("dnnl_memory_desc_create_with_tag", len(shape), _Dims(*shape), number, _ANY))
 
     @classmethod
-    def ordered(cls, shape: Sequence[int], outer_to_inner: Sequence[int]) -> Layout:
+    def ordered(cls, shape: Sequence[int], outer_to_inner: Sequence[int], number: int = FLOAT) -> Layout:
         """A contiguous array whose axes lie in memory as `outer_to_inner` says."""
         strides, step = [0] * len(shape), 1
         for axis in reversed(outer_to_inner):
             strides[axis], step = step, step * shape[axis]
-        dims = (len(shape), _Dims(*shape), _FLOAT, _Dims(*strides))
+        dims = (len(shape), _Dims(*shape), number, _Dims(*strides))
         return cls(_created("dnnl_memory_desc_create_with_strides", *dims))
 
 
@@ -250,10 +254,22 @@ class Description:
 class Attributes:
     """What is fused behind an operation, in this order: a sum with another array of the result's shape, which lies in memory as
     `residual` says; a ReLU, or the range from 0 to a finite `ceiling`.
+
+    scales: execution argument -> the dimensions, as bits, along which the numbers differ that it is multiplied with; those of the
+    result divide it, last of all.
     """
 
-    def __init__(self, relu: bool = False, ceiling: float = math.inf, residual: Layout | None = None) -> None:
+    def __init__(
+        self,
+        relu: bool = False,
+        ceiling: float = math.inf,
+        residual: Layout | None = None,
+        scales: Mapping[int, int] = MappingProxyType({}),
+    ) -> None:
         self.handle = _created("dnnl_primitive_attr_create")
+        for argument, dimensions in scales.items():
+            status = library().dnnl_primitive_attr_set_scales_mask(self.handle, argument, dimensions)
+            check(status, "set scales")
         after = _created("dnnl_post_ops_create")
         if residual is not None:
             check(library().dnnl_post_ops_append_binary(after, BINARY_ADD, residual.handle), "append sum")

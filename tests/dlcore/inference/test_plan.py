@@ -255,7 +255,7 @@ def test_the_table_of_a_plan_tells_what_computes_each_step() -> None:
     plan = compile(model, (2, 3, 12, 12))
     table = plan.explain(np.ones((2, 3, 12, 12), np.float32), repeats=1)
     head, *rows, last = table.splitlines()
-    assert head.split() == ["step", "result", "kernel", "ms", "GFLOP/s"]
+    assert head.split() == ["step", "result", "kernel", "precision", "ms", "GFLOP/s"]
     assert [row.split()[0] for row in rows] == plan.steps
     assert "native winograd" in rows[1]
     assert "onednn" in rows[0]
