@@ -14,6 +14,7 @@ from dlcore.inference.forms import Form, Stored
 from dlcore.kernels import onednn_api as api
 from dlcore.kernels import onednn_recurrent
 from dlcore.kernels.memory import empty
+from dlcore.kernels.prepared import prepared
 from dlcore.nn.layers.convolution import Window
 
 Call: TypeAlias = Callable[[], None]
@@ -41,9 +42,14 @@ def _plain(x: Stored) -> api.Layout:
 
 def _packed(weights: Stored, wanted: api.Layout) -> Array:
     """A copy of `weights` in the memory order and the numbers `wanted`."""
+    size = (wanted.size_bytes + 3) // 4
+    return prepared(size, lambda: _reordered(weights, wanted, size))
+
+
+def _reordered(weights: Stored, wanted: api.Layout, size: int) -> Array:
     given = np.ascontiguousarray(weights)
     source = _plain(given)
-    packed = empty(((wanted.size_bytes + 3) // 4,))
+    packed = empty((size,))
     description = api.Description("reorder", source, api.engine(), wanted, api.engine(), None)
     api.Primitive(description, {api.SRC: source, api.DST: wanted})(given.ctypes.data, packed.ctypes.data)
     return packed

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from importlib import import_module
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,8 +23,21 @@ from dlcore.inference.rules import rule_for
 from dlcore.inference.trace import Layer, Network, trace
 from dlcore.inference.trace import leaves as ops_of
 from dlcore.kernels import cpu
+from dlcore.kernels.prepared import shelf
 from dlcore.nn.module import Module
 from dlcore.nn.shapes import shape_of, undisturbed
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What `compile` was given beside the model; shape: of the input, as lists or tuples."""
+
+    shape: Any
+    precision: str
+    product_weights: str
+    force: bool
+    calibration: Calibration | None
+    threads: int
 
 
 class Plan:
@@ -30,13 +46,13 @@ class Plan:
     Equal inputs give bit-identical results on one machine, whatever the rest of the batch holds.
 
     model: what was compiled, in evaluation mode, sharing its weights. input_shape: the shape of the input, or a list of shapes for a
-    table. steps: the names of what is computed. work: the floating-point operations of its convolutions and products, as if all
-    were computed directly.
+    table. recipe: how it was compiled. prepared: the weights that are packed for kernels. steps: the names of what is computed.
+    work: the floating-point operations of its convolutions and products, as if all were computed directly.
     """
 
-    def __init__(self, lowering: Lowering, model: Module) -> None:
+    def __init__(self, lowering: Lowering, model: Module, recipe: Recipe, prepared: Sequence[Array]) -> None:
         network = lowering.network
-        self.model = model
+        self.model, self.recipe, self.prepared = model, recipe, list(prepared)
         self._x = steps.current(lowering.values[network.input])
         self._output = lowering.operand(network.output)
         self._program = lowering.program
@@ -111,6 +127,15 @@ class Plan:
             moments.append(time.perf_counter())
         return [after - before for before, after in pairwise(moments)]
 
+    def save(self, path: str | Path) -> Path:
+        """Write it to a file whose weights `dlcore.interop.plan_file.load_plan` maps, so that processes share them.
+
+        Raises:
+            ModelFormatError: a layer has an argument that cannot be written.
+        """
+        written: Path = import_module("dlcore.interop.plan_file").save_plan(self, path)
+        return written
+
     def reset_states(self) -> Plan:
         """Forget the hidden states, which are the plan's own."""
         for module in self._keepers:
@@ -158,13 +183,13 @@ def _stack(results: list[Any]) -> Activity:
     return np.concatenate(results) if len(results) > 1 else first
 
 
-def _as_shapes(shape: Any) -> Shapes:
+def as_shapes(shape: Any) -> Shapes:
     """Tuples of sizes, in lists for tables; `shape` may spell either as a list or a tuple."""
     if not isinstance(shape, (list, tuple)):
         raise ValueError(f"compile: got {shape!r} in the input shape, expected (N, ...) or a list of such shapes")
     if all(isinstance(size, (int, np.integer)) for size in shape):
         return tuple(int(size) for size in shape)
-    return [_as_shapes(part) for part in shape]
+    return [as_shapes(part) for part in shape]
 
 
 def compile(
@@ -204,19 +229,36 @@ def compile(
         >>> compile(CAddTable(), [(4, 3), (4, 3)])([np.ones((4, 3)), np.ones((4, 3))]).sum()
         np.float32(24.0)
     """
-    if precision not in PRECISIONS or product_weights not in PRODUCT_WEIGHTS:
-        raise ValueError(
-            f"compile: got precision {precision!r} and product_weights {product_weights!r}, expected one of {PRECISIONS} "
-            f"and of {PRODUCT_WEIGHTS}"
-        )
-    if precision == "int8" and calibration is None:
-        raise ValueError("compile: got int8 without a calibration; give calibration=calibrate(model, samples)")
-    shapes = _as_shapes(input_shape)
+    count = cpu.threads() if threads is None else threads
+    return compiled(model, Recipe(as_shapes(input_shape), precision, product_weights, force, calibration, count))
+
+
+def compiled(model: Module, recipe: Recipe, prepared: Sequence[Array] | None = None) -> Plan:
+    """See `compile`; prepared: the packed weights of a plan that was compiled alike, used in place of packing them anew.
+
+    Raises:
+        PreparedMismatchError: they are another plan's.
+    """
+    _check(recipe)
+    shapes = as_shapes(recipe.shape)
     rows = shapes[0] if shapes and isinstance(shapes[0], int) else 0
-    wanted = Precision(precision, product_weights, force, rows)
+    wanted = Precision(recipe.precision, recipe.product_weights, recipe.force, rows)
     network, own = _fused(model, wanted.of)
-    given = calibration.integers(network) if wanted.is_in_integers() and calibration is not None else {}
-    return Plan(_lowered(own, network, shapes, Storage(network, given), threads), own)
+    calibration = recipe.calibration if wanted.is_in_integers() else None
+    given = {} if calibration is None else calibration.integers(network)
+    with shelf(prepared) as found:
+        lowering = _lowered(own, network, shapes, Storage(network, given), recipe.threads)
+    return Plan(lowering, own, recipe, found.arrays)
+
+
+def _check(recipe: Recipe) -> None:
+    if recipe.precision not in PRECISIONS or recipe.product_weights not in PRODUCT_WEIGHTS:
+        raise ValueError(
+            f"compile: got precision {recipe.precision!r} and product_weights {recipe.product_weights!r}, expected one of "
+            f"{PRECISIONS} and of {PRODUCT_WEIGHTS}"
+        )
+    if recipe.precision == "int8" and recipe.calibration is None:
+        raise ValueError("compile: got int8 without a calibration; give calibration=calibrate(model, samples)")
 
 
 def calibrate(model: Module | Plan, samples: Any, method: str = "percentile") -> Calibration:
@@ -242,7 +284,7 @@ def calibrate(model: Module | Plan, samples: Any, method: str = "percentile") ->
     arrays = _arrays(samples)
     shapes = [(1, *array.shape[1:]) for array in arrays]
     one = shapes if isinstance(samples, (list, tuple)) else shapes[0]
-    return calibrated(_lowered(own, network, one, Storage(network), None), arrays, method)  # type: ignore[arg-type]
+    return calibrated(_lowered(own, network, one, Storage(network), cpu.threads()), arrays, method)  # type: ignore[arg-type]
 
 
 def _fused(model: Module, precision_of: Callable[[Weighted], str]) -> tuple[Network, Module]:
@@ -257,8 +299,8 @@ def _fused(model: Module, precision_of: Callable[[Weighted], str]) -> tuple[Netw
     return fuse(trace(own), precision_of), own
 
 
-def _lowered(own: Module, network: Network, shapes: Shapes, storage: Storage, threads: int | None) -> Lowering:
-    lowering = Lowering(network, cpu.threads() if threads is None else threads, rule_for, storage)
+def _lowered(own: Module, network: Network, shapes: Shapes, storage: Storage, threads: int) -> Lowering:
+    lowering = Lowering(network, threads, rule_for, storage)
     with undisturbed(own):
         own.reset_states()
         lowering.run(shapes)

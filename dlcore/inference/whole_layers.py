@@ -16,6 +16,7 @@ from dlcore.inference.lowering import Lowering
 from dlcore.inference.trace import Entry, Fold, Layer, Op, Unfold
 from dlcore.inference.trace import leaves as ops_of
 from dlcore.kernels.memory import channels_to_end
+from dlcore.kernels.prepared import shelf
 from dlcore.nn.module import Module
 
 
@@ -59,7 +60,7 @@ def for_ones(state: Lowering, op: Op, function: Callable[[Activity], Any]) -> Ac
     for leaf in leaves(x):
         leaf.fill(1)
     try:
-        with np.errstate(all="ignore"):
+        with np.errstate(all="ignore"), shelf():  # what this run prepares is not the plan's
             result: Activity = function(x)
             return result
     except ValueError as error:

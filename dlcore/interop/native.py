@@ -37,6 +37,25 @@ def save_module(module: Module, folder: str | Path, over_write: bool = False, ha
     """
     target = Path(folder)
     require_free(target, over_write)
+    topology, values = described(module)
+    partial = target.with_name(f".{target.name}.{os.getpid()}")
+    partial.mkdir(parents=True)
+    try:
+        (partial / TOPOLOGY).write_text(json.dumps(topology, indent=1, allow_nan=False) + "\n")
+        arrays = {name: value.astype(np.float16 if half else value.dtype) for name, value in values.items()}
+        np.savez(partial / WEIGHTS, **arrays)  # type: ignore[arg-type]
+        put_in_place(partial, target)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    return target
+
+
+def described(module: Module) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+    """The topology of `module`, as JSON can hold it, and its weights by name.
+
+    Raises:
+        ModelFormatError: a layer has an argument that cannot be written.
+    """
     topology = _FORMAT | {
         "module": Encoder().module(module),
         "frozen": [name for name, parameter in module.named_parameters().items() if parameter.frozen],
@@ -45,17 +64,7 @@ def save_module(module: Module, folder: str | Path, over_write: bool = False, ha
     }
     if ties := tied(module):
         topology["tied"] = ties
-    partial = target.with_name(f".{target.name}.{os.getpid()}")
-    partial.mkdir(parents=True)
-    try:
-        (partial / TOPOLOGY).write_text(json.dumps(topology, indent=1, allow_nan=False) + "\n")
-        values = {name: holder.value for name, holder in _holders(module).items()}
-        arrays = {name: value.astype(np.float16 if half else value.dtype) for name, value in values.items()}
-        np.savez(partial / WEIGHTS, **arrays)  # type: ignore[arg-type]
-        put_in_place(partial, target)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
-    return target
+    return topology, {name: holder.value for name, holder in _holders(module).items()}
 
 
 def require_free(target: Path, over_write: bool) -> None:
@@ -96,13 +105,24 @@ def load_module(folder: str | Path, weights: Mapping[str, NDArray[Any]] | None =
     if not (source / TOPOLOGY).is_file():
         raise _no_model(source)
     topology = _read_topology(source / TOPOLOGY)
+    return built(topology, read_weights(source / WEIGHTS) if weights is None else weights, source)
+
+
+def built(topology: dict[str, Any], weights: Mapping[str, NDArray[Any]], source: Path) -> Module:
+    """The module that `described` described; float32 weights are used as they are.
+
+    Raises:
+        ModelFormatError: they do not fit one another, or name unknown layers; `source` is named.
+    """
+    if topology.get("version") not in _READABLE:
+        raise ModelFormatError(f"{source}: got version {topology.get('version')}, expected one of {_READABLE}")
     try:
         with init.skipped():
             module = Decoder().module(topology.get("module"))
     except ModelFormatError as error:
-        raise ModelFormatError(f"{source / TOPOLOGY}: {error}") from error
+        raise ModelFormatError(f"{source}: {error}") from error
     except (TypeError, ValueError, AttributeError, LookupError, ArithmeticError, MemoryError, RecursionError) as error:
-        raise ModelFormatError(f"{source / TOPOLOGY}: got a model that cannot be built: {error!r}") from error
+        raise ModelFormatError(f"{source}: got a model that cannot be built: {error!r}") from error
     try:
         for path, first in dict(topology.get("tied", {})).items():
             tie(module, path, first)
@@ -111,10 +131,10 @@ def load_module(folder: str | Path, weights: Mapping[str, NDArray[Any]] | None =
     except (TypeError, ValueError, OverflowError) as error:
         raise ModelFormatError(f"{source}: {error}") from error
     check_size(sum(holder.value.nbytes for holder in holders.values()), source)
-    _fill(holders, read_weights(source / WEIGHTS) if weights is None else weights, source)
+    _fill(holders, weights, source)
     frozen = topology.get("frozen", [])
     if not isinstance(frozen, list):
-        raise ModelFormatError(f"{source / TOPOLOGY}: got frozen {frozen!r:.80}, expected a list of names")
+        raise ModelFormatError(f"{source}: got frozen {frozen!r:.80}, expected a list of names")
     for name in frozen:
         holder = holders.get(str(name))
         if isinstance(holder, Parameter):
@@ -164,8 +184,6 @@ def _read_topology(path: Path) -> dict[str, Any]:
         raise ModelFormatError(f"{path}: got damaged JSON ({error})") from error
     if not isinstance(topology, dict) or topology.get("format") != _FORMAT["format"]:
         raise ModelFormatError(f"{path}: got another kind of file, expected one written by save_module")
-    if topology.get("version") not in _READABLE:
-        raise ModelFormatError(f"{path}: got version {topology.get('version')}, expected one of {_READABLE}")
     return topology
 
 

@@ -22,6 +22,7 @@ from dlcore.kernels.memory import channels_last, empty
 from dlcore.kernels.native_build import NativeUnavailableError, build
 from dlcore.kernels.native_library import instruction_set, is_available, library, limit_instruction_set
 from dlcore.kernels.native_search import hamming, hamming_in_buckets, hamming_top_k, hamming_within
+from dlcore.kernels.prepared import prepared
 from dlcore.kernels.reference import best_first
 
 __all__ = [
@@ -85,10 +86,14 @@ class WinogradWeights:
     def prepare(cls, w: Array) -> WinogradWeights:
         """Transform weights (K, C, 3, 3)."""
         planes, planes_in = w.shape[:2]
-        given = np.ascontiguousarray(w, np.float32)
-        prepared = empty((library().dlcore_winograd_weights_size(planes_in, planes),))
-        library().dlcore_winograd_prepare(given.ctypes.data, prepared.ctypes.data, planes, planes_in)
-        return cls(prepared, planes_in, planes)
+        size = library().dlcore_winograd_weights_size(planes_in, planes)
+
+        def transformed() -> Array:
+            given, found = np.ascontiguousarray(w, np.float32), empty((size,))
+            library().dlcore_winograd_prepare(given.ctypes.data, found.ctypes.data, planes, planes_in)
+            return found
+
+        return cls(prepared(size, transformed), planes_in, planes)
 
 
 class WinogradConvolution:

@@ -13,6 +13,7 @@ import numpy as np
 from dlcore.activity import Array
 from dlcore.kernels.memory import empty
 from dlcore.kernels.native_library import instruction_set, is_available, library
+from dlcore.kernels.prepared import prepared
 
 GATES = 4
 
@@ -44,6 +45,14 @@ def by_block(gates: Array) -> Array:
     return whole.reshape(GATES, blocks, lanes, *gates.shape[1:]).swapaxes(0, 1)
 
 
+def _by_column(u: Array) -> Array:
+    """(4 H, H) -> (blocks, H, 4, lanes), flat."""
+    packed = by_block(u)
+    weights = empty((packed.size,))
+    weights.reshape(len(packed), u.shape[1], GATES, -1)[...] = packed.transpose(0, 3, 1, 2)
+    return weights
+
+
 class Lstm:
     """All steps of `kernels.lstm` with arrays bound: call it to compute `y` from what is in `shares` and `states`.
 
@@ -53,15 +62,15 @@ class Lstm:
 
     def __init__(self, shares: Array, u: Array, states: list[Array], y: Array, is_reversed: bool, threads: int) -> None:
         count, steps, hidden = y.shape
-        packed = by_block(u)
-        expected = (count, steps, packed[..., 0].size)
+        lanes = library().dlcore_lanes()
+        rows = -(-hidden // lanes) * lanes * GATES
+        expected = (count, steps, rows)
         arrays = (shares, *states, y)
         if shares.shape != expected or not all(array.flags.c_contiguous for array in arrays):
             raise ValueError(f"lstm: got shares {shares.shape}, expected {expected}, and all arrays contiguous")
         if len(states) != 2 or any(state.shape != (count, hidden) for state in states):
             raise ValueError(f"lstm: got states {[state.shape for state in states]}, expected two of {(count, hidden)}")
-        weights = empty((packed.size,))
-        weights.reshape(len(packed), hidden, GATES, -1)[...] = packed.transpose(0, 3, 1, 2)
+        weights = prepared(rows * hidden, lambda: _by_column(u))
         self._shape = _Shape(count, steps, hidden, is_reversed, threads)
         workspace = empty((library().dlcore_lstm_workspace_size(ctypes.addressof(self._shape)),))
         self._kept = (shares, weights, *states, y, workspace)

@@ -17,6 +17,7 @@ from dlcore.activity import Array
 from dlcore.kernels.interface import Padding, Sizes
 from dlcore.kernels.memory import empty
 from dlcore.kernels.native_library import instruction_set, is_available, library
+from dlcore.kernels.prepared import prepared
 
 KERNELS, STRIDES = (3, 5), (1, 2)
 MEMORY_BYTES = 512 << 10
@@ -80,11 +81,16 @@ def _up(size: int, multiple: int) -> int:
 def _panels(weight: Array, columns: int) -> Array:
     """(K, C) -> (panel, columns, 2 vectors), zeros behind the last of K and of C."""
     panel = 2 * library().dlcore_lanes()
-    padded = np.zeros((_up(len(weight), panel), columns), np.float32)
-    padded[: len(weight), : weight.shape[1]] = weight
-    packed = empty((len(padded) // panel, columns, panel))
-    packed[...] = padded.reshape(-1, panel, columns).transpose(0, 2, 1)
-    return packed
+    rows = _up(len(weight), panel)
+
+    def packed() -> Array:
+        padded = np.zeros((rows, columns), np.float32)
+        padded[: len(weight), : weight.shape[1]] = weight
+        found = empty((rows // panel, columns, panel))
+        found[...] = padded.reshape(-1, panel, columns).transpose(0, 2, 1)
+        return found
+
+    return prepared(rows * columns, packed)
 
 
 def _lengthened(values: Array, size: int) -> Array:

@@ -141,6 +141,13 @@ def library() -> ctypes.CDLL:
     return loaded
 
 
+def version() -> str:
+    """Of the library, such as '3.2.0'."""
+    found = library().dnnl_version
+    found.restype = ctypes.POINTER(_Int)
+    return ".".join(map(str, found()[:3]))
+
+
 def check(status: int, call: str) -> None:
     """Raise OneDnnError unless `status` is success; `call` names what was tried."""
     if status:
@@ -350,7 +357,7 @@ class Reorder:
     """Copies an array into another memory order; nothing to do where both are the same."""
 
     def __init__(self, source: Layout, target: Layout) -> None:
-        self._floats = target.size_bytes // 4
+        self.floats = target.size_bytes // 4
         self._primitive: Primitive | None = None
         if source != target:
             description = Description("reorder", source, engine(), target, engine(), None)
@@ -360,7 +367,7 @@ class Reorder:
         """The content of `x` as a flat array in the target's order, or `x`."""
         if self._primitive is None:
             return x
-        y = empty((self._floats,))
+        y = empty((self.floats,))
         self._primitive(address(x), address(y))
         return y
 

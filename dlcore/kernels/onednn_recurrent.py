@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 
 import numpy as np
 
@@ -18,6 +18,7 @@ from dlcore.kernels import reference_recurrent
 from dlcore.kernels.interface import Saved
 from dlcore.kernels.memory import contiguous, empty
 from dlcore.kernels.onednn_api import KEPT, Description, Layout, Primitive, Reorder, address
+from dlcore.kernels.prepared import prepared
 
 _STATES = {"lstm": 2, "gru": 1}
 GATES = {"lstm": (0, 2, 1, 3), "gru": (1, 0, 2)}
@@ -108,7 +109,12 @@ class Forward:
     def packed(self, kind: str, w: Array, recurrent: Sequence[Array]) -> list[Array]:
         """Weights of the input and of the output before, in oneDNN's orders."""
         given = (w, recurrent[0] if len(recurrent) == 1 else np.concatenate(recurrent))
-        return [reorder(gates_swapped(kind, each)) for reorder, each in zip(self.reorders, given, strict=True)]
+        pairs = zip(self.reorders, given, strict=True)
+        return [prepared(way.floats, partial(_in_order, way, kind, each)) for way, each in pairs]
+
+
+def _in_order(reorder: Reorder, kind: str, x: Array) -> Array:
+    return reorder(gates_swapped(kind, x))
 
 
 def gates_swapped(kind: str, x: Array) -> Array:
