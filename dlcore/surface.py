@@ -22,6 +22,7 @@ SURFACE = {
     "predict_distributed": "dlcore.optim.prediction:predict",
     "predict_image": "dlcore.optim.prediction:predict_image",
     "predict_local": "dlcore.optim.prediction:predict",
+    "quantize": "dlcore.inference.quantized:quantize",
     "reset": "dlcore.nn.learning:reset",
     "save": "dlcore.interop.native:save_module",
     "saveModel": "dlcore.interop.apart:save_apart",

@@ -33,7 +33,6 @@ METHODS = {
     "load_tensorflow": _FILES.format("TensorFlow"),
     "load_torch": _FILES.format("Torch 7"),
     "of": _JVM,
-    "quantize": "dlcore has no int8 layers; dlcore.inference.compile(model, shape) makes prediction fast in fp32",
     "save_caffe": _FILES.format("Caffe"),
     "save_tensorflow": _FILES.format("TensorFlow"),
 }

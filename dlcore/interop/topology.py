@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-import dlcore.nn.layer  # noqa: F401  (registers the layers)
+import dlcore.inference.quantized
+import dlcore.nn.layer  # noqa: F401  (both register layers)
 from dlcore.errors import ModelFormatError
 from dlcore.nn.container import Container
 from dlcore.nn.graph import Graph, Node

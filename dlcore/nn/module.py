@@ -239,8 +239,11 @@ class Module(Typed):
 
     def label(self) -> str:
         """For messages: `SpatialConvolution 'conv1'`."""
-        kind = type(self).__name__
-        return kind if self._name is None else f"{kind} {self._name!r}"
+        return self.type_name() if self._name is None else f"{self.type_name()} {self._name!r}"
+
+    def type_name(self) -> str:
+        """What it is called where models are shown."""
+        return type(self).__name__
 
     def config(self) -> dict[str, Any]:
         """The constructor's arguments, without `bigdl_type`."""

@@ -31,7 +31,7 @@ def summary(module: Module, input_shape: ActivityShape | None = None) -> str:
     rows = [("layer", "type", "output", "parameters")]
     for path, part in module.named_modules():
         own = (value.value.size for value in vars(part).values() if isinstance(value, Parameter))
-        rows.append((path, type(part).__name__, str(shapes.get(path, "")), _number(sum(own))))
+        rows.append((path, part.type_name(), str(shapes.get(path, "")), _number(sum(own))))
     every = module.named_parameters().values()
     rows.append(("total", "", "", _number(sum(parameter.value.size for parameter in every))))
     frozen = sum(parameter.value.size for parameter in every if parameter.frozen)

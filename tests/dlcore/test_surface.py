@@ -233,6 +233,13 @@ def check_summary(model):
     assert model.summary((None, 3)).splitlines()[-1].split() == ["total", "8"]
 
 
+def check_quantize(model):
+    found = model.quantize()
+    assert "quantized.Linear" in str(found)
+    assert "quantized" not in str(model)
+    np.testing.assert_allclose(found.forward(X), PREDICTED, rtol=0.02)
+
+
 def check_save(model, folder):
     np.testing.assert_array_equal(load_module(model.save(folder / "model")).forward(X), model.forward(X))
     np.testing.assert_array_equal(Layer.load(folder / "model").forward(X), model.forward(X))
@@ -263,6 +270,7 @@ CHECKS = {
     "predict_distributed": check_predict("predict_distributed"),
     "predict_image": check_predict_image,
     "predict_local": check_predict("predict_local"),
+    "quantize": check_quantize,
     "reset": check_reset,
     "save": check_save,
     "saveModel": check_save_apart,

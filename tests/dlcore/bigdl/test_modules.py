@@ -73,7 +73,6 @@ def test_star_imports_bring_numpy_and_no_other_thing_of_the_same_name():
             "from bigdl.nn.layer import Model; Model.load_caffe_model('a', 'b')",
             "does not read or write models of Caffe",
         ),
-        ("from bigdl.nn.layer import Linear; Linear(2, 1).quantize()", "quantize: dlcore has no int8 layers"),
     ],
 )
 def test_what_is_off_or_cannot_be_says_so(statement, message):
