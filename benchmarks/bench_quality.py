@@ -1,6 +1,6 @@
 """How well the product as it ships finds copies, and products in pictures, on pictures that nobody here made.
 
-    .venv/bin/python benchmarks/bench_quality.py [--json] [--sets stamps emoji fashion] [--models FOLDER]
+    .venv/bin/python benchmarks/bench_quality.py [--json] [--sets stamps emoji fashion] [--models FOLDER] [--extractor NAME]
 
 Each set goes through the stages' own functions: detect, crop, extract, calibrate without labels, group. Only the scores see the
 truth. Beside it stand pHash, ITQ and random projection at the threshold that suits each best on that truth (`f1`), which no
@@ -49,6 +49,8 @@ from spark_jobs.stages.calibration import Calibration, ChangedViews, calibrate, 
 from spark_jobs.stages.changed_copies import Picture, changed_views  # noqa: E402
 from spark_jobs.stages.crop import Crop, CropPolicy, choose_crops  # noqa: E402
 from spark_jobs.stages.duplicates import find_groups  # noqa: E402
+from spark_jobs.stages.extractors import usual_extractor  # noqa: E402
+from spark_jobs.training.feature_judging import WHOLE_SIDE  # noqa: E402
 
 GRADES = ("easy", "medium", "hard")
 _SAMPLE, _COPIES = 160, 8
@@ -102,21 +104,22 @@ def calibrated(
             views.append((part, whole))
             sources.append(place)
             changes.append(change)
-    copies = extractor.signatures([part for part, _ in views], luminance_hash(small([whole for _, whole in views])))
+    wholes = [whole for _, whole in views]
+    copies = extractor.signatures([part for part, _ in views], luminance_hash(small(wholes)), wholes)
     changed = ChangedViews(copies, np.array(sources), np.array(changes))
     return calibrate(verifier_from(model["verifier"]), extractor.version, all_.take(rows), changed, all_)
 
 
-def judge(name: str, models: Path, folder: Path) -> dict[str, Any]:
-    """Every score of one set."""
+def judge(name: str, models: Path, folder: Path, named: str) -> dict[str, Any]:
+    """Every score of one set, with the extractor of that name."""
     made = quality_set(name, folder)
-    detector, extractor = load_detector(str(models / "detector-small")), load_extractor(str(models / "deepbit-small"))
+    detector, extractor = load_detector(str(models / "detector-small")), load_extractor(str(models / named))
     begun = perf_counter()
     cut = cut_out(detector, made.items)
     wholes = small([item.pixels for item in made.items])
-    signatures = extractor.signatures(cut.parts, luminance_hash(wholes))
+    signatures = extractor.signatures(cut.parts, luminance_hash(wholes), [item.pixels for item in made.items])
     seconds = perf_counter() - begun
-    model = load_artefact(str(models / "deepbit-small")).metadata
+    model = load_artefact(str(models / named)).metadata
     calibration = calibrated(extractor, model, made.items, cut, signatures)
     truth = [_truth(number, item) for number, item in enumerate(made.items)]
     look_alikes = [(truth[a].address, truth[b].address, kind) for a, b, kind in made.look_alikes]
@@ -130,7 +133,8 @@ def judge(name: str, models: Path, folder: Path) -> dict[str, Any]:
         "any_ap50": _any_ap50(cut, made),
         "repeatability": repeatability(cut, made),
         "images_per_second": round(len(truth) / seconds, 1),
-        "baselines": _beside(extractor, cut, wholes, truth, look_alikes),
+        "extractor": named,
+        "baselines": _beside(extractor, cut, made, truth, look_alikes),
     }
 
 
@@ -210,9 +214,10 @@ def repeatability(cut: Cut, made: QualitySet) -> float:
 
 
 def _beside(
-    extractor: Extractor, cut: Cut, wholes: Pixels, truth: Sequence[Truth], look_alikes: Sequence[Pair]
+    extractor: Extractor, cut: Cut, made: QualitySet, truth: Sequence[Truth], look_alikes: Sequence[Pair]
 ) -> dict[str, Any]:
     """Plain codes at the distance that suits them best on this truth."""
+    wholes = np.stack([resized(item.pixels, WHOLE_SIDE) for item in made.items])
     rows = baselines(extractor, small(cut.parts), wholes, truth, look_alikes)
     return {name: {"best_f1": row["best_f1"], "map": row["map"]} for name, row in rows.items()}
 
@@ -222,10 +227,11 @@ def main() -> None:
     parser.add_argument("--json", action="store_true", help="print the rows as JSON, and nothing else on stdout")
     parser.add_argument("--sets", nargs="+", choices=SETS, default=list(SETS))
     parser.add_argument("--models", type=Path, default=PROJECT / "models")
+    parser.add_argument("--extractor", default=usual_extractor(str(PROJECT / "models"))[0], help="name of its artefact")
     parser.add_argument("--folder", type=Path, default=_FOLDER, help="where the packages are unpacked, and kept")
     options = parser.parse_args()
     with redirect_stdout(sys.stderr):
-        rows = [judge(name, options.models, options.folder) for name in options.sets]
+        rows = [judge(name, options.models, options.folder, options.extractor) for name in options.sets]
     if options.json:
         print(json.dumps(rows, indent=1))
     else:

@@ -1,8 +1,11 @@
-"""By hand: train the small detector and the small DeepBit network on generated images, score them on held-out ones."""
+"""By hand: train the small detector and an extractor on generated images, score them on held-out ones.
+
+With a backbone the code of whole pictures is trained, also on a shop's own; then only what finds these better is promoted.
+"""
 
 from __future__ import annotations
 
-from airflow.sdk import DAG, chain
+from airflow.sdk import DAG, Param, chain
 from dlcore_airflow.default_args import DEFAULT_ARGS
 from dlcore_airflow.documentation import documentation
 from dlcore_airflow.operators import StageOperator
@@ -24,6 +27,19 @@ with DAG(
             30, least=0.01, whole=False, title="Minutes", description="Time budget of each training."
         ),
         "seed": number_param(1, title="Seed", description="Seed of the generated images and the weights."),
+        "backbone": Param(
+            "",
+            type="string",
+            enum=["", "efficientnet-lite0"],
+            title="Backbone",
+            description="Train the code of whole pictures on its features. Empty: the small network, which codes the crop.",
+        ),
+        "catalogue": Param(
+            None,
+            type=["null", "string"],
+            title="Catalogue",
+            description="With a backbone: a folder of the shop's pictures, on the machine that trains, to train on as well.",
+        ),
     },
     default_args=DEFAULT_ARGS[MODEL_TRAINING],
     tags=["models", "training"],

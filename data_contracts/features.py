@@ -6,8 +6,8 @@ import pyarrow as pa
 
 from data_contracts.contract import CROP, DAY, KEY, ONE_MODEL_VERSION, REASON, Column, Contract, Rule
 
-CODE_BYTES = 16
-"""128 bits."""
+CODE_LENGTHS = (16, 32)
+"""Bytes that a code may have: 128 bits of the crop, or these and 128 of the whole picture. Those of one model have one length."""
 
 INFINITE_OR_NAN = "^.{2}(?:.{4})*?[7F][C-F]"
 """In hexadecimal digits, a float16 (little endian) whose exponent is all ones (IEEE 754). One pattern: 128 conditions took Spark
@@ -18,14 +18,18 @@ _IN_A_TEMPLATE = INFINITE_OR_NAN.replace("{", "{{").replace("}", "}}")
 FEATURES = Contract(
     dataset="features",
     owner="computer-vision",
-    version=2,
+    version=3,
     key=("day", "key", "crop"),
     columns=(
         DAY,
         KEY,
         CROP,
         REASON,
-        Column("code", pa.binary(), "DeepBit code, 128 bits packed into 16 bytes"),
+        Column(
+            "code",
+            pa.binary(),
+            "DeepBit code, 8 bits a byte: of the crop, then of the whole image where the model codes both",
+        ),
         Column(
             "descriptor", pa.binary(), "the activations before the bits, float16 little endian; null when not asked for"
         ),
@@ -39,8 +43,8 @@ FEATURES = Contract(
     own_rules=(
         Rule(
             "code_length",
-            f"a code has {CODE_BYTES} bytes, and every used row has one",
-            f"(reason = 'ok' AND code IS NULL) OR octet_length(code) <> {CODE_BYTES}",
+            f"a code has {' or '.join(map(str, CODE_LENGTHS))} bytes, and every used row has one",
+            f"(reason = 'ok' AND code IS NULL) OR octet_length(code) NOT IN {CODE_LENGTHS}",
         ),
         Rule(
             "verification_length",

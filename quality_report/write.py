@@ -39,9 +39,8 @@ from spark_jobs.scoring.evaluation import Address, read_look_alikes, read_truth
 from spark_jobs.scoring.published import lake, read_images, read_published
 from spark_jobs.scoring.published_scores import Pair, Published, score_published
 from spark_jobs.scoring.report_scores import score_published_reports
-from spark_jobs.settings import Settings, artefact_uri
+from spark_jobs.settings import Settings
 
-EXTRACTOR = "deepbit-small"
 _DETECTIONS, _CROPS, _GROUPS, _MEMBERS, _QUERIES, _NEIGHBOURS, _MISTAKES, _CASES = 20, 27, 18, 8, 10, 10, 8, 12
 
 
@@ -59,7 +58,7 @@ def write_report(settings: Settings, truth: Path, folder: Path, more: Mapping[st
     with lake(settings) as spark:
         published = read_published(spark, settings)
         sheets = _sheets(spark, settings, Known.of(published, rows), look_alikes, _bad_classes(truth))
-    extractor = load_extractor(published.made_by(artefact_uri(settings.models, EXTRACTOR)))
+    extractor = load_extractor(published.made_by(settings.models))
     content = figures(reports, hbase_rows(settings, days_of(reports)))
     content |= score_published(published, rows, look_alikes, extractor)
     content |= score_published_reports(published, truth, rows)

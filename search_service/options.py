@@ -25,7 +25,7 @@ class Options:
     token: opens pages and API.   operator_token: opens withdrawal as well; without one nobody can withdraw here.
     metrics_token: opens /metrics alone, for Prometheus.
     host, port: where it listens; other hosts reach it through a proxy that ends TLS.   workers: processes that answer.
-    detector, extractor: artefacts in the folder of models.   image_column: of HBase's table.
+    detector, extractor: artefacts in the folder of models; no extractor: the one that made the index.   image_column: of HBase's table.
     part: `2/3` when this service searches the second of three parts of the segments; empty: all of them.
     peers: addresses of services that have the parts, separated by commas: this one asks them all and merges what they find.
     at_once: requests that a worker has under way; more are refused (429).   timeout_s: for one request.
@@ -42,7 +42,7 @@ class Options:
     port: int = PORT
     workers: int = field(default_factory=lambda: max(os.cpu_count() or 1, 2))
     detector: str = "detector-small"
-    extractor: str = "deepbit-small"
+    extractor: str = ""
     image_column: str = "i:image"
     part: str = ""
     peers: str = ""

@@ -10,13 +10,14 @@ import io
 import math
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path, PurePath
 
 import numpy as np
 from PIL import Image
 
 from data_contracts.reasons import Reason
-from dlcore.interop.artefact import with_version
+from dlcore.interop.artefact import name_of, with_version
 from dlcore.search.codes import Codes, Distances, Indices, pack
 from dlcore.search.index import Index
 from dlcore.search.segment import Where
@@ -27,6 +28,8 @@ from spark_jobs.settings import artefact_uri
 from spark_jobs.stages.crop import Crop, CropPolicy, choose_crops
 from spark_jobs.stages.decode import decode_image, read_pixels
 from spark_jobs.stages.detect import NO_DETECTOR
+from spark_jobs.stages.extractors import usual_extractor
+from spark_jobs.stages.features import whole_pictures
 from spark_jobs.stages.limits import Limits
 
 DECODING = Limits(timeout_s=10.0)
@@ -109,7 +112,8 @@ def query_of_file(index: Index, path: Path, models: Models) -> Query:
 
 @dataclass(frozen=True)
 class Models:
-    """Which artefacts see a picture. models: URI of their folder.   detector: `none` takes the whole picture."""
+    """Which artefacts see a picture. models: URI of their folder.   detector: `none` takes the whole picture.   extractor: empty for
+    the one that made the index."""
 
     models: str
     detector: str
@@ -127,7 +131,8 @@ class UnusablePicture(ValueError):
 @dataclass(frozen=True)
 class Seen:
     """What was seen in a picture of `width` x `height` pixels, upright: the crop that is searched for, its code (1, B), its
-    pixels, and the things that the detector found."""
+    pixels, and the things that the detector found. Where the extractor codes whole pictures as well, `code` is also of all that is
+    around the crop."""
 
     code: Codes
     picture: Image.Image
@@ -151,7 +156,7 @@ def see(index: Index, data: bytes, models: Models, box: Box | None = None) -> Se
     row = decode_image(data, DECODING)
     if row.image is None:
         raise UnusablePicture(row.reason)
-    loaded = extractor_of(index, artefact_uri(models.models, models.extractor))
+    loaded = extractor_of(index, models)
     pixels = read_pixels(row.image)
     height, width = pixels.shape[:2]
     objects: list[FoundObject] = []
@@ -159,7 +164,7 @@ def see(index: Index, data: bytes, models: Models, box: Box | None = None) -> Se
         objects = load_detector(artefact_uri(models.models, models.detector)).find([pixels])[0].objects
     crop = _crop_in(box, width, height) if box else choose_crops(objects, width, height, CropPolicy())[0]
     part = pixels[crop.y_min : crop.y_max, crop.x_min : crop.x_max]
-    codes, _ = loaded.outputs([part])
+    codes, _ = loaded.outputs([part], whole_pictures([row.image], loaded) if loaded.whole else None)
     return Seen(pack(codes, loaded.threshold), Image.fromarray(part), crop, width, height, objects)
 
 
@@ -170,7 +175,8 @@ def warm_up(models: Models) -> None:
         FileNotFoundError, ValueError: one is missing, or is another kind of artefact.
     """
     blank = np.zeros((64, 64, 3), np.uint8)
-    load_extractor(artefact_uri(models.models, models.extractor)).outputs([blank])
+    name = models.extractor or usual_extractor(models.models)[0]
+    load_extractor(artefact_uri(models.models, name)).outputs([blank], [blank])
     if models.detector != NO_DETECTOR:
         load_detector(artefact_uri(models.models, models.detector)).find([blank])
 
@@ -182,19 +188,29 @@ def _crop_in(box: Box, width: int, height: int) -> Crop:
     return Crop(x_min, y_min, min(x_max, width), min(y_max, height), CHOSEN)
 
 
-def extractor_of(index: Index, uri: str) -> Extractor:
-    """The version of an extractor that made the index, whichever its name stands for now."""
+def extractor_of(index: Index, models: Models) -> Extractor:
+    """The version of an extractor that made the index, whichever version its name stands for now, and whatever that is unless asked for."""
     made_by = index.model_version
+    asked = artefact_uri(models.models, models.extractor or usual_extractor(models.models)[0])
     try:
-        loaded = load_extractor(with_version(uri, made_by))
-    except FileNotFoundError:
-        loaded = load_extractor(uri)
+        loaded = load_extractor(with_version(asked, made_by) if models.extractor else _made_by(models.models, made_by))
+    except (LookupError, FileNotFoundError):
+        loaded = load_extractor(asked)
     if loaded.version != made_by:
         raise ValueError(
             f"index {index.version} was made by model {made_by[:12]}, got {loaded.version[:12]}; "
             "search with that model, or run the pipeline and build_index again"
         )
     return loaded
+
+
+@cache
+def _made_by(models: str, version: str) -> str:
+    """URI of the extractor of a version, which stays where it is; LookupError when no artefact has it yet."""
+    name = name_of(models, version)
+    if name is None:
+        raise LookupError(f"got version {version}, expected that of an artefact in {models}")
+    return artefact_uri(models, with_version(name, version))
 
 
 Search = Callable[[Codes, int], tuple[Indices, Distances]]

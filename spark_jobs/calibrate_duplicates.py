@@ -13,16 +13,18 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from dlcore.interop.artefact import load_artefact, with_version
+from dlcore.interop.artefact import load_artefact
 from sample_data.catalogue.transforms import TRANSFORMS, recoloured
 from spark_jobs.compare_pictures import BLOCK, versioned_rows, withdrawn_now
 from spark_jobs.running import runner
 from spark_jobs.running.command_line import ExtractorOptions
+from spark_jobs.running.extractors import pinned_extractor
 from spark_jobs.running.runner import Job
 from spark_jobs.settings import artefact_uri
 from spark_jobs.stages.calibration import Calibration, Population, Target, calibrate, read_copies, verifier_from
 from spark_jobs.stages.changed_copies import SCHEMA, Changes, copy_batches
 from spark_jobs.stages.duplicates import one_version
+from spark_jobs.stages.extractors import extractor_of_version
 from spark_jobs.stages.pairs import near_batches, step_of
 from spark_jobs.stages.signature_rows import SIGNATURES, signatures_of
 
@@ -50,8 +52,8 @@ def plan(job: Job[Options]) -> None:
     """Change a sample of the catalogue's pictures on the workers, choose the thresholds here."""
     options, models = job.options, job.options.models or job.settings.models
     made_by, rows = versioned_rows(job)
-    named = with_version(options.extractor, made_by) if made_by else options.extractor
-    extractor = job.pinned_artefact(models, named)
+    named = extractor_of_version(models, made_by, options.extractor) if made_by else options.extractor
+    extractor = pinned_extractor(job, models, named)
     copy = partial(copy_batches, models=models, extractor=extractor, changes=CHANGES, copies=options.copies)
     copies = _sample(job).repartition(job.settings.partitions).mapInArrow(copy, _spark_schema()).toArrow()
     artefact = load_artefact(artefact_uri(models, extractor))

@@ -29,6 +29,7 @@ from spark_jobs.scoring.published_scores import found_objects, score_published
 from spark_jobs.scoring.report_scores import score_published_reports
 from spark_jobs.settings import artefact_uri
 from spark_jobs.stages.calibration import verifier_from
+from spark_jobs.stages.extractors import usual_extractor
 from spark_jobs.training.detection_training import catalogue_test_set
 from spark_jobs.training.feature_judging import evaluate, judged_catalogue
 
@@ -88,7 +89,7 @@ def _published(job: Job[Options]) -> dict[str, Any]:
         published = read_published(spark, job.settings)
     known = read_truth(truth)
     check_match(known, published.detections, job.warn)
-    extractor = load_extractor(published.made_by(_artefact(job, job.options.extractor)))
+    extractor = load_extractor(published.made_by(job.options.models or job.settings.models, job.options.extractor))
     look_alikes = read_look_alikes(truth.with_name("look_alikes.jsonl"))
     scores = score_published(published, known, look_alikes, extractor)
     return scores | score_published_reports(published, truth, known)
@@ -97,7 +98,7 @@ def _published(job: Job[Options]) -> dict[str, Any]:
 def _held_out(job: Job[Options]) -> dict[str, Any]:
     """Scores of the artefacts on a generated catalogue that no training or threshold has seen."""
     options = job.options
-    uri = _artefact(job, options.extractor)
+    uri = _artefact(job, options.extractor or usual_extractor(options.models or job.settings.models)[0])
     verifier = verifier_from(load_artefact(uri).metadata["verifier"])
     judged = judged_catalogue(HELD_OUT_SEED, options.pictures, HASH_SIDE, options.workers)
     scores = evaluate(load_extractor(uri), verifier, judged)

@@ -7,13 +7,16 @@ from datetime import timedelta
 from functools import partial
 from typing import Any
 
-from dlcore.interop.artefact import with_version
+from dlcore.interop.artefact import metadata_of, with_version
+from dlcore.vision.extractor import code_bits, wants_wholes
 from spark_jobs.run_reports.reading import newest_report
 from spark_jobs.running import runner
 from spark_jobs.running.command_line import ExtractorOptions
+from spark_jobs.running.extractors import pinned_extractor
 from spark_jobs.running.runner import Job
+from spark_jobs.settings import artefact_uri
 from spark_jobs.stages.code_balance import Balance, balance, bit_sums, drift
-from spark_jobs.stages.features import feature_batches
+from spark_jobs.stages.features import WHOLE, feature_batches
 
 
 @dataclass(frozen=True)
@@ -26,17 +29,21 @@ class Options(ExtractorOptions):
 
 
 def plan(job: Job[Options]) -> Any:
-    """Each crop through the network, in as many tasks as the settings say."""
-    crops = job.read("crops", ("day", "key", "crop", "reason", "image", "label", "whole_hash"))
+    """Each crop through the network, with its image where the network codes both, in as many tasks as the settings say."""
     models = job.options.models or job.settings.models
-    extract = partial(
-        feature_batches,
-        models=models,
-        extractor=job.pinned_artefact(models, job.options.extractor),
-        keep_descriptor=job.options.keep_descriptor,
-    )
-    features = crops.repartition(job.settings.partitions).mapInArrow(extract, job.schema)
-    return job.observe(features, "code_bits", partial(compared, job), **bit_sums())
+    extractor = pinned_extractor(job, models, job.options.extractor)
+    metadata = metadata_of(artefact_uri(models, extractor))
+    extract = partial(feature_batches, models=models, extractor=extractor, keep_descriptor=job.options.keep_descriptor)
+    crops = job.read("crops", ("day", "key", "crop", "reason", "image", "label", "whole_hash"))
+    rows = with_images(job, crops) if wants_wholes(metadata) else crops
+    features = rows.repartition(job.settings.partitions).mapInArrow(extract, job.schema)
+    return job.observe(features, "code_bits", partial(compared, job), **bit_sums(code_bits(metadata)))
+
+
+def with_images(job: Job[Options], crops: Any) -> Any:
+    """The crops with the images that they are of. Neither side is sent to all workers: Spark takes image bytes for few."""
+    images = job.read("images", ("day", "key", "image")).withColumnRenamed("image", WHOLE)
+    return crops.join(images.hint("merge"), ["day", "key"], "left")
 
 
 def compared(job: Job[Options], sums: dict[str, Any]) -> Balance:

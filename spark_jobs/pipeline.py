@@ -158,7 +158,7 @@ _ROWS = (
         name="extract_features",
         title="Turn each crop into a binary code (DeepBit)",
         dag=IMAGE_PIPELINE,
-        reads=("crops",),
+        reads=("crops", "images"),
         writes="features",
         options=("models", "extractor", "codes"),
         sql=_batches_of(64),
@@ -256,10 +256,10 @@ _ROWS = (
     ),
     Stage(
         name="train_features",
-        title="Train the DeepBit network on generated images",
+        title="Train the extractor on generated images",
         dag=MODEL_TRAINING,
         session="none",
-        options=("minutes", "seed"),
+        options=("minutes", "seed", "backbone", "catalogue"),
     ),
     Stage(
         name="evaluate_models",

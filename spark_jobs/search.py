@@ -105,7 +105,7 @@ def main(
     index: Annotated[str, typer.Option(help="URI of the index; empty: that of the settings")] = "",
     models: Annotated[str, typer.Option(help="URI of the artefacts; empty: that of the settings")] = "",
     detector: Annotated[str, typer.Option(help=f"artefact; '{NO_DETECTOR}': take the whole image")] = "detector-small",
-    extractor: Annotated[str, typer.Option(help="artefact")] = "deepbit-small",
+    extractor: Annotated[str, typer.Option(help="artefact; empty: the one that made the index")] = "",
     as_json: Annotated[bool, typer.Option("--json", help="print the neighbours as JSON, for programs")] = False,
 ) -> None:
     """Print the neighbours of a picture, and write them as a contact sheet."""

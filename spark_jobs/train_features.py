@@ -1,17 +1,22 @@
-"""Train the small DeepBit network on generated pictures, judge it on a catalogue it has never seen, and promote it.
+"""Train an extractor on generated pictures, judge it on a catalogue it has never seen, and promote it.
 
 python -m spark_jobs.train_features --run manual --attempt 1 --steps 1800
+python -m spark_jobs.train_features --run manual --attempt 1 --backbone efficientnet-lite0 --catalogue FOLDER
+
+The first trains the small DeepBit network. The second trains the code of whole pictures on the features of a published network, also
+on a shop's own pictures; the crop's code is that of `start`.
 """
 
 from __future__ import annotations
 
 import logging
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-from dlcore.inference import compile
 from dlcore.interop.artefact import load_artefact, save_artefact
+from dlcore.interop.published import Backbone
 from dlcore.models.deepbit import DeepBitConfig, deepbit_small
 from dlcore.nn.module import Module
 from dlcore.optim.adaptive import Adam
@@ -19,21 +24,29 @@ from dlcore.optim.loop import Optimizer
 from dlcore.optim.schedule import Cosine
 from dlcore.optim.trigger import MaxIteration
 from dlcore.rng import RNG
-from dlcore.vision.extractor import BATCH, HASH_SIDE, Extractor
+from dlcore.vision.extractor import HASH_SIDE, extractor_of
 from dlcore.vision.preprocessing import Preprocessing
 from sample_data.catalogue.demo import DEVELOPMENT_SEED, HELD_OUT_SEED, TRAIN_SEED
 from sample_data.catalogue.views import ViewPool
+from spark_jobs.mistakes import Mistake
 from spark_jobs.running import runner
 from spark_jobs.running.runner import Job
-from spark_jobs.training.feature_judging import card, evaluate, judged_catalogue, learn_verifier
+from spark_jobs.settings import artefact_uri
+from spark_jobs.training.extractor_cards import card, joint_card
+from spark_jobs.training.feature_judging import evaluate, judged_catalogue, learn_verifier
 from spark_jobs.training.feature_training import CodeCriterion, ViewSource
 from spark_jobs.training.feature_views import ARTICLES, VIEWS
+from spark_jobs.training.head_training import HeadTraining
+from spark_jobs.training.joint_training import Joint, Wanted, score_of_shop, train_joint
 from spark_jobs.training.promotion import command_of, cpu_seconds, local_folder
 
 logger = logging.getLogger(__name__)
 
 SIDE = 64
 """Side of the network's input, in pixels."""
+SMALL, JOINT, LITE0 = "deepbit-small", "deepbit-lite0", "efficientnet-lite0"
+_COMPARED = 60
+"""Held-out pictures on whose views code layers are compared."""
 _CUT_OUT_SIDE = 128
 _TRIAL_STEPS = 12
 
@@ -50,11 +63,23 @@ class Options:
     judged: int = field(default=600, metadata={"help": "pictures of the held-out catalogue"})
     background_swaps: float = field(default=0.4, metadata={"help": "share of views on another backdrop"})
     rate: float = field(default=2e-3, metadata={"help": "learning rate at the start"})
-    start: str = field(default="", metadata={"help": "URI of an artefact whose weights to start from"})
+    start: str = field(
+        default="",
+        metadata={"help": "URI of an artefact whose weights to start from; with a backbone, which codes the crop"},
+    )
+    backbone: str = field(
+        default="",
+        metadata={"help": f"'{LITE0}': train the code of whole pictures on its features; empty: the small network"},
+    )
+    pictures: int = field(default=1200, metadata={"help": "pictures drawn to train on, with a backbone"})
+    catalogue: str = field(
+        default="", metadata={"help": "folder of a shop's own pictures to train on as well, with a backbone"}
+    )
+    cache: str = field(default="", metadata={"help": "folder to keep what the backbone makes of drawn pictures"})
     least_map: float = field(default=0.8, metadata={"help": "retrieval mAP below which nothing is promoted"})
     seed: int = field(default=1, metadata={"help": "of weights and views"})
     workers: int = field(default=2, metadata={"help": "processes that compute gradients"})
-    artefact: str = field(default="deepbit-small", metadata={"help": "name under the models folder"})
+    artefact: str = field(default="", metadata={"help": f"name under the models folder; empty: {SMALL}, or {JOINT}"})
 
 
 def train(options: Options, config: DeepBitConfig, preprocessing: Preprocessing) -> Module:
@@ -89,35 +114,83 @@ def _affordable_steps(options: Options, config: DeepBitConfig, source: ViewSourc
 
 def plan(job: Job[Options]) -> None:
     """Train, judge, write the artefact."""
+    options = job.options
+    if options.backbone not in ("", LITE0):
+        raise Mistake(f"got backbone {options.backbone!r}, expected {LITE0!r} or none")
+    (_plan_joint if options.backbone else _plan_small)(job)
+
+
+def _plan_small(job: Job[Options]) -> None:
+    """The small network, on crops."""
     options, start = job.options, perf_counter()
     config = DeepBitConfig(size=SIDE)
     model = train(options, config, Preprocessing(SIDE))
     spent = {"wall": round(perf_counter() - start), "cpu": round(cpu_seconds())}
-    metadata = judged_metadata(model, config, options)
-    scores = metadata["scores"]
-    found = float(scores["deepbit"]["map"])
-    if found < options.least_map:
-        raise ValueError(f"the codes' mAP is {found:.3f}, expected at least {options.least_map}; train longer")
-    folder = local_folder(job.settings.models) / options.artefact
-    version = save_artefact(
-        folder, model, {**metadata, "seconds": spent}, card(scores, command_of("train_features", options), spent)
-    )
-    job.note("scores", scores)
+    about = {"config": asdict(config), "preprocessing": Preprocessing(SIDE).metadata(), "threshold": 0.0}
+    metadata = {**judged_metadata(model, about, options), "seconds": spent}
+    text = card(metadata["scores"], command_of("train_features", options), spent)
+    _promote(job, options.artefact or SMALL, model, metadata, text)
+
+
+def _plan_joint(job: Job[Options]) -> None:
+    """The code of whole pictures beside that of crops; on a shop's pictures only what is better there than the one in use."""
+    options, start = job.options, perf_counter()
+    crop = options.start or artefact_uri(job.settings.models, SMALL)
+    folders = (Path(text) if text else None for text in (options.catalogue, options.cache))
+    joint = train_joint(Wanted(options.pictures, _COMPARED, *folders, crop, options.workers), _head_training(options))
+    spent = {"wall": round(perf_counter() - start), "cpu": round(cpu_seconds())}
+    name = options.artefact or JOINT
+    if joint.shop and not _is_better(job, joint, artefact_uri(job.settings.models, name)):
+        return
+    metadata = judged_metadata(joint.model, joint.metadata, options)
+    metadata |= {"seconds": spent, "comparison": joint.comparison, "views": joint.views}
+    text = joint_card(metadata, command_of("train_features", options))
+    _promote(job, name, joint.model, metadata, text, joint.backbone)
+
+
+def _head_training(options: Options) -> HeadTraining:
+    return HeadTraining(steps=options.steps or HeadTraining.steps, seed=options.seed)
+
+
+def _is_better(job: Job[Options], joint: Joint, uri: str) -> bool:
+    """Whether the shop's held-out pictures are found better than by the artefact in use; also where there is none yet."""
+    if joint.shop is None:
+        return True
+    try:
+        before = score_of_shop(load_artefact(uri).model, joint.shop)
+    except FileNotFoundError:
+        return True
+    now = score_of_shop(joint.model, joint.shop)
+    job.note("shop", {"map": now, "map_before": before})
+    if now <= before:
+        job.warn(f"the shop's pictures are found no better: mAP {now:.4f}, before {before:.4f}; nothing was promoted")
+    return now > before
+
+
+def _promote(
+    job: Job[Options], name: str, model: Module, metadata: dict[str, Any], text: str, backbone: Backbone | None = None
+) -> None:
+    """Save the artefact, unless it scores too badly."""
+    found = float(metadata["scores"]["deepbit"]["map"])
+    if found < job.options.least_map:
+        raise ValueError(f"the codes' mAP is {found:.3f}, expected at least {job.options.least_map}; train longer")
+    folder = local_folder(job.settings.models) / name
+    version = save_artefact(folder, model, metadata, text, backbone=backbone)
+    job.note("scores", metadata["scores"])
     job.note("version", version)
     logger.info("%s: version %s, mAP %.3f", folder, version[:12], found)
 
 
-def judged_metadata(model: Module, config: DeepBitConfig, options: Options) -> dict[str, Any]:
-    """What the artefact says of the network: its input, its verifier, its scores on a held-out catalogue."""
-    preprocessing = Preprocessing(config.size)
-    network = compile(model, (BATCH, 3, config.size, config.size))
-    extractor = Extractor(preprocessing, network.predict, 0.0, "unsaved")
+def judged_metadata(model: Module, about: dict[str, Any], options: Options) -> dict[str, Any]:
+    """What the artefact says of the network: its input, its verifier, its scores on a held-out catalogue.
+
+    about: preprocessing, threshold and what else is known of it.
+    """
+    extractor = extractor_of(model, about, "unsaved")
     verifier = learn_verifier(extractor, judged_catalogue(DEVELOPMENT_SEED, 2 * options.judged, HASH_SIDE))
     return {
         "kind": "deepbit",
-        "config": asdict(config),
-        "preprocessing": preprocessing.metadata(),
-        "threshold": 0.0,
+        **about,
         "verifier": asdict(verifier),
         "scores": evaluate(extractor, verifier, judged_catalogue(HELD_OUT_SEED, options.judged, HASH_SIDE)),
         "options": asdict(options),

@@ -37,12 +37,15 @@ from fsspec.implementations.local import LocalFileSystem
 from dlcore.activity import Array
 from dlcore.errors import ModelFormatError
 from dlcore.interop.native import TOPOLOGY, WEIGHTS, load_module, read_weights, save_module
+from dlcore.interop.published import Backbone, Published
 from dlcore.nn.module import Module
 from dlcore.settings import settings
 
 logger = logging.getLogger(__name__)
 
 METADATA, CARD = "model.json", "card.md"
+BACKBONE = "backbone"
+"""In model.json: which published weights, of a package, the model builds on. They are read when it is unpacked."""
 VERSIONS, CURRENT = "versions", "current"
 FLAT, INDEX = "weights.f32", "weights.json"
 _FORMAT = "dlcore-artefact"
@@ -62,24 +65,34 @@ class Artefact:
 
 
 def save_artefact(
-    folder: str | Path, model: Module, metadata: Mapping[str, Any], card: str = "", half: bool = True
+    folder: str | Path,
+    model: Module,
+    metadata: Mapping[str, Any],
+    card: str = "",
+    half: bool = True,
+    backbone: Backbone | None = None,
 ) -> str:
     """Save a version of an artefact, make it the one that the folder's name stands for, and return it.
 
     What the folder has already stays and loads by its version. The same content is saved once, with its first card.
     metadata: values JSON can hold. `half` stores weights as float16 (computing stays in float32).
+    backbone: the part with published weights: those that the model has unchanged are not stored but named.
 
     Raises:
         ModelFormatError: a weight is not finite, or not in float16's range.
+        ModuleNotFoundError: the package of published weights is not installed.
         TypeError: metadata that JSON cannot hold.
     """
     _check_finite(model, half)
+    named = backbone.unchanged(_values(model)) if backbone else None
     target = Path(folder)
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}.") as partial:
-        written = save_module(model, Path(partial, "artefact"), half=half)
+        without = frozenset(named.paths()) if named else frozenset()
+        written = save_module(model, Path(partial, "artefact"), half=half, without=without)
         digests = {name: hashlib.sha256((written / name).read_bytes()).hexdigest() for name in (TOPOLOGY, WEIGHTS)}
         described = {"format": _FORMAT, "files": digests, "metadata": dict(metadata)}
+        described |= {BACKBONE: named.metadata()} if named else {}
         text = json.dumps(described, indent=1, sort_keys=True, allow_nan=False) + "\n"
         (written / METADATA).write_text(text, "utf-8")
         (written / CARD).write_text(card, "utf-8")
@@ -171,6 +184,7 @@ def load_artefact(uri: str | Path) -> Artefact:
 
     Raises:
         FileNotFoundError: there is no artefact, or not in this version.
+        ModuleNotFoundError: it builds on published weights whose package is not installed.
         ModelFormatError: it is damaged, too large, or was made for other layers.
     """
     place = _located(str(uri))
@@ -179,10 +193,44 @@ def load_artefact(uri: str | Path) -> Artefact:
     try:
         model = _cached(folder)
     except FileNotFoundError:  # never loaded here, or dropped this very moment
-        _unpack(place, described["files"], folder)
+        _unpack(place, described, folder)
         _drop_unused(folder.parent)
         model = _cached(folder)
     return Artefact(model, described["metadata"], version)
+
+
+def metadata_of(uri: str | Path) -> dict[str, Any]:
+    """What the artefact at `uri` says of itself, its weights left alone.
+
+    Raises:
+        FileNotFoundError: there is no artefact, or not in this version.
+        ModelFormatError: it is damaged.
+    """
+    found: dict[str, Any] = _described_version(_located(str(uri)), str(uri))[1]["metadata"]
+    return found
+
+
+def missing_weights(uri: str | Path) -> Published | None:
+    """The published weights that the artefact at `uri` builds on, where their package is not installed here; None when all is there.
+
+    Raises:
+        FileNotFoundError, ModelFormatError: as `metadata_of`.
+    """
+    described = _described_version(_located(str(uri)), str(uri))[1]
+    published = Backbone.from_metadata(described[BACKBONE]).published if BACKBONE in described else None
+    return None if published is None or published.is_installed() else published
+
+
+def names(models: str) -> list[str]:
+    """The names of the artefacts in a folder of them."""
+    files, root = fsspec.core.url_to_fs(models)
+    found = files.ls(root, detail=False) if files.isdir(root) else []
+    return [str(path).rstrip("/").rsplit("/", 1)[-1] for path in found if files.exists(f"{path}/{METADATA}")]
+
+
+def name_of(models: str, version: str) -> str | None:
+    """The name of the artefact in a folder of them that has this version; None when none has."""
+    return next((name for name in names(models) if version in versions(f"{models.rstrip('/')}/{name}")), None)
 
 
 @dataclass(frozen=True)
@@ -250,12 +298,13 @@ def _keep(written: Path, target: Path, version: str) -> None:
     written.rename(beside)
 
 
+def _values(model: Module) -> dict[str, Array]:
+    return {name: holder.value for held in (model.named_parameters(), model.buffers()) for name, holder in held.items()}
+
+
 def _check_finite(model: Module, half: bool) -> None:
     limit = float(np.finfo(np.float16 if half else np.float32).max)
-    values = {
-        name: holder.value for held in (model.named_parameters(), model.buffers()) for name, holder in held.items()
-    }
-    for name, value in values.items():
+    for name, value in _values(model).items():
         if not (np.abs(value) <= limit).all():
             raise ModelFormatError(
                 f"got {name} with a value beyond {limit:g} or no number; train it again, or half=False"
@@ -308,15 +357,16 @@ def _checked(place: _Place, name: str, digest: str) -> bytes:
     return content
 
 
-def _unpack(place: _Place, digests: dict[str, str], folder: Path) -> None:
+def _unpack(place: _Place, described: dict[str, Any], folder: Path) -> None:
     """Fetch, check and flatten an artefact into `folder`, which appears whole; another process may be doing the same."""
     logger.info("unpacking model %s into %s", place.root, folder)
     folder.parent.mkdir(parents=True, exist_ok=True)
     partial = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
     try:
-        for name, digest in digests.items():
+        for name, digest in described["files"].items():
             (partial / name).write_bytes(_checked(place, name, digest))
-        _flatten(read_weights(partial / WEIGHTS), partial)
+        named = Backbone.from_metadata(described[BACKBONE]).weights() if BACKBONE in described else {}
+        _flatten({**named, **read_weights(partial / WEIGHTS)}, partial)
         (partial / WEIGHTS).unlink()
         partial.chmod(0o755)
         os.rename(partial, folder)

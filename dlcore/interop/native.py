@@ -6,7 +6,7 @@ import json
 import os
 import shutil
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -28,8 +28,16 @@ _READABLE = (1, 2)  # 1 has bare names of layers: Dropout for nn.Dropout
 _MAX_TOPOLOGY_BYTES = 16 << 20
 
 
-def save_module(module: Module, folder: str | Path, over_write: bool = False, half: bool = False) -> Path:
+def save_module(
+    module: Module,
+    folder: str | Path,
+    over_write: bool = False,
+    half: bool = False,
+    without: Collection[str] = (),
+) -> Path:
     """Write `module` to `folder`, whole or not at all, float64 as such; `half` stores weights as float16.
+
+    without: names of weights that are kept elsewhere; `load_module` has to be given them.
 
     Raises:
         FileExistsError: the folder exists and over_write is False, or something else than a model is there.
@@ -42,7 +50,8 @@ def save_module(module: Module, folder: str | Path, over_write: bool = False, ha
     partial.mkdir(parents=True)
     try:
         (partial / TOPOLOGY).write_text(json.dumps(topology, indent=1, allow_nan=False) + "\n")
-        arrays = {name: value.astype(np.float16 if half else value.dtype) for name, value in values.items()}
+        kept = {name: value for name, value in values.items() if name not in without}
+        arrays = {name: value.astype(np.float16 if half else value.dtype) for name, value in kept.items()}
         np.savez(partial / WEIGHTS, **arrays)  # type: ignore[arg-type]
         put_in_place(partial, target)
     finally:

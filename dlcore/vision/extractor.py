@@ -5,16 +5,17 @@ The network runs one fixed batch shape, the remainder padded, so that a code nev
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
 from dlcore.activity import Array
 from dlcore.inference import compile
 from dlcore.interop.artefact import load_artefact, pinned
+from dlcore.nn.module import Module
 from dlcore.search.codes import Codes, pack
 from dlcore.search.signatures import chroma_grid, luminance_hash
 from dlcore.search.verification import Signatures
@@ -26,42 +27,91 @@ BATCH = 16
 HASH_SIDE = 96
 """Side of the picture that luminance hashes and colour grids are made of, in pixels."""
 
+Pictures: TypeAlias = Sequence[Pixels] | Pixels
+"""RGB pictures, each (H, W, 3)."""
+
 
 @dataclass(frozen=True, eq=False)
 class Extractor:
-    """A network ready to run: `predict` takes (N, 3, S, S) and gives [real codes (N, bits), pooled features (N, D)].
+    """A network ready to run. `predict` gives [real codes (N, bits), pooled features (N, D)] of (N, 3, S, S), or of a table of
+    that and the whole pictures (N, 3, T, T) where the network wants these as well.
 
-    threshold: above which a bit is 1.  version: the artefact's hash.
+    threshold: above which a bit is 1.  version: the artefact's hash.  whole: how whole pictures become its input, None where it
+    sees crops alone.
     """
 
     preprocessing: Preprocessing
-    predict: Callable[[Array], Any]
+    predict: Callable[[Any], Any]
     threshold: float
     version: str
+    whole: Preprocessing | None = None
 
-    def outputs(self, pictures: Sequence[Pixels] | Pixels) -> tuple[Array, Array]:
-        """Real codes (N, bits) and pooled features (N, D) of RGB pictures (H, W, 3) of any size."""
-        side = self.preprocessing.resize
-        codes, pooled = self.predict(self.preprocessing.normalise(np.stack([resized(p, side) for p in pictures])))
+    def outputs(self, crops: Pictures, wholes: Pictures | None = None) -> tuple[Array, Array]:
+        """Real codes (N, bits) and pooled features (N, D) of RGB pictures (H, W, 3) of any size.
+
+        wholes: the pictures that the crops were cut from, as many; without need where the network sees crops alone.
+
+        Raises:
+            ValueError: the network wants whole pictures, and there is not one for each crop.
+        """
+        x = _input(self.preprocessing, crops)
+        if self.whole is None:
+            codes, pooled = self.predict(x)
+            return codes, pooled
+        if wholes is None or len(wholes) != len(crops):
+            given = "none" if wholes is None else str(len(wholes))
+            raise ValueError(
+                f"got {len(crops)} crops and {given} whole pictures, expected one for each crop: the extractor "
+                f"{self.version[:12]} codes both"
+            )
+        codes, pooled = self.predict([x, _input(self.whole, wholes)])
         return codes, pooled
 
-    def signatures(self, pictures: Sequence[Pixels] | Pixels, wholes: Codes) -> Signatures:
-        """All that is kept of crops: RGB pictures (H, W, 3), and the luminance hashes (N, 32) of their whole images."""
-        codes, _ = self.outputs(pictures)
-        small = np.stack([resized(picture, HASH_SIDE) for picture in pictures])
+    def signatures(self, crops: Pictures, hashes: Codes, wholes: Pictures | None = None) -> Signatures:
+        """All that is kept of crops: RGB pictures (H, W, 3), the luminance hashes (N, 32) of their whole pictures, and these.
+
+        Raises:
+            ValueError: as `outputs`.
+        """
+        codes, _ = self.outputs(crops, wholes)
+        small = np.stack([resized(picture, HASH_SIDE) for picture in crops])
         return Signatures(
             pack(codes, self.threshold),
             codes.astype("<f2"),
             luminance_hash(small),
-            wholes,
+            hashes,
             chroma_grid(small),
         )
+
+
+def _input(preprocessing: Preprocessing, pictures: Pictures) -> Array:
+    return preprocessing.normalise(np.stack([resized(picture, preprocessing.resize) for picture in pictures]))
+
+
+def extractor_of(model: Module, metadata: Mapping[str, Any], version: str) -> Extractor:
+    """The extractor of a model that the metadata of its artefact describe, compiled."""
+    crop = Preprocessing.from_metadata(metadata["preprocessing"])
+    whole = Preprocessing.from_metadata(metadata["whole"]) if metadata.get("whole") else None
+    shapes = [(BATCH, 3, each.size, each.size) for each in (crop, whole) if each]
+    plan = compile(model, shapes if whole else shapes[0])
+    return Extractor(crop, plan.predict, float(metadata["threshold"]), version, whole)
+
+
+def code_bits(metadata: Mapping[str, Any]) -> int:
+    """Bits of the codes of an extractor with these metadata; 128 where they do not say."""
+    return int(metadata.get("bits") or metadata.get("config", {}).get("bits", 128))
+
+
+def wants_wholes(metadata: Mapping[str, Any]) -> bool:
+    """Whether the extractor of an artefact with these metadata codes the whole picture as well."""
+    return bool(metadata.get("whole"))
 
 
 def load_extractor(uri: str) -> Extractor:
     """The extractor of an artefact, compiled once per process and version.
 
     Raises:
+        ModuleNotFoundError: it builds on published weights whose package is not installed.
         ValueError: the artefact is not an extractor's.
     """
     return _loaded(pinned(uri))
@@ -75,6 +125,4 @@ def _loaded(uri: str) -> Extractor:
         raise ValueError(
             f"got an artefact of kind {artefact.metadata.get('kind')!r}, expected 'deepbit'; name an extractor's artefact"
         )
-    preprocessing = Preprocessing.from_metadata(artefact.metadata["preprocessing"])
-    plan = compile(artefact.model, (BATCH, 3, preprocessing.size, preprocessing.size))
-    return Extractor(preprocessing, plan.predict, float(artefact.metadata["threshold"]), artefact.version)
+    return extractor_of(artefact.model, artefact.metadata, artefact.version)

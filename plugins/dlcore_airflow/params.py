@@ -74,7 +74,8 @@ EXTRACTOR = Param(
     type=["null", "string"],
     title="Extractor",
     examples=artefacts(),
-    description="The model that makes the codes: name or name@version, under the models. Empty: the shipped one.",
+    description="The model that makes the codes: name or name@version, under the models. Empty: that of the codes in use, "
+    "else the shipped one.",
 )
 CODES = Param(
     None,

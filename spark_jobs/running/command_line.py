@@ -42,7 +42,10 @@ class ExtractorOptions(ModelOptions):
     """For a job that works with codes."""
 
     extractor: str = field(
-        default="deepbit-small", metadata={"help": "name of the extractor's artefact, or name@version"}
+        default="",
+        metadata={
+            "help": "name of the extractor's artefact, or name@version; empty: that of the codes in use, else the shipped one"
+        },
     )
 
 

@@ -117,7 +117,7 @@ def no_rows(day: date | None, where: str) -> str:
 
 
 def _check_artefact(settings: Settings, given: Given, kind: str) -> None:
-    from dlcore.interop.artefact import pinned, versions
+    from dlcore.interop.artefact import names, pinned, versions
     from spark_jobs.stages.detect import NO_DETECTOR
 
     name, models = given[kind], given.get("models") or settings.models
@@ -130,20 +130,11 @@ def _check_artefact(settings: Settings, given: Given, kind: str) -> None:
         if not known:  # of one that is named by its version, the current one may be damaged
             pinned(uri)
     except FileNotFoundError:
-        raise Mistake(f"there is no {kind} {name!r} in {models}; {nearest(plain, _artefacts(models))}") from None
+        raise Mistake(f"there is no {kind} {name!r} in {models}; {nearest(plain, names(models))}") from None
     except (ValueError, ImportError) as error:  # a damaged artefact, or a URI of no kind that fsspec knows
         raise Mistake(f"{kind} {name!r} in {models}: {error}") from error
     if at and version not in known:
         raise Mistake(f"{kind} {plain!r} in {models} has no version {version}; {nearest(version, known)}")
-
-
-def _artefacts(models: str) -> list[str]:
-    """The names of the artefacts in a folder of models."""
-    import fsspec
-
-    files, root = fsspec.core.url_to_fs(models)
-    found = files.ls(root, detail=False) if files.isdir(root) else []
-    return [str(path).rstrip("/").rsplit("/", 1)[-1] for path in found if files.exists(f"{path}/model.json")]
 
 
 def _check_detector(settings: Settings, given: Given) -> None:
@@ -151,7 +142,17 @@ def _check_detector(settings: Settings, given: Given) -> None:
 
 
 def _check_extractor(settings: Settings, given: Given) -> None:
+    """The extractor that was asked for, and the published weights that it builds on; without one the codes in use decide."""
+    from dlcore.interop.artefact import missing_weights
+
+    if not given["extractor"]:
+        return
     _check_artefact(settings, given, "extractor")
+    missing = missing_weights(artefact_uri(given.get("models") or settings.models, given["extractor"]))
+    if missing:
+        raise Mistake(
+            f"extractor {given['extractor']!r} builds on published weights that are not here: {missing.remedy()}"
+        )
 
 
 def _check_placeholders(settings: Settings, given: Given) -> None:

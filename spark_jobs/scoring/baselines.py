@@ -27,7 +27,7 @@ def baselines(
 
     crops, wholes: RGB pictures (N, S, S, 3), row by row as `truth`.   look_alikes: pairs that are no duplicates.
     """
-    real, pooled = extractor.outputs(crops)
+    real, pooled = extractor.outputs(crops, wholes)
     bits = real.shape[1]
     codes = {
         "deepbit_codes": pack(real, extractor.threshold),

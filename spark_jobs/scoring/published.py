@@ -4,13 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import pyarrow as pa
 
 from spark_jobs.running import sessions
 from spark_jobs.scoring.evaluation import Address
-from spark_jobs.scoring.published_scores import Published, Row, by_address, small_batches, small_pictures
+from spark_jobs.scoring.published_scores import (
+    SMALL_SIDE,
+    WHOLE_SIDE,
+    Published,
+    Row,
+    by_address,
+    small_batches,
+    small_pictures,
+)
 from spark_jobs.settings import Settings
 
 _COLUMNS = {
@@ -48,7 +57,10 @@ def read_published(spark: Any, settings: Settings) -> Published:
     prices, copies = (_rows(spark, settings.table(dataset)) for dataset in _REPORTS)
     images = spark.table(settings.table("images"))
     crops = spark.table(settings.table("crops")).where(_FIRST_CROP)
-    wholes, parts = (small_pictures(_small(frame, settings)) for frame in (images, crops))
+    wholes, parts = (
+        small_pictures(_small(frame, settings, side), side)
+        for frame, side in ((images, WHOLE_SIDE), (crops, SMALL_SIDE))
+    )
     return Published(
         **tables, price_monitoring=prices, picture_copyright=copies, whole_pictures=wholes, crop_pictures=parts
     )
@@ -59,9 +71,9 @@ def _rows(spark: Any, table: str) -> list[Row]:
     return list(spark.table(table).toArrow().to_pylist()) if spark.catalog.tableExists(table) else []
 
 
-def _small(frame: Any, settings: Settings) -> pa.Table:
+def _small(frame: Any, settings: Settings, side: int) -> pa.Table:
     rows = frame.select("day", "key", "reason", "image").repartition(settings.partitions)
-    return rows.mapInArrow(small_batches, _SMALL).toArrow()
+    return rows.mapInArrow(partial(small_batches, side=side), _SMALL).toArrow()
 
 
 def read_images(spark: Any, settings: Settings, dataset: str, addresses: Sequence[Address]) -> dict[Address, bytes]:

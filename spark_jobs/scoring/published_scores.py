@@ -14,22 +14,23 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from data_contracts.reasons import Reason
-from dlcore.interop.artefact import with_version
 from dlcore.vision.detection_output import Detections
 from dlcore.vision.detection_score import TrueObjects, all_kept, mean_average_precision
 from dlcore.vision.extractor import HASH_SIDE, Extractor
 from dlcore.vision.pixels import resized
 from spark_jobs.scoring.baselines import baselines
 from spark_jobs.scoring.evaluation import Address, Truth, labels_of, score_codes, score_duplicates
+from spark_jobs.settings import artefact_uri
 from spark_jobs.stages.decode import read_pixels
 from spark_jobs.stages.duplicates import one_version
+from spark_jobs.stages.extractors import extractor_of_version, usual_extractor
 
 Row = dict[str, Any]
 Pair = tuple[Address, Address, str]
 
-SMALL_SIDE = HASH_SIDE
+SMALL_SIDE, WHOLE_SIDE = HASH_SIDE, 224
 SMALL = pa.schema([("day", pa.date32()), ("key", pa.string()), ("pixels", pa.binary())])
-"""Rows of `small_batches`: RGB pictures of SMALL_SIDE x SMALL_SIDE pixels, row after row."""
+"""Rows of `small_batches`: square RGB pictures, row after row."""
 BASELINES = {
     "phash": "phash_64",
     "phash_256": "phash_256",
@@ -46,7 +47,7 @@ class Published:
     """The rows of every day, by address; of an image with several crops the first.
 
     detections, crops, features, duplicates, images: rows without image bytes.   price_monitoring, picture_copyright: all their rows.
-    whole_pictures, crop_pictures: small pictures (SMALL_SIDE, SMALL_SIDE, 3) of the used ones.
+    whole_pictures, crop_pictures: small pictures of the used ones, (WHOLE_SIDE, WHOLE_SIDE, 3) and (SMALL_SIDE, SMALL_SIDE, 3).
     """
 
     detections: Mapping[Address, Row]
@@ -63,14 +64,17 @@ class Published:
         """The group of each used image."""
         return {address: row["group"] for address, row in self.duplicates.items() if row["group"] is not None}
 
-    def made_by(self, uri: str) -> str:
-        """URI of the version of an extractor that made the features, whichever its name stands for now.
+    def made_by(self, models: str, asked: str = "") -> str:
+        """URI of the version of an extractor that made the features, whatever its name in the folder `models`.
+
+        asked: the name to take where there are no features, or no artefact has the version.
 
         Raises:
             ValueError: several did.
         """
         version = one_version([row["model_version"] for row in self.features.values()])
-        return with_version(uri, version) if version else uri
+        name = extractor_of_version(models, version, asked) if version else asked or usual_extractor(models)[0]
+        return artefact_uri(models, name)
 
 
 def by_address(rows: pa.Table) -> dict[Address, Row]:
@@ -83,20 +87,20 @@ def by_address(rows: pa.Table) -> dict[Address, Row]:
     return found
 
 
-def small_batches(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    """Rows with day, key, reason and image -> rows of SMALL, of the used ones."""
+def small_batches(batches: Iterable[pa.RecordBatch], side: int) -> Iterator[pa.RecordBatch]:
+    """Rows with day, key, reason and image -> rows of SMALL, of the used ones, with `side` pixels a side."""
     for batch in batches:
         rows = [
-            {"day": row["day"], "key": row["key"], "pixels": resized(read_pixels(row["image"]), SMALL_SIDE).tobytes()}
+            {"day": row["day"], "key": row["key"], "pixels": resized(read_pixels(row["image"]), side).tobytes()}
             for row in batch.to_pylist()
             if row["reason"] == Reason.OK
         ]
         yield pa.RecordBatch.from_pylist(rows, schema=SMALL)
 
 
-def small_pictures(rows: pa.Table) -> dict[Address, NDArray[np.uint8]]:
+def small_pictures(rows: pa.Table, side: int) -> dict[Address, NDArray[np.uint8]]:
     """Rows of SMALL as pictures by address."""
-    shape = (SMALL_SIDE, SMALL_SIDE, 3)
+    shape = (side, side, 3)
     return {address: np.frombuffer(row["pixels"], np.uint8).reshape(shape) for address, row in by_address(rows).items()}
 
 

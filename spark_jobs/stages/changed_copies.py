@@ -117,8 +117,9 @@ def _copies(row: dict[str, Any], extractor: Extractor, changes: Changes, copies:
         (ORIGINAL, crop, pixels),
         *changed_views(Picture(pixels, None if is_whole else box), changes, rng, copies),
     ]
-    wholes = luminance_hash(np.stack([resized(whole, HASH_SIDE) for _, _, whole in views]))
-    signatures = extractor.signatures([crop for _, crop, _ in views], wholes)
+    wholes = [whole for _, _, whole in views]
+    hashes = luminance_hash(np.stack([resized(whole, HASH_SIDE) for whole in wholes]))
+    signatures = extractor.signatures([crop for _, crop, _ in views], hashes, wholes)
     columns = (signatures.codes, signatures.descriptors, signatures.hashes, signatures.wholes, signatures.chroma)
     arrays = [
         pa.array([row["day"]] * len(views), pa.date32()),

@@ -9,23 +9,20 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from data_contracts.features import CODE_BYTES
-
-BITS = 8 * CODE_BYTES
 Balance = dict[str, Any]
 """count: codes; ones: how often each bit is one; lowest_share and highest_share of ones among the bits; drift, reference_day."""
 
 
-def bit_sums() -> dict[str, str]:
-    """SQL over the column `code` whose sums are the number of codes and of ones in each bit, the lowest bit of a byte first."""
+def bit_sums(bits: int) -> dict[str, str]:
+    """SQL over the column `code` whose sums are the number of codes and of ones in each of its bits, the lowest of a byte first."""
     byte = "getbit(cast(conv(hex(substr(code, {}, 1)), 16, 10) as int), {})"
-    bits = {f"bit_{number}": byte.format(number // 8 + 1, number % 8) for number in range(BITS)}
-    return {"count": "cast(code is not null as int)"} | bits
+    each = {f"bit_{number}": byte.format(number // 8 + 1, number % 8) for number in range(bits)}
+    return {"count": "cast(code is not null as int)"} | each
 
 
 def balance(sums: Mapping[str, int | None]) -> Balance:
     """The balance of a day from the sums of `bit_sums`; without any code, of no shares."""
-    count, ones = sums["count"] or 0, [sums[f"bit_{number}"] or 0 for number in range(BITS)]
+    count, ones = sums["count"] or 0, [sums[f"bit_{number}"] or 0 for number in range(len(sums) - 1)]
     shares = (
         {"lowest_share": round(min(ones) / count, 4), "highest_share": round(max(ones) / count, 4)} if count else {}
     )
@@ -41,4 +38,4 @@ def drift(found: Balance, reference: Balance) -> float | None:
         return None
     pairs = zip(found["ones"], reference["ones"], strict=True)
     moved = [abs(a / found["count"] - b / reference["count"]) for a, b in pairs]
-    return round(float(sum(moved)) / BITS, 4)
+    return round(float(sum(moved)) / len(moved), 4)

@@ -22,7 +22,7 @@ from PIL import Image, ImageChops, features
 
 from data_contracts.images import IMAGES
 from data_contracts.reasons import Flag, Reason
-from dlcore.vision.pixels import Pixels
+from dlcore.vision.pixels import Pixels, resized
 from spark_jobs.stages import colour_profile, file_format, frames, jpeg, jpeg_markers, png_chunks, tiff_directory
 from spark_jobs.stages.colour import Colours, to_colours
 from spark_jobs.stages.first_picture import FirstPicture
@@ -126,6 +126,13 @@ def read_pixels(canonical: bytes) -> Pixels:
     """Decode a canonical image to RGB (H, W, 3) uint8; the one decoder of all later stages."""
     pixels: Pixels = simplejpeg.decode_jpeg(canonical, "RGB", strict=False)
     return pixels
+
+
+def read_scaled(canonical: bytes, side: int) -> Pixels:
+    """The same for a network whose pictures have `side` pixels: a large one is scaled down as it is decoded, to twice that or more."""
+    least = 2 * side
+    pixels: Pixels = simplejpeg.decode_jpeg(canonical, "RGB", min_height=least, min_width=least, strict=False)
+    return resized(pixels, side)
 
 
 def _check_bytes(row: CanonicalImage, source: _Source, limits: Limits) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 import pyarrow as pa
@@ -10,15 +10,25 @@ import pyarrow as pa
 from data_contracts.features import FEATURES
 from data_contracts.reasons import Reason
 from dlcore.vision.extractor import Extractor, load_extractor
+from dlcore.vision.pixels import Pixels
 from spark_jobs.settings import artefact_uri
-from spark_jobs.stages.decode import read_pixels
+from spark_jobs.stages.decode import read_pixels, read_scaled
 from spark_jobs.stages.detect import computed_by
+
+WHOLE = "whole"
+"""The column of the image that a crop is of."""
+
+
+def whole_pictures(images: Sequence[bytes], extractor: Extractor) -> list[Pixels]:
+    """Canonical images as the extractor takes whole pictures: decoded no larger than it needs."""
+    side = extractor.whole.resize if extractor.whole else 0
+    return [read_scaled(image, side) for image in images]
 
 
 def feature_batches(
     batches: Iterable[pa.RecordBatch], models: str, extractor: str, keep_descriptor: bool = True
 ) -> Iterator[pa.RecordBatch]:
-    """Rows of `crops` -> rows of `features`, one for one.
+    """Rows of `crops` -> rows of `features`, one for one; each with its image in `whole`, if the extractor codes that as well.
 
     models: URI of the folder of artefacts.  extractor: name of one with its version, for all tasks to load the same.
     """
@@ -32,9 +42,12 @@ def _features(batch: pa.RecordBatch, extractor: Extractor, keep_descriptor: bool
     used = [number for number, row in enumerate(rows) if row["reason"] == Reason.OK]
     if used:
         images = batch.column("image")
-        wholes = np.frombuffer(b"".join(rows[number]["whole_hash"] for number in used), np.uint8)
+        hashes = np.frombuffer(b"".join(rows[number]["whole_hash"] for number in used), np.uint8)
         pictures = [read_pixels(images[number].as_py()) for number in used]
-        signatures = extractor.signatures(pictures, wholes.reshape(len(used), -1))
+        wholes = (
+            whole_pictures(batch.column(WHOLE).take(pa.array(used)).to_pylist(), extractor) if extractor.whole else None
+        )
+        signatures = extractor.signatures(pictures, hashes.reshape(len(used), -1), wholes)
         for place, number in enumerate(used):
             rows[number] |= {
                 "code": signatures.codes[place].tobytes(),

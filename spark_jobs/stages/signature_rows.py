@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from data_contracts.features import CODE_BYTES, INFINITE_OR_NAN
+from data_contracts.features import CODE_LENGTHS, INFINITE_OR_NAN
 from data_contracts.reasons import Reason
 from dlcore.search.signatures import CHROMA_BYTES, FREQUENCIES
 from dlcore.search.verification import Signatures
@@ -18,12 +18,12 @@ from dlcore.search.verification import Signatures
 logger = logging.getLogger(__name__)
 
 _SIZES = {
-    "code": CODE_BYTES,
-    "luminance_hash": FREQUENCIES**2 // 8,
-    "whole_hash": FREQUENCIES**2 // 8,
-    "chroma": CHROMA_BYTES,
+    "code": CODE_LENGTHS,
+    "luminance_hash": (FREQUENCIES**2 // 8,),
+    "whole_hash": (FREQUENCIES**2 // 8,),
+    "chroma": (CHROMA_BYTES,),
 }
-"""Bytes of the signatures of a picture."""
+"""Bytes that the signatures of a picture may have."""
 SIGNATURES = {"code": "u1", "descriptor": "<f2", "luminance_hash": "u1", "whole_hash": "u1", "chroma": "i1"}
 """Columns of `features` that a picture is compared by, in the order of `Signatures`, and the numbers in their bytes."""
 
@@ -38,9 +38,9 @@ def comparable_rows(features: pa.Table) -> NDArray[np.int64]:
     """
     used = np.flatnonzero([reason == Reason.OK for reason in features.column("reason").to_pylist()])
     is_whole = np.ones(len(features), bool)
-    for name, size in _SIZES.items():
+    for name, sizes in _SIZES.items():
         is_whole &= np.array(
-            [value is not None and len(value) == size for value in features.column(name).to_pylist()], bool
+            [value is not None and len(value) in sizes for value in features.column(name).to_pylist()], bool
         )
     is_whole &= _has_descriptor(features.column("descriptor").to_pylist())
     broken = used[~is_whole[used]]
@@ -95,7 +95,7 @@ def _matrix(rows: pa.Table, name: str, dtype: Any) -> NDArray[Any]:
     return np.frombuffer(b"".join(values), dtype).reshape(len(values), -1 if values else 1)
 
 
-_LENGTHS = " AND ".join(f"octet_length({name}) = {size}" for name, size in _SIZES.items())
+_LENGTHS = " AND ".join(f"octet_length({name}) IN ({', '.join(map(str, sizes))})" for name, sizes in _SIZES.items())
 HAS_SIGNATURES = f"coalesce({_LENGTHS} AND NOT hex(descriptor) RLIKE '{INFINITE_OR_NAN}', false)"
 """Spark SQL for whether a row of `features` has whole signatures, as `comparable_rows` has it, but for the descriptor's length."""
 

@@ -17,7 +17,7 @@ from dlcore.search.codes import distances
 from dlcore.search.signatures import luminance_hash
 from dlcore.search.verification import Signatures, Verifier, cues, fit_verifier, joined
 from dlcore.vision.detector import FoundObject
-from dlcore.vision.extractor import Extractor
+from dlcore.vision.extractor import HASH_SIDE, Extractor
 from dlcore.vision.pixels import Pixels, resized
 from sample_data.catalogue.demo import draw_entry
 from sample_data.catalogue.planting import Entry, plan_catalogue
@@ -30,6 +30,8 @@ from spark_jobs.stages.crop import CropPolicy, choose_crops
 from spark_jobs.stages.duplicates import find_groups
 
 CHANGES = Changes(TRANSFORMS, recoloured)
+WHOLE_SIDE = 224
+"""Side of whole pictures, as a network that codes them wants them, in pixels."""
 _JITTER = 0.03
 
 
@@ -49,15 +51,20 @@ class Judged:
 
     def signatures(self, extractor: Extractor) -> Signatures:
         """Signatures of the pictures, row by row."""
-        return extractor.signatures(self.crops, luminance_hash(self.wholes))
+        return _signatures(extractor, self.crops, self.wholes)
 
     def changed_views(self, extractor: Extractor) -> tuple[Signatures, ChangedViews]:
         """Signatures of the pictures that have changed copies, and of the copies."""
         rows, source = np.unique([copy[0] for copy in self.copies], return_inverse=True)
-        originals = extractor.signatures(self.crops[rows], luminance_hash(self.wholes[rows]))
+        originals = _signatures(extractor, self.crops[rows], self.wholes[rows])
         crops, wholes = (np.stack([copy[part] for copy in self.copies]) for part in (2, 3))
         changes = np.array([copy[1] for copy in self.copies])
-        return originals, ChangedViews(extractor.signatures(crops, luminance_hash(wholes)), source, changes)
+        return originals, ChangedViews(_signatures(extractor, crops, wholes), source, changes)
+
+
+def _signatures(extractor: Extractor, crops: Pixels, wholes: Pixels) -> Signatures:
+    hashes = luminance_hash(np.stack([resized(whole, HASH_SIDE) for whole in wholes]))
+    return extractor.signatures(crops, hashes, wholes)
 
 
 def judged_catalogue(seed: int, count: int, side: int, workers: int = 2, sample: int = 4) -> Judged:
@@ -95,8 +102,8 @@ def _judged(
     if number % sample == 0:
         picture = Picture(pixels, (crop.x_min, crop.y_min, crop.x_max, crop.y_max))
         views = changed_views(picture, CHANGES, np.random.default_rng([number, 1]))
-        copies = [(number, change, resized(cut, side), resized(whole, side)) for change, cut, whole in views]
-    return resized(part, side), resized(pixels, side), truth, copies
+        copies = [(number, change, resized(cut, side), resized(whole, WHOLE_SIDE)) for change, cut, whole in views]
+    return resized(part, side), resized(pixels, WHOLE_SIDE), truth, copies
 
 
 def _address(entry: Entry) -> Address:
@@ -150,39 +157,3 @@ def evaluate(extractor: Extractor, verifier: Verifier, judged: Judged) -> dict[s
         "deepbit": {**codes, **scores, **expected},
         **baselines(extractor, judged.crops, judged.wholes, judged.truth, judged.look_alikes),
     }
-
-
-def _times(seconds: dict[str, int]) -> str:
-    """Such as "wall 1500 s, cpu 2900 s"."""
-    return ", ".join(f"{name} {value} s" for name, value in seconds.items())
-
-
-def card(scores: dict[str, Any], command: str, seconds: dict[str, int]) -> str:
-    """The model card, in Markdown."""
-    lines = [
-        "# deepbit-small",
-        "",
-        "128-bit codes of product pictures for near-duplicate search: the same picture after re-encoding, resizing, cropping,",
-        "framing, watermarks, tone, small hue changes, greyscale, slight rotation, mirroring or a new background keeps most of its",
-        "bits; another article, another colour of the same article included, does not.",
-        "",
-        "- Network: residual, 64 x 64 RGB, about 0.08 GFLOP and 1 million parameters, trained from nothing.",
-        "- Data: generated pictures only (sample_data/catalogue, seed 1001); no photographs, no labels.",
-        f"- Made by: `{command}` ({_times(seconds)}).",
-        "- Limits: never saw photographs in training. Thresholds belong to a catalogue: `calibrate_duplicates` finds them.",
-        "",
-        "Held-out generated catalogue (seed 2002). `deepbit`: pairs verified, thresholds calibrated without labels. The others: codes",
-        "alone, grouped at the distance that suits them best on this very truth (precision 0.98 if they reach it).",
-        "",
-        "| codes | mAP | recall@10 | bit entropy | precision | recall | F1 |",
-        "|-|-|-|-|-|-|-|",
-    ]
-    for name, row in scores.items():
-        cells = (row.get(key) for key in ("map", "recall_at_10", "entropy_mean", "precision", "recall", "f1"))
-        lines.append(f"| {name} | " + " | ".join("" if cell is None else f"{cell:.3f}" for cell in cells) + " |")
-    found = scores["deepbit"]["by_transform"]
-    lines += [
-        "",
-        "Recall of `deepbit` by transform: " + ", ".join(f"{name} {share:.2f}" for name, share in found.items()) + ".",
-    ]
-    return "\n".join(lines) + "\n"

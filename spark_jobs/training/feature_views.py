@@ -83,9 +83,9 @@ def views_of(
         image, moved = plain, box
         if rng.random() < background_swaps:
             image, moved = article.drawn(rng, _backdrop(pool, rng))
-        for name in _changes(rng, has_twin=article.has_twin):
+        for name in drawn_changes(rng, has_twin=article.has_twin):
             changed = TRANSFORMS[name](image, rng)
-            image, moved = _stored(changed), changed.moved(moved)
+            image, moved = stored(changed), changed.moved(moved)
         views.append(cut(image, moved, rng, side, article.is_whole))
     return views
 
@@ -123,17 +123,17 @@ def cut(image: Image.Image, box: Box, rng: np.random.Generator, side: int, is_wh
 def photographed_colourful(image: Image.Image, rng: np.random.Generator) -> Image.Image:
     """Camera and shop effects on a picture, its colours kept where the effect would take them away."""
     changed = photographed(image, rng)
-    return image if _saturation(changed) < 0.5 * _saturation(image) else changed
+    return image if saturation(changed) < 0.5 * saturation(image) else changed
 
 
-def _changes(rng: np.random.Generator, has_twin: bool) -> list[str]:
+def drawn_changes(rng: np.random.Generator, has_twin: bool) -> list[str]:
     """Names of one to three transforms; no greyscale where a twin differs by colour alone."""
     names = [*_PIXELS_ONLY, *_MOVING, *_MOVING, *(() if has_twin else (COLOURLESS, COLOURLESS))]
     count = int(rng.choice([1, 2, 3], p=[0.5, 0.35, 0.15]))
     return [str(name) for name in rng.choice(names, count, replace=False)]
 
 
-def _stored(changed: Changed) -> Image.Image:
+def stored(changed: Changed) -> Image.Image:
     """The picture as it is read back; at this size only low qualities leave a trace, softened as on a large picture."""
     if changed.file_format == "PNG" or changed.quality > 80:
         return changed.image
@@ -182,7 +182,7 @@ def _companions(pool: ViewPool, rng: np.random.Generator) -> tuple[tuple[Image.I
     return ((_thing(pool, rng, int(rng.integers(len(pool.goods)))), place),)
 
 
-def _saturation(image: Image.Image) -> float:
+def saturation(image: Image.Image) -> float:
     """Mean chroma, 0 to 255: the spread of the three channels."""
     small = np.asarray(image.convert("RGB").resize((24, 24), Image.Resampling.BOX), np.float32)
     return float((small.max(2) - small.min(2)).mean())

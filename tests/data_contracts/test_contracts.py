@@ -159,6 +159,7 @@ BAD: tuple[tuple[str, dict[str, Any], str], ...] = (
     ("crops", {"whole_hash": b""}, "hash_length"),
     ("features", {"code": None}, "code_length"),
     ("features", {"code": b"c" * 15}, "code_length"),
+    ("features", {"code": b"c" * 24}, "code_length"),
     ("features", {"luminance_hash": b"l" * 8}, "verification_length"),
     *(("features", {name: None}, "used_has_signatures") for name in ("luminance_hash", "whole_hash", "chroma")),
     ("features", {"descriptor": b""}, "verification_length"),

