@@ -17,6 +17,8 @@ import pytest
 from data_contracts.reasons import Reason
 from dlcore.interop.artefact import bring, load_artefact, promote, save_artefact
 from dlcore.models.deepbit import DeepBitConfig, deepbit_small
+from dlcore.models.deepbit_joint import code_head, deepbit_joint, pooled_features
+from dlcore.models.efficientnet_lite import efficientnet_lite
 from dlcore.rng import RNG
 from dlcore.search.index import Index, open_index
 from dlcore.search.manifest import publish_manifest
@@ -78,7 +80,7 @@ def reader(lake: Lake) -> Iterator[Any]:
 
 @pytest.fixture(scope="module")
 def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Three random extractors whose verifier goes by the whole image's hash and by turned hues."""
+    """Three random extractors whose verifier goes by the whole image's hash and by turned hues; `other` codes whole images as well."""
     folder: Path = tmp_path_factory.mktemp("models")
     RNG.set_seed(3)
     weights = [0.0] * (len(CUES) + len(PRODUCTS))
@@ -89,8 +91,11 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "threshold": 0.0,
         "verifier": asdict(Verifier(tuple(weights), 12.0)),
     }
-    for name in ("tiny", "other", "trained_again"):
-        save_artefact(folder / name, deepbit_small(DeepBitConfig(size=32, planes=(8, 16), blocks=(1, 1))), metadata)
+    config = DeepBitConfig(size=32, planes=(8, 16), blocks=(1, 1))
+    for name in ("tiny", "trained_again"):
+        save_artefact(folder / name, deepbit_small(config), metadata)
+    joint = deepbit_joint(deepbit_small(config), pooled_features(efficientnet_lite(0)), code_head())
+    save_artefact(folder / "other", joint, metadata | {"whole": Preprocessing(64).metadata(), "bits": 256})
     return folder
 
 
@@ -161,6 +166,10 @@ def test_features_groups_and_index_of_a_day(
     assert [report["codes"] for report in reports] == [None, "next"]
     assert [(row.key, row.reason) for row in beside] == [(row.key, row.reason) for row in first]
     assert not {row.model_version for row in beside if row.reason == "ok"} & {row.model_version for row in first}
+    of_whole_images = {row.key.partition("/")[0]: bytes(row.code)[16:] for row in beside if row.reason == "ok"}
+    assert {len(row.code) for row in beside if row.reason == "ok"} == {32}
+    assert len(set(of_whole_images.values())) == len(SKUS)
+    assert len(lake.report("extract_features", DAY, "features")["extra"]["code_bits"]["ones"]) == 256
 
     few = ("--pictures", "12", "--copies", "3")
     assert (
