@@ -142,17 +142,15 @@ def _check_detector(settings: Settings, given: Given) -> None:
 
 
 def _check_extractor(settings: Settings, given: Given) -> None:
-    """The extractor that was asked for, and the published weights that it builds on; without one the codes in use decide."""
+    """The extractor that was asked for, or that of the codes in use, and the published weights that it builds on."""
     from dlcore.interop.artefact import missing_weights
+    from spark_jobs.stages.extractors import SPARE, extractor_in_use
 
-    if not given["extractor"]:
-        return
-    _check_artefact(settings, given, "extractor")
-    missing = missing_weights(artefact_uri(given.get("models") or settings.models, given["extractor"]))
-    if missing:
-        raise Mistake(
-            f"extractor {given['extractor']!r} builds on published weights that are not here: {missing.remedy()}"
-        )
+    models, of_set = given.get("models") or settings.models, given.get("codes")
+    name = given["extractor"] or extractor_in_use(settings.with_codes(of_set) if of_set else settings, models) or SPARE
+    _check_artefact(settings, {**given, "extractor": name}, "extractor")
+    if missing := missing_weights(artefact_uri(models, name)):
+        raise Mistake(f"extractor {name!r} builds on published weights that are not here: {missing.remedy()}")
 
 
 def _check_placeholders(settings: Settings, given: Given) -> None:

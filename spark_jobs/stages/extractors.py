@@ -27,7 +27,7 @@ def extractor_in_use(settings: Settings, models: str) -> str:
     newest = newest_published(settings.reports, _EXTRACTION, settings.codes)
     used = (newest or {}).get("extra", {}).get("artefacts", {})
     name = next(iter(used), "").partition("@")[0]
-    return name if name in names(models) else ""
+    return name if name and name in names(models) else ""
 
 
 def extractor_of_version(models: str, version: str, asked: str = "") -> str:
