@@ -136,8 +136,9 @@ def _plan_joint(job: Job[Options]) -> None:
     """The code of whole pictures beside that of crops; on a shop's pictures only what is better there than the one in use."""
     options, start = job.options, perf_counter()
     crop = options.start or artefact_uri(job.settings.models, SMALL)
-    folders = (Path(text) if text else None for text in (options.catalogue, options.cache))
-    joint = train_joint(Wanted(options.pictures, _COMPARED, *folders, crop, options.workers), _head_training(options))
+    shop, cache = (Path(text) if text else None for text in (options.catalogue, options.cache))
+    wanted = Wanted(options.pictures, _COMPARED, shop, cache, crop, options.workers)
+    joint = train_joint(wanted, _head_training(options))
     spent = {"wall": round(perf_counter() - start), "cpu": round(cpu_seconds())}
     name = options.artefact or JOINT
     if joint.shop and not _is_better(job, joint, artefact_uri(job.settings.models, name)):

@@ -52,7 +52,7 @@ def joint_card(metadata: dict[str, Any], command: str) -> str:
         "- Limits: a code needs the whole picture beside the crop. Thresholds belong to a catalogue: `calibrate_duplicates` finds them.",
         "",
         "The layer's 128 bits alone, retrieval mAP among views of held-out generated pictures, each in five views and a recoloured",
-        "look-alike in two; ITQ and random projection are fitted on these very features:",
+        "look-alike in two. Each layer was trained for a fifth of the steps; ITQ and random projection are fitted on these very features:",
         "",
         "| code layer | mAP |",
         "|-|-|",

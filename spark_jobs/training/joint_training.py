@@ -108,9 +108,9 @@ def _of_shop(wanted: Wanted, network: Module) -> tuple[PooledViews | None, Poole
     return views.of(np.flatnonzero(~is_kept)), views.of(np.flatnonzero(is_kept))
 
 
-def score_of_shop(model: Graph, views: PooledViews) -> float:
+def score_of_shop(model: Module, views: PooledViews) -> float:
     """Retrieval mAP of a joint model's codes of whole pictures on pooled views."""
-    head: Any = next(part for part in model.modules if part.name() == "head")
+    head: Any = next(part for _, part in model.named_modules() if part.name() == "head")
     return float(score_codes(head_codes(head, views.features), views.articles)["map"])
 
 
@@ -124,8 +124,9 @@ def _pooled(sources: Sequence[Source], network: Module, wanted: Wanted, named: s
     plan = compile(network, (BATCH, 3, side, side))
 
     def summary(pixels: Pixels) -> Array:
-        pooled: Array = plan.predict(EFFICIENTNET_LITE0.normalise(pixels))
-        return pooled.reshape(len(pixels), -1)
+        pooled: Any = plan.predict(EFFICIENTNET_LITE0.normalise(pixels))
+        rows: Array = pooled.reshape(len(pixels), -1)
+        return rows
 
     views = pooled_views(sources, summary, 1, side, SWAPS, wanted.workers)
     if kept:
