@@ -28,21 +28,17 @@ LIST = """
 import json
 from airflow.dag_processing.dagbag import DagBag
 bag = DagBag("dags")
-print(json.dumps([bag.import_errors, {name: sorted(dag.task_ids) for name, dag in bag.dags.items()},
-                  {name: type(dag.timetable).__name__ for name, dag in bag.dags.items()},
-                  {name: sorted(dag.params) for name, dag in bag.dags.items()},
-                  bag.dags["image_pipeline"].params.get_param("detector").schema["examples"]]))
-"""
-LIST_TRIES = """
-import json
-from airflow.dag_processing.dagbag import DagBag
 def seconds(delay):
     return delay and delay.total_seconds()
-print(json.dumps({name: [
+tries = {name: [
     [task.retries, seconds(task.execution_timeout),
      seconds(task.retry_delay), bool(task.retry_exponential_backoff), seconds(task.max_retry_delay),
      getattr(task.weight_rule, "value", type(task.weight_rule).__name__), [callback.__name__ for callback in task.on_failure_callback]]
-    for task in dag.tasks] for name, dag in DagBag("dags").dags.items()}))
+    for task in dag.tasks] for name, dag in bag.dags.items()}
+print(json.dumps([bag.import_errors, {name: sorted(dag.task_ids) for name, dag in bag.dags.items()},
+                  {name: type(dag.timetable).__name__ for name, dag in bag.dags.items()},
+                  {name: sorted(dag.params) for name, dag in bag.dags.items()},
+                  bag.dags["image_pipeline"].params.get_param("detector").schema["examples"], tries]))
 """
 STORE = """
 import json
@@ -165,6 +161,7 @@ RUNS = {
 """DAG, codes asked for, codes in use, and the options that go with what is said of new features."""
 
 DAY_S = 24 * 3600
+ONCE_MORE = {"AIRFLOW__CORE__DEFAULT_TASK_RETRIES": "1"}
 TRIED_THRICE = [2, DAY_S, 20, True, 120]
 TRIES = {
     "image_pipeline": [*TRIED_THRICE, "DailyRunFirst"],
@@ -222,8 +219,8 @@ def run(arguments, environment):
 def test_every_dag_loads_and_follows_the_stage_table_its_form_too(airflow_environment, schedule, timetable):
     from spark_jobs.pipeline import STAGES, TAKE_DOWN, UNDOING, stages_of
 
-    errors, tasks, timetables, params, detectors = json.loads(
-        run(["-c", LIST], {**airflow_environment, "PIPELINE_SCHEDULE": schedule})
+    errors, tasks, timetables, params, detectors, tries = json.loads(
+        run(["-c", LIST], {**airflow_environment, **ONCE_MORE, "PIPELINE_SCHEDULE": schedule})
     )
     assert errors == {}
     assert detectors == ["none", "deepbit-small", "detector-small"]
@@ -244,11 +241,10 @@ def test_every_dag_loads_and_follows_the_stage_table_its_form_too(airflow_enviro
     options[UNDOING] = {"day", "run", "dataset"}
     of_every_job = {"image_pipeline": {"day", "allow_empty"}, UNDOING: {"allow_empty"}}
     assert params == {name: sorted(options[name] | of_every_job.get(name, set())) for name in options}
+    assert_every_task_is_tried_as_often_as_is_of_use_and_its_failure_is_told(tries)
 
 
-def test_every_task_is_tried_as_often_as_is_of_use_and_its_failure_is_told(airflow_environment):
-    once_more = {**airflow_environment, "AIRFLOW__CORE__DEFAULT_TASK_RETRIES": "1"}
-    found = json.loads(run(["-c", LIST_TRIES], once_more))
+def assert_every_task_is_tried_as_often_as_is_of_use_and_its_failure_is_told(found):
     assert {name: tasks[0] for name, tasks in found.items()} == {
         name: [*tries, ["stage_failed"]] for name, tries in TRIES.items()
     }
