@@ -5,6 +5,7 @@ RUN := .venv/bin/python
 LAKE ?= local
 REPORT ?= build/demo
 RING ?=
+NOTEBOOK ?= docs/lake.ipynb
 PACKAGES := dlcore spark_jobs data_contracts sample_data quality_report search_service deploy plugins dags
 # One process per core and one thread per process.
 export OMP_NUM_THREADS ?= 1
@@ -17,7 +18,7 @@ SELECTED := $(if $(RING),$(if $(filter plain,$(RING)),$(PLAIN),$(RING)),not (con
 PROCESSES := $(if $(RING),,-n 2 --dist loadgroup --no-loadscope-reorder)
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo up services-up down status catalogue env-file check format test bench-env bench lock clean distclean
+.PHONY: help install demo up services-up down status catalogue notebook env-file check format test bench-env bench lock clean distclean
 
 help:  ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -46,6 +47,11 @@ status:  ## what runs, and whether it serves
 catalogue: install  ## draw the demo's catalogue and load it into the running HBase (ADD=1: also beside other images)
 	@eval "$$($(RUN) -m deploy.services environment)" && $(RUN) -m sample_data.catalogue.demo $$PIPELINE_HOME/catalogue \
 		&& $(RUN) -m spark_jobs.load_images $$PIPELINE_HOME/catalogue/manifest.jsonl $(if $(ADD),,--only-new)
+
+notebook: install  ## Jupyter, in .venv-notebook, with docs/lake.ipynb on the running stack's tables (NOTEBOOK=...: another)
+	@test -x .venv-notebook/bin/jupyter-notebook || { $(PYTHON) -m venv .venv-notebook && .venv-notebook/bin/pip install --quiet notebook; }
+	@JUPYTER_PATH=$(CURDIR)/.venv-notebook/share/jupyter $(RUN) -m ipykernel install --prefix $(CURDIR)/.venv-notebook >/dev/null
+	@eval "$$($(RUN) -m deploy.services environment)" && .venv-notebook/bin/jupyter-notebook $(NOTEBOOK)
 
 env-file:  ## .env for `docker compose up --build`, with secrets drawn anew
 	@test ! -e .env || { echo ".env is there already; remove it to draw new secrets (and the volumes that know the old ones)"; exit 1; }
@@ -81,4 +87,4 @@ clean: down  ## remove what running and building left (var, build), keep .venv
 	rm -rf build var .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 
 distclean: clean  ## remove the environments as well
-	rm -rf .venv .venv-bench
+	rm -rf .venv .venv-bench .venv-notebook

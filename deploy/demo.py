@@ -205,7 +205,7 @@ def _process(
 def _backfill(airflow: Airflow, days: list[date], console: Console) -> None:
     """Backfill the days, wait until the runs that follow have settled, and check that these are all the runs there are.
 
-    Runs that had ended before are not looked at.
+    Runs that had ended before, and those by hand, are not looked at.
     """
     _await_dags(airflow)
     before = {run.name for run in _runs(airflow) if run.state in FINISHED}
@@ -226,9 +226,13 @@ def _runs(airflow: Airflow) -> list[Run]:
 
 
 def _runs_of(airflow: Airflow, days: list[date], before: set[str]) -> list[Run]:
-    """The runs since `before`; a backfill that repeats a day takes the day's run again, under its name."""
+    """The demo's runs: those since `before`; a backfill that repeats a day takes the day's run again, under its name.
+
+    What somebody asks for by hand meanwhile is not the demo's.
+    """
     repeated = {day.isoformat() for day in days}
-    return [run for run in _runs(airflow) if run.name not in before or (run.kind == "backfill" and run.day in repeated)]
+    others = [run for run in _runs(airflow) if run.kind != "manual"]
+    return [run for run in others if run.name not in before or (run.kind == "backfill" and run.day in repeated)]
 
 
 def _await_dags(airflow: Airflow) -> None:

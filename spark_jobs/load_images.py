@@ -177,7 +177,7 @@ def main(
         raise typer.Exit(EXIT_MISTAKE if isinstance(error, ValueError) else EXIT_FAILURE) from None
     days = len({entry.day for entry in entries})
     console.print(
-        f"{loaded.rows} images of {days} days, {loaded.size_bytes / 1e6:.1f} MB, in table {loaded.table} "
+        f"{loaded.rows} images of {days} {'day' if days == 1 else 'days'}, {loaded.size_bytes / 1e6:.1f} MB, in table {loaded.table} "
         f"({loaded.salt_buckets} salts), {loaded.seconds:.1f} s"
     )
     console.print("\n".join(what_next(entries)), soft_wrap=True, highlight=False, markup=False)

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+from datetime import date
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
-from deploy.demo import Site, demo_stack
+from deploy.airflow_rest import Run
+from deploy.demo import Site, _runs_of, demo_stack
 from deploy.stack import Stack
 from spark_jobs.settings import Settings
 
@@ -50,3 +53,13 @@ def test_its_servers_and_jobs_see_nothing_of_the_users_servers(stack: Stack, tmp
 def test_it_begins_in_an_empty_folder_of_its_own(stack: Stack, tmp_path: Path) -> None:
     assert stack.home == tmp_path / "demo"
     assert not stack.home.exists()
+
+
+def test_what_somebody_runs_by_hand_meanwhile_is_not_the_demos() -> None:
+    dag = "image_pipeline"
+    own = Run(dag, "backfill__2026-11-01", "backfill", "success", "2026-11-01")
+    scheduled = Run(dag, "scheduled__2026-11-02", "scheduled", "running", "2026-11-02")
+    earlier = Run(dag, "scheduled__2026-10-01", "scheduled", "failed", "2026-10-01")
+    by_hand = Run(dag, "manual__1", "manual", "running", "2026-11-05")
+    airflow = SimpleNamespace(runs=lambda name: [own, scheduled, earlier, by_hand] if name == dag else [])
+    assert _runs_of(airflow, [date(2026, 11, 1)], {own.name, earlier.name}) == [own, scheduled]

@@ -246,7 +246,7 @@ def test_command_line(hbase: Stack, manifest: Path) -> None:
         return subprocess.run(command, env=hbase.full_environment(), capture_output=True, text=True, check=False)
 
     done = run(str(manifest), "--table", "by_command")
-    assert f"{len(BAD_IMAGES) + 1} images of 1 days" in done.stdout
+    assert f"{len(BAD_IMAGES) + 1} images of 1 day," in done.stdout
     assert "without its image: 2026-11-02 lost/0" in done.stdout
     assert "next: airflow dags trigger image_pipeline" in done.stdout
     refused = run(str(manifest), "--table", "by_command", "--only-new")
