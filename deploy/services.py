@@ -9,6 +9,7 @@ From Python, `with running(stack, only=("hbase", "thrift")): ...` starts, waits,
 
 from __future__ import annotations
 
+import os
 import random
 import shutil
 import signal
@@ -46,6 +47,13 @@ next, in a shell:
   airflow dags trigger image_pipeline --conf '{"day": "2026-11-02"}'
 then in the browser: DAG image_pipeline, and Browse > Image pipeline; `make down` stops everything"""
 """What `make up` says at its end, in README's words."""
+_MOVING = ("PIPELINE_HOME", "PIPELINE_PORT_OFFSET")
+
+
+def next_steps(given: Mapping[str, str]) -> str:
+    """`NEXT_STEPS` for a stack that given variables may have moved: another shell finds it only by the same ones."""
+    moved = "".join(f"{name}={quote(given[name])} " for name in _MOVING if given.get(name))
+    return NEXT_STEPS.replace(".venv/bin/python", f"{moved}.venv/bin/python", 1)
 
 
 def up(stack: Stack, only: tuple[str, ...] = (), attached: bool = False, console: Console | None = None) -> None:
@@ -270,7 +278,7 @@ def _up(only: _Only = "", lake: _LakeOption = "") -> None:
         f"search    {stack.search_url}\ntoken     {stack.secrets['search_token']}\nlogs      {stack.home}/logs"
     )
     if not only:
-        print(NEXT_STEPS)
+        print(next_steps(os.environ))
 
 
 @app.command("down")

@@ -114,9 +114,8 @@ class LiveIndex:
             raise Refusal(
                 409, f"index {version[:40]!r}", f"{self._newest}, or the one before it", "ask again without a version"
             )
-        raise Refusal(
-            503, self._problem, f"an index at {self.uri}", "run build_index, or look into the service's log", {"Retry-After": "5"}
-        )  # fmt: skip
+        way_on = "wait for the first run of the DAG similar_images, or look into the service's log"
+        raise Refusal(503, self._problem, f"an index at {self.uri}", way_on, {"Retry-After": "5"})
 
     def open_versions(self) -> list[str]:
         """The versions that can be searched, the newest first."""

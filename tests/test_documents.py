@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import typer
 
-from deploy.services import NEXT_STEPS
+from deploy.services import NEXT_STEPS, next_steps
 from spark_jobs.running.command_line import Attempt
 
 PROJECT = Path(__file__).resolve().parents[1]
@@ -61,6 +61,13 @@ def test_what_make_up_says_comes_next_is_what_readme_says():
     section = (PROJECT / "README.md").read_text("utf-8").split("## Your own pictures in five minutes")[1]
     said = [line.strip().split("     ")[0] for line in NEXT_STEPS.splitlines() if line.startswith("  ")]
     assert len(said) == 5 and all(f"    {line}\n" in section for line in said), said
+
+
+def test_the_next_steps_of_a_moved_stack_lead_to_it():
+    assert next_steps({"PIPELINE_HOME": "", "HOME": "/root"}) == NEXT_STEPS
+    moved = next_steps({"PIPELINE_HOME": "/srv/my stack", "PIPELINE_PORT_OFFSET": "7000"})
+    line = """eval "$(PIPELINE_HOME='/srv/my stack' PIPELINE_PORT_OFFSET=7000 .venv/bin/python -m deploy.services environment)"\n"""
+    assert line in moved and moved.count("PIPELINE_HOME") == 1
 
 
 def options_of(command):

@@ -138,4 +138,4 @@ def test_without_an_index_it_says_what_to_do(tmp_path):
     live.look()
     with pytest.raises(Refusal, match="got no version") as refused:
         live.view()
-    assert "build_index" in refused.value.do
+    assert "similar_images" in refused.value.do
