@@ -35,6 +35,7 @@ class RandomGenerator:
         """Restart the stream; `seed` is taken modulo 2**32."""
         self._bits._legacy_seeding(seed & 0xFFFFFFFF)
         self._spare: float | None = None
+        self._rows: list[RandomGenerator] = []
 
     def draws(self, count: int) -> NDArray[np.float64]:
         """`count` numbers of [0, 1), one 32-bit draw each."""
@@ -43,6 +44,8 @@ class RandomGenerator:
 
     def uniform(self, low: float, high: float, size: Size, kind: DTypeLike = np.float32) -> Array:
         """Numbers of [low, high), row by row, of shape `size`; of one stream whatever their type."""
+        if rows := self._of_rows(size):
+            return np.concatenate([row.uniform(low, high, shape, kind) for row, shape in rows])
         flat = np.empty(int(np.prod(size)), kind)
         for start in range(0, flat.size, _BLOCK):
             block = flat[start : start + _BLOCK]
@@ -51,6 +54,8 @@ class RandomGenerator:
 
     def normal(self, mean: float, standard_deviation: float, size: Size, kind: DTypeLike = np.float32) -> Array:
         """Normal numbers; each pair (x, y) of draws gives rho cos(2 pi x) and rho sin(2 pi x), rho = sqrt(-2 ln(1-y))."""
+        if rows := self._of_rows(size):
+            return np.concatenate([row.normal(mean, standard_deviation, shape, kind) for row, shape in rows])
         count = int(np.prod(size))
         values = np.empty(0) if self._spare is None else np.array([self._spare])
         missing = max(count - values.size, 0)
@@ -64,6 +69,8 @@ class RandomGenerator:
 
     def bernoulli(self, probability: float, size: Size) -> NDArray[np.bool_]:
         """True with `probability`."""
+        if rows := self._of_rows(size):
+            return np.concatenate([row.bernoulli(probability, shape) for row, shape in rows])
         return (self.draws(int(np.prod(size))) < probability).reshape(size)
 
     def permutation(self, count: int) -> NDArray[np.intp]:
@@ -90,6 +97,23 @@ class RandomGenerator:
             yield
         finally:
             self.restore(state)
+
+    @contextmanager
+    def by_row(self, seeds: Sequence[int]) -> Iterator[None]:
+        """Within this context what is drawn for as many rows as there are seeds, or for a multiple of them, comes row by row from
+        their own streams: a record gets the same numbers in any batch. The rest comes from the stream as ever."""
+        self._rows = [RandomGenerator(seed) for seed in seeds]
+        try:
+            yield
+        finally:
+            self._rows = []
+
+    def _of_rows(self, size: Size) -> list[tuple[RandomGenerator, tuple[int, ...]]]:
+        """Each row's generator and the shape that it draws, if rows have generators and `size` is one of rows."""
+        shape = np.atleast_1d(size).tolist()
+        if not self._rows or shape[0] % len(self._rows):
+            return []
+        return [(row, (shape[0] // len(self._rows), *shape[1:])) for row in self._rows]
 
 
 RNG = RandomGenerator()

@@ -10,7 +10,7 @@ import numpy as np
 
 from dlcore.activity import SparseMatrix, as_given, leaves, map_leaves, require_exact
 from dlcore.data.batch import MiniBatch, PaddingParam, SampleToMiniBatch, batch_of
-from dlcore.data.distributed import collected, is_rdd
+from dlcore.data.distributed import collected, elsewhere, is_rdd
 from dlcore.data.sample import JTensor, Sample
 from dlcore.rng import RNG
 
@@ -214,6 +214,11 @@ def sample_of(record: Any) -> Sample:
         f"DataSet: got a record of type {type(record).__name__}, expected a Sample; transform it into one with "
         "Sample.from_ndarray(features, labels)"
     )
+
+
+def is_data_set(data: Any) -> bool:
+    """Whether `data` holds records with their labels, here or on Spark, rather than arrays."""
+    return elsewhere(data) is not None or data_set_of(data) is not None
 
 
 def data_set_of(data: Any) -> DataSet | None:

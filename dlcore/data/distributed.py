@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import Any
 
 from dlcore.data.sample import Sample
@@ -11,6 +12,18 @@ from dlcore.settings import settings
 def is_rdd(data: Any) -> bool:
     """Whether `data` is an RDD of Spark's, or offers what one offers."""
     return hasattr(data, "mapPartitions") and hasattr(data, "toLocalIterator")
+
+
+def elsewhere(data: Any) -> Any:
+    """The RDD of samples, or of what holds one, that `data` is or that a DataFrame or a DistributedImageFrame stands for; None if its
+    records are on this machine. A DataFrame's columns are called "features" and "label"."""
+    if is_rdd(data):
+        return data
+    if hasattr(data, "is_distributed") and data.is_distributed():
+        return data.rdd
+    if hasattr(data, "rdd") and hasattr(data, "schema"):
+        return import_module("dlcore.spark.frames").samples_of(data)
+    return None
 
 
 def collected(rdd: Any) -> list[Any]:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from dlcore.activity import Activity, Array, SparseMatrix, as_activity, as_given, leaves
-from dlcore.data.dataset import data_set_of
+from dlcore.data.dataset import data_set_of, is_data_set
 from dlcore.data.distributed import is_rdd
 from dlcore.keras.callbacks import Callback, History
 from dlcore.keras.construction import connect
@@ -25,7 +25,7 @@ from dlcore.optim.method import OptimMethod
 from dlcore.optim.metric import EvaluatedResult, Loss, ValidationMethod
 from dlcore.optim.prediction import evaluating, joined, predict
 from dlcore.optim.scoring import evaluate
-from dlcore.optim.source import ArraySource, DataSetSource, finite_source
+from dlcore.optim.source import FiniteSource, finite_source
 from dlcore.optim.trigger import MaxEpoch, TrainingState, Trigger
 
 
@@ -37,7 +37,7 @@ class Compiled:
     loss: Criterion
     metrics: dict[str, ValidationMethod]
 
-    def score(self, model: Module, source: ArraySource | DataSetSource) -> dict[str, EvaluatedResult]:
+    def score(self, model: Module, source: FiniteSource) -> dict[str, EvaluatedResult]:
         """The loss, then each metric, by name, over all records of `source`."""
         methods = {"loss": Loss(self.loss), **self.metrics}
         results = evaluate(model, source, list(methods.values()))
@@ -212,7 +212,7 @@ class KerasModel(Module):
     ) -> tuple[Any, Criterion, Any]:
         """What the Optimizer trains on, its criterion, and (x, y) of the records that `validation_split` holds out, else None."""
         if y is None:
-            if data_set_of(x) is None:
+            if not is_data_set(x):
                 raise ValueError(f"{self.label()}: got no y, expected the targets of x; pass fit(x, y)")
             if validation_split or class_weight is not None or sample_weight is not None:
                 raise ValueError(
@@ -228,11 +228,11 @@ class KerasModel(Module):
             return (inputs, targets), loss, held_out
         return (inputs, [targets, weights]), Weighted(loss), held_out
 
-    def _source(self, data: Any, batch_size: int) -> ArraySource | DataSetSource | None:
+    def _source(self, data: Any, batch_size: int) -> FiniteSource | None:
         """Batches of (x, y), or of a DataSet, Samples or an ImageFrame; None of None."""
         if data is None:
             return None
-        return finite_source(data if data_set_of(data) is not None else self._prepared(*data), batch_size)
+        return finite_source(data if is_data_set(data) else self._prepared(*data), batch_size)
 
     def _prepared(self, x: Any, y: Any) -> tuple[Any, Any]:
         """Inputs and targets in the nesting of the model's inputs and outputs."""
@@ -263,7 +263,7 @@ class _Epoch(Trigger):
         self,
         model: KerasModel,
         compiled: Compiled,
-        validation: ArraySource | DataSetSource | None,
+        validation: FiniteSource | None,
         callbacks: Sequence[Callback],
     ) -> None:
         self._model, self._compiled, self._validation, self._callbacks = model, compiled, validation, callbacks

@@ -77,7 +77,10 @@ class Crew(Protocol):
 
 
 def crew_for(assignment: Assignment) -> Crew:
-    """Forked workers, or for one worker this process."""
+    """The crew that the source brings, where its records are elsewhere; else forked workers, or for one worker this process."""
+    if brought := getattr(assignment.source, "crew", None):
+        crew: Crew = brought(assignment)
+        return crew
     return LocalCrew(assignment) if assignment.workers == 1 else ForkedCrew(assignment)
 
 

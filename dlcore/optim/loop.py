@@ -49,7 +49,8 @@ class Optimizer:
     optim_method: one for all weights, or one for each layer, by its name, as in BigDL: `{"features": SGD(), "head": Adam()}`; or the
     name of one, whose settings are in `state`, as in BigDL 0.1: `"SGD", state={"learningRate": 0.1, "batchSize": 32}`.
     training_rdd: a pair (inputs, targets) of arrays, a DataSet, a list of Samples, an ImageFrame, or a function of a BatchRequest
-    that gives a worker's part of a batch. An RDD of Samples is brought to this machine, if it fits DLCORE_MAX_DATA_BYTES.
+    that gives a worker's part of a batch. The records of an RDD of Samples, or of a DataFrame, stay where they are: its partitions are
+    the workers, on Spark.
     workers: processes that compute gradients, one thread each; their mean, weighted by records, is one step. The result is
     deterministic for a fixed number of workers.
 
@@ -75,12 +76,11 @@ class Optimizer:
     ) -> None:
         method, batch_size = with_state(optim_method, state, batch_size)
         self._check_batch_size(batch_size, workers)
-        self.batch_size = batch_size
         self.set_model(model).set_criterion(criterion)
         self.set_end_when(MaxEpoch(1) if end_trigger is None else end_trigger)
         self.set_optim_methods(method or SGD())
         self.workers, self.seed, self.is_quiet = workers, seed, is_quiet
-        self.source = as_source(training_rdd, batch_size, seed)
+        self._take_data(training_rdd, batch_size)
         self.state = TrainingState()
         self._validations: list[_Validation] = []
         self._checkpoint: tuple[Trigger, Path, bool] | None = None
@@ -138,9 +138,16 @@ class Optimizer:
         Raises:
             ValueError: a batch size below 1 or not divisible by the workers.
         """
-        self._check_batch_size(batch_size, self.workers)
-        self.batch_size, self.source = batch_size, as_source(training_rdd, batch_size, self.seed)
+        self._check_batch_size(batch_size, 1 if hasattr(self.source, "workers") else self.workers)
+        self._take_data(training_rdd, batch_size)
         return self
+
+    def _take_data(self, training_rdd: Any, batch_size: int) -> None:
+        """Records that are elsewhere bring their workers."""
+        self.batch_size, self.source = batch_size, as_source(training_rdd, batch_size, self.seed)
+        if (workers := getattr(self.source, "workers", None)) is not None:
+            self.source.require_batch_size(batch_size)  # type: ignore[attr-defined]
+            self.workers = workers
 
     def prepare_input(self) -> Self:
         """Nothing: batches are prepared as they are needed. BigDL loads and caches the training set here."""
@@ -273,6 +280,7 @@ class Optimizer:
             with ProgressDisplay(self._planned(), self.state.iteration, self.is_quiet, per_epoch) as display:
                 while not self.end(self.state):
                     self._step(crew, display)
+            crew.collect()
         finally:
             crew.close()
             self._flush()

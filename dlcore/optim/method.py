@@ -95,20 +95,28 @@ class OptimMethod:
         if self.evaluates_again and evaluation is None:
             raise ValueError(f"{type(self).__name__}: got no evaluation, expected one; pass evaluation=Evaluation(...)")
         self._require_size(weights.size)
-        known = progress or Progress()
-        self.current_rate = self.rate(Progress(self.steps, known.epoch, self._decay(), known.score, known.loss))
-        if not abs(self.current_rate) <= _LARGEST_RATE:
-            raise TrainingDivergedError(
-                f"{type(self).__name__}: got a learning rate of {self.current_rate:g} at step {self.steps + 1}, expected at most "
-                f"{_LARGEST_RATE:g} in size; rates from 0.0001 to 1 are usual"
-            )
-        self.steps += 1
+        self.begin(progress or Progress())
         self._size, self.evaluation = weights.size, evaluation
         ends = list(layer_ends) if self.scope == "layer" and layer_ends else [weights.size]
         for start, end in zip([0, *ends], ends, strict=False):
             self._place = slice(start, end)
             self.change(weights[self._place], grads[self._place], weights.dtype.type(self.current_rate))
         self._place, self.evaluation = slice(None), None
+
+    def begin(self, progress: Progress) -> None:
+        """Count a step and set its rate, as `update` does before it changes weights; who keeps none counts along with those who do.
+
+        Raises:
+            TrainingDivergedError: the learning rate is not a number, or beyond all sense.
+        """
+        rate = self.rate(Progress(self.steps, progress.epoch, self._decay(), progress.score, progress.loss))
+        if not abs(rate) <= _LARGEST_RATE:
+            raise TrainingDivergedError(
+                f"{type(self).__name__}: got a learning rate of {rate:g} at step {self.steps + 1}, expected at most "
+                f"{_LARGEST_RATE:g} in size; rates from 0.0001 to 1 are usual"
+            )
+        self.current_rate = rate
+        self.steps += 1
 
     def _require_size(self, size: int) -> None:
         given = {name: getattr(self, name) for name in self.by_weight}

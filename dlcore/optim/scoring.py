@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 
 from dlcore.nn.module import Module
 from dlcore.optim.metric import EvaluatedResult, Tally, ValidationMethod
-from dlcore.optim.source import ArraySource, BatchRequest, DataSetSource, prepared
+from dlcore.optim.source import BatchRequest, FiniteSource, prepared
 
 
-def evaluate(
-    model: Module, source: ArraySource | DataSetSource, methods: list[ValidationMethod]
-) -> list[EvaluatedResult]:
+def evaluate(model: Module, source: Any, methods: list[ValidationMethod]) -> list[EvaluatedResult]:
     """The result of each method over all records of `source`, with `model` in the mode it is in."""
+    if brought := getattr(source, "tallies", None):
+        return [tally.result() for tally in brought(model, methods)]
+    return [tally.result() for tally in tallies_of(model, source, methods)]
+
+
+def tallies_of(model: Module, source: FiniteSource, methods: list[ValidationMethod]) -> list[Tally]:
+    """What each method has counted over all records of `source`."""
     tallies: list[Tally] = []
     kind = np.result_type(np.float32, *{parameter.value.dtype for parameter in model.named_parameters().values()})
     for iteration in range(math.ceil(source.records / source.batch_size)):
@@ -22,4 +28,4 @@ def evaluate(
         y, _ = model.apply(x)
         found = [method(y, target) for method in methods]
         tallies = [a + b for a, b in zip(tallies, found, strict=True)] if tallies else found
-    return [tally.result() for tally in tallies]
+    return tallies

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
+from importlib import import_module
 from typing import Any, Protocol
 from zlib import crc32
 
@@ -13,7 +14,11 @@ from numpy.typing import DTypeLike
 
 from dlcore.activity import Activity, as_activity, as_given, leaves, map_leaves, with_floats
 from dlcore.data.dataset import DataSet, data_set_of
+from dlcore.data.distributed import elsewhere
 from dlcore.rng import RandomGenerator
+
+_ON_SPARK = "dlcore.spark.dataset"
+"""It stands above, and is named as a string."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +45,16 @@ class BatchSource(Protocol):
 
     def __call__(self, request: BatchRequest) -> tuple[Any, Any]:
         """(input, target), each an array or a table with the records along the first dimension."""
+
+
+class FiniteSource(Protocol):
+    """A source of so many records, in batches of so many."""
+
+    records: int
+    batch_size: int
+
+    def __call__(self, request: BatchRequest) -> tuple[Any, Any]:
+        """See BatchSource."""
 
 
 def records_per_epoch(source: Any) -> int | None:
@@ -136,17 +151,23 @@ def prepared(x: Any, target: Any, kind: DTypeLike) -> tuple[Activity, Activity]:
 
 
 def as_source(training_set: Any, batch_size: int, seed: int) -> Callable[[BatchRequest], tuple[Any, Any]]:
-    """A BatchSource of a pair of arrays, of a DataSet, a list of Samples or an ImageFrame, or the callable itself.
+    """A BatchSource of a pair of arrays, of a DataSet, a list of Samples or an ImageFrame, or the callable itself; of an RDD of
+    Samples, or a DataFrame, one whose records stay on Spark's workers.
 
     Raises:
         TypeError: it is none of these.
     """
+    if (found := elsewhere(training_set)) is not None:
+        source: Callable[[BatchRequest], tuple[Any, Any]] = import_module(_ON_SPARK).SparkSource(
+            found, batch_size, seed
+        )
+        return source
     if (data := data_set_of(training_set)) is not None:
         return DataSetSource(data, batch_size, seed)
     if isinstance(training_set, (tuple, list)) and len(training_set) == 2:
         return ArraySource(training_set[0], training_set[1], batch_size, seed)
     if callable(training_set):
-        source: Callable[[BatchRequest], tuple[Any, Any]] = training_set
+        source = training_set
         return source
     raise TypeError(
         f"got data of type {type(training_set).__name__}, expected a pair (inputs, targets) of arrays, a "
@@ -154,13 +175,14 @@ def as_source(training_set: Any, batch_size: int, seed: int) -> Callable[[BatchR
     )
 
 
-def finite_source(data: Any, batch_size: int) -> ArraySource | DataSetSource:
+def finite_source(data: Any, batch_size: int) -> FiniteSource:
     """A source of all records of `data` once, to score a model on.
 
     Raises:
         TypeError: `data` is of another form than `as_source` takes, or a function without end.
     """
-    source = as_source(data, batch_size, 1)
-    if not isinstance(source, (ArraySource, DataSetSource)):
+    source: Any = as_source(data, batch_size, 1)
+    if not isinstance(source, (ArraySource, DataSetSource)) and not hasattr(source, "tallies"):
         raise TypeError(f"got a set of type {type(data).__name__} to score a model on, expected one that has an end")
-    return source
+    found: FiniteSource = source
+    return found

@@ -163,16 +163,18 @@ class Update:
                 part.method.update(weights[part.place], grads[part.place], progress, part.ends, again)
 
 
-def combine(rows: Array, records: Sequence[int]) -> Array:
-    """The mean of the workers' gradients (workers, P), weighted by their records, in the first row, which is given back."""
-    first: Array = rows[0]
+def combine(rows: Sequence[Array] | Array, records: Sequence[int], out: Array | None = None) -> Array:
+    """The mean of the workers' gradients (workers, P), weighted by their records, in `out`, which is given back: without it in the
+    first row."""
+    total, kind = max(sum(records), 1), rows[0].dtype.type
+    into: Array = rows[0] if out is None else out
     if len(rows) == 1:
-        return first
-    total, kind = max(sum(records), 1), rows.dtype.type
-    first *= kind(records[0] / total)
+        into[...] = rows[0]
+        return into
+    np.multiply(rows[0], kind(records[0] / total), out=into)
     for row, count in zip(rows[1:], records[1:], strict=True):
-        first += row * kind(count / total)
-    return first
+        into += row * kind(count / total)
+    return into
 
 
 def _layer_ends(module: Module) -> tuple[int, ...]:

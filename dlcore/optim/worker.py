@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from time import perf_counter
 from typing import Any
@@ -13,6 +13,7 @@ from dlcore.activity import Activity, leaves
 from dlcore.kernels.memory import retain_freed_memory
 from dlcore.nn.criterion.criterion import Criterion
 from dlcore.nn.module import Module
+from dlcore.nn.parameter import Parameter
 from dlcore.nn.pullback import pulled
 from dlcore.optim.memory import Memory
 from dlcore.optim.source import BatchRequest, prepared
@@ -67,9 +68,17 @@ class Worker:
         records = len(next(iter(leaves(x))))
         if records == 0:
             return PartResult(0.0, 0, data_s, perf_counter() - start)
-        y, pullback = self.model.apply(x)
-        loss, gradient = self.criterion.apply(y, target)
-        pulled(pullback, gradient(), needs_x=False)
-        for parameter in self.memory.parameters:
-            parameter.penalise()
+        loss = leave_gradient(self.model, self.criterion, self.memory.parameters, x, target)
         return PartResult(loss, records, data_s, perf_counter() - start)
+
+
+def leave_gradient(
+    model: Module, criterion: Criterion, parameters: Iterable[Parameter], x: Activity, target: Activity
+) -> float:
+    """Add the gradient of the mean loss of a batch, and of the penalties, to that of `parameters`; gives the loss."""
+    y, pullback = model.apply(x)
+    loss, gradient = criterion.apply(y, target)
+    pulled(pullback, gradient(), needs_x=False)
+    for parameter in parameters:
+        parameter.penalise()
+    return loss

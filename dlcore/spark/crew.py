@@ -1,0 +1,174 @@
+"""The crew of a distributed training: each step is one Spark job, or two where the weights are many."""
+
+from __future__ import annotations
+
+import logging
+import math
+import secrets
+import tempfile
+
+import numpy as np
+
+from dlcore.activity import Array
+from dlcore.errors import TrainingDivergedError, WorkerError
+from dlcore.nn.parameter import stretches
+from dlcore.optim.crew import Assignment, StepResult
+from dlcore.optim.schedule import Progress
+from dlcore.optim.worker import PartResult
+from dlcore.spark import steps
+from dlcore.spark.dataset import SparkSource
+from dlcore.spark.run import Run, set_slots
+from dlcore.spark.shared import Shared
+from dlcore.spark.slice_store import BlockLostError, open_block, remove_store
+
+logger = logging.getLogger(__name__)
+
+ONE_JOB_VALUES = 1 << 23
+"""Up to so many values in all partitions' gradients together a step is one job: reading them all costs less than a second job."""
+
+
+class SparkCrew:
+    """Trains on the partitions of a SparkSource; see `Crew`. The driver holds no weights but when it is asked for them."""
+
+    def __init__(self, assignment: Assignment, source: SparkSource, jobs: int | None = None) -> None:
+        a = assignment
+        if a.update.evaluates_again:
+            raise ValueError(
+                f"Optimizer: got {', '.join(type(m).__name__ for m in a.update.methods.values())}, which looks at the loss several times "
+                "in a step, with an RDD; expected another method, or the records as a list: rdd.collect()"
+            )
+        self._assignment, self._source, self._update = a, source, a.update
+        self._size = a.update.parts[-1].stop if a.update.parts else 0
+        wanted = 1 if self._size * source.workers <= ONE_JOB_VALUES else 2
+        self._jobs = wanted if jobs is None else jobs
+        slices = a.update.slices(source.workers) if self._jobs == 2 else [(0, self._size)]
+        self._run = Run(
+            secrets.token_hex(16), a.model, a.criterion, a.update, a.seed, a.batch_size, source.starts, tuple(slices), a.buffers,
+            source.padding,
+        )  # fmt: skip
+        self._context = source.rdd.ctx
+        for parameter in a.update.parameters:
+            parameter.forget_grad()
+        self._shared = Shared.of(self._context, self._run)
+        self._change: steps.Change | None = None
+        self._slices: tuple[str, ...] = ()
+        """Blocks of the weights before `_change`."""
+
+    def step(self, iteration: int, progress: Progress) -> StepResult:
+        """See `Crew.step`."""
+        answers = self._gradients(iteration)
+        parts = [answer.part for answer in answers if answer.part is not None]
+        loss = _mean_loss(parts, iteration)
+        records = tuple(part.records for part in parts)
+        grads = tuple(answer.grads for answer in answers)
+        states = {name: method.state() for name, method in self._update.methods.items()}
+        self._change = steps.Change(iteration, self._slices, grads, records, progress, states)
+        for method in self._update.methods.values():
+            method.begin(progress)
+        rates = {name: method.current_rate for name, method in self._update.methods.items()}
+        if self._jobs == 2:
+            self._slices = self._changed(self._change)
+        return StepResult(loss, sum(records), rates, parts)
+
+    def _gradients(self, iteration: int) -> list[steps.Answer]:
+        if self._jobs == 2:
+            return self._asked(steps.gradient_step(self._shared, iteration, self._slices, self._change))
+        answers = self._asked(steps.whole_step(self._shared, iteration, self._change))
+        if self._change is not None:
+            self._slices = tuple(answer.state for answer in answers)
+        return answers
+
+    def _changed(self, change: steps.Change) -> tuple[str, ...]:
+        answers = self._asked(steps.change_step(self._shared, change))
+        return tuple(answer.state for answer in answers if answer.state)
+
+    def _asked(self, task: steps.Task, partitions: list[int] | None = None) -> list[steps.Answer]:
+        """The answers of a job of `task`, in the order of the partitions.
+
+        Raises:
+            WorkerError: Spark gave up, or a block is lost for good.
+        """
+        job = self._source.kept.mapPartitionsWithIndex(task)
+        try:
+            found = job.collect() if partitions is None else self._context.runJob(job, list, partitions)
+        except Exception as error:
+            raise WorkerError(f"training on Spark failed: {error}") from error
+        lost = [answer for answer in found if answer.lost]
+        if lost:
+            raise WorkerError(f"training on Spark lost what it had on partition {lost[0].partition}: {lost[0].lost}")
+        return sorted(found, key=lambda answer: answer.partition)
+
+    # --- looking at it ----------------------------------------------------------------------------------------------
+
+    def collect(self) -> Array:
+        """See `Crew.collect`."""
+        if self._change is None:
+            return self._initial_buffers()
+        blocks = [self._read(path) for path in self._changed_slices(self._change)]
+        self._take_weights(np.concatenate([block["weights"] for block in blocks]))
+        pieces = [self._update.cut(*bounds) for bounds in self._run.slices]
+        states = {name: method.state() for name, method in self._update.methods.items()}
+        for piece, block in zip(pieces, blocks, strict=True):
+            set_slots(piece, states, {name: np.array(value) for name, value in block.items()})
+        rates = {name: method.current_rate for name, method in self._update.methods.items()}
+        self._update.join(pieces)
+        for name, method in self._update.methods.items():
+            method.current_rate = rates[name]
+        buffers = np.stack([np.array(self._read(path)["buffers"]) for path in self._change.grads])
+        self._take_buffers(buffers)
+        return buffers
+
+    def _changed_slices(self, change: steps.Change) -> tuple[str, ...]:
+        """The blocks of the weights after the latest step."""
+        if self._jobs == 2:
+            return self._slices
+        return (self._asked(steps.change_alone(self._shared, change), [0])[0].state,)
+
+    def _read(self, path: str) -> dict[str, Array]:
+        try:
+            return open_block(path)
+        except BlockLostError:
+            job = self._source.kept.mapPartitionsWithIndex(steps.read_step(path))
+            found: dict[str, Array] = self._context.runJob(job, list, [0])[0]
+            return found
+
+    def _initial_buffers(self) -> Array:
+        a = self._assignment
+        if a.buffers is not None:
+            return a.buffers
+        held = [buffer.value.reshape(-1) for buffer in a.model.buffers().values()]
+        row = np.concatenate([np.empty(0, np.float32), *held])
+        return np.tile(row, (self._source.workers, 1))
+
+    def _take_weights(self, weights: Array) -> None:
+        for parameter, place in stretches(self._update.parameters):
+            parameter.assign(weights[place])
+
+    def _take_buffers(self, rows: Array) -> None:
+        mean = rows.mean(axis=0, dtype=np.float64).astype(rows.dtype)
+        for buffer, place in stretches(list(self._assignment.model.buffers().values())):
+            buffer.value = mean[place].reshape(buffer.value.shape).copy()
+
+    def close(self) -> None:
+        """See `Crew.close`; the weights are those of the last `collect`."""
+        try:
+            self._source.kept.mapPartitionsWithIndex(steps.remove_step(self._run.token)).collect()
+            self._shared.destroy()
+        except Exception:
+            logger.warning("could not remove the blocks of run %s from Spark's workers", self._run.token, exc_info=True)
+        remove_store(self._run.token, tempfile.gettempdir())
+
+
+def _mean_loss(parts: list[PartResult], iteration: int) -> float:
+    """The mean loss over all records.
+
+    Raises:
+        TrainingDivergedError: it is infinite or not a number.
+    """
+    loss = sum(part.loss * part.records for part in parts) / max(sum(part.records for part in parts), 1)
+    if not math.isfinite(loss):
+        raise TrainingDivergedError(
+            f"loss is {loss} at iteration {iteration + 1}; lower the learning rate or clip the gradient, "
+            "and look for infinite or missing numbers in the data"
+        )
+    return loss

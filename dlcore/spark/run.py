@@ -1,0 +1,158 @@
+"""What a distributed training is, as Spark's workers are told it once, and what a worker keeps of it between its tasks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from time import perf_counter
+from typing import Any
+from zlib import crc32
+
+import numpy as np
+
+from dlcore.activity import Activity, Array
+from dlcore.kernels.memory import retain_freed_memory
+from dlcore.nn.criterion.criterion import Criterion
+from dlcore.nn.module import Module
+from dlcore.nn.parameter import stretches
+from dlcore.optim.source import prepared
+from dlcore.optim.update import Update
+from dlcore.optim.worker import PartResult, leave_gradient
+from dlcore.rng import RNG
+from dlcore.spark.epoch_order import EpochOrder
+from dlcore.spark.sample_file import SampleColumns
+from dlcore.spark.shared import Shared, local_folder
+from dlcore.spark.slice_store import SliceStore, open_block
+
+
+@dataclass(frozen=True)
+class Run:
+    """A training. starts: where each partition's records begin among all, and how many there are. slices: the stretches of the
+    weights, each with an owner. buffers: the partitions' rows (partitions, B) of a resumed training."""
+
+    token: str
+    model: Module
+    criterion: Criterion
+    update: Update
+    seed: int
+    batch_size: int
+    starts: tuple[int, ...]
+    slices: tuple[tuple[int, int], ...]
+    buffers: Array | None
+    padding: tuple[Any, Any] = (None, None)
+
+
+def seat_of(shared: Shared) -> Seat:
+    """The run in this worker, which takes it in once."""
+    if shared.token not in _SEATS:
+        _SEATS.clear()
+        _SEATS[shared.token] = Seat(shared.value())
+    return _SEATS[shared.token]
+
+
+@dataclass
+class Seat:
+    """A run in a Python worker: the model, whose weights are seen where the store has them."""
+
+    run: Run
+    initial: dict[str, Array] = field(init=False)
+    _orders: dict[int, EpochOrder] = field(init=False, default_factory=dict)
+    _columns: dict[str, SampleColumns] = field(init=False, default_factory=dict)
+    _pieces: dict[int, Update] = field(init=False, default_factory=dict)
+
+    def __post_init__(self) -> None:
+        retain_freed_memory()
+        model, self.parameters = self.run.model, self.run.update.parameters
+        model.training()
+        self.held = list(model.buffers().values())
+        self.kind = np.result_type(np.float32, *{parameter.value.dtype for parameter in self.parameters})
+        self.initial = {"weights": _flat(self.parameters, self.kind), "buffers": _flat(self.held, self.kind)}
+        self.size = len(self.initial["weights"])
+
+    @property
+    def state_bytes(self) -> int:
+        """What the blocks of a task may need at once: weights, some slots and gradients of two steps."""
+        return 8 * self.size * np.dtype(self.kind).itemsize
+
+    def store(self) -> SliceStore:
+        """The run's store on this node."""
+        return SliceStore.of(self.run.token, local_folder(), self.state_bytes)
+
+    def gradient(
+        self, partition: int, samples: str, iteration: int, weights: Array, buffers: Array, name: str
+    ) -> tuple[str, PartResult]:
+        """Leave the gradient of a partition's part of a batch at `weights` in block `name`; gives its path, and the loss."""
+        start = perf_counter()
+        draft = self.store().draft(name, {"grads": ((self.size,), self.kind), "buffers": (buffers.shape, self.kind)})
+        grads, kept = draft.arrays["grads"], draft.arrays["buffers"]
+        grads.fill(0.0)
+        kept[...] = buffers
+        self._sit(weights, grads, kept)
+        x, target, seeds = self._batch(partition, samples, iteration)
+        data_s = perf_counter() - start
+        loss = 0.0
+        if seeds:
+            RNG.set_seed(crc32(f"{self.run.seed} {iteration} {partition}".encode()))
+            with RNG.by_row(seeds):
+                loss = leave_gradient(self.run.model, self.run.criterion, self.parameters, x, target)
+        path = draft.publish()
+        return path, PartResult(loss, len(seeds), data_s, perf_counter() - start - data_s)
+
+    def _sit(self, weights: Array, grads: Array, buffers: Array) -> None:
+        for parameter, place in stretches(self.parameters):
+            parameter.value = weights[place].reshape(parameter.value.shape)
+            parameter.share_grad(grads[place])
+        for buffer, place in stretches(self.held):
+            buffer.value = buffers[place].reshape(buffer.value.shape)
+
+    def _batch(self, partition: int, samples: str, iteration: int) -> tuple[Activity, Activity, list[int]]:
+        """Input, target and a seed for each record."""
+        run = self.run
+        start, stop = run.starts[partition : partition + 2]
+        order = self._orders.setdefault(partition, EpochOrder(run.starts[-1], run.batch_size, run.seed, start, stop))
+        epoch, places = order.places(iteration)
+        if not len(places):
+            return np.empty(0, self.kind), np.empty(0, self.kind), []
+        if samples not in self._columns:
+            self._columns[samples] = SampleColumns(open_block(samples, is_read_whole=False))
+        batch = self._columns[samples].batch(places - start, run.padding)
+        seeds = [crc32(f"{run.seed} {epoch} {place}".encode()) for place in places]
+        return *prepared(batch.input, batch.target, self.kind), seeds
+
+    def piece(self, place: int) -> Update:
+        """The update of slice `place`, with methods of its own; their state is what they are given for each step."""
+        if place not in self._pieces:
+            self._pieces[place] = self.run.update.cut(*self.run.slices[place])
+        return self._pieces[place]
+
+    def start(self, place: int) -> dict[str, Array]:
+        """Slice `place` before the first step: its weights, and the methods' slots of a resumed training."""
+        low, high = self.run.slices[place]
+        update = self.run.update.cut(low, high)
+        return {"weights": self.initial["weights"][low:high], **slots_of(update)}
+
+
+def slots_of(update: Update) -> dict[str, Array]:
+    """The arrays that the methods of a slice keep, by names of their own."""
+    return {
+        f"slot/{number}/{name}": value
+        for number, part in enumerate(update.parts)
+        for name, value in part.method.slots.items()
+    }
+
+
+def set_slots(update: Update, states: Mapping[str, Mapping[str, Any]], arrays: Mapping[str, Array]) -> None:
+    """Let the methods of a slice go on from `states`, by the parts' names, with these arrays, which they change in place."""
+    for number, part in enumerate(update.parts):
+        prefix = f"slot/{number}/"
+        part.method.restore({**states[part.name], "slots": []}, {})
+        part.method.slots = {
+            name.removeprefix(prefix): value for name, value in arrays.items() if name.startswith(prefix)
+        }
+
+
+def _flat(holders: Sequence[Any], kind: Any) -> Array:
+    return np.concatenate([np.empty(0, kind), *(holder.value.reshape(-1) for holder in holders)]).astype(kind)
+
+
+_SEATS: dict[str, Seat] = {}

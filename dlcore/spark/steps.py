@@ -1,0 +1,211 @@
+"""What the tasks of a step do, on Spark's workers: change slices of the weights, compute gradients.
+
+A step in one job: each task does the change of the step before for all weights, and computes its gradient at them. In two jobs: each
+owner does the change for its slice; then each task puts the slices together and computes its gradient. Both give the same bits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from dlcore.activity import Array
+from dlcore.optim.schedule import Progress
+from dlcore.optim.update import combine
+from dlcore.optim.worker import PartResult
+from dlcore.spark.run import Seat, seat_of, set_slots, slots_of
+from dlcore.spark.shared import Shared, local_folder
+from dlcore.spark.slice_store import BlockLostError, open_block, remove_store
+
+
+@dataclass(frozen=True)
+class Change:
+    """A step's change of the weights, still to be made.
+
+    slices: the paths of the blocks of all slices before it, none at the start; replicas: where each slice has one for each partition.
+    grads, records: of each partition. states: of the methods, by their names.
+    """
+
+    iteration: int
+    slices: tuple[str, ...]
+    grads: tuple[str, ...]
+    records: tuple[int, ...]
+    progress: Progress
+    states: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a task says: its partition, and what it has made, or what it has not found."""
+
+    partition: int
+    state: str = ""
+    grads: str = ""
+    part: PartResult | None = None
+    lost: str = ""
+
+
+Task = Callable[[int, Iterator[Any]], Iterator[Answer]]
+
+
+def answered(work: Callable[[int, str], Answer]) -> Task:
+    """A task of `work`, a function of the partition and the path of its samples. A block that is lost is an answer, no failure, which
+    Spark would try again in vain."""
+
+    def task(partition: int, kept: Iterator[Any]) -> Iterator[Answer]:
+        (samples,) = (each.path for each in kept)
+        try:
+            yield work(partition, samples)
+        except BlockLostError as error:
+            yield Answer(partition, lost=str(error))
+
+    return task
+
+
+def whole_step(shared: Shared, iteration: int, change: Change | None) -> Task:
+    """A step in one job."""
+
+    def work(partition: int, samples: str) -> Answer:
+        seat, path = seat_of(shared), ""
+        weights = seat.initial["weights"]
+        if change is not None:
+            path = changed_slice(seat, change, 0, f"state.{iteration}.{partition}", partition)
+            weights = open_block(path)["weights"]
+        answer = _gradient(seat, partition, samples, iteration, weights, change, path)
+        for kind in ("state", "grads"):
+            seat.store().free(f"{kind}.{iteration - 2}.{partition}")
+        return answer
+
+    return answered(work)
+
+
+def gradient_step(shared: Shared, iteration: int, slices: tuple[str, ...], change: Change | None) -> Task:
+    """The gradients at the weights in the blocks `slices`, none at the start. change: the one that made them."""
+
+    def work(partition: int, samples: str) -> Answer:
+        seat = seat_of(shared)
+        weights = gathered(seat, slices)
+        answer = _gradient(seat, partition, samples, iteration, weights, change, "")
+        seat.store().free(f"grads.{iteration - 2}.{partition}")
+        return answer
+
+    return answered(work)
+
+
+def change_step(shared: Shared, change: Change) -> Task:
+    """The change, by the owners of the slices."""
+
+    def work(partition: int, samples: str) -> Answer:
+        seat = seat_of(shared)
+        if partition >= len(seat.run.slices):
+            return Answer(partition)
+        path = changed_slice(seat, change, partition, f"slice.{change.iteration}.{partition}")
+        seat.store().free(f"slice.{change.iteration - 2}.{partition}")
+        return Answer(partition, path)
+
+    return answered(work)
+
+
+def change_alone(shared: Shared, change: Change) -> Task:
+    """The change of all weights by one task, for the driver to look at."""
+
+    def work(partition: int, samples: str) -> Answer:
+        seat = seat_of(shared)
+        seat.store().free(f"shown.{change.iteration}")
+        return Answer(partition, changed_slice(seat, change, 0, f"shown.{change.iteration}", partition))
+
+    return answered(work)
+
+
+def read_step(path: str) -> Callable[[int, Iterator[Any]], Iterator[Any]]:
+    """The arrays of a block, for a driver on another node."""
+
+    def task(partition: int, kept: Iterator[Any]) -> Iterator[Any]:
+        list(kept)
+        yield {name: np.array(value) for name, value in open_block(path).items()}
+
+    return task
+
+
+def remove_step(token: str) -> Callable[[int, Iterator[Any]], Iterator[Any]]:
+    """Remove the run's blocks on the task's node."""
+
+    def task(partition: int, kept: Iterator[Any]) -> Iterator[Any]:
+        list(kept)
+        remove_store(token, local_folder())
+        yield partition
+
+    return task
+
+
+def gathered(seat: Seat, slices: Sequence[str]) -> Array:
+    """All weights, from the slices' blocks."""
+    if not slices:
+        return seat.initial["weights"]
+    weights = np.empty(seat.size, seat.kind)
+    for (low, high), path in zip(seat.run.slices, slices, strict=True):
+        weights[low:high] = open_block(path)["weights"]
+    return weights
+
+
+def changed_slice(seat: Seat, change: Change, place: int, name: str, replica: int | None = None) -> str:
+    """Make the change for slice `place`, in a block `name`; gives its path. replica: which block of the state to look at first."""
+    piece, store = seat.piece(place), seat.store()
+    old = _state(seat, change, place, replica)
+    grads, squared_norm = _combined(seat, change, place)
+    draft = store.draft(name, {key: (value.shape, value.dtype) for key, value in old.items()})
+    for key, value in old.items():
+        draft.arrays[key][...] = value
+    set_slots(piece, change.states, draft.arrays)
+    piece.change(draft.arrays["weights"], grads, squared_norm, change.progress)
+    made = {"weights": draft.arrays["weights"], **slots_of(piece)}
+    if made.keys() != draft.arrays.keys():
+        draft.drop()
+        return store.write(name, made)
+    for key, value in made.items():
+        if value.ctypes.data != draft.arrays[key].ctypes.data:  # a method may replace its array
+            draft.arrays[key][...] = value
+    return draft.publish()
+
+
+def _state(seat: Seat, change: Change, place: int, replica: int | None) -> dict[str, Array]:
+    if not change.slices:
+        return seat.start(place)
+    if replica is None:
+        return open_block(change.slices[place])
+    for path in (change.slices[replica], *change.slices):
+        try:
+            return open_block(path)
+        except BlockLostError as error:
+            lost = error
+    raise lost
+
+
+def _combined(seat: Seat, change: Change, place: int) -> tuple[Array, float]:
+    """The gradient of a slice, its values clipped, and the squared norm of all of it, if it is limited."""
+    blocks = [open_block(path)["grads"] for path in change.grads]
+    slices = seat.run.slices
+
+    def of(number: int) -> tuple[Array, float]:
+        low, high = slices[number]
+        grads = combine([block[low:high] for block in blocks], change.records, np.empty(high - low, seat.kind))
+        return grads, seat.piece(number).clip_values(grads)
+
+    if seat.run.update.clipping.norm is None:
+        return of(place)
+    parts = [of(number) for number in range(len(slices))]
+    return parts[place][0], sum(squared for _, squared in parts)
+
+
+def _gradient(
+    seat: Seat, partition: int, samples: str, iteration: int, weights: Array, change: Change | None, state: str
+) -> Answer:
+    buffers = seat.initial["buffers"] if seat.run.buffers is None else seat.run.buffers[partition]
+    if change is not None:
+        buffers = open_block(change.grads[partition], is_read_whole=False)["buffers"]
+    name = f"grads.{iteration}.{partition}"
+    path, part = seat.gradient(partition, samples, iteration, weights, buffers, name)
+    return Answer(partition, state, path, part)
