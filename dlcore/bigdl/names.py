@@ -17,6 +17,15 @@ _TOPOLOGY: Homes = {
     "dlcore.keras.construction": "KerasLayer",
 }
 
+_CHANGES = (
+    "AspectScale Brightness BytesToMat CenterCrop ChannelNormalize ChannelOrder ChannelScaledNormalizer ColorJitter Contrast Expand "
+    "Filler FixedCrop HFlip Hue MatToFloats MatToTensor PixelBytesToMat PixelNormalize RandomAspectScale RandomCrop Resize Saturation"
+)
+_PREPROCESSING = (
+    " ".join(f"{name}=Image{name}" for name in _CHANGES.split()) + " RandomTransformer=ImageRandomPreprocessing"
+)
+"""Analytics Zoo's names of BigDL's transformers: each begins with Image."""
+
 MODULES: dict[str, Homes] = {
     "bigdl.util.common": {
         "dlcore.bigdl.absent": "*",
@@ -89,6 +98,22 @@ MODULES: dict[str, Homes] = {
     },
     "bigdl.models.utils.model_broadcast": {"dlcore.bigdl.models": "broadcast_model"},
     "zoo.common.nncontext": {"dlcore.bigdl.common": "init_nncontext create_spark_conf=init_spark_conf"},
+    "bigdl.dlframes.dl_classifier": {
+        "bigdl.util.common": "*",
+        "?dlcore.spark.estimator": "DLEstimator DLModel DLClassifier DLClassifierModel",
+    },
+    "bigdl.dlframes.dl_image_reader": {"?dlcore.spark.pictures": "DLImageReader"},
+    "bigdl.dlframes.dl_image_transformer": {"?dlcore.spark.pictures": "DLImageTransformer"},
+    "bigdl.models.ml_pipeline.dl_classifier": {"bigdl.dlframes.dl_classifier": "*"},
+    "zoo.pipeline.nnframes": {"?dlcore.spark.nnframes": "*"},
+    "zoo.pipeline.nnframes.nn_classifier": {"?dlcore.spark.nnframes": "*"},
+    "zoo.pipeline.nnframes.nn_image_reader": {"?dlcore.spark.nnframes": "NNImageReader"},
+    "zoo.feature.common": {"?dlcore.spark.preprocessing": "*", "?dlcore.data.image": "ImageFeature"},
+    "zoo.feature.image.imagePreprocessing": {
+        "?dlcore.spark.preprocessing": "RowToImageFeature ImageFeatureToTensor",
+        "dlcore.data.image": _PREPROCESSING,
+    },
+    "zoo.feature.image": {"zoo.feature.image.imagePreprocessing": "*"},
     "zoo.pipeline.api.net": {"dlcore.bigdl.zoo": "Net", "dlcore.nn.graph": "Graph=GraphNet"},
     "zoo.pipeline.api.keras.layers": _KERAS,
     "zoo.pipeline.api.keras.models": _TOPOLOGY,
@@ -104,16 +129,12 @@ _IMPORTERS = "dlcore does not read such models"
 _BY_NAME = "compile takes names, such as 'adam', 'mse' and 'accuracy', and objects of bigdl.optim.optimizer and bigdl.nn.criterion"
 ABSENT: dict[str, str] = {
     "bigdl.contrib.onnx": _IMPORTERS,
-    "bigdl.dlframes": "dlcore has no stages of Spark ML; train with Optimizer, predict with model.predict",
     "bigdl.keras": "it converts models of Keras 1.2.2, which needs TensorFlow or Theano; write them with bigdl.nn.keras",
-    "bigdl.models.ml_pipeline": "dlcore has no stages of Spark ML; train with Optimizer, predict with model.predict",
     "bigdl.util.tf_utils": _IMPORTERS,
-    "zoo.feature": "of Analytics Zoo there are zoo.pipeline.api.net, zoo.pipeline.api.keras and zoo.common.nncontext",
-    "zoo.models": "of Analytics Zoo there are zoo.pipeline.api.net, zoo.pipeline.api.keras and zoo.common.nncontext",
+    "zoo.models": "of Analytics Zoo there are zoo.pipeline.api.net, .keras, .nnframes, zoo.feature.common, .image and zoo.common.nncontext",
     "zoo.pipeline.api.autograd": "write a layer of your own with dlcore.nn.module.Module, or put layers together in a graph",
     "zoo.pipeline.api.keras.metrics": _BY_NAME,
     "zoo.pipeline.api.keras.objectives": _BY_NAME,
     "zoo.pipeline.api.keras.optimizers": _BY_NAME,
-    "zoo.pipeline.nnframes": "dlcore has no stages of Spark ML; train with Optimizer, predict with model.predict",
 }
 """Modules of BigDL and Analytics Zoo, with all inside them, that are not there, and why."""

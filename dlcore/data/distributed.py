@@ -14,15 +14,15 @@ def is_rdd(data: Any) -> bool:
     return hasattr(data, "mapPartitions") and hasattr(data, "toLocalIterator")
 
 
-def elsewhere(data: Any) -> Any:
+def elsewhere(data: Any, is_labelled: bool = True) -> Any:
     """The RDD of samples, or of what holds one, that `data` is or that a DataFrame or a DistributedImageFrame stands for; None if its
-    records are on this machine. A DataFrame's columns are called "features" and "label"."""
+    records are on this machine. A DataFrame's columns are called "features" and, where labels are wanted, "label"."""
     if is_rdd(data):
         return data
     if hasattr(data, "is_distributed") and data.is_distributed():
         return data.rdd
     if hasattr(data, "rdd") and hasattr(data, "schema"):
-        return import_module("dlcore.spark.frames").samples_of(data)
+        return import_module("dlcore.spark.frames").samples_of(data, is_labelled=is_labelled)
     return None
 
 

@@ -142,6 +142,14 @@ class Plan:
             module.reset_states()
         return self
 
+    def require_rows(self) -> None:
+        """Refuse a plan whose output has not a row for each row of the input.
+
+        Raises:
+            ValueError: it has not; `predict` cannot put batches together.
+        """
+        self._require_rows(len(next(leaves(self._x))))
+
     def _require_rows(self, size: int) -> None:
         batches = {len(array) if array.ndim else -1 for array in leaves(self._x)}
         if self._is_dynamic or batches != {size} or any(leaf.shape[:1] != (size,) for leaf in self._results()):

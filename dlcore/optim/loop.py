@@ -2,45 +2,42 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from time import perf_counter
-from typing import Any, Self, TypeVar
+from typing import Any, Self
 
 from dlcore.activity import Array
+from dlcore.errors import WorkerError
 from dlcore.nn.criterion.criterion import Criterion
 from dlcore.nn.module import Module
+from dlcore.nn.parameter import Parameter
 from dlcore.optim.checkpoint import Checkpoint
 from dlcore.optim.crew import Assignment, Crew, StepResult, crew_for
 from dlcore.optim.method import SGD, OptimMethod
 from dlcore.optim.metric import ValidationMethod
 from dlcore.optim.named import metrics_of, with_state
 from dlcore.optim.progress import ProgressDisplay
-from dlcore.optim.sanity import require_finite, require_labels
+from dlcore.optim.sanity import require_finite, require_labels, required
 from dlcore.optim.schedule import Progress
 from dlcore.optim.scoring import evaluate
 from dlcore.optim.source import as_source, finite_source, records_per_epoch
 from dlcore.optim.summary import TrainSummary, ValidationSummary
-from dlcore.optim.trigger import MaxEpoch, MaxIteration, TrainingState, Trigger, require_trigger
+from dlcore.optim.trigger import MaxEpoch, TrainingState, Trigger, planned_steps, require_trigger
 from dlcore.optim.update import Clipping, Update
 
-Required = TypeVar("Required")
+logger = logging.getLogger(__name__)
+RETRIES = 5
+"""How often a training on Spark goes on from its latest checkpoint after an error of its workers."""
 
 
 @dataclass
 class _Validation:
     trigger: Trigger
     evaluate: Callable[[Module], dict[str, float]]
-
-
-def _required(value: Any, kind: type[Required], what: str) -> Required:
-    """`value`, which must be an object of `kind`."""
-    if not isinstance(value, kind):
-        hint = f"; make one: {value.__name__}(...)" if isinstance(value, type) else ""
-        raise TypeError(f"Optimizer: got {what} {value!r:.80}, expected an object of {kind.__name__}{hint}")
-    return value
 
 
 class Optimizer:
@@ -85,6 +82,7 @@ class Optimizer:
         self._validations: list[_Validation] = []
         self._checkpoint: tuple[Trigger, Path, bool] | None = None
         self._resume: Checkpoint | None = None
+        self._latest: Path | None = None
         self._clipping = Clipping()
         self._train_summary: TrainSummary | None = None
         self._val_summary: ValidationSummary | None = None
@@ -115,21 +113,13 @@ class Optimizer:
     # --- settings ---------------------------------------------------------------------------------------------------
 
     def set_model(self, model: Module) -> Self:
-        """Train this model from now on.
-
-        Raises:
-            TypeError: it is none.
-        """
-        self.model = _required(model, Module, "model")
+        """Train this model from now on. TypeError: it is none."""
+        self.model = required(model, Module, "model")
         return self
 
     def set_criterion(self, criterion: Criterion) -> Self:
-        """Make this criterion small from now on.
-
-        Raises:
-            TypeError: it is none.
-        """
-        self.criterion = _required(criterion, Criterion, "criterion")
+        """Make this criterion small from now on. TypeError: it is none."""
+        self.criterion = required(criterion, Criterion, "criterion")
         return self
 
     def set_traindata(self, training_rdd: Any, batch_size: int) -> Self:
@@ -206,7 +196,7 @@ class Optimizer:
         """The method that changes the weights, or one for each layer, by its name; together they cover all that is to learn."""
         self.methods = dict(methods) if isinstance(methods, Mapping) else {"": methods}
         for method in self.methods.values():
-            _required(method, OptimMethod, "optimisation method")
+            required(method, OptimMethod, "optimisation method")
         return self
 
     setvalidation, setcheckpoint = set_validation, set_checkpoint
@@ -241,12 +231,12 @@ class Optimizer:
 
     def set_train_summary(self, summary: TrainSummary) -> Self:
         """Write the steps' scalars there."""
-        self._train_summary = _required(summary, TrainSummary, "train summary")
+        self._train_summary = required(summary, TrainSummary, "train summary")
         return self
 
     def set_val_summary(self, summary: ValidationSummary) -> Self:
         """Write the validations' scalars there."""
-        self._val_summary = _required(summary, ValidationSummary, "validation summary")
+        self._val_summary = required(summary, ValidationSummary, "validation summary")
         return self
 
     # --- training ---------------------------------------------------------------------------------------------------
@@ -257,11 +247,23 @@ class Optimizer:
         Raises:
             KeyError: an optimisation method is for a layer that does not exist.
             ValueError: weights that are to learn have no optimisation method, or two.
-            WorkerError: a worker process raised or died.
+            WorkerError: a worker process raised or died; on Spark, where the latest checkpoint was tried again from several times.
             TrainingDivergedError: the loss, or a weight at the end, is infinite or not a number; or the learning rate is beyond all
                 sense.
         """
         require_labels(self.criterion, self.source)
+        left = RETRIES if hasattr(self.source, "crew") else 0
+        while True:
+            try:
+                return self._train()
+            except WorkerError as error:
+                left -= 1
+                if self._latest is None or left < 0:
+                    raise
+                logger.warning("%s; going on from %s, %d tries left", error, self._latest, left)
+                self.resume(self._latest)
+
+    def _train(self) -> Module:
         update = Update.of(self.model, self.methods, self._clipping)
         buffers: Array | None = None
         if self._resume is not None:
@@ -277,7 +279,9 @@ class Optimizer:
         )  # fmt: skip
         try:
             per_epoch = records_per_epoch(self.source)
-            with ProgressDisplay(self._planned(), self.state.iteration, self.is_quiet, per_epoch) as display:
+            with ProgressDisplay(
+                planned_steps(self.end, per_epoch, self.batch_size), self.state.iteration, self.is_quiet, per_epoch
+            ) as display:
                 while not self.end(self.state):
                     self._step(crew, display)
             crew.collect()
@@ -305,31 +309,18 @@ class Optimizer:
         state.is_epoch_end = bool(steps) and state.iteration % steps == 0
         state.epoch = state.iteration // steps + 1 if steps else 1
 
-    def _planned(self) -> int | None:
-        """The steps until the end, where the end trigger says so."""
-        per_epoch = records_per_epoch(self.source)
-        if isinstance(self.end, MaxEpoch) and per_epoch:
-            return self.end.max_epoch * math.ceil(per_epoch / self.batch_size)
-        return self.end.max if isinstance(self.end, MaxIteration) else None
-
     def _record(self, crew: Crew, result: StepResult, seconds: float) -> None:
-        summary, state = self._train_summary, self.state
-        if summary is None:
-            return
-        values = {
+        def parameters() -> Mapping[str, Parameter]:
+            crew.collect()
+            return self.model.named_parameters()
+
+        scalars = {
             "Loss": {"": result.loss},
             "Throughput": {"": result.records / seconds},
             "LearningRate": result.rates,
         }
-        for name, trigger in summary.triggers.items():
-            if trigger is not None and not trigger(state):
-                continue
-            if name == "Parameters":
-                crew.collect()
-                summary.add_parameters(self.model.named_parameters(), state.iteration)
-                continue
-            for of, value in values[name].items():
-                summary.add_scalar(f"{name}/{of}" if of else name, value, state.iteration)
+        if self._train_summary is not None:
+            self._train_summary.record(self.state, scalars, parameters)
 
     def _validate(self, crew: Crew, display: ProgressDisplay) -> None:
         due = [validation for validation in self._validations if validation.trigger(self.state)]
@@ -360,6 +351,7 @@ class Optimizer:
         name = "checkpoint.npz" if is_overwritten else f"checkpoint-{self.state.iteration}.npz"
         buffers = crew.collect()
         Checkpoint.of(self.model, buffers, self.methods, self.state, self._fixed()).save(folder / name)
+        self._latest = folder / name
 
     def _fixed(self) -> dict[str, int]:
         """The settings on which the order of the records hangs: a resumed training needs the same."""

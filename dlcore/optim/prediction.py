@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import partial
+from importlib import import_module
 from itertools import islice
 from numbers import Integral
 from typing import Any
@@ -13,7 +13,7 @@ import numpy as np
 
 from dlcore.activity import Activity, SparseMatrix, as_activity, as_given, describe, leaves, map_leaves
 from dlcore.data.dataset import data_set_of
-from dlcore.data.distributed import is_rdd
+from dlcore.data.distributed import elsewhere
 from dlcore.nn.module import Module
 from dlcore.nn.parameter import Parameter, in_type_of
 from dlcore.optim.metric import EvaluatedResult, ValidationMethod
@@ -24,8 +24,8 @@ from dlcore.surface import attached
 
 BATCH_SIZE = 32
 """Records that are computed at once, unless a caller says how many."""
-_HELD = 1024
-"""Records of a partition that are in memory together."""
+_ON_SPARK = "dlcore.spark.predict"
+"""It stands above, and is named as a string."""
 
 
 @contextmanager
@@ -43,7 +43,8 @@ def predict(module: Module, features: Any, batch_size: int = -1) -> Any:
     """The outputs for all records of `features`, in evaluation mode: an array, or a list of arrays for several outputs.
 
     features: an array, or a list of arrays for several inputs, with the records along the first dimension; or a DataSet, a list of
-    Samples or an ImageFrame. Of an RDD of Samples an RDD comes, of the outputs record by record, which Spark's workers compute.
+    Samples or an ImageFrame. Of an RDD of Samples, or of a DataFrame, an RDD comes, of the outputs record by record, which Spark's
+    workers compute.
     batch_size: the records that are computed at once, 32 with -1; the outputs do not depend on it.
 
     Raises:
@@ -51,8 +52,8 @@ def predict(module: Module, features: Any, batch_size: int = -1) -> Any:
         ValueError: no records, inputs of different lengths, or what the model cannot take.
     """
     size = BATCH_SIZE if batch_size < 1 else batch_size
-    if is_rdd(features):
-        return features.mapPartitions(partial(_of_partition, predict, module, size))
+    if (rdd := elsewhere(features, is_labelled=False)) is not None:
+        return import_module(_ON_SPARK).predicted(module, rdd, size)
     held = [parameter for *_, parameter in module.holders(Parameter)]
     with evaluating(module):
         parts = [module.apply(in_type_of(held, as_activity(batch)))[0] for batch in _batches(features, size)]
@@ -61,11 +62,20 @@ def predict(module: Module, features: Any, batch_size: int = -1) -> Any:
 
 def predict_class(module: Module, features: Any, batch_size: int = -1) -> Any:
     """(N, ...) the 1-based class of the largest output of each record, along the second dimension of the outputs (N, C, ...)."""
-    if is_rdd(features):
-        return features.mapPartitions(partial(_of_partition, predict_class, module, batch_size))
-    outputs = predict(module, features, batch_size)
+    if (rdd := elsewhere(features, is_labelled=False)) is not None:
+        size = BATCH_SIZE if batch_size < 1 else batch_size
+        return import_module(_ON_SPARK).predicted(module, rdd, size, classes_of)
+    return classes_of(predict(module, features, batch_size))
+
+
+def classes_of(outputs: Any) -> Any:
+    """(N, ...) the 1-based class of the largest of the outputs (N, C, ...).
+
+    Raises:
+        ValueError: they are no scores of classes.
+    """
     if isinstance(outputs, list) or outputs.ndim < 2:
-        raise ValueError(f"{module.label()}: got outputs {describe(outputs)}, expected scores (N, C) of classes")
+        raise ValueError(f"predict_class: got outputs {describe(outputs)}, expected scores (N, C) of classes")
     return outputs.argmax(axis=1) + 1
 
 
@@ -87,11 +97,11 @@ def predict_image(
         ValueError: a picture has no sample; transform the frame with ImageFrameToSample.
     """
     model = module if output_layer is None else attached("to_graph")(module).new_graph(output_layer)
-    predicted = partial(_predicted_pictures, model, batch_per_partition, predict_key)
     if image_frame.is_distributed():
-        image_frame.rdd = image_frame.rdd.mapPartitions(predicted)
+        pictures = import_module(_ON_SPARK).predicted_pictures
+        image_frame.rdd = pictures(model, image_frame.rdd, batch_per_partition, predict_key)
         return image_frame
-    for _ in predicted(image_frame.features):
+    for _ in _predicted_pictures(model, batch_per_partition, predict_key, image_frame.features):
         pass
     return image_frame
 
@@ -128,13 +138,6 @@ def scores(
     source = finite_source(dataset, batch_size)
     with evaluating(module):
         return evaluate(module, source, methods)
-
-
-def _of_partition(predicted: Callable[..., Any], module: Module, size: int, records: Iterator[Any]) -> Iterator[Any]:
-    """What `predicted` gives for each of the records of a partition, of which a few batches are held at once."""
-    while some := list(islice(records, _HELD)):
-        outputs = predicted(module, some, size)
-        yield from zip(*outputs, strict=True) if isinstance(outputs, list) else outputs
 
 
 def _batches(features: Any, size: int) -> Iterator[Activity]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -10,6 +10,16 @@ from dlcore.errors import TrainingDivergedError
 from dlcore.nn.criterion.classification import ClassNLLCriterion, CrossEntropyCriterion
 from dlcore.nn.criterion.criterion import Criterion
 from dlcore.nn.module import Module
+
+Required = TypeVar("Required")
+
+
+def required(value: Any, kind: type[Required], what: str) -> Required:
+    """`value`, which must be an object of `kind`."""
+    if not isinstance(value, kind):
+        hint = f"; make one: {value.__name__}(...)" if isinstance(value, type) else ""
+        raise TypeError(f"Optimizer: got {what} {value!r:.80}, expected an object of {kind.__name__}{hint}")
+    return value
 
 
 def require_labels(criterion: Criterion, source: Any) -> None:

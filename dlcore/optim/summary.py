@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 
 from dlcore.nn.parameter import Parameter
-from dlcore.optim.trigger import Trigger, require_trigger
+from dlcore.optim.trigger import TrainingState, Trigger, require_trigger
 
 Scalar = tuple[int, float, float]
 
@@ -115,6 +115,22 @@ class TrainSummary(Summary):
     """Loss, Throughput (both by default), LearningRate and Parameters of the steps."""
 
     kind = "train"
+
+    def record(
+        self,
+        state: TrainingState,
+        scalars: Mapping[str, Mapping[str, float]],
+        parameters: Callable[[], Mapping[str, Parameter]],
+    ) -> None:
+        """Write what is due after a step: of `scalars`, by name and what each is of ("" is all), and the parameters."""
+        for name, trigger in self.triggers.items():
+            if trigger is not None and not trigger(state):
+                continue
+            if name == "Parameters":
+                self.add_parameters(parameters(), state.iteration)
+                continue
+            for of, value in scalars[name].items():
+                self.add_scalar(f"{name}/{of}" if of else name, value, state.iteration)
 
 
 class ValidationSummary(Summary):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -125,3 +126,10 @@ class TriggerOr(Trigger):
 
     def __call__(self, state: TrainingState) -> bool:
         return any(trigger(state) for trigger in self.triggers)
+
+
+def planned_steps(end: Trigger, records: int | None, batch_size: int) -> int | None:
+    """The steps until `end`, where it says so; records: of an epoch, None where there is none."""
+    if isinstance(end, MaxEpoch) and records:
+        return end.max_epoch * math.ceil(records / batch_size)
+    return end.max if isinstance(end, MaxIteration) else None

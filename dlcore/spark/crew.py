@@ -14,17 +14,23 @@ from dlcore.errors import TrainingDivergedError, WorkerError
 from dlcore.nn.parameter import stretches
 from dlcore.optim.crew import Assignment, StepResult
 from dlcore.optim.schedule import Progress
+from dlcore.optim.update import combine
 from dlcore.optim.worker import PartResult
 from dlcore.spark import steps
+from dlcore.spark.blocks import BlockLostError
 from dlcore.spark.dataset import SparkSource
 from dlcore.spark.run import Run, set_slots
 from dlcore.spark.shared import Shared
-from dlcore.spark.slice_store import BlockLostError, open_block, remove_store
+from dlcore.spark.slice_store import Sharing, fetched, open_block, remove_store
 
 logger = logging.getLogger(__name__)
 
 ONE_JOB_VALUES = 1 << 23
 """Up to so many values in all partitions' gradients together a step is one job: reading them all costs less than a second job."""
+
+
+APART = False
+"""Whether executors of one machine fetch one another's blocks as those of different machines do: to test and to measure that."""
 
 
 class SparkCrew:
@@ -40,13 +46,14 @@ class SparkCrew:
         self._assignment, self._source, self._update = a, source, a.update
         self._size = a.update.parts[-1].stop if a.update.parts else 0
         wanted = 1 if self._size * source.workers <= ONE_JOB_VALUES else 2
-        self._jobs = wanted if jobs is None else jobs
-        slices = a.update.slices(source.workers) if self._jobs == 2 else [(0, self._size)]
+        self.jobs = wanted if jobs is None else jobs
+        slices = a.update.slices(source.workers) if self.jobs == 2 else [(0, self._size)]
+        self._context = source.rdd.ctx
+        sharing = Sharing(secrets.token_hex(16), not self._context.master.startswith("local"), APART)
         self._run = Run(
-            secrets.token_hex(16), a.model, a.criterion, a.update, a.seed, a.batch_size, source.starts, tuple(slices), a.buffers,
+            sharing, a.model, a.criterion, a.update, a.seed, a.batch_size, source.starts, tuple(slices), a.buffers,
             source.padding,
         )  # fmt: skip
-        self._context = source.rdd.ctx
         for parameter in a.update.parameters:
             parameter.forget_grad()
         self._shared = Shared.of(self._context, self._run)
@@ -66,12 +73,12 @@ class SparkCrew:
         for method in self._update.methods.values():
             method.begin(progress)
         rates = {name: method.current_rate for name, method in self._update.methods.items()}
-        if self._jobs == 2:
+        if self.jobs == 2:
             self._slices = self._changed(self._change)
         return StepResult(loss, sum(records), rates, parts)
 
     def _gradients(self, iteration: int) -> list[steps.Answer]:
-        if self._jobs == 2:
+        if self.jobs == 2:
             return self._asked(steps.gradient_step(self._shared, iteration, self._slices, self._change))
         answers = self._asked(steps.whole_step(self._shared, iteration, self._change))
         if self._change is not None:
@@ -114,13 +121,15 @@ class SparkCrew:
         self._update.join(pieces)
         for name, method in self._update.methods.items():
             method.current_rate = rates[name]
+        grads = [self._read(path)["grads"] for path in self._change.grads]
+        self._take_grads(combine(grads, self._change.records, np.empty(self._size, grads[0].dtype)))
         buffers = np.stack([np.array(self._read(path)["buffers"]) for path in self._change.grads])
         self._take_buffers(buffers)
         return buffers
 
     def _changed_slices(self, change: steps.Change) -> tuple[str, ...]:
         """The blocks of the weights after the latest step."""
-        if self._jobs == 2:
+        if self.jobs == 2:
             return self._slices
         return (self._asked(steps.change_alone(self._shared, change), [0])[0].state,)
 
@@ -128,7 +137,10 @@ class SparkCrew:
         try:
             return open_block(path)
         except BlockLostError:
-            job = self._source.kept.mapPartitionsWithIndex(steps.read_step(path))
+            endpoint, _, place = path.partition("|")
+            if endpoint:
+                return fetched(endpoint, place, self._run.sharing.token)
+            job = self._source.kept.mapPartitionsWithIndex(steps.read_step(self._shared, path))
             found: dict[str, Array] = self._context.runJob(job, list, [0])[0]
             return found
 
@@ -144,6 +156,11 @@ class SparkCrew:
         for parameter, place in stretches(self._update.parameters):
             parameter.assign(weights[place])
 
+    def _take_grads(self, grads: Array) -> None:
+        """The latest step's gradient, before clipping, for summaries."""
+        for parameter, place in stretches(self._update.parameters):
+            parameter.share_grad(grads[place])
+
     def _take_buffers(self, rows: Array) -> None:
         mean = rows.mean(axis=0, dtype=np.float64).astype(rows.dtype)
         for buffer, place in stretches(list(self._assignment.model.buffers().values())):
@@ -151,12 +168,16 @@ class SparkCrew:
 
     def close(self) -> None:
         """See `Crew.close`; the weights are those of the last `collect`."""
+        for parameter in self._update.parameters:
+            parameter.forget_grad()
         try:
-            self._source.kept.mapPartitionsWithIndex(steps.remove_step(self._run.token)).collect()
+            self._source.kept.mapPartitionsWithIndex(steps.remove_step(self._run.sharing.token)).collect()
             self._shared.destroy()
         except Exception:
-            logger.warning("could not remove the blocks of run %s from Spark's workers", self._run.token, exc_info=True)
-        remove_store(self._run.token, tempfile.gettempdir())
+            logger.warning(
+                "could not remove the blocks of run %s from Spark's workers", self._run.sharing.token, exc_info=True
+            )
+        remove_store(self._run.sharing.token, tempfile.gettempdir())
 
 
 def _mean_loss(parts: list[PartResult], iteration: int) -> float:

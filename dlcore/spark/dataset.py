@@ -17,9 +17,10 @@ from dlcore.nn.module import Module
 from dlcore.optim.metric import Tally, ValidationMethod
 from dlcore.optim.scoring import tallies_of
 from dlcore.optim.source import BatchRequest
+from dlcore.spark.predict import Predictor
 from dlcore.spark.sample_file import SampleColumns, arrays_of
 from dlcore.spark.shared import Shared, local_folder
-from dlcore.spark.slice_store import SliceStore, open_block
+from dlcore.spark.slice_store import Sharing, SliceStore, open_block
 
 logger = logging.getLogger(__name__)
 _CREW = "dlcore.spark.crew"
@@ -40,7 +41,7 @@ def keep(token: str, partition: int, records: Iterable[Any]) -> Iterator[Kept]:
     arrays = arrays_of(records)
     folder = Path(local_folder()) / f"dlcore-samples-{token}"
     folder.mkdir(mode=0o700, exist_ok=True)
-    path = SliceStore(folder).write(f"samples.{partition}", arrays)
+    path = SliceStore(folder, Sharing(token)).write(f"samples.{partition}", arrays)
     yield Kept(partition, path, int(arrays["count"][0]))
 
 
@@ -98,20 +99,23 @@ class SparkSource:
         return import_module(_CREW).SparkCrew(assignment, self)
 
     def tallies(self, model: Module, methods: list[ValidationMethod]) -> list[Tally]:
-        """What each method counts over all records, in the model's present mode; each worker counts its partitions'."""
-        shared = Shared.of(self.rdd.ctx, (model, methods))
+        """What each method counts over all records, in evaluation mode; each worker counts its partitions'."""
+        size = -(-self.batch_size // self.workers)
+        shared = Shared.of(self.rdd.ctx, (Predictor(model.sharing_weights(), size), methods))
         try:
-            task = partial(_tallied, shared, self.batch_size, self.padding)
-            found = [each for each in self.kept.mapPartitions(task).collect() if each]
+            task = partial(_tallied, shared, self.padding)
+            found = self.kept.mapPartitions(task).collect()
         finally:
             shared.destroy()
         return [sum(column[1:], column[0]) for column in zip(*found, strict=True)]
 
 
-def _tallied(shared: Shared, batch_size: int, padding: tuple[Any, Any], kept: Iterator[Kept]) -> Iterator[list[Tally]]:
+def _tallied(shared: Shared, padding: tuple[Any, Any], kept: Iterator[Kept]) -> Iterator[list[Tally]]:
     (part,) = kept
-    model, methods = shared.value()
-    yield tallies_of(model, FileSource(part.path, batch_size, padding), methods) if part.count else []
+    predictor, methods = shared.value()
+    if part.count:
+        source = FileSource(part.path, predictor.size, padding)
+        yield tallies_of(predictor.module, source, methods, predictor)
 
 
 @dataclass

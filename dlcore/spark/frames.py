@@ -16,11 +16,12 @@ FEATURES, LABEL = "features", "label"
 def samples_of(
     frame: Any,
     features: str = FEATURES,
-    label: str | None = LABEL,
+    label: str = LABEL,
     feature_size: Sequence[int] | None = None,
     label_size: Sequence[int] | None = None,
+    is_labelled: bool = True,
 ) -> Any:
-    """An RDD of Samples of two columns of a DataFrame; label None: without labels.
+    """An RDD of Samples of two columns of a DataFrame, of one where no labels are wanted.
 
     A cell is a number, a list of numbers, a vector of Spark ML or a row of either; the sizes are the shapes of the tensors, those of
     the cells without.
@@ -28,7 +29,7 @@ def samples_of(
     Raises:
         ValueError: there is no such column.
     """
-    columns = [features] if label is None else [features, label]
+    columns = [features, label] if is_labelled else [features]
     missing = [name for name in columns if name not in frame.columns]
     if missing:
         raise ValueError(f"got a DataFrame of columns {frame.columns}, expected {missing[0]!r} among them")

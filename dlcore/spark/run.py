@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from time import perf_counter
 from typing import Any
 from zlib import crc32
@@ -22,7 +23,7 @@ from dlcore.rng import RNG
 from dlcore.spark.epoch_order import EpochOrder
 from dlcore.spark.sample_file import SampleColumns
 from dlcore.spark.shared import Shared, local_folder
-from dlcore.spark.slice_store import SliceStore, open_block
+from dlcore.spark.slice_store import Sharing, SliceStore, open_block
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,7 @@ class Run:
     """A training. starts: where each partition's records begin among all, and how many there are. slices: the stretches of the
     weights, each with an owner. buffers: the partitions' rows (partitions, B) of a resumed training."""
 
-    token: str
+    sharing: Sharing
     model: Module
     criterion: Criterion
     update: Update
@@ -74,16 +75,17 @@ class Seat:
         """What the blocks of a task may need at once: weights, some slots and gradients of two steps."""
         return 8 * self.size * np.dtype(self.kind).itemsize
 
+    @cached_property
     def store(self) -> SliceStore:
         """The run's store on this node."""
-        return SliceStore.of(self.run.token, local_folder(), self.state_bytes)
+        return SliceStore.of(self.run.sharing, local_folder(), self.state_bytes)
 
     def gradient(
         self, partition: int, samples: str, iteration: int, weights: Array, buffers: Array, name: str
     ) -> tuple[str, PartResult]:
         """Leave the gradient of a partition's part of a batch at `weights` in block `name`; gives its path, and the loss."""
         start = perf_counter()
-        draft = self.store().draft(name, {"grads": ((self.size,), self.kind), "buffers": (buffers.shape, self.kind)})
+        draft = self.store.draft(name, {"grads": ((self.size,), self.kind), "buffers": (buffers.shape, self.kind)})
         grads, kept = draft.arrays["grads"], draft.arrays["buffers"]
         grads.fill(0.0)
         kept[...] = buffers

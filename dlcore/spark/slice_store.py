@@ -2,35 +2,26 @@
 
 A block is one file of named arrays. It is written under a name of its own and renamed when it is whole, so that a task which is
 run again writes the same once more, and a reader sees all of it or nothing. Blocks lie in /dev/shm, or in the executor's local
-folder where that is too small; a run's folder is named by its token, which nobody guesses, and is closed to other users.
+folder where that is too small, in a folder that is closed to other users. A block's address is where its node serves it, if it does, and
+its path, apart by "|": on its node it is mapped, elsewhere fetched.
 """
 
 from __future__ import annotations
 
-import json
+import hashlib
 import mmap
 import os
 import shutil
-import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from dlcore.activity import Array
-from dlcore.errors import DlcoreError
+from dlcore.spark import keeper
+from dlcore.spark.blocks import BlockLostError, Layout, arrays_in, header_of, views
 
 MEMORY = Path("/dev/shm")
-_ALIGNED = 64
-_LENGTH = struct.Struct("<Q")
-Layout = Mapping[str, tuple[tuple[int, ...], Any]]
-"""Name -> shape and type."""
-
-
-class BlockLostError(DlcoreError, LookupError):
-    """A block is not where it was written: its node is gone, or its files were removed."""
 
 
 @dataclass(frozen=True)
@@ -40,11 +31,12 @@ class Draft:
     arrays: dict[str, Array]
     path: Path
     draft: Path
+    endpoint: str
 
     def publish(self) -> str:
-        """Let readers see it; gives its path."""
+        """Let readers see it; gives its address."""
         os.rename(self.draft, self.path)
-        return str(self.path)
+        return f"{self.endpoint}|{self.path}"
 
     def drop(self) -> None:
         """Nobody will see it."""
@@ -52,31 +44,78 @@ class Draft:
 
 
 @dataclass(frozen=True)
+class Sharing:
+    """How the tasks of a run share blocks. token: who shows it gets them; is_served: nodes serve theirs to others; is_apart: each executor
+    counts as a node of its own."""
+
+    token: str
+    is_served: bool = False
+    is_apart: bool = False
+
+
+@dataclass(frozen=True)
 class SliceStore:
-    """The blocks of one run on this node."""
+    """The blocks of one run on this node, in `folder`, which it serves at `endpoint`, if it does."""
 
     folder: Path
+    sharing: Sharing
+    endpoint: str = ""
 
     @classmethod
-    def of(cls, token: str, local: str, wanted_bytes: int) -> SliceStore:
-        """The store of the run `token`; local: the executor's own folder; wanted_bytes: what the run may need at once."""
+    def of(cls, sharing: Sharing, local: str, wanted_bytes: int) -> SliceStore:
+        """The store of a run; local: the executor's own folder; wanted_bytes: what the run may need at once."""
+        name = _folder(sharing.token) + (f"-{keeper.executor()}" if sharing.is_apart else "")
         room = shutil.disk_usage(MEMORY).free if MEMORY.is_dir() else 0
-        root = MEMORY if room > wanted_bytes or (MEMORY / _folder(token)).is_dir() else Path(local)
-        folder = root / _folder(token)
+        root = MEMORY if room > wanted_bytes or (MEMORY / name).is_dir() else Path(local)
+        folder = root / name
         folder.mkdir(mode=0o700, exist_ok=True)
-        return cls(folder)
+        return cls(folder, sharing, keeper.kept(folder, sharing.token, sharing.is_served))
+
+    def open(self, address: str, is_read_whole: bool = True) -> dict[str, Array]:
+        """The arrays of a block, to read; is_read_whole: see `open_block`.
+
+        Raises:
+            BlockLostError: it is not there.
+        """
+        endpoint, _, path = address.partition("|")
+        if not self._is_foreign(address):
+            try:
+                return open_block(address, is_read_whole)
+            except BlockLostError:
+                if not endpoint:
+                    raise
+        return fetched(endpoint, path, self.sharing.token)
+
+    def stretch(self, address: str, name: str, low: int, high: int) -> Array:
+        """Elements [low, high) of a flat array of a block; no more is fetched.
+
+        Raises:
+            BlockLostError: it is not there.
+        """
+        endpoint, _, path = address.partition("|")
+        if not self._is_foreign(address):
+            try:
+                return open_block(address, is_read_whole=False)[name][low:high]
+            except BlockLostError:
+                if not endpoint:
+                    raise
+        found: Array = keeper.fetched(endpoint, Path(path).name, self.sharing.token, (name, low, high))
+        return found
+
+    def _is_foreign(self, address: str) -> bool:
+        return self.sharing.is_apart and Path(address.rpartition("|")[2]).parent != self.folder
 
     def draft(self, name: str, layout: Layout) -> Draft:
         """A block to fill; its memory is that of a freed one of the same size, whose content it still has, or zeros."""
-        header, places, size = _header(layout)
+        header, places, size = header_of(layout)
         draft = self.folder / f"{name}.{os.getpid()}"
         with _opened(self._freed(size, draft), size) as file:
             area = mmap.mmap(file.fileno(), size, flags=mmap.MAP_SHARED | mmap.MAP_POPULATE)
         area[: len(header)] = header
-        return Draft(_views(area, places), self.folder / name, draft)
+        return Draft(views(area, places), self.folder / name, draft, self.endpoint)
 
     def write(self, name: str, arrays: Mapping[str, Array]) -> str:
-        """A block of these arrays; gives its path."""
+        """A block of these arrays; gives its address."""
         draft = self.draft(name, {key: (array.shape, array.dtype) for key, array in arrays.items()})
         for key, array in arrays.items():
             draft.arrays[key][...] = array
@@ -100,54 +139,44 @@ class SliceStore:
         return draft
 
 
-def open_block(path: str, is_read_whole: bool = True) -> dict[str, Array]:
-    """The arrays of a block, to read. is_read_whole: all of it will be; else pages are mapped as they are read.
+def open_block(address: str, is_read_whole: bool = True) -> dict[str, Array]:
+    """The arrays of a block of this node, to read. is_read_whole: all of it will be; else pages are mapped as they are read.
 
     Raises:
         BlockLostError: it is not there.
     """
+    path = address.rpartition("|")[2]
     try:
         with open(path, "rb") as file:
             flags = mmap.MAP_SHARED | (mmap.MAP_POPULATE if is_read_whole else 0)
             area = mmap.mmap(file.fileno(), 0, flags=flags, prot=mmap.PROT_READ)
     except OSError as error:
         raise BlockLostError(f"got no block {path} ({error}), expected it on this node") from error
-    (length,) = _LENGTH.unpack(area[: _LENGTH.size])
-    places = json.loads(area[_LENGTH.size : _LENGTH.size + length])
-    return _views(area, places)
+    return arrays_in(area)
+
+
+def fetched(endpoint: str, path: str, token: str) -> dict[str, Array]:
+    """The arrays of a block of another node.
+
+    Raises:
+        BlockLostError: the node, or the block, is not there.
+    """
+    return arrays_in(keeper.fetched(endpoint, Path(path).name, token))
 
 
 def remove_store(token: str, local: str) -> None:
     """Remove all blocks of a run on this node."""
     for root in (MEMORY, Path(local)):
-        shutil.rmtree(root / _folder(token), ignore_errors=True)
+        for folder in root.glob(f"{_folder(token)}*"):
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _folder(token: str) -> str:
-    return f"dlcore-{token}"
+    """Its name says nothing of the token, since all users see it."""
+    return f"dlcore-{hashlib.sha256(token.encode()).hexdigest()[:24]}"
 
 
 def _opened(path: Path, size: int) -> Any:
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
     os.ftruncate(descriptor, size)
     return os.fdopen(descriptor, "r+b")
-
-
-def _header(layout: Layout) -> tuple[bytes, dict[str, Any], int]:
-    """The file's first bytes, each array's (offset, shape, type), and the file's size."""
-    room = 256 + sum(len(name) + 16 * len(shape) + 64 for name, (shape, _) in layout.items())
-    places, offset = {}, -(-room // _ALIGNED) * _ALIGNED
-    for name, (shape, kind) in layout.items():
-        places[name] = (offset, list(shape), np.dtype(kind).str)
-        size = int(np.prod(shape, dtype=np.int64)) * np.dtype(kind).itemsize
-        offset += -(-size // _ALIGNED) * _ALIGNED
-    text = json.dumps(places).encode()
-    return _LENGTH.pack(len(text)) + text, places, max(offset, mmap.PAGESIZE)
-
-
-def _views(area: mmap.mmap, places: Mapping[str, Any]) -> dict[str, Array]:
-    found: dict[str, Array] = {}
-    for name, (offset, shape, kind) in places.items():
-        count = int(np.prod(shape, dtype=np.int64))
-        found[name] = np.frombuffer(area, np.dtype(kind), count, offset).reshape(shape)
-    return found

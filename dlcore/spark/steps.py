@@ -16,9 +16,10 @@ from dlcore.activity import Array
 from dlcore.optim.schedule import Progress
 from dlcore.optim.update import combine
 from dlcore.optim.worker import PartResult
+from dlcore.spark.blocks import BlockLostError
 from dlcore.spark.run import Seat, seat_of, set_slots, slots_of
 from dlcore.spark.shared import Shared, local_folder
-from dlcore.spark.slice_store import BlockLostError, open_block, remove_store
+from dlcore.spark.slice_store import remove_store
 
 
 @dataclass(frozen=True)
@@ -73,10 +74,10 @@ def whole_step(shared: Shared, iteration: int, change: Change | None) -> Task:
         weights = seat.initial["weights"]
         if change is not None:
             path = changed_slice(seat, change, 0, f"state.{iteration}.{partition}", partition)
-            weights = open_block(path)["weights"]
+            weights = seat.store.open(path)["weights"]
         answer = _gradient(seat, partition, samples, iteration, weights, change, path)
         for kind in ("state", "grads"):
-            seat.store().free(f"{kind}.{iteration - 2}.{partition}")
+            seat.store.free(f"{kind}.{iteration - 2}.{partition}")
         return answer
 
     return answered(work)
@@ -89,7 +90,7 @@ def gradient_step(shared: Shared, iteration: int, slices: tuple[str, ...], chang
         seat = seat_of(shared)
         weights = gathered(seat, slices)
         answer = _gradient(seat, partition, samples, iteration, weights, change, "")
-        seat.store().free(f"grads.{iteration - 2}.{partition}")
+        seat.store.free(f"grads.{iteration - 2}.{partition}")
         return answer
 
     return answered(work)
@@ -103,7 +104,7 @@ def change_step(shared: Shared, change: Change) -> Task:
         if partition >= len(seat.run.slices):
             return Answer(partition)
         path = changed_slice(seat, change, partition, f"slice.{change.iteration}.{partition}")
-        seat.store().free(f"slice.{change.iteration - 2}.{partition}")
+        seat.store.free(f"slice.{change.iteration - 2}.{partition}")
         return Answer(partition, path)
 
     return answered(work)
@@ -114,18 +115,18 @@ def change_alone(shared: Shared, change: Change) -> Task:
 
     def work(partition: int, samples: str) -> Answer:
         seat = seat_of(shared)
-        seat.store().free(f"shown.{change.iteration}")
+        seat.store.free(f"shown.{change.iteration}")
         return Answer(partition, changed_slice(seat, change, 0, f"shown.{change.iteration}", partition))
 
     return answered(work)
 
 
-def read_step(path: str) -> Callable[[int, Iterator[Any]], Iterator[Any]]:
+def read_step(shared: Shared, address: str) -> Callable[[int, Iterator[Any]], Iterator[Any]]:
     """The arrays of a block, for a driver on another node."""
 
     def task(partition: int, kept: Iterator[Any]) -> Iterator[Any]:
         list(kept)
-        yield {name: np.array(value) for name, value in open_block(path).items()}
+        yield {name: np.array(value) for name, value in seat_of(shared).store.open(address).items()}
 
     return task
 
@@ -147,13 +148,13 @@ def gathered(seat: Seat, slices: Sequence[str]) -> Array:
         return seat.initial["weights"]
     weights = np.empty(seat.size, seat.kind)
     for (low, high), path in zip(seat.run.slices, slices, strict=True):
-        weights[low:high] = open_block(path)["weights"]
+        weights[low:high] = seat.store.stretch(path, "weights", 0, high - low)
     return weights
 
 
 def changed_slice(seat: Seat, change: Change, place: int, name: str, replica: int | None = None) -> str:
     """Make the change for slice `place`, in a block `name`; gives its path. replica: which block of the state to look at first."""
-    piece, store = seat.piece(place), seat.store()
+    piece, store = seat.piece(place), seat.store
     old = _state(seat, change, place, replica)
     grads, squared_norm = _combined(seat, change, place)
     draft = store.draft(name, {key: (value.shape, value.dtype) for key, value in old.items()})
@@ -175,10 +176,10 @@ def _state(seat: Seat, change: Change, place: int, replica: int | None) -> dict[
     if not change.slices:
         return seat.start(place)
     if replica is None:
-        return open_block(change.slices[place])
+        return seat.store.open(change.slices[place])
     for path in (change.slices[replica], *change.slices):
         try:
-            return open_block(path)
+            return seat.store.open(path)
         except BlockLostError as error:
             lost = error
     raise lost
@@ -186,17 +187,16 @@ def _state(seat: Seat, change: Change, place: int, replica: int | None) -> dict[
 
 def _combined(seat: Seat, change: Change, place: int) -> tuple[Array, float]:
     """The gradient of a slice, its values clipped, and the squared norm of all of it, if it is limited."""
-    blocks = [open_block(path)["grads"] for path in change.grads]
-    slices = seat.run.slices
 
     def of(number: int) -> tuple[Array, float]:
-        low, high = slices[number]
-        grads = combine([block[low:high] for block in blocks], change.records, np.empty(high - low, seat.kind))
+        low, high = seat.run.slices[number]
+        rows = [seat.store.stretch(address, "grads", low, high) for address in change.grads]
+        grads = combine(rows, change.records, np.empty(high - low, seat.kind))
         return grads, seat.piece(number).clip_values(grads)
 
     if seat.run.update.clipping.norm is None:
         return of(place)
-    parts = [of(number) for number in range(len(slices))]
+    parts = [of(number) for number in range(len(seat.run.slices))]
     return parts[place][0], sum(squared for _, squared in parts)
 
 
@@ -205,7 +205,7 @@ def _gradient(
 ) -> Answer:
     buffers = seat.initial["buffers"] if seat.run.buffers is None else seat.run.buffers[partition]
     if change is not None:
-        buffers = open_block(change.grads[partition], is_read_whole=False)["buffers"]
+        buffers = seat.store.open(change.grads[partition], is_read_whole=False)["buffers"]
     name = f"grads.{iteration}.{partition}"
     path, part = seat.gradient(partition, samples, iteration, weights, buffers, name)
     return Answer(partition, state, path, part)

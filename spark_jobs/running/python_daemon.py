@@ -12,6 +12,8 @@ import signal
 
 from pyspark import daemon
 
+from dlcore.spark.shared import spare_tasks_time
+
 LOOK_EVERY_S = 20.0
 _LOOKS = 4
 """How many looks in a row find no worker before the daemon ends: by then Spark has forgotten also those that died idle."""
@@ -29,6 +31,7 @@ def run(look_every_s: float = LOOK_EVERY_S) -> None:
 
     signal.signal(signal.SIGALRM, look)
     signal.setitimer(signal.ITIMER_REAL, look_every_s, look_every_s)
+    spare_tasks_time()
     daemon.manager()
 
 

@@ -58,7 +58,6 @@ def test_star_imports_bring_numpy_and_no_other_thing_of_the_same_name():
         ("import bigdl.nn.criterion as c; c.MSECriteron", "no name 'MSECriteron'; did you mean 'MSECriterion'?"),
         ("from bigdl.optim.optimizer import Top1Acuracy", "did you mean 'Top1Accuracy'?"),
         ("import bigdl.nn.layers", "No module named 'bigdl.nn.layers'; did you mean 'bigdl.nn.layer'?"),
-        ("from bigdl.dlframes.dl_classifier import *", "dlcore has no stages of Spark ML; train with Optimizer"),
         ("from bigdl.contrib.onnx import load", "No module named 'bigdl.contrib': dlcore does not read such models"),
         ("from zoo.pipeline.api.keras.optimizers import Adam", "compile takes names, such as 'adam'"),
         (

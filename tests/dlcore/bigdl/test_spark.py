@@ -11,6 +11,7 @@ from PIL import Image
 
 from dlcore.data.distributed import collected
 from dlcore.data.sample import Sample
+from dlcore.nn.layer import Linear, Sequential, SpatialConvolution, SpatialMaxPooling, View
 from dlcore.settings import settings
 from tests.dlcore.bigdl.test_modules import run
 
@@ -29,6 +30,20 @@ def test_a_program_on_spark_computes_what_it_computes_here(tmp_path):
     assert found["pairs"] == found["labels"]
     assert found["cores"] == [1, 2]
     assert done.stderr.count("[Epoch 2 ") == 10  # a line for each step, as BigDL shows them
+
+
+@pytest.mark.spark
+def test_a_network_is_retrained_on_a_frame_of_pictures(tmp_path):
+    (tmp_path / "pictures").mkdir()
+    for number in range(8):
+        name, value = ("cat", 40) if number % 2 else ("dog", 200)
+        pixels = np.random.default_rng(number).integers(value, value + 30, (12, 11, 3), np.uint8)
+        Image.fromarray(pixels).save(tmp_path / "pictures" / f"{name}{number}.png")
+    network = Sequential().add(SpatialConvolution(3, 4, 3, 3)).add(SpatialMaxPooling(2, 2, 2, 2).set_name("pool"))
+    network.add(View([36])).add(Linear(36, 5)).save(tmp_path / "network")
+    done = run(tmp_path, Path(__file__).parent / "programs/nnframes.py", tmp_path / "network", tmp_path / "pictures")
+    assert done.returncode == 0, done.stderr[-4000:]
+    assert json.loads(done.stdout.splitlines()[-1]) == {"accuracy": 1.0, "rows": 8}
 
 
 class Iterated:

@@ -1,0 +1,139 @@
+"""What a step of a distributed training costs beside the gradient: ours and the plain loop of treeAggregate and broadcast.
+
+    .venv/bin/python benchmarks/bench_distributed.py [--json] [--cluster] [--sizes 1e5 1e6 25e6] [--steps 15]
+
+Two cores of one machine, `local[2]` or (--cluster) a standalone master with two one-core workers. The gradient is a fill, the method SGD
+with momentum, so that a step is synchronisation alone; both take steps in turn, medians are compared. sync_ms is by the clock, with
+the load beside it: on a machine that does other things too only the ratio means something. --json prints one object alone.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+os.environ["OMP_NUM_THREADS"] = os.environ["OPENBLAS_NUM_THREADS"] = "1"
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+import numpy as np
+from bench_distributed_model import Filled
+
+from dlcore.data.sample import Sample
+from dlcore.nn.criterion import MSECriterion
+from dlcore.optim.crew import Assignment
+from dlcore.optim.method import SGD
+from dlcore.optim.schedule import Progress
+from dlcore.optim.update import Clipping, Update
+from dlcore.spark.crew import SparkCrew
+from dlcore.spark.dataset import SparkSource
+
+ROOT = Path(__file__).resolve().parents[1]
+PARTITIONS, MOMENTUM, RATE = 2, 0.9, 0.01
+
+
+@dataclass
+class Result:
+    """Medians of a size, in ms: ours with one and with two jobs a step, the naive loop; the load average."""
+
+    ours: float
+    jobs: int
+    naive: float | None
+    ratio: float | None
+    load: float
+
+
+@contextmanager
+def contexts(is_cluster: bool) -> Iterator[Any]:
+    """A SparkContext."""
+    from tests.dlcore.spark.standalone import cluster, context_on
+
+    os.environ["PYTHONPATH"] = f"{ROOT}{os.pathsep}{ROOT / 'benchmarks'}"
+    settings = {"spark.executorEnv.PYTHONPATH": os.environ["PYTHONPATH"], "spark.driver.maxResultSize": "4g"}
+    with tempfile.TemporaryDirectory() as folder:
+        if not is_cluster:
+            with context_on("local[2]", Path(folder), **settings) as context:
+                yield context
+            return
+        with cluster(Path(folder)) as found, context_on(found.url, Path(folder), **settings) as context:
+            yield context
+
+
+def our_step(context: Any, size: int) -> tuple[Callable[[int], None], Callable[[], None], int]:
+    """A step of ours, its end, and the jobs that it takes."""
+    model = Filled(size)
+    source = SparkSource(context.parallelize([Sample.from_ndarray(np.ones(1), 1)] * 4, PARTITIONS), PARTITIONS)
+    method = SGD(RATE, momentum=MOMENTUM, dampening=0.0)
+    update = Update.of(model, {"": method}, Clipping())
+    crew = SparkCrew(Assignment(model, MSECriterion(), source, PARTITIONS, 1, PARTITIONS, update), source)
+    return lambda number: crew.step(number, Progress()) and None, crew.close, crew.jobs
+
+
+def naive_step(context: Any, size: int) -> Callable[[int], None]:
+    """A step of the plain loop: weights broadcast, gradients added up to the driver, which changes the weights."""
+    base = context.parallelize(range(PARTITIONS), PARTITIONS)
+    weights, velocity = np.zeros(size, np.float32), np.zeros(size, np.float32)
+
+    def step(number: int) -> None:
+        shared = context.broadcast(weights)
+        grads = base.map(lambda _: np.full(len(shared.value), 1e-3, np.float32)).treeAggregate(
+            np.zeros(1, np.float32), lambda a, b: a + b, lambda a, b: a + b
+        )
+        velocity[...] = MOMENTUM * velocity + grads / PARTITIONS
+        weights[...] -= RATE * velocity
+        shared.destroy()
+
+    return step
+
+
+def measured(context: Any, size: int, steps: int, has_naive: bool) -> Result:
+    """Both in turn."""
+    ours, end, jobs = our_step(context, size)
+    contenders = {"ours": ours} | ({"naive": naive_step(context, size)} if has_naive else {})
+    times: dict[str, list[float]] = {name: [] for name in contenders}
+    for number in range(steps + 3):
+        for name, step in contenders.items():
+            start = time.perf_counter()
+            step(number)
+            if number >= 3:
+                times[name].append(1e3 * (time.perf_counter() - start))
+    end()
+    medians = {name: statistics.median(found) for name, found in times.items()}
+    naive = medians.get("naive")
+    ratio = None if naive is None else round(naive / medians["ours"], 2)
+    return Result(
+        round(medians["ours"], 1), jobs, None if naive is None else round(naive, 1), ratio, os.getloadavg()[0]
+    )
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--cluster", action="store_true")
+    parser.add_argument("--sizes", type=float, nargs="+", default=[1e5, 1e6, 25e6])
+    parser.add_argument("--steps", type=int, default=15)
+    parser.add_argument("--no-naive", action="store_true")
+    arguments = parser.parse_args()
+    found: dict[str, Any] = {}
+    with contexts(arguments.cluster) as context:
+        for size in arguments.sizes:
+            result = measured(context, int(size), arguments.steps, not arguments.no_naive)
+            found[f"{size:g}"] = vars(result)
+            if not arguments.json:
+                print(f"{size:>10g} parameters: {result}", flush=True)
+    if arguments.json:
+        print(json.dumps({"master": "2 workers" if arguments.cluster else "local[2]", "sync_ms": found}))
+
+
+if __name__ == "__main__":
+    main()
