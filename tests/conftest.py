@@ -17,7 +17,7 @@ from deploy.stack import Stack
 from spark_jobs.settings import Settings
 from tests.spark_jobs.lake import Lake
 
-SHARES = (("spark_jobs", "stack"), ("", "stack"), ("end_to_end", ""), ("", ""))
+SHARES = (("spark_jobs", "stack"), ("", "stack"), ("spark", "context"), ("end_to_end", ""), ("", ""))
 """Folder of tests and a fixture: tests of the first row that fits begin first. Those with servers stay together, others by file."""
 
 # A shell that starts the tests in the background has them ignore SIGINT, and so every process they start.

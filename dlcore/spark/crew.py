@@ -90,20 +90,29 @@ class SparkCrew:
         return tuple(answer.state for answer in answers if answer.state)
 
     def _asked(self, task: steps.Task, partitions: list[int] | None = None) -> list[steps.Answer]:
-        """The answers of a job of `task`, in the order of the partitions.
+        """The answers of a job of `task`, in the order of the partitions. If something was lost, such as the samples of a task that does
+        not run where they are, it is asked once more, with new files of samples.
 
         Raises:
             WorkerError: Spark gave up, or a block is lost for good.
         """
-        job = self._source.kept.mapPartitionsWithIndex(task)
-        try:
-            found = job.collect() if partitions is None else self._context.runJob(job, list, partitions)
-        except Exception as error:
-            raise WorkerError(f"training on Spark failed: {error}") from error
-        lost = [answer for answer in found if answer.lost]
-        if lost:
+        found = self._run_job(task, partitions)
+        if any(answer.lost for answer in found):
+            self._source.keep_again()
+            found = self._run_job(task, partitions)
+        if lost := [answer for answer in found if answer.lost]:
             raise WorkerError(f"training on Spark lost what it had on partition {lost[0].partition}: {lost[0].lost}")
         return sorted(found, key=lambda answer: answer.partition)
+
+    def _run_job(self, task: steps.Task, partitions: list[int] | None) -> list[steps.Answer]:
+        job = self._source.kept.mapPartitionsWithIndex(task)
+        try:
+            found: list[steps.Answer] = (
+                job.collect() if partitions is None else self._context.runJob(job, list, partitions)
+            )
+        except Exception as error:
+            raise WorkerError(f"training on Spark failed: {error}") from error
+        return found
 
     # --- looking at it ----------------------------------------------------------------------------------------------
 

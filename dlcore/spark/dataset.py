@@ -78,6 +78,11 @@ class SparkSource:
             logger.info("%d samples in %d partitions", self._starts[-1], self.workers)
         return self._starts
 
+    def keep_again(self) -> None:
+        """Forget where the files are: the next job makes each where its task runs."""
+        self.kept.unpersist(blocking=True)
+        self.kept.persist()
+
     @property
     def records(self) -> int:
         """How many records there are."""

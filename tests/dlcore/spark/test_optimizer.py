@@ -119,6 +119,33 @@ class Dying(Module):
         return x, pullback
 
 
+@dataclass(eq=False)
+class Failing(Module):
+    """Passes its input through; from the fourth backward pass on it fails in partition 0 as long as there is no file at `path`, which
+    it makes with the fourth failure: Spark gives up then."""
+
+    path: str
+
+    def __post_init__(self):
+        super().__post_init__()
+        self.passes = 0
+
+    def apply(self, x):
+        from pyspark import TaskContext
+
+        def pullback(grad):
+            self.passes += 1
+            if self.passes > 3 and TaskContext.get().partitionId() == 0 and not os.path.exists(self.path):
+                failures = f"{self.path}.{len(list(Path(self.path).parent.glob('failed.*')))}"
+                Path(failures).touch()
+                if failures.endswith(".3"):
+                    Path(self.path).touch()
+                raise OSError("as asked")
+            return grad
+
+        return x, pullback
+
+
 def small(*layers: Module) -> Sequential:
     RNG.set_seed(6)
     model = Sequential().add(Linear(WIDTH, 5)).add(BatchNormalization(5)).add(Tanh())
@@ -169,6 +196,31 @@ def test_it_learns_validates_and_writes_summaries(context, tmp_path):
     assert accuracy == pytest.approx(right.mean()) and accuracy > 0.9
     assert len(train.read_scalar("Loss")) == 25
     assert made.workers == 2
+
+
+def test_samples_that_are_gone_are_written_again(context):
+    found = []
+    for is_lost in (False, True):
+        made = optimizer(small(), context.parallelize(samples(), 2), 3, SGD(0.1))
+        if is_lost:
+            assert made.source.records == RECORDS
+            for kept in made.source.kept.collect():
+                Path(kept.path.removeprefix("|")).unlink()
+        found.append(weights(made.optimize()))
+    np.testing.assert_array_equal(*found)
+
+
+def test_what_fails_goes_on_from_the_latest_checkpoint(context, tmp_path):
+    rdd, found = context.parallelize(samples(), 2), []
+    for is_failing in (False, True):
+        place = tmp_path / "failed"
+        if not is_failing:
+            place.touch()
+        made = optimizer(small(Failing(str(place))), rdd, 6, Adam(0.01))
+        found.append(weights(made.set_checkpoint(SeveralIteration(2), tmp_path / "checkpoints").optimize()))
+        place.unlink()
+    assert (tmp_path / "failed.3").exists()
+    np.testing.assert_array_equal(*found)
 
 
 def test_a_batch_that_the_partitions_cannot_share_is_refused(context):
