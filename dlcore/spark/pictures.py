@@ -133,5 +133,6 @@ class DLImageTransformer(Transformer):
             channels, height, width = floats.shape
             return feature[URI], height, width, channels, _FLOAT_MODE, floats.tobytes()
 
+        changed.__annotations__ = {}  # `udf` would read them as those of a function of pandas
         cells = functions.col(self.getOrDefault(self.inputCol))
         return dataset.withColumn(self.getOrDefault(self.outputCol), functions.udf(changed, IMAGE)(cells))
