@@ -121,8 +121,8 @@ class Dying(Module):
 
 @dataclass(eq=False)
 class Failing(Module):
-    """Passes its input through; from the fourth backward pass on it fails in partition 0 as long as there is no file at `path`, which
-    it makes with the fourth failure: Spark gives up then."""
+    """Passes its input through; from the fourth backward pass on it fails in partition 0, four times, with which Spark gives up, and then
+    makes a file at `path`."""
 
     path: str
 
@@ -135,13 +135,15 @@ class Failing(Module):
 
         def pullback(grad):
             self.passes += 1
-            if self.passes > 3 and TaskContext.get().partitionId() == 0 and not os.path.exists(self.path):
-                failures = f"{self.path}.{len(list(Path(self.path).parent.glob('failed.*')))}"
-                Path(failures).touch()
-                if failures.endswith(".3"):
-                    Path(self.path).touch()
-                raise OSError("as asked")
-            return grad
+            begun, failed = Path(f"{self.path}.begun"), Path(self.path)
+            if TaskContext.get().partitionId() or failed.exists() or (self.passes < 4 and not begun.exists()):
+                return grad
+            begun.touch()  # the next try is in another process
+            failures = len(begun.read_text())
+            begun.write_text("x" * (failures + 1))
+            if failures == 3:
+                failed.touch()
+            raise OSError("as asked")
 
         return x, pullback
 
@@ -219,7 +221,7 @@ def test_what_fails_goes_on_from_the_latest_checkpoint(context, tmp_path):
         made = optimizer(small(Failing(str(place))), rdd, 6, Adam(0.01))
         found.append(weights(made.set_checkpoint(SeveralIteration(2), tmp_path / "checkpoints").optimize()))
         place.unlink()
-    assert (tmp_path / "failed.3").exists()
+    assert (tmp_path / "failed.begun").read_text() == "xxxx"
     np.testing.assert_array_equal(*found)
 
 
