@@ -223,7 +223,7 @@ def test_every_dag_loads_and_follows_the_stage_table_its_form_too(airflow_enviro
         run(["-c", LIST], {**airflow_environment, **ONCE_MORE, "PIPELINE_SCHEDULE": schedule})
     )
     assert errors == {}
-    assert detectors == ["none", "deepbit-small", "detector-small"]
+    assert detectors == ["none", "deepbit-lite0", "deepbit-small", "detector-small"]
     expected = {}
     for stage in STAGES.values():
         expected.setdefault(stage.dag, []).append(stage.name)

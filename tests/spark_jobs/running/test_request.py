@@ -35,7 +35,7 @@ MISTAKES = {
     "an extractor nowhere near": (
         "extract_features",
         (*DAY, "--extractor", "x"),
-        "there is no extractor 'x' in {models}; expected one of deepbit-small, detector-small",
+        "there is no extractor 'x' in {models}; expected one of deepbit-lite0, deepbit-small, detector-small",
     ),
     "a version that is not there": (
         "detect_objects",
