@@ -10,7 +10,7 @@ on a shop's own pictures; the crop's code is that of `start`.
 from __future__ import annotations
 
 import logging
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -143,9 +143,10 @@ def _plan_joint(job: Job[Options]) -> None:
     name = options.artefact or JOINT
     if joint.shop and not _is_better(job, joint, artefact_uri(job.settings.models, name)):
         return
-    metadata = judged_metadata(joint.model, joint.metadata, options)
+    told = replace(options, cache="")  # where features were kept changes nothing in them
+    metadata = judged_metadata(joint.model, joint.metadata, told)
     metadata |= {"seconds": spent, "comparison": joint.comparison, "views": joint.views}
-    text = joint_card(metadata, command_of("train_features", options))
+    text = joint_card(metadata, command_of("train_features", told))
     _promote(job, name, joint.model, metadata, text, joint.backbone)
 
 
