@@ -36,6 +36,8 @@ DECODING = Limits(timeout_s=10.0)
 """Of a picture that somebody waits for."""
 CHOSEN = "chosen"
 """The source of a crop that somebody has drawn."""
+_EXAMPLES = 20
+"""How many items at most are looked at for one that may be named."""
 
 
 @dataclass(frozen=True)
@@ -71,11 +73,17 @@ def query_of_key(index: Index, key: str, withdrawn: Collection[str] = ()) -> Que
     found = index.find(key)
     if not len(found) or key in withdrawn:
         like = f"{PurePath(key).with_suffix('').as_posix()}/0" if key else ""
-        hint = f"; did you mean {like}?" if len(index.find(like)) else ""
+        hint = f"; did you mean {like}?" if len(index.find(like)) else _example(index, withdrawn)
         raise KeyError(
             f"got {key!r}, which is neither a file nor a key of index {index.version} ({len(index)} items){hint}"
         )
     return query_of_item(index, key)
+
+
+def _example(index: Index, withdrawn: Collection[str]) -> str:
+    """How keys are written: by one of the first that may be shown."""
+    first = (index.item(position).key for position in range(min(_EXAMPLES, len(index))))
+    return next((f"; keys are written like {key}" for key in first if key not in withdrawn), "")
 
 
 def query_of_item(

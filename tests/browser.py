@@ -197,7 +197,7 @@ def browser_page() -> Iterator[Page]:
             command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True, start_new_session=True
         )
         try:
-            with connect(_tab(_address(process)), max_size=None, proxy=None) as socket:
+            with connect(_tab(_address(process)), max_size=None, proxy=None, ping_interval=None) as socket:
                 yield Page(socket)
         finally:
             with suppress(ProcessLookupError):

@@ -129,9 +129,8 @@ def query_of(view: View, given: QueryIn) -> Query:
             return query_of_key(index, given.key or "", view.withdrawn)
         return query_of_item(index, given.key or "", str(given.day or ""), given.crop, view.withdrawn)
     except KeyError as error:
-        raise Refusal(
-            404, str(error.args[0]).removeprefix("got ")[:500], "a key of the index", "see how keys are written, or search by picture"
-        ) from None  # fmt: skip
+        said = str(error.args[0]).removeprefix("got ")[:500]
+        raise Refusal(404, said, "a key of the index", "search by picture, or by the key that a card shows") from None
 
 
 def _position_of(view: View, given: QueryIn) -> int | None:

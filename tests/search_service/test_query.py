@@ -161,6 +161,7 @@ def test_of_many_withdrawn_pictures_none_is_looked_up_and_none_is_found(tmp_path
     ("query", "options", "message"),
     [
         ("nothing/0", (), "neither a file nor a key"),
+        ("nothing", (), "; keys are written like sku"),
         ("page.jpg", (), "an HTML page saved as an image"),
         ("photo.png", ("--extractor", "newer"), "was made by model"),
         ("sku0/0", ("--index", "file:///nowhere"), "run build_index, as the DAG similar_images"),
