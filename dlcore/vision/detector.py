@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from dlcore import kernels
 from dlcore.activity import Array
 from dlcore.boxes import decode
-from dlcore.inference import compile
 from dlcore.interop.artefact import load_artefact, pinned
+from dlcore.vision.arithmetic import plan_of
 from dlcore.vision.detection_output import DetectionRule, Detections, check_outputs, detection_output
 from dlcore.vision.pixels import Pixels, resized
 from dlcore.vision.preprocessing import Preprocessing
@@ -226,4 +226,4 @@ def _loaded(uri: str) -> Detector:
     artefact = load_artefact(uri)
     settings = DetectorSettings.from_metadata(artefact.metadata)
     side = settings.preprocessing.size
-    return Detector(settings, compile(artefact.model, (BATCH, 3, side, side)), artefact.version)
+    return Detector(settings, plan_of(artefact.model, artefact.metadata, (BATCH, 3, side, side)), artefact.version)

@@ -13,12 +13,12 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from dlcore.activity import Array
-from dlcore.inference import compile
 from dlcore.interop.artefact import load_artefact, pinned
 from dlcore.nn.module import Module
 from dlcore.search.codes import Codes, pack
 from dlcore.search.signatures import chroma_grid, luminance_hash
 from dlcore.search.verification import Signatures
+from dlcore.vision.arithmetic import plan_of
 from dlcore.vision.pixels import Pixels, resized
 from dlcore.vision.preprocessing import Preprocessing
 
@@ -93,7 +93,7 @@ def extractor_of(model: Module, metadata: Mapping[str, Any], version: str) -> Ex
     crop = Preprocessing.from_metadata(metadata["preprocessing"])
     whole = Preprocessing.from_metadata(metadata["whole"]) if metadata.get("whole") else None
     shapes = [(BATCH, 3, each.size, each.size) for each in (crop, whole) if each]
-    plan = compile(model, shapes if whole else shapes[0])
+    plan = plan_of(model, metadata, shapes if whole else shapes[0])
     return Extractor(crop, plan.predict, float(metadata["threshold"]), version, whole)
 
 

@@ -1,0 +1,47 @@
+"""Bring a version of a model that computes in int8 or bf16 beside that in use, and say how far it is from it.
+
+    python -m spark_jobs.lower_precision detector-small --precision int8
+    python -m spark_jobs.lower_precision deepbit-small --precision int8 --promote
+
+The name of the model moves only with --promote; a stage also takes the version as `detector-small@VERSION`. Codes of another
+arithmetic are another version's, and are not mixed.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from dlcore.errors import ModelFormatError
+from dlcore.interop.artefact import promote
+from spark_jobs.mistakes import leave
+from spark_jobs.settings import Settings, artefact_uri
+from spark_jobs.training.lower_precision import bring_lower, drawn, line
+
+LOWER = ("int8", "bf16")
+
+
+def main(
+    name: Annotated[str, typer.Argument(help="of the artefact under the models folder")],
+    precision: Annotated[str, typer.Option(help="int8 or bf16")] = "int8",
+    pictures: Annotated[int, typer.Option(min=96, help="that are drawn to calibrate on, and to compare on")] = 120,
+    promoted: Annotated[bool, typer.Option("--promote", help="let the name stand for it")] = False,
+    models: Annotated[str, typer.Option(help="URI of the folder of artefacts; empty: that of the settings")] = "",
+) -> None:
+    """Bring a version in fewer bits."""
+    uri = artefact_uri(models or Settings.from_environment().models, name)
+    try:
+        if precision not in LOWER:
+            raise ValueError(f"got --precision {precision!r}, expected one of {', '.join(LOWER)}")
+        version, found = bring_lower(uri, precision, *drawn(uri, pictures))
+        if promoted:
+            promote(uri, version)
+    except (FileNotFoundError, ModelFormatError, ValueError) as error:
+        leave("lower_precision", error)
+    typer.echo(version)
+    typer.echo(line(precision, found))
+
+
+if __name__ == "__main__":
+    typer.run(main)
