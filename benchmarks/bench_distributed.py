@@ -4,7 +4,8 @@
 
 Two cores of one machine, `local[2]` or (--cluster) a standalone master with two one-core workers. The gradient is a fill, the method SGD
 with momentum, so that a step is synchronisation alone; both take steps in turn, medians are compared. sync_ms is by the clock, with
-the load beside it: on a machine that does other things too only the ratio means something. --json prints one object alone.
+the load beside it; cpu_ms is what driver, JVM and workers compute in a step, which other programs on the machine change less. --json
+prints one object alone.
 """
 
 from __future__ import annotations
@@ -39,17 +40,34 @@ from dlcore.spark.dataset import SparkSource
 
 ROOT = Path(__file__).resolve().parents[1]
 PARTITIONS, MOMENTUM, RATE = 2, 0.9, 0.01
+WARM = 2
+"""Steps that are not counted: the first two have nothing to change, or no blocks to use again."""
 
 
 @dataclass
 class Result:
-    """Medians of a size, in ms: ours with one and with two jobs a step, the naive loop; the load average."""
+    """Medians of a size, in ms by the clock and of the CPU: ours, which takes so many jobs a step, and the naive loop; the load average."""
 
-    ours: float
     jobs: int
-    naive: float | None
-    ratio: float | None
+    sync_ms: dict[str, float]
+    cpu_ms: dict[str, float]
     load: float
+
+
+def cpu_ms() -> float:
+    """The CPU's time that this process and all below it have taken."""
+    times, parents = {}, {}
+    for name in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            fields = Path(f"/proc/{name}/stat").read_text().rsplit(")", 1)[1].split()
+        except OSError:
+            continue
+        parents[int(name)], times[int(name)] = int(fields[1]), sum(map(int, fields[11:15]))
+    total, level = 0, {os.getpid()}
+    while level:
+        total += sum(times.get(pid, 0) for pid in level)
+        level = {pid for pid, parent in parents.items() if parent in level}
+    return 1e3 * total / os.sysconf("SC_CLK_TCK")
 
 
 @contextmanager
@@ -99,20 +117,19 @@ def measured(context: Any, size: int, steps: int, has_naive: bool) -> Result:
     """Both in turn."""
     ours, end, jobs = our_step(context, size)
     contenders = {"ours": ours} | ({"naive": naive_step(context, size)} if has_naive else {})
-    times: dict[str, list[float]] = {name: [] for name in contenders}
-    for number in range(steps + 3):
+    found: dict[str, list[tuple[float, float]]] = {name: [] for name in contenders}
+    for number in range(steps + WARM):
         for name, step in contenders.items():
-            start = time.perf_counter()
+            start, computed = time.perf_counter(), cpu_ms()
             step(number)
-            if number >= 3:
-                times[name].append(1e3 * (time.perf_counter() - start))
+            if number >= WARM:
+                found[name].append((1e3 * (time.perf_counter() - start), cpu_ms() - computed))
     end()
-    medians = {name: statistics.median(found) for name, found in times.items()}
-    naive = medians.get("naive")
-    ratio = None if naive is None else round(naive / medians["ours"], 2)
-    return Result(
-        round(medians["ours"], 1), jobs, None if naive is None else round(naive, 1), ratio, os.getloadavg()[0]
+    clock, cpu = (
+        {name: round(statistics.median(row[place] for row in rows), 1) for name, rows in found.items()}
+        for place in range(2)
     )
+    return Result(jobs, clock, cpu, os.getloadavg()[0])
 
 
 def main() -> None:
@@ -132,7 +149,7 @@ def main() -> None:
             if not arguments.json:
                 print(f"{size:>10g} parameters: {result}", flush=True)
     if arguments.json:
-        print(json.dumps({"master": "2 workers" if arguments.cluster else "local[2]", "sync_ms": found}))
+        print(json.dumps({"master": "2 workers" if arguments.cluster else "local[2]", "sizes": found}))
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from collections import OrderedDict
 from dataclasses import dataclass
 from typing import Any
 
-KEPT = 4
+KEPT = 2
 """Objects that a worker keeps: the latest."""
 _VALUES: OrderedDict[str, Any] = OrderedDict()
 
