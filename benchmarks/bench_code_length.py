@@ -31,7 +31,7 @@ from dlcore.vision.extractor import HASH_SIDE, load_extractor  # noqa: E402
 from spark_jobs.settings import Settings, artefact_uri  # noqa: E402
 from spark_jobs.stages.calibration import Target  # noqa: E402
 from spark_jobs.stages.candidates import Chance  # noqa: E402
-from spark_jobs.stages.changed_copies import RECOLOURED  # noqa: E402
+from spark_jobs.stages.changed_copies import LOOK_ALIKES  # noqa: E402
 from spark_jobs.training.feature_judging import Judged, judged_catalogue  # noqa: E402
 
 SEED = 1401
@@ -69,7 +69,7 @@ def lengths(judged: Judged, models: str) -> tuple[dict[str, Views], NDArray[np.i
         "two thresholds": [np.packbits(np.hstack([each > low, each > high]), axis=1) for each in numbers],
         "crop and whole": [np.hstack([code, whole]) for code, whole in zip(codes, wholes, strict=True)],
     }
-    return {name: (a, b, c) for name, (a, b, c) in named.items()}, copies.source, copies.change != RECOLOURED
+    return {name: (a, b, c) for name, (a, b, c) in named.items()}, copies.source, ~np.isin(copies.change, LOOK_ALIKES)
 
 
 def results(count: int, models: str) -> Iterator[Result]:

@@ -1,6 +1,7 @@
-"""How well the product as it ships finds copies, and products in pictures, on pictures that nobody here made.
+"""How well the product as it ships finds copies, and products in pictures, on pictures that nobody here made, and on generated ones.
 
-    .venv/bin/python benchmarks/bench_quality.py [--json] [--sets stamps emoji fashion] [--models FOLDER] [--extractor NAME]
+    .venv/bin/python benchmarks/bench_quality.py [--json] [--sets stamps emoji fashion generated]
+        [--models FOLDER] [--extractor NAME]
 
 Each set goes through the stages' own functions: detect, crop, extract, calibrate without labels, group. Only the scores see the
 truth. Beside it stand pHash, ITQ and random projection at the threshold that suits each best on that truth (`f1`), which no
@@ -14,9 +15,10 @@ import json
 import os
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import redirect_stdout
 from dataclasses import dataclass
+from functools import partial, reduce
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -36,7 +38,7 @@ from dlcore.interop.artefact import load_artefact  # noqa: E402
 from dlcore.search.codes import distances  # noqa: E402
 from dlcore.search.duplicates import Group  # noqa: E402
 from dlcore.search.signatures import luminance_hash  # noqa: E402
-from dlcore.search.verification import Signatures  # noqa: E402
+from dlcore.search.verification import Signatures, Verifier, joined  # noqa: E402
 from dlcore.vision.detection_output import Detections  # noqa: E402
 from dlcore.vision.detection_score import TrueObjects, mean_average_precision  # noqa: E402
 from dlcore.vision.detector import Detector, Findings, load_detector  # noqa: E402
@@ -45,14 +47,16 @@ from dlcore.vision.pixels import Pixels, resized  # noqa: E402
 from spark_jobs.calibrate_duplicates import CHANGES  # noqa: E402
 from spark_jobs.scoring.baselines import baselines  # noqa: E402
 from spark_jobs.scoring.evaluation import Address, Truth, labels_of, score_codes, score_duplicates  # noqa: E402
-from spark_jobs.stages.calibration import Calibration, ChangedViews, calibrate, verifier_from  # noqa: E402
-from spark_jobs.stages.changed_copies import Picture, changed_views  # noqa: E402
-from spark_jobs.stages.crop import Crop, CropPolicy, choose_crops  # noqa: E402
+from spark_jobs.stages.calibration import Calibration, ChangedViews, Target, calibrate, verifier_from  # noqa: E402
+from spark_jobs.stages.changed_copies import Picture, changed_views, cut_by, signed_views  # noqa: E402
+from spark_jobs.stages.crop import WHOLE_IMAGE, Crop, CropPolicy, choose_crops  # noqa: E402
 from spark_jobs.stages.duplicates import find_groups  # noqa: E402
 from spark_jobs.stages.extractors import usual_extractor  # noqa: E402
 from spark_jobs.training.feature_judging import WHOLE_SIDE  # noqa: E402
 
 GRADES = ("easy", "medium", "hard")
+PROMISED = (0.9, 0.95, 0.97, 0.99)
+"""Precisions that a calibration is asked for, beside the one by default."""
 _SAMPLE, _COPIES = 160, 8
 """As the job `calibrate_duplicates` has them by default."""
 _FOLDER = Path(tempfile.gettempdir()) / "quality_sets"
@@ -90,24 +94,25 @@ def small(pictures: Sequence[Pixels]) -> Pixels:
 
 
 def calibrated(
-    extractor: Extractor, model: dict[str, Any], items: Sequence[Item], cut: Cut, all_: Signatures
-) -> Calibration:
+    detector: Detector, extractor: Extractor, verifier: Verifier, items: Sequence[Item], cut: Cut, all_: Signatures
+) -> Callable[[Target], Calibration]:
     """Thresholds by the product's own calibration: it changes pictures of the set itself and sees no truth."""
     rows = np.random.default_rng(0).permutation(len(items))[:_SAMPLE]
-    views, sources, changes = [], [], []
-    for place, row in enumerate(rows):
-        pixels, crop = items[row].pixels, cut.crops[row]
-        box = (crop.x_min, crop.y_min, crop.x_max, crop.y_max)
-        is_whole = box == (0, 0, pixels.shape[1], pixels.shape[0])
-        picture = Picture(pixels, None if is_whole else box)
-        for change, part, whole in changed_views(picture, CHANGES, np.random.default_rng(int(row)), _COPIES):
-            views.append((part, whole))
-            sources.append(place)
-            changes.append(change)
-    wholes = [whole for _, whole in views]
-    copies = extractor.signatures([part for part, _ in views], luminance_hash(small(wholes)), wholes)
-    changed = ChangedViews(copies, np.array(sources), np.array(changes))
-    return calibrate(verifier_from(model["verifier"]), extractor.version, all_.take(rows), changed, all_)
+    pictures = [_picture(items[row].pixels, cut.crops[row]) for row in rows]
+    others = [*pictures[1:], pictures[0]]
+    parts, sources, changes = [], [], []
+    for place, (row, picture, other) in enumerate(zip(rows, pictures, others, strict=True)):
+        views = changed_views(picture, other, CHANGES, np.random.default_rng(int(row)), _COPIES)
+        parts.append(signed_views(views, cut_by(detector), extractor))
+        sources += [place] * len(views)
+        changes += [view.change for view in views]
+    changed = ChangedViews(reduce(joined, parts), np.array(sources), np.array(changes))
+    return partial(calibrate, verifier, extractor.version, all_.take(rows), changed, all_)
+
+
+def _picture(pixels: Pixels, crop: Crop) -> Picture:
+    is_whole = crop.source == WHOLE_IMAGE
+    return Picture(pixels, None if is_whole else (crop.x_min, crop.y_min, crop.x_max, crop.y_max))
 
 
 def judge(name: str, models: Path, folder: Path, named: str) -> dict[str, Any]:
@@ -119,8 +124,9 @@ def judge(name: str, models: Path, folder: Path, named: str) -> dict[str, Any]:
     wholes = small([item.pixels for item in made.items])
     signatures = extractor.signatures(cut.parts, luminance_hash(wholes), [item.pixels for item in made.items])
     seconds = perf_counter() - begun
-    model = load_artefact(str(models / named)).metadata
-    calibration = calibrated(extractor, model, made.items, cut, signatures)
+    verifier = verifier_from(load_artefact(str(models / named)).metadata["verifier"])
+    calibrate_for = calibrated(detector, extractor, verifier, made.items, cut, signatures)
+    calibration = calibrate_for(Target())
     truth = [_truth(number, item) for number, item in enumerate(made.items)]
     look_alikes = [(truth[a].address, truth[b].address, kind) for a, b, kind in made.look_alikes]
     return {
@@ -129,6 +135,7 @@ def judge(name: str, models: Path, folder: Path, named: str) -> dict[str, Any]:
         **_duplicate_scores(made, truth, look_alikes, find_groups(signatures, calibration)),
         "promised_precision": calibration.expected["precision"],
         "promised_recall": calibration.expected["recall"],
+        "promises": [promise(calibrate_for(Target(precision)), signatures, truth) for precision in PROMISED],
         **_retrieval(signatures, truth),
         "any_ap50": _any_ap50(cut, made),
         "repeatability": repeatability(cut, made),
@@ -138,13 +145,25 @@ def judge(name: str, models: Path, folder: Path, named: str) -> dict[str, Any]:
     }
 
 
+def promise(calibration: Calibration, signatures: Signatures, truth: Sequence[Truth]) -> dict[str, float]:
+    """What a calibration promises, and what its groups are seen to be."""
+    seen = score_duplicates(truth, _group_names(truth, find_groups(signatures, calibration)))
+    promised = {f"promised_{name}": calibration.expected[name] for name in ("precision", "recall")}
+    return {"threshold": calibration.threshold, **promised, "precision": seen["precision"], "recall": seen["recall"]}
+
+
+def _group_names(truth: Sequence[Truth], found: Sequence[Group]) -> dict[Address, str]:
+    groups = {row.address: f"single {n}" for n, row in enumerate(truth)}
+    for group in found:
+        groups |= {truth[member].address: f"group {group.members[0]}" for member in group.members}
+    return groups
+
+
 def _duplicate_scores(
     made: QualitySet, truth: Sequence[Truth], look_alikes: Sequence[Pair], found: Sequence[Group]
 ) -> dict[str, Any]:
     """Scores of the groups; `precision_without_look_alikes` is among all items but the second of each look-alike pair."""
-    groups = {row.address: f"single {n}" for n, row in enumerate(truth)}
-    for group in found:
-        groups |= {truth[member].address: f"group {group.members[0]}" for member in group.members}
+    groups = _group_names(truth, found)
     scores = score_duplicates(truth, groups, look_alikes)
     left_out = {second for _, second, _ in made.look_alikes}
     kept = [row for number, row in enumerate(truth) if number not in left_out]
@@ -244,6 +263,10 @@ def _table(rows: list[dict[str, Any]]) -> Table:
         table.add_row(name.replace("_", " "), *(f"{row[name]:.3f}" for row in rows))
     grades = [[f"{row['recall_by_grade'][grade]:.2f}" for grade in GRADES] for row in rows]
     table.add_row(f"recall {' / '.join(GRADES)}", *(" / ".join(cells) for cells in grades))
+    for number in range(len(PROMISED)):
+        asked = [row["promises"][number] for row in rows]
+        told = (f"{p['promised_precision']:.3f} / {p['precision']:.3f}, {p['recall']:.2f}" for p in asked)
+        table.add_row(f"asked for {PROMISED[number]}: promised / seen, recall", *told)
     table.add_row("look-alikes merged", *(f"{row['look_alikes_merged']} of {row['look_alikes']}" for row in rows))
     for peer in rows[0]["baselines"]:
         beside = [row["baselines"][peer] for row in rows]

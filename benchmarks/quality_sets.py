@@ -3,7 +3,7 @@
 The things and backdrops come out of Debian packages, which are fetched by apt's client and unpacked beside the benchmark, never
 installed: stamps of Tux Paint (photographs and artwork, GPL-2), emoji (Noto, OFL), Fashion-MNIST (MIT), wallpapers (GNOME, CC-BY-SA).
 A set is a few hundred items, their copies by changes stronger and of another code than those the product trains and calibrates
-with, and look-alikes: pairs that a person would keep apart.
+with, and look-alikes: pairs that a person would keep apart. One set has generated things in the place of those of packages.
 """
 
 from __future__ import annotations
@@ -20,6 +20,8 @@ from PIL import Image, ImageDraw, ImageFilter, ImageFont, ImageOps
 
 from benchmarks.quality_changes import CHANGES, NEW_BACKDROP, STAY, any_colour, moved
 from dlcore.vision.pixels import Pixels
+from sample_data.catalogue.demo import HELD_OUT_SEED
+from sample_data.catalogue.products import products
 from sample_data.catalogue.scenes import Placement, compose
 
 PACKAGES = {
@@ -28,8 +30,10 @@ PACKAGES = {
     "fashion": "dataset-fashion-mnist",
     "wallpapers": "gnome-backgrounds",
 }
-SETS = ("stamps", "emoji", "fashion")
+SETS = ("stamps", "emoji", "fashion", "generated")
 ORIGINALS, COPIES, LOOK_ALIKES = 400, 295, 120
+SPARE = 40
+"""Things that no original shows, for look-alikes: before another backdrop they would be duplicates of an original."""
 
 _SIDES = (280, 520)
 _CUT_OUT_SIDE = 320
@@ -80,10 +84,9 @@ class _Scene:
 def quality_set(name: str, folder: Path, seed: int = 0) -> QualitySet:
     """The set `name` of SETS, its packages unpacked under `folder`; about 20 s."""
     rng = np.random.default_rng([seed, SETS.index(name)])
-    cut_outs, backdrops = _CUT_OUTS[name](unpacked(name, folder), rng), _wallpapers(unpacked("wallpapers", folder))
-    scenes = [
-        _scene(number % len(cut_outs), cut_outs, backdrops, rng) for number in range(min(ORIGINALS, len(cut_outs)))
-    ]
+    root = unpacked(name, folder) if name in PACKAGES else folder
+    cut_outs, backdrops = _CUT_OUTS[name](root, rng), _wallpapers(unpacked("wallpapers", folder))
+    scenes = [_scene(number, cut_outs, backdrops, rng) for number in range(min(ORIGINALS, len(cut_outs) - SPARE))]
     items = [_item(scene, number) for number, scene in enumerate(scenes)]
     look_alikes = _look_alikes(scenes, items, cut_outs, backdrops, rng)
     has_twin = {first for first, _, kind in look_alikes if kind == "recoloured"}
@@ -180,18 +183,22 @@ def _look_alikes(
         kind = "recoloured" if len(pairs) % 3 else "same backdrop"
         if kind == "recoloured" and not _is_colourful(scenes[number].cut_out):
             continue
-        twin = _twin(scenes[number], kind, cut_outs, backdrops, rng)
+        twin = _twin(scenes[number], kind, len(cut_outs) - 1 - len(pairs) // 3, cut_outs, backdrops, rng)
         pairs.append((number, len(items), kind))
         items.append(_item(twin, len(scenes) + len(pairs)))
     return pairs
 
 
 def _twin(
-    scene: _Scene, kind: str, cut_outs: list[Image.Image], backdrops: list[Image.Image], rng: np.random.Generator
+    scene: _Scene,
+    kind: str,
+    spare: int,
+    cut_outs: list[Image.Image],
+    backdrops: list[Image.Image],
+    rng: np.random.Generator,
 ) -> _Scene:
     if kind == "same backdrop":
-        other = int((scene.thing + rng.integers(1, len(cut_outs))) % len(cut_outs))
-        return replace(scene, thing=other, cut_out=cut_outs[other])
+        return replace(scene, thing=spare, cut_out=cut_outs[spare])
     hue, saturation, value = scene.cut_out.convert("RGB").convert("HSV").split()
     shift = int(rng.integers(50, 206))
     turned = Image.merge("HSV", (hue.point([(v + shift) % 256 for v in range(256)]), saturation, value)).convert("RGB")
@@ -268,4 +275,9 @@ def _wallpapers(root: Path) -> list[Image.Image]:
     return [Image.open(path).convert("RGB").resize((1280, 720)) for path in sorted(root.rglob("*.webp"))]
 
 
-_CUT_OUTS = {"stamps": _stamps, "emoji": _emoji, "fashion": _fashion}
+def _generated(root: Path, rng: np.random.Generator) -> list[Image.Image]:
+    """Products of the generator that no training has seen, before the backdrops of the other sets."""
+    return [product.draw(_CUT_OUT_SIDE) for product in products(HELD_OUT_SEED, ORIGINALS + SPARE)]
+
+
+_CUT_OUTS = {"stamps": _stamps, "emoji": _emoji, "fashion": _fashion, "generated": _generated}

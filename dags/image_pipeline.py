@@ -11,7 +11,7 @@ from dlcore_airflow.alerts import daily_deadline
 from dlcore_airflow.default_args import DEFAULT_ARGS
 from dlcore_airflow.documentation import documentation
 from dlcore_airflow.operators import StageOperator
-from dlcore_airflow.params import CODES, DAY, EXTRACTOR, MODELS, artefacts, number_param
+from dlcore_airflow.params import CODES, DAY, DETECTOR, EXTRACTOR, MODELS, number_param
 from dlcore_airflow.schedule import FIRST_DAY, scheduling
 
 from spark_jobs.pipeline import IMAGE_PIPELINE, stages_of
@@ -32,13 +32,7 @@ PARAMS = {
         description="A list of pictures that stand for none, as a URI: a SHA-256 a line. Empty: the setting PIPELINE_PLACEHOLDERS.",
     ),
     "models": MODELS,
-    "detector": Param(
-        None,
-        type=["null", "string"],
-        title="Detector",
-        examples=["none", *artefacts()],
-        description="The detector: name or name@version, under the models. `none`: codes are of whole images. Empty: the shipped one.",
-    ),
+    "detector": DETECTOR,
     "margin": number_param(
         None,
         most=1,

@@ -11,7 +11,7 @@ from airflow.sdk import DAG, Asset, chain
 from dlcore_airflow.default_args import DEFAULT_ARGS
 from dlcore_airflow.documentation import documentation
 from dlcore_airflow.operators import StageOperator
-from dlcore_airflow.params import CODES, EXTRACTOR, MODELS
+from dlcore_airflow.params import CODES, DETECTOR, EXTRACTOR, MODELS
 from dlcore_airflow.schedule import FIRST_DAY
 
 from spark_jobs.pipeline import SIMILAR_IMAGES, stages_of
@@ -23,7 +23,7 @@ with DAG(
     start_date=FIRST_DAY,
     schedule=[Asset("features")],
     max_active_runs=1,
-    params={"models": MODELS, "extractor": EXTRACTOR, "codes": CODES},
+    params={"models": MODELS, "detector": DETECTOR, "extractor": EXTRACTOR, "codes": CODES},
     default_args=DEFAULT_ARGS[SIMILAR_IMAGES],
     tags=["images", "duplicates", "search"],
 ):

@@ -14,35 +14,44 @@ import numpy as np
 import pyarrow as pa
 
 from dlcore.interop.artefact import load_artefact
+from sample_data.catalogue.stronger_transforms import STRONGER
 from sample_data.catalogue.transforms import TRANSFORMS, recoloured
 from spark_jobs.compare_pictures import BLOCK, versioned_rows, withdrawn_now
 from spark_jobs.running import runner
-from spark_jobs.running.command_line import ExtractorOptions
+from spark_jobs.running.command_line import DetectorOptions, ExtractorOptions
 from spark_jobs.running.extractors import pinned_extractor
 from spark_jobs.running.runner import Job
 from spark_jobs.settings import artefact_uri
 from spark_jobs.stages.calibration import Calibration, Population, Target, calibrate, read_copies, verifier_from
-from spark_jobs.stages.changed_copies import SCHEMA, Changes, copy_batches
+from spark_jobs.stages.changed_copies import BOX, SCHEMA, Changes, copy_batches
+from spark_jobs.stages.crop import DETECTION
+from spark_jobs.stages.detect import NO_DETECTOR
 from spark_jobs.stages.duplicates import one_version
 from spark_jobs.stages.extractors import extractor_of_version
 from spark_jobs.stages.pairs import near_batches, step_of
 from spark_jobs.stages.signature_rows import SIGNATURES, signatures_of
 
-CHANGES = Changes(TRANSFORMS, recoloured)
+CHANGES = Changes({**TRANSFORMS, **STRONGER}, recoloured)
 SAMPLE = 2048
 """Distinct pictures whose pairs show how often different ones are near by chance, 1 MB; chosen by their names, which are hashes."""
 COUNTED = 512
 """Those of them whose duplicates are looked for in all of a larger catalogue."""
-_BOX = ("x_min", "y_min", "x_max", "y_max")
+_PLACE = ("day", "key")
 
 
 @dataclass(frozen=True)
 class Options(ExtractorOptions):
     """How the thresholds are chosen."""
 
+    detector: str = field(
+        default="",
+        metadata={
+            "help": "the detector that cuts the copies, as in detect_objects; empty: the usual one, if it is there"
+        },
+    )
     pictures: int = field(default=160, metadata={"help": "pictures of the catalogue to change"})
     copies: int = field(default=8, metadata={"help": "changed copies of each"})
-    precision: float = field(default=0.99, metadata={"help": "share of right pairs that the groups must reach"})
+    precision: float = field(default=0.95, metadata={"help": "share of right pairs that the groups must reach"})
     candidates: float = field(
         default=20.0, metadata={"help": "others that a picture is verified with by chance, at most"}
     )
@@ -54,8 +63,16 @@ def plan(job: Job[Options]) -> None:
     made_by, rows = versioned_rows(job)
     named = extractor_of_version(models, made_by, options.extractor) if made_by else options.extractor
     extractor = pinned_extractor(job, models, named)
-    copy = partial(copy_batches, models=models, extractor=extractor, changes=CHANGES, copies=options.copies)
-    copies = _sample(job).repartition(job.settings.partitions).mapInArrow(copy, _spark_schema()).toArrow()
+    crops = _sampled_crops(job)
+    copy = partial(
+        copy_batches,
+        models=models,
+        extractor=extractor,
+        detector=_detector(job, models, crops),
+        changes=CHANGES,
+        copies=options.copies,
+    )
+    copies = _sample(job, crops).repartition(job.settings.partitions).mapInArrow(copy, _spark_schema()).toArrow()
     artefact = load_artefact(artefact_uri(models, extractor))
     version = one_version([made_by or None, artefact.version])
     verifier = verifier_from(artefact.metadata["verifier"])
@@ -104,18 +121,48 @@ def _distances_before(job: Job[Options], version: str) -> tuple[int, int] | None
     return (old.code_distance, old.hash_distance) if old.model_version == version else None
 
 
-def _sample(job: Job[Options]) -> Any:
-    """The pictures to change, chosen by a hash of their keys: the same for the same catalogue."""
-    crops = job.read("crops", ("day", "key", *_BOX)).where("x_min IS NOT NULL AND crop = 0")
+def _sampled_crops(job: Job[Options]) -> pa.Table:
+    """The crops of the pictures to change, chosen by a hash of their keys: the same for the same catalogue."""
+    crops = job.read("crops", (*_PLACE, *BOX, "source")).where("x_min IS NOT NULL AND crop = 0")
     crops = crops.join(withdrawn_now(job), "key", "left_anti")
-    chosen = (
-        crops.selectExpr("*", "xxhash64(day, key) AS place").orderBy("place", "day", "key").limit(job.options.pictures)
-    )
-    rows = chosen.drop("place").toArrow()
-    days, keys = (sorted(set(rows.column(name).to_pylist())) for name in ("day", "key"))
-    images = job.read("images", ("day", "key", "image"))
+    chosen = crops.selectExpr("*", "xxhash64(day, key) AS place").orderBy("place", *_PLACE).limit(job.options.pictures)
+    return chosen.drop("place").toArrow()
+
+
+def _detector(job: Job[Options], models: str, crops: pa.Table) -> str:
+    """The detector that cuts the copies; none where none has cut the pictures."""
+    asked = job.options.detector
+    if asked == NO_DETECTOR or DETECTION not in crops.column("source").to_pylist():
+        return NO_DETECTOR
+    try:
+        return job.pinned_artefact(models, asked or DetectorOptions.detector)
+    except FileNotFoundError:
+        if asked:
+            raise
+        job.warn(
+            f"there is no detector {DetectorOptions.detector!r} in {models}: copies are compared whole, and thresholds promise too "
+            "much; name the detector that cut the pictures"
+        )
+        return NO_DETECTOR
+
+
+def _sample(job: Job[Options], crops: pa.Table) -> Any:
+    """The pictures to change with their boxes, each with another one, whose thing and backdrop make look-alikes of it."""
+    named = crops.select([*_PLACE, *BOX])
+    days, keys = (sorted(set(named.column(name).to_pylist())) for name in _PLACE)
+    images = job.read("images", (*_PLACE, "image"))
     near = images.where(images["day"].isin(days) & images["key"].isin(keys))
-    return near.join(job.spark.createDataFrame(rows), ["day", "key"])
+    own = near.join(job.spark.createDataFrame(_with_others(named)), list(_PLACE))
+    others = [near[name].alias(f"other_{name}") for name in (*_PLACE, "image")]
+    return own.join(near.select(*others), [f"other_{name}" for name in _PLACE], "left")
+
+
+def _with_others(crops: pa.Table) -> pa.Table:
+    """Each crop with the next one's columns, as other_*: null where there is no other."""
+    others = crops.take(pa.array(np.roll(np.arange(len(crops)), -1) if len(crops) > 1 else [None] * len(crops)))
+    for name in crops.column_names:
+        crops = crops.append_column(f"other_{name}", others.column(name))
+    return crops
 
 
 def _report(job: Job[Options], calibration: Calibration, target: Target) -> None:

@@ -170,7 +170,7 @@ _ROWS = (
         reads=("images", "crops", "features"),
         lists=("withdrawn",),
         all_days=True,
-        options=("models", "extractor", "codes"),
+        options=("models", "detector", "extractor", "codes"),
         sql=_batches_of(64),
     ),
     Stage(

@@ -69,6 +69,13 @@ MODELS = Param(
     title="Models",
     description="Where the models are, as a URI. Empty: the setting PIPELINE_MODELS.",
 )
+DETECTOR = Param(
+    None,
+    type=["null", "string"],
+    title="Detector",
+    examples=["none", *artefacts()],
+    description="The detector: name or name@version, under the models. `none`: codes are of whole images. Empty: the shipped one.",
+)
 EXTRACTOR = Param(
     None,
     type=["null", "string"],

@@ -10,6 +10,7 @@ from __future__ import annotations
 import io
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -155,10 +156,15 @@ def rotate(image: Image.Image, rng: np.random.Generator) -> Changed:
     """Turned by 2-6 degrees, corners filled with one colour."""
     degrees = rng.uniform(2, 6) * rng.choice([-1, 1])
     fill = (255, 255, 255) if rng.random() < 0.5 else image.getpixel((0, 0))
-    turned = image.rotate(-degrees, Image.Resampling.BICUBIC, fillcolor=fill)
+    return turned(image, degrees, fill)
+
+
+def turned(image: Image.Image, degrees: float, fill: Any) -> Changed:
+    """Turned around its middle, clockwise; the corners are filled with a colour."""
     c, s = float(np.cos(np.radians(degrees))), float(np.sin(np.radians(degrees)))
     x, y = image.width / 2, image.height / 2
-    return Changed(turned, (c, -s, x - c * x + s * y, s, c, y - s * x - c * y))
+    rotated = image.rotate(-degrees, Image.Resampling.BICUBIC, fillcolor=fill)
+    return Changed(rotated, (c, -s, x - c * x + s * y, s, c, y - s * x - c * y))
 
 
 def mirror(image: Image.Image, rng: np.random.Generator) -> Changed:

@@ -121,7 +121,7 @@ def _check_artefact(settings: Settings, given: Given, kind: str) -> None:
     from spark_jobs.stages.detect import NO_DETECTOR
 
     name, models = given[kind], given.get("models") or settings.models
-    if kind == "detector" and name == NO_DETECTOR:
+    if kind == "detector" and name in (NO_DETECTOR, ""):
         return
     plain, at, version = name.partition("@")
     uri = artefact_uri(models, plain)

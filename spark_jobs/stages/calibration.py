@@ -1,8 +1,8 @@
 """How alike two pictures must be to be duplicates, found without labels on pictures of the catalogue at hand.
 
-Pictures of the catalogue are changed as shops change them: a picture and its changed copy are duplicates; a picture and the
-changed copy of another are not, nor is a picture with its hue turned by 60 degrees and more. The threshold is the lowest at
-which the groups of the whole catalogue may be expected to reach the wanted precision, with a margin.
+Pictures of the catalogue are changed as shops change them, and cut out anew: a picture and its changed copy are duplicates; a picture
+and the changed copy of another are not, nor is a picture with its hue turned by 60 degrees and more. The threshold is the lowest at
+which the groups of the whole catalogue may be expected to reach the wanted precision, with a margin (`wrong_pairs.py`).
 """
 
 from __future__ import annotations
@@ -20,16 +20,17 @@ from dlcore.search.codes import Indices, distances, pairs_within
 from dlcore.search.verification import CUES, Signatures, Verifier, cues, joined
 from spark_jobs.run_reports.writing import read_whole, write_whole
 from spark_jobs.stages.candidates import Chance
-from spark_jobs.stages.changed_copies import ORIGINAL, RECOLOURED
+from spark_jobs.stages.changed_copies import LOOK_ALIKES, ORIGINAL, RECOLOURED
 from spark_jobs.stages.signature_rows import signatures_of
+from spark_jobs.stages.wrong_pairs import LOWEST, by_chance, mixture_of
 
 FILE = "calibration.json"
 
 Floats = NDArray[np.float64]
 _CODE, _WHOLE = CUES.index("code"), CUES.index("whole")
-_PEAKS = 30
 _NEAR = 3  # bits
-_MARGIN = 1.5  # how many times more wrong pairs than estimated are reckoned with
+_MARGIN = 1.0  # how many times as many wrong pairs as estimated are reckoned with
+_SUSPECT = 0.2  # P(duplicate) from which on two pictures of the sample may be duplicates
 LEAST = 0.8
 """P(duplicate) below which no pair is called one, whatever the sample says."""
 
@@ -89,8 +90,8 @@ class Target:
     candidates: others that a picture may have by chance within the distance of the codes, and again within that of the hashes.
     """
 
-    precision: float = 0.99
-    recoloured: float = 0.01
+    precision: float = 0.95
+    recoloured: float = 0.05
     candidates: float = 20.0
 
     def missed(self, expected: Mapping[str, Any]) -> str | None:
@@ -152,8 +153,9 @@ def calibrate(
     target = target or Target()
     catalogue = catalogue.take(catalogue.distinct()[0])
     population = population or Population.of_whole(catalogue)
+    is_copy = ~np.isin(copies.change, LOOK_ALIKES)
     true_cues, true = _score(verifier, originals, copies, copies.source, np.arange(len(copies.source)))
-    reach = true_cues[(copies.change != RECOLOURED) & (true >= LEAST)]
+    reach = true_cues[is_copy & (true >= LEAST)]
     wanted = (
         _distance(reach[:, _CODE], originals.codes, 0.995, 0.34),
         _distance(reach[:, _WHOLE], originals.wholes, 0.9, 0.2),
@@ -161,21 +163,19 @@ def calibrate(
     limits, candidates = _within_budget(
         Calibration(verifier, LEAST, *wanted, model_version), catalogue, population, target
     )
-    unset = Calibration(verifier, LEAST, *limits, model_version)
-    negatives, tried = _other_pictures(unset, originals, copies)
+    unset = Calibration(verifier, float(_sigmoid(LOWEST)), *limits, model_version)
     found = population.found(unset)
-    pairs = population.pictures * (population.pictures - 1) / 2
-    chance = _tail(_logit(negatives), tried)
+    wrong = _wrong_pairs(unset, originals, copies, population.pictures, found, true[is_copy])
     expected: dict[str, Any] = {}
     for threshold in _sigmoid(np.linspace(_logit(LEAST), 9, 80)):
-        wrong = _MARGIN * pairs * chance(float(_logit(threshold)))
         expected = _expected(threshold, true, copies)
-        expected["precision"] = float(np.clip(1 - wrong / max(found(float(threshold)), 1), 0, 1))
+        misses = _MARGIN * wrong(float(_logit(threshold))) / max(found(float(threshold)), 1)
+        expected["precision"] = float(np.clip(1 - misses, 0, 1))
         if not target.missed(expected):
             break
-    is_found = (true >= threshold) & (copies.change != RECOLOURED)
+    is_found = (true >= threshold) & is_copy
     reached = [_is_within(true_cues[is_found], distances_of, originals).sum() for distances_of in (wanted, limits)]
-    candidates["recall_lost"] = float(reached[0] - reached[1]) / max(int((copies.change != RECOLOURED).sum()), 1)
+    candidates["recall_lost"] = float(reached[0] - reached[1]) / max(int(is_copy.sum()), 1)
     return Calibration(
         verifier,
         float(threshold),
@@ -183,6 +183,22 @@ def calibrate(
         model_version,
         {**expected, "originals": len(originals), "candidates": candidates},
     )
+
+
+def _wrong_pairs(
+    calibration: Calibration,
+    originals: Signatures,
+    copies: ChangedViews,
+    pictures: int,
+    found: Callable[[float], float],
+    true: Floats,
+) -> Callable[[float], float]:
+    """How many wrong pairs score at least so much log-odds in a catalogue of so many pictures: the larger of both estimates."""
+    negatives, tried = _other_pictures(calibration, originals, copies)
+    chance = by_chance(_logit(negatives), tried, float(_logit(LEAST)))
+    mixture = mixture_of(lambda score: found(float(_sigmoid(score))), _logit(true))
+    pairs = pictures * (pictures - 1) / 2
+    return lambda score: max(pairs * chance(score), mixture.wrong(score))
 
 
 def _is_within(pair_cues: Floats, limits: tuple[int, int], originals: Signatures) -> NDArray[np.bool_]:
@@ -195,7 +211,7 @@ def _within_budget(
     wanted: Calibration, catalogue: Signatures, population: Population, target: Target
 ) -> tuple[tuple[int, int], dict[str, Any]]:
     """Distances up to the wanted ones within which a picture has `target.candidates` others by chance at most; what is expected."""
-    is_copy = _alike(wanted, catalogue)
+    is_copy = _alike(wanted, catalogue, LEAST)
     joins = (catalogue.codes, wanted.code_distance), (catalogue.wholes, wanted.hash_distance)
     chances = [Chance.of(codes, is_copy) for codes, _ in joins]
     limits = [
@@ -216,24 +232,25 @@ def _within_budget(
 
 
 def _expected(threshold: float, true: Floats, copies: ChangedViews) -> dict[str, Any]:
-    """Share of the changed copies that a threshold finds: in all, by transform, and of the recoloured ones."""
+    """Share of the changed copies that a threshold finds: in all, by transform; and of the look-alikes, by kind."""
     passes = true >= threshold
-    is_copy = copies.change != RECOLOURED
-    names = sorted(set(copies.change[is_copy].tolist()))
+    is_copy = ~np.isin(copies.change, LOOK_ALIKES)
+    shares = {name: float(passes[copies.change == name].mean()) for name in sorted(set(copies.change.tolist()))}
     return {
         "recall": float(passes[is_copy].mean()) if is_copy.any() else 0.0,
-        "by_transform": {name: float(passes[copies.change == name].mean()) for name in names},
-        RECOLOURED: float(passes[~is_copy].mean()) if (~is_copy).any() else 0.0,
+        "by_transform": {name: share for name, share in shares.items() if name not in LOOK_ALIKES},
+        "look_alikes": {name: shares[name] for name in LOOK_ALIKES if name in shares},
+        RECOLOURED: shares.get(RECOLOURED, 0.0),
     }
 
 
 def _other_pictures(calibration: Calibration, originals: Signatures, copies: ChangedViews) -> tuple[Floats, int]:
     """P(duplicate) of copies with other originals than their own that the join would find, and how many pairs were looked at.
 
-    Pictures of the sample that are duplicates of each other already are left out.
+    Pictures of the sample that may be duplicates of each other already are left out: each of their copies would count as wrong.
     """
-    alike = _alike(calibration, originals)
-    rows = np.flatnonzero(copies.change != RECOLOURED)
+    alike = _alike(calibration, originals, _SUSPECT)
+    rows = np.flatnonzero(~np.isin(copies.change, LOOK_ALIKES))
     near = _is_near(calibration, copies.signatures.take(rows), originals)
     is_other = ~alike[copies.source[rows]]
     row, column = np.nonzero(near & is_other)
@@ -241,12 +258,12 @@ def _other_pictures(calibration: Calibration, originals: Signatures, copies: Cha
     return probability, int(is_other.sum())
 
 
-def _alike(calibration: Calibration, originals: Signatures) -> NDArray[np.bool_]:
-    """(S, S): which originals are duplicates of each other, themselves included."""
+def _alike(calibration: Calibration, originals: Signatures, least: float) -> NDArray[np.bool_]:
+    """(S, S): which originals are duplicates of each other with at least so much probability, themselves included."""
     near = np.triu(_is_near(calibration, originals, originals), 1)
     i, j = np.nonzero(near)
     is_alike = np.eye(len(originals), dtype=bool)
-    passes = calibration.verifier.probability(cues(originals, i, j)) >= LEAST
+    passes = calibration.verifier.probability(cues(originals, i, j)) >= least
     is_alike[i[passes], j[passes]] = is_alike[j[passes], i[passes]] = True
     return is_alike
 
@@ -287,26 +304,12 @@ def _distance(shares: Floats, codes: NDArray[np.uint8], quantile: float, most: f
     return bits
 
 
-def _tail(scores: Floats, tried: int) -> Callable[[float], float]:
-    """The chance that a pair of different pictures scores at least s, from the log-odds of the near ones among `tried` pairs.
-
-    Beyond the 30 highest scores the chance is taken to fall exponentially, at their mean excess (peaks over a threshold, Pickands
-    1975): a large catalogue has pairs far beyond what a sample shows.
-    """
-    ranked = np.sort(scores)[::-1]
-    start = ranked[min(len(ranked), _PEAKS) - 1] if len(ranked) else _logit(LEAST)
-    excess = ranked[ranked > start] - start
-    decay = max(float(excess.mean()) if len(excess) else 1.0, 0.25)
-    share = max(len(excess), 1) / max(tried, 1)  # one picture alone has no other to be taken for
-    return lambda score: share * float(np.exp(-max(score - start, 0.0) / decay))
-
-
 def _logit(p: Any) -> Any:
     kept = np.clip(p, 1e-12, 1 - 1e-12)
     return np.log(kept / (1 - kept))
 
 
-def _sigmoid(x: Floats) -> Floats:
+def _sigmoid(x: Any) -> Any:
     return 1 / (1 + np.exp(-x))
 
 

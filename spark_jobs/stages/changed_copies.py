@@ -1,15 +1,15 @@
-"""Copies of catalogue pictures, changed as shops change them: what thresholds are calibrated on, without labels.
+"""What thresholds are calibrated on, without labels: pictures of the catalogue changed as shops change them, and look-alikes of them.
 
-The crop of a copy is the original's crop after the change, a few percent off, as the detector's would be. The job that
-calls this gives the changes along.
+Changed copies are duplicates of their picture, look-alikes are other articles for sure. All go through the detector as in life, so that
+a copy may be cut otherwise than its original. The job that calls this gives the changes along.
 """
 
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeAlias
+from typing import Any, NamedTuple, Protocol, TypeAlias
 
 import numpy as np
 import pyarrow as pa
@@ -17,19 +17,32 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from dlcore.search.signatures import luminance_hash
+from dlcore.search.verification import Signatures, joined
+from dlcore.vision.detector import Detector, load_detector
 from dlcore.vision.extractor import HASH_SIDE, Extractor, load_extractor
 from dlcore.vision.pixels import Pixels, resized
 from spark_jobs.settings import artefact_uri
+from spark_jobs.stages.crop import CropPolicy, choose_crops
 from spark_jobs.stages.decode import read_pixels
+from spark_jobs.stages.detect import NO_DETECTOR
+from spark_jobs.stages.look_alike_views import Box, TakenApart, placed, taken_apart
 
-ORIGINAL, RECOLOURED = "original", "recoloured"
+ORIGINAL, NEW_BACKDROP, RECOLOURED = "original", "new backdrop", "recoloured"
+RECOLOURED_THING, RECOLOURED_ELSEWHERE, ANOTHER_THING = "recoloured thing", "recoloured elsewhere", "another thing"
+LOOK_ALIKES = (RECOLOURED, RECOLOURED_THING, RECOLOURED_ELSEWHERE, ANOTHER_THING)
+"""Changes that make another article: all of the picture in another colour; its thing alone; that before another backdrop; another
+thing in its place."""
 SCHEMA = pa.schema(
     [("day", pa.date32()), ("key", pa.string()), ("change", pa.string())]
     + [(name, pa.binary()) for name in ("code", "descriptor", "luminance_hash", "whole_hash", "chroma")]
 )
-"""Rows of `copy_batches`: the signatures of a picture (change `original`) or of a changed copy of it."""
+"""Rows of `copy_batches`: the signatures of a picture (change `original`), of a changed copy or of a look-alike of it."""
 
-_JITTER = 0.03
+BOX = ("x_min", "y_min", "x_max", "y_max")
+_COLOURFUL = 20  # mean chroma of the part where a thing is, of 255
+_PLAIN = 36  # mean difference of a thing in another colour, of 255
+_SOLID = 128
+_LEAST_TURN = 60  # degrees of hue, from which on an article is another
 
 
 @dataclass(frozen=True)
@@ -37,7 +50,13 @@ class Picture:
     """A picture of the catalogue: RGB pixels (H, W, 3), and the corners of its crop in pixels, None for all of it."""
 
     pixels: Pixels
-    box: tuple[int, int, int, int] | None
+    box: Box | None
+
+    @property
+    def crop(self) -> Pixels:
+        """The part that its features are of."""
+        x_min, y_min, x_max, y_max = self.box or (0, 0, *self.pixels.shape[1::-1])
+        return self.pixels[y_min:y_max, x_min:x_max]
 
 
 class Changed(Protocol):
@@ -52,6 +71,8 @@ class Changed(Protocol):
 
 
 Transform: TypeAlias = Callable[[Image.Image, np.random.Generator], Changed]
+Cut: TypeAlias = Callable[[Sequence[Pixels]], list[Pixels]]
+"""The part of each picture that its features are of."""
 
 
 @dataclass(frozen=True)
@@ -62,33 +83,76 @@ class Changes:
     recolour: Callable[[Image.Image, float, float], Image.Image]
 
 
+class View(NamedTuple):
+    """A changed picture: the name of the change, pixels (H, W, 3), and where the box of the picture before has gone (4,)."""
+
+    change: str
+    pixels: Pixels
+    box: NDArray[np.float32]
+
+
+def cut_by(detector: Detector | None) -> Cut:
+    """Crops as the pipeline would choose them; whole pictures without a detector."""
+    return list if detector is None else lambda pictures: _cut(detector, pictures)
+
+
+def _cut(detector: Detector, pictures: Sequence[Pixels]) -> list[Pixels]:
+    parts = []
+    for pixels, found in zip(pictures, detector.find(pictures), strict=True):
+        crop = choose_crops(found.objects, pixels.shape[1], pixels.shape[0], CropPolicy())[0]
+        parts.append(pixels[crop.y_min : crop.y_max, crop.x_min : crop.x_max])
+    return parts
+
+
 def changed_views(
-    picture: Picture, changes: Changes, rng: np.random.Generator, copies: int = 8
-) -> list[tuple[str, Pixels, Pixels]]:
-    """`copies` changed copies of a picture, and one recoloured where it has colour -> (change, crop, whole image)."""
+    picture: Picture, other: Picture | None, changes: Changes, rng: np.random.Generator, copies: int = 8
+) -> list[View]:
+    """`copies` changed copies of a picture, one before the backdrop of an `other`, and look-alikes of it."""
     image = Image.fromarray(picture.pixels)
     corners = np.array([picture.box or (0, 0, *image.size)], np.float32)
     views = []
-    names = list(changes.transforms)
-    for name in rng.choice(names, min(copies, len(names)), replace=False):
+    for name in rng.choice(list(changes.transforms), min(copies, len(changes.transforms)), replace=False):
         changed = changes.transforms[str(name)](image, rng)
-        whole = np.asarray(changed.image)
-        views.append((str(name), _cut(whole, changed.moved(corners)[0], rng, picture.box is None), whole))
-    if _colour(picture.pixels) > 20:
-        whole = np.asarray(changes.recolour(image, float(rng.uniform(60, 300)), 1.0))
-        views.append((RECOLOURED, _cut(whole, corners[0], rng, picture.box is None), whole))
-    return views
+        views.append(View(str(name), np.asarray(changed.image), changed.moved(corners)[0]))
+    own = taken_apart(picture.pixels, picture.box)
+    foreign = None if other is None else taken_apart(other.pixels, other.box)
+    made = [*_recoloured(image, own, foreign, changes, rng), *_exchanged(own, foreign)]
+    return views + [View(name, pixels, corners[0]) for name, pixels in made]
 
 
-def _cut(pixels: Pixels, box: NDArray[np.float32], rng: np.random.Generator, is_whole: bool) -> Pixels:
-    """The crop of a changed copy, its box off by a few percent as a detector's would be."""
-    if is_whole:
-        return pixels
-    height, width = pixels.shape[:2]
-    off = rng.normal(0, _JITTER, 4) * max(box[2] - box[0], box[3] - box[1])
-    x_min, y_min, x_max, y_max = np.round(box + off)
-    left, top = int(np.clip(x_min, 0, width - 8)), int(np.clip(y_min, 0, height - 8))
-    return pixels[top : max(int(y_max), top + 8), left : max(int(x_max), left + 8)]
+def _exchanged(own: TakenApart, foreign: TakenApart | None) -> Iterator[tuple[str, Pixels]]:
+    """The thing before another backdrop, which is a copy still; another thing in its place."""
+    if foreign is not None:
+        yield NEW_BACKDROP, placed(own.thing, foreign.backdrop.resize(own.backdrop.size), own.box)
+        yield ANOTHER_THING, placed(foreign.thing, own.backdrop, own.box)
+
+
+def _recoloured(
+    image: Image.Image, own: TakenApart, foreign: TakenApart | None, changes: Changes, rng: np.random.Generator
+) -> Iterator[tuple[str, Pixels]]:
+    """The picture, and its thing, in another colour, where that is plain to see."""
+    plain = own.thing.convert("RGB")
+    whole_hue, hue = (float(v) for v in rng.uniform(_LEAST_TURN, 360 - _LEAST_TURN, 2))
+    if _colour(np.asarray(plain)) > _COLOURFUL:
+        yield RECOLOURED, np.asarray(changes.recolour(image, whole_hue, 1.0))
+    turned = changes.recolour(plain, hue, 1.0)
+    shows = np.abs(np.asarray(turned, np.int16) - np.asarray(plain)).mean(axis=2)
+    mask = np.asarray(own.thing.getchannel("A")) > _SOLID
+    if mask.any() and shows[mask].mean() > _PLAIN:
+        turned.putalpha(own.thing.getchannel("A"))
+        yield RECOLOURED_THING, placed(turned, own.backdrop, own.box)
+        if foreign is not None:
+            yield RECOLOURED_ELSEWHERE, placed(turned, foreign.backdrop.resize(image.size), own.box)
+
+
+def signed_views(views: Sequence[View], cut: Cut, extractor: Extractor) -> Signatures:
+    """The signatures of changed pictures, each cut anew."""
+    pictures = [view.pixels for view in views]
+    return extractor.signatures(cut(pictures), luminance_hash(_small(pictures)), pictures)
+
+
+def _small(pictures: Sequence[Pixels]) -> Pixels:
+    return np.stack([resized(picture, HASH_SIDE) for picture in pictures])
 
 
 def _colour(pixels: Pixels) -> float:
@@ -98,33 +162,41 @@ def _colour(pixels: Pixels) -> float:
 
 
 def copy_batches(
-    batches: Iterable[pa.RecordBatch], models: str, extractor: str, changes: Changes, copies: int
+    batches: Iterable[pa.RecordBatch], models: str, extractor: str, detector: str, changes: Changes, copies: int
 ) -> Iterator[pa.RecordBatch]:
-    """Rows (day, key, image, x_min, y_min, x_max, y_max) -> rows of SCHEMA: each picture and `copies` changed copies of it."""
+    """Rows (day, key, image, x_min, y_min, x_max, y_max, and these of another picture as other_*, null where there is none) -> rows
+    of SCHEMA: each picture, `copies` changed copies of it, its look-alikes.
+
+    detector: name of one with its version, or NO_DETECTOR.
+    """
     loaded = load_extractor(artefact_uri(models, extractor))
+    cut = cut_by(None if detector == NO_DETECTOR else load_detector(artefact_uri(models, detector)))
     for batch in batches:
         for row in batch.to_pylist():
-            yield _copies(row, loaded, changes, copies)
+            yield _copies(row, loaded, cut, changes, copies)
 
 
-def _copies(row: dict[str, Any], extractor: Extractor, changes: Changes, copies: int) -> pa.RecordBatch:
-    pixels = read_pixels(row["image"])
-    box = row["x_min"], row["y_min"], row["x_max"], row["y_max"]
-    is_whole = box == (0, 0, pixels.shape[1], pixels.shape[0])
+def _copies(row: dict[str, Any], extractor: Extractor, cut: Cut, changes: Changes, copies: int) -> pa.RecordBatch:
     rng = np.random.default_rng(zlib.crc32(f"{row['day']}/{row['key']}".encode()))
-    crop = pixels[box[1] : box[3], box[0] : box[2]]
-    views = [
-        (ORIGINAL, crop, pixels),
-        *changed_views(Picture(pixels, None if is_whole else box), changes, rng, copies),
-    ]
-    wholes = [whole for _, _, whole in views]
-    hashes = luminance_hash(np.stack([resized(whole, HASH_SIDE) for whole in wholes]))
-    signatures = extractor.signatures([crop for _, crop, _ in views], hashes, wholes)
-    columns = (signatures.codes, signatures.descriptors, signatures.hashes, signatures.wholes, signatures.chroma)
+    picture = _picture(row, "")
+    views = changed_views(picture, _other(row), changes, rng, copies)
+    original = extractor.signatures([picture.crop], luminance_hash(_small([picture.pixels])), [picture.pixels])
+    signatures = joined(original, signed_views(views, cut, extractor))
     arrays = [
-        pa.array([row["day"]] * len(views), pa.date32()),
-        pa.array([row["key"]] * len(views)),
-        pa.array([change for change, _, _ in views]),
-        *(pa.array([value.tobytes() for value in column], pa.binary()) for column in columns),
+        pa.array([row["day"]] * len(signatures), pa.date32()),
+        pa.array([row["key"]] * len(signatures)),
+        pa.array([ORIGINAL, *(view.change for view in views)]),
+        *(pa.array([value.tobytes() for value in column], pa.binary()) for column in signatures.arrays()),
     ]
     return pa.RecordBatch.from_arrays(arrays, schema=SCHEMA)
+
+
+def _other(row: dict[str, Any]) -> Picture | None:
+    return _picture(row, "other_") if row.get("other_image") is not None else None
+
+
+def _picture(row: dict[str, Any], prefix: str) -> Picture:
+    pixels = read_pixels(row[f"{prefix}image"])
+    x_min, y_min, x_max, y_max = (int(row[f"{prefix}{name}"]) for name in BOX)
+    is_whole = (x_min, y_min, x_max, y_max) == (0, 0, pixels.shape[1], pixels.shape[0])
+    return Picture(pixels, None if is_whole else (x_min, y_min, x_max, y_max))

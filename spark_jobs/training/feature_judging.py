@@ -21,15 +21,16 @@ from dlcore.vision.extractor import HASH_SIDE, Extractor
 from dlcore.vision.pixels import Pixels, resized
 from sample_data.catalogue.demo import draw_entry
 from sample_data.catalogue.planting import Entry, plan_catalogue
+from sample_data.catalogue.stronger_transforms import STRONGER
 from sample_data.catalogue.transforms import TRANSFORMS, recoloured
 from spark_jobs.scoring.baselines import baselines
 from spark_jobs.scoring.evaluation import Address, Truth, labels_of, score_codes, score_duplicates
 from spark_jobs.stages.calibration import ChangedViews, calibrate
-from spark_jobs.stages.changed_copies import RECOLOURED, Changes, Picture, changed_views
+from spark_jobs.stages.changed_copies import LOOK_ALIKES, Changes, Picture, View, changed_views
 from spark_jobs.stages.crop import CropPolicy, choose_crops
 from spark_jobs.stages.duplicates import find_groups
 
-CHANGES = Changes(TRANSFORMS, recoloured)
+CHANGES = Changes({**TRANSFORMS, **STRONGER}, recoloured)
 WHOLE_SIDE = 224
 """Side of whole pictures, as a network that codes them wants them, in pixels."""
 _JITTER = 0.03
@@ -101,9 +102,21 @@ def _judged(
     copies: list[tuple[int, str, Pixels, Pixels]] = []
     if number % sample == 0:
         picture = Picture(pixels, (crop.x_min, crop.y_min, crop.x_max, crop.y_max))
-        views = changed_views(picture, CHANGES, np.random.default_rng([number, 1]))
-        copies = [(number, change, resized(cut, side), resized(whole, WHOLE_SIDE)) for change, cut, whole in views]
+        rng = np.random.default_rng([number, 1])
+        views = changed_views(picture, None, CHANGES, rng)
+        copies = [
+            (number, view.change, resized(_beside(view, rng), side), resized(view.pixels, WHOLE_SIDE)) for view in views
+        ]
     return resized(part, side), resized(pixels, WHOLE_SIDE), truth, copies
+
+
+def _beside(view: View, rng: np.random.Generator) -> Pixels:
+    """The crop of a changed copy, its box off by a few percent."""
+    height, width = view.pixels.shape[:2]
+    off = rng.normal(0, _JITTER, 4) * max(view.box[2] - view.box[0], view.box[3] - view.box[1])
+    x_min, y_min, x_max, y_max = np.round(view.box + off)
+    left, top = int(np.clip(x_min, 0, width - 8)), int(np.clip(y_min, 0, height - 8))
+    return view.pixels[top : max(int(y_max), top + 8), left : max(int(x_max), left + 8)]
 
 
 def _address(entry: Entry) -> Address:
@@ -128,10 +141,10 @@ def _labelled_pairs(signatures: Signatures, judged: Judged) -> tuple[NDArray[np.
 
 
 def _copied_pairs(originals: Signatures, copies: ChangedViews) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    """Cues and truth of the pairs of a picture and a changed copy of it; a recoloured copy is no duplicate."""
+    """Cues and truth of the pairs of a picture and a changed copy of it; a look-alike of it is no duplicate."""
     both = joined(originals, copies.signatures)
     rows = np.arange(len(copies.source))
-    return cues(both, copies.source, rows + len(originals)), copies.change != RECOLOURED
+    return cues(both, copies.source, rows + len(originals)), ~np.isin(copies.change, LOOK_ALIKES)
 
 
 def _look_alike(first: Signatures, second: Signatures) -> NDArray[np.bool_]:

@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from dlcore.search.verification import CUES, PRODUCTS, Signatures, Verifier
 from spark_jobs.calibrate_duplicates import CHANGES
 from spark_jobs.stages.calibration import Calibration, ChangedViews, Target, calibrate
-from spark_jobs.stages.changed_copies import RECOLOURED, Picture, changed_views
+from spark_jobs.stages.changed_copies import (
+    ANOTHER_THING,
+    LOOK_ALIKES,
+    NEW_BACKDROP,
+    RECOLOURED,
+    RECOLOURED_THING,
+    Picture,
+    changed_views,
+)
 from spark_jobs.stages.duplicates import find_groups
 
 BY_CODE = Verifier((-60.0, *[0.0] * (len(CUES) + len(PRODUCTS) - 1)), 18.0)  # P = 0.5 where 0.3 of the bits differ
+
+RNG = np.random.default_rng(3)
 
 
 def toy(count, flips, seed, codes=None):
@@ -52,7 +64,7 @@ def catalogue(flips):
 
 
 def test_clear_copies_are_found_and_others_are_not():
-    calibration = calibrate(BY_CODE, "model", *sample(0.08, 0.45), catalogue(0.08))
+    calibration = calibrate(BY_CODE, "model", *sample(0.08, 0.45), catalogue(0.08), Target(precision=0.98))
     groups = find_groups(catalogue(0.08), calibration)
     assert len(groups) >= 57
     assert all(group.members[1] == group.members[0] + 300 for group in groups)
@@ -71,7 +83,7 @@ def test_a_target_that_no_threshold_reaches_is_told():
     recoloured_like_copies = calibrate(BY_CODE, "model", *sample(0.05, 0.05), catalogue(0.05))
     missed = Target().missed(recoloured_like_copies.expected)
     assert missed is not None
-    assert "of recoloured pictures, at most 1.0% are to pass" in missed and "precision" not in missed
+    assert "of recoloured pictures, at most 5.0% are to pass" in missed and "precision" not in missed
     assert "precision of 0.5" in str(Target().missed({"precision": 0.5, RECOLOURED: 0.0}))
     assert Target().missed(calibrate(BY_CODE, "model", *sample(0.05, 0.45), catalogue(0.05)).expected) is None
 
@@ -100,12 +112,63 @@ def test_a_catalogue_of_one_picture_has_a_calibration():
     assert find_groups(one, calibration) == []
 
 
-def test_changed_views_cut_the_same_thing_out():
-    pixels = np.full((200, 300, 3), 255, np.uint8)
-    pixels[60:140, 100:200] = (200, 30, 40)
-    views = changed_views(Picture(pixels, (90, 50, 210, 150)), CHANGES, np.random.default_rng(0), copies=13)
-    for change, crop, whole in views:
-        red = (crop[..., 0].astype(int) - crop[..., 1] > 60).mean() if change not in ("greyscale", RECOLOURED) else 0.5
-        assert 0.3 < red < 1, change
-        assert crop.shape[0] <= whole.shape[0]
-    assert views[-1][0] == RECOLOURED
+def test_duplicates_in_the_sample_are_not_taken_for_wrong_pairs():
+    """Every fourth picture of the sample is a copy of another one: with their copies they would be pairs that no threshold parts."""
+    originals, _ = sample(0.08, 0.45)
+    codes = originals.codes.copy()
+    codes[::4] = toy(0, 0.02, 5, codes[1::4]).codes
+    doubled = replace(originals, codes=codes, descriptors=codes.astype(np.float16))
+    source = np.repeat(np.arange(80), 5)
+    views = ChangedViews(toy(0, 0.08, 6, codes[source]), source, np.array(["crop"] * len(source)))
+    calibration = calibrate(BY_CODE, "model", doubled, views, catalogue(0.08))
+    assert calibration.expected["recall"] > 0.95
+    assert Target().missed(calibration.expected) is None
+
+
+def test_look_alikes_count_neither_as_copies_nor_as_pictures_of_their_own():
+    originals, copies = sample(0.08, 0.45)
+    kinds = np.where(copies.change == RECOLOURED, ANOTHER_THING, copies.change)
+    expected = calibrate(
+        BY_CODE, "model", originals, ChangedViews(copies.signatures, copies.source, kinds), catalogue(0.08)
+    ).expected
+    assert expected["by_transform"].keys() == {"crop"}
+    assert expected["look_alikes"] == {ANOTHER_THING: 0.0}
+    assert expected[RECOLOURED] == 0.0
+
+
+@pytest.mark.parametrize("box", [(90, 50, 210, 150), None])
+def test_changed_views_show_the_thing_and_look_alikes_another(box):
+    picture, other = Picture(drawn((200, 30, 40)), box), Picture(drawn((40, 60, 200), (250, 240, 150)), box)
+    views = changed_views(picture, other, CHANGES, np.random.default_rng(0), copies=len(CHANGES.transforms))
+    seen = {view.change: view.pixels.astype(int) for view in views}
+    assert seen.keys() == {*CHANGES.transforms, NEW_BACKDROP, *LOOK_ALIKES}
+    red = {name: ((pixels[..., 0] - pixels[..., 1:].max(axis=2)) > 60).mean() for name, pixels in seen.items()}
+    grey = {"greyscale", "noisy_greyscale"}
+    assert all((share > 0.03) == (name not in {*LOOK_ALIKES, *grey}) for name, share in red.items()), red
+    assert (seen[ANOTHER_THING][100, 150] == (40, 60, 200)).all()
+    assert (seen[ANOTHER_THING][5, 5] == 255).all()
+    assert (seen[NEW_BACKDROP][5, 5] == (250, 240, 150)).all()
+    assert (seen[NEW_BACKDROP][100, 150] == (200, 30, 40)).all()
+
+
+def test_a_picture_alone_has_no_other_to_exchange_things_with():
+    names = {view.change for view in changed_views(Picture(drawn((200, 30, 40)), None), None, CHANGES, RNG, copies=3)}
+    assert len(names) == 5
+    assert {RECOLOURED, RECOLOURED_THING} < names
+
+
+def test_boxes_of_changed_copies_move_with_their_thing():
+    views = changed_views(Picture(drawn((200, 30, 40)), (100, 60, 200, 140)), None, CHANGES, RNG, copies=99)
+    for view in views:
+        x_min, y_min, x_max, y_max = (round(float(v)) for v in view.box)
+        pixels = view.pixels.astype(int)
+        inside = pixels[y_min:y_max, x_min:x_max]
+        assert inside.shape[0] >= 20 and inside.shape[1] >= 20, view.change
+        assert pixels[(y_min + y_max) // 2, (x_min + x_max) // 2].min() < 200, view.change
+
+
+def drawn(colour, backdrop=(255, 255, 255)):
+    """A thing in one colour in the middle of a picture of 200 x 300."""
+    pixels = np.full((200, 300, 3), backdrop, np.uint8)
+    pixels[60:140, 100:200] = colour
+    return pixels

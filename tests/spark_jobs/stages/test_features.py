@@ -23,6 +23,7 @@ from dlcore.vision.preprocessing import Preprocessing
 from spark_jobs.calibrate_duplicates import CHANGES
 from spark_jobs.stages.changed_copies import ORIGINAL, copy_batches
 from spark_jobs.stages.decode import read_scaled
+from spark_jobs.stages.detect import NO_DETECTOR
 from spark_jobs.stages.features import WHOLE, feature_batches
 
 DAY = datetime.date(2026, 11, 2)
@@ -102,7 +103,9 @@ def test_signatures_are_those_of_the_crop(models):
 
 def test_copies_of_a_picture_are_the_same_each_time(models):
     row = crop_row(6)
-    first, second = (next(copy_batches([batch_of([row])], models, "tiny", CHANGES, 3)).to_pylist() for _ in range(2))
+    first, second = (
+        next(copy_batches([batch_of([row])], models, "tiny", NO_DETECTOR, CHANGES, 3)).to_pylist() for _ in range(2)
+    )
     assert first == second
     assert first[0]["change"] == ORIGINAL
     assert len(first) >= 4

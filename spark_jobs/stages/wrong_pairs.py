@@ -1,0 +1,72 @@
+"""How many of the pairs that a verifier finds in a catalogue are wrong, without labels.
+
+Two estimates, of which the larger counts. By chance: pictures of a sample that no cue takes for duplicates are compared with each
+other's copies; beyond the highest scores the chance falls exponentially (peaks over a threshold, Pickands 1975). That knows
+nothing of siblings, of which a shop has a few and a sample hardly any. So the pairs found are taken for a mixture: duplicates score as
+changed copies with their originals do, others fall off exponentially (positive and unlabelled data, Elkan and Noto 2008).
+Scores are log-odds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+
+LOWEST = 0.0
+"""The score from which on pairs are taken for a mixture: P(duplicate) = 0.5."""
+_PEAKS = 30
+_STEP, _STEPS = 0.5, 26
+_SHARES = np.concatenate([[0.0], np.geomspace(1e-4, 1.0, 120)])
+_DECAYS = np.geomspace(0.4, 3.0, 24)
+
+
+def by_chance(scores: Floats, tried: int, lowest: float) -> Callable[[float], float]:
+    """The chance that a pair of different pictures scores at least s, from the scores of the near ones among `tried` pairs.
+
+    Beyond the 30 highest scores the chance is taken to fall at their mean excess: a large catalogue has pairs far beyond what a
+    sample shows. lowest: from where it falls when there are no scores.
+    """
+    ranked = np.sort(scores)[::-1]
+    start = ranked[min(len(ranked), _PEAKS) - 1] if len(ranked) else lowest
+    excess = ranked[ranked > start] - start
+    decay = max(float(excess.mean()) if len(excess) else 1.0, 0.25)
+    share = max(len(excess), 1) / max(tried, 1)  # one picture alone has no other to be taken for
+    return lambda score: share * float(np.exp(-max(score - start, 0.0) / decay))
+
+
+@dataclass(frozen=True)
+class Mixture:
+    """Wrong pairs among those found: `shares` of all from LOWEST on, that fall at `decays`; each as likely as `weights` says."""
+
+    total: float
+    shares: Floats
+    decays: Floats
+    weights: Floats
+
+    def wrong(self, score: float) -> float:
+        """How many wrong pairs score at least so much, on average over what may be."""
+        left = self.shares * np.exp(-max(score - LOWEST, 0.0) / self.decays)
+        return self.total * float((self.weights * left).sum())
+
+
+def mixture_of(found: Callable[[float], float], copies: Floats) -> Mixture:
+    """The mixture that pairs are found to be. found: how many score at least s.   copies: scores of copies with their originals."""
+    edges = LOWEST + _STEP * np.arange(_STEPS + 1)
+    above = np.array([found(float(edge)) for edge in edges])
+    counts = np.append(-np.diff(above), above[-1])
+    kept = copies[copies >= LOWEST]
+    by_copies = np.array([(kept >= edge).sum() for edge in edges])
+    like_copies = np.append(-np.diff(by_copies), by_copies[-1]) + 1 / len(edges)
+    like_copies = like_copies / like_copies.sum()
+    shares, decays = (grid.ravel() for grid in np.meshgrid(_SHARES, _DECAYS))
+    falling = np.exp(-_STEP * np.arange(_STEPS + 1) / decays[:, None])
+    like_others = np.concatenate([-np.diff(falling, axis=1), falling[:, -1:]], axis=1)
+    chances = shares[:, None] * like_others + (1 - shares[:, None]) * like_copies
+    likelihood = (counts * np.log(np.maximum(chances, 1e-12))).sum(axis=1)
+    weights = np.exp(likelihood - likelihood.max())
+    return Mixture(float(above[0]), shares, decays, weights / weights.sum())
