@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -10,9 +12,10 @@ from dlcore.models.deepbit import DeepBitConfig, deepbit_small
 from dlcore.models.deepbit_joint import code_head, deepbit_joint, pooled_features
 from dlcore.models.efficientnet_lite import efficientnet_lite
 from dlcore.rng import RNG
-from dlcore.vision.extractor import Extractor, extractor_of
+from dlcore.vision.extractor import Extractor, extractor_of, load_extractor
 from dlcore.vision.preprocessing import Preprocessing
 
+MODELS = Path(__file__).parents[3] / "models"
 CONFIG = DeepBitConfig(32, 16, (8, 16), (1, 1))
 
 
@@ -52,3 +55,11 @@ def test_an_extractor_of_both_wants_a_whole_picture_for_each_crop(extractor: Ext
     for wholes in (None, pictures[:2]):
         with pytest.raises(ValueError, match="expected one for each crop"):
             extractor.outputs(pictures, wholes)
+
+
+def test_the_shipped_one_codes_crops_as_the_small_one_does() -> None:
+    pictures = list(np.random.default_rng(3).integers(0, 256, (2, 90, 80, 3), np.uint8))
+    joint, small = (load_extractor(str(MODELS / name)) for name in ("deepbit-lite0", "deepbit-small"))
+    codes, features = joint.outputs(pictures, pictures[::-1])
+    assert codes.shape == (2, 256) and features.shape == (2, 320 + 1280)
+    np.testing.assert_allclose(codes[:, :128], small.outputs(pictures)[0], atol=1e-5)
