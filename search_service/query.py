@@ -169,7 +169,7 @@ def see(index: Index, data: bytes, models: Models, box: Box | None = None) -> Se
     height, width = pixels.shape[:2]
     objects: list[FoundObject] = []
     if models.detector != NO_DETECTOR:
-        objects = load_detector(artefact_uri(models.models, models.detector)).find([pixels])[0].objects
+        objects = load_detector(artefact_uri(models.models, models.detector), batch=1).find([pixels])[0].objects
     crop = _crop_in(box, width, height) if box else choose_crops(objects, width, height, CropPolicy())[0]
     part = pixels[crop.y_min : crop.y_max, crop.x_min : crop.x_max]
     codes, _ = loaded.outputs([part], whole_pictures([row.image], loaded) if loaded.whole else None)
@@ -184,9 +184,9 @@ def warm_up(models: Models) -> None:
     """
     blank = np.zeros((64, 64, 3), np.uint8)
     name = models.extractor or usual_extractor(models.models)[0]
-    load_extractor(artefact_uri(models.models, name)).outputs([blank], [blank])
+    load_extractor(artefact_uri(models.models, name), batch=1).outputs([blank], [blank])
     if models.detector != NO_DETECTOR:
-        load_detector(artefact_uri(models.models, models.detector)).find([blank])
+        load_detector(artefact_uri(models.models, models.detector), batch=1).find([blank])
 
 
 def _crop_in(box: Box, width: int, height: int) -> Crop:
@@ -201,9 +201,10 @@ def extractor_of(index: Index, models: Models) -> Extractor:
     made_by = index.model_version
     asked = artefact_uri(models.models, models.extractor or usual_extractor(models.models)[0])
     try:
-        loaded = load_extractor(with_version(asked, made_by) if models.extractor else _made_by(models.models, made_by))
+        own = with_version(asked, made_by) if models.extractor else _made_by(models.models, made_by)
+        loaded = load_extractor(own, batch=1)
     except (LookupError, FileNotFoundError):
-        loaded = load_extractor(asked)
+        loaded = load_extractor(asked, batch=1)
     if loaded.version != made_by:
         raise ValueError(
             f"index {index.version} was made by model {made_by[:12]}, got {loaded.version[:12]}; "

@@ -108,19 +108,20 @@ class DetectorSettings:
 
 @dataclass(frozen=True, eq=False)
 class Detector:
-    """A network ready to run: `run` takes (BATCH, 3, S, S) and gives [locations, logits]; `version` is the artefact's hash."""
+    """A network ready to run: `run` takes (batch, 3, S, S) and gives [locations, logits]; `version` is the artefact's hash."""
 
     settings: DetectorSettings
     run: Callable[[Array], Any]
     version: str
+    batch: int = BATCH
 
     def find(self, images: Sequence[Pixels]) -> list[Findings]:
         """What is in each image (H, W, 3) uint8."""
         side = self.settings.preprocessing.resize
         found: list[Findings] = []
-        for start in range(0, len(images), BATCH):
-            part = images[start : start + BATCH]
-            batch = np.zeros((BATCH, side, side, 3), np.uint8)
+        for start in range(0, len(images), self.batch):
+            part = images[start : start + self.batch]
+            batch = np.zeros((self.batch, side, side, 3), np.uint8)
             for row, pixels in zip(batch, part, strict=False):
                 row[:] = resized(pixels, side)
             locations, logits = self._outputs(self.settings.preprocessing.normalise(batch))
@@ -211,19 +212,23 @@ def _has_area(boxes: Array) -> NDArray[np.bool_]:
     return np.asarray(((boxes[:, 2:] - boxes[:, :2]) > _LEAST_SIDE).all(axis=1))
 
 
-def load_detector(uri: str) -> Detector:
-    """The detector of an artefact, compiled once per process and version.
+def load_detector(uri: str, batch: int = BATCH) -> Detector:
+    """The detector of an artefact, compiled once per process, version and batch.
+
+    batch: images that the network sees at a time; 1 where they come one by one, since the rest of a batch costs as much as images.
 
     Raises:
         ValueError: the artefact is not a detector's.
     """
-    return _loaded(pinned(uri))
+    return _loaded(pinned(uri), batch)
 
 
 @cache
-def _loaded(uri: str) -> Detector:
+def _loaded(uri: str, batch: int) -> Detector:
     """Of one version, which never changes."""
     artefact = load_artefact(uri)
     settings = DetectorSettings.from_metadata(artefact.metadata)
     side = settings.preprocessing.size
-    return Detector(settings, plan_of(artefact.model, artefact.metadata, (BATCH, 3, side, side)), artefact.version)
+    return Detector(
+        settings, plan_of(artefact.model, artefact.metadata, (batch, 3, side, side)), artefact.version, batch
+    )

@@ -88,11 +88,11 @@ def _input(preprocessing: Preprocessing, pictures: Pictures) -> Array:
     return preprocessing.normalise(np.stack([resized(picture, preprocessing.resize) for picture in pictures]))
 
 
-def extractor_of(model: Module, metadata: Mapping[str, Any], version: str) -> Extractor:
-    """The extractor of a model that the metadata of its artefact describe, compiled."""
+def extractor_of(model: Module, metadata: Mapping[str, Any], version: str, batch: int = BATCH) -> Extractor:
+    """The extractor of a model that the metadata of its artefact describe, compiled for so many crops at a time."""
     crop = Preprocessing.from_metadata(metadata["preprocessing"])
     whole = Preprocessing.from_metadata(metadata["whole"]) if metadata.get("whole") else None
-    shapes = [(BATCH, 3, each.size, each.size) for each in (crop, whole) if each]
+    shapes = [(batch, 3, each.size, each.size) for each in (crop, whole) if each]
     plan = plan_of(model, metadata, shapes if whole else shapes[0])
     return Extractor(crop, plan.predict, float(metadata["threshold"]), version, whole)
 
@@ -107,22 +107,24 @@ def wants_wholes(metadata: Mapping[str, Any]) -> bool:
     return bool(metadata.get("whole"))
 
 
-def load_extractor(uri: str) -> Extractor:
-    """The extractor of an artefact, compiled once per process and version.
+def load_extractor(uri: str, batch: int = BATCH) -> Extractor:
+    """The extractor of an artefact, compiled once per process, version and batch.
+
+    batch: crops that the network sees at a time; 1 where they come one by one, since the rest of a batch costs as much as crops.
 
     Raises:
         ModuleNotFoundError: it builds on published weights whose package is not installed.
         ValueError: the artefact is not an extractor's.
     """
-    return _loaded(pinned(uri))
+    return _loaded(pinned(uri), batch)
 
 
 @cache
-def _loaded(uri: str) -> Extractor:
+def _loaded(uri: str, batch: int) -> Extractor:
     """Of one version, which never changes."""
     artefact = load_artefact(uri)
     if artefact.metadata.get("kind") != "deepbit":
         raise ValueError(
             f"got an artefact of kind {artefact.metadata.get('kind')!r}, expected 'deepbit'; name an extractor's artefact"
         )
-    return extractor_of(artefact.model, artefact.metadata, artefact.version)
+    return extractor_of(artefact.model, artefact.metadata, artefact.version, batch)

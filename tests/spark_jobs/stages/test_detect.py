@@ -49,6 +49,14 @@ def test_what_is_found_does_not_depend_on_the_neighbours(detector: Detector) -> 
     assert all(sum(len(things) for things in kind) > 0 for kind in zip(*together, strict=True))
 
 
+def test_images_one_at_a_time_are_found_the_same(models: str, detector: Detector) -> None:
+    pictures = _pictures(4)
+    single = load_detector(f"{models}/random", batch=1)
+    for alone, together in zip(single.find(pictures), detector.find(pictures), strict=True):
+        boxes = [[[t.x_min, t.y_min, t.x_max, t.y_max, t.score] for t in found.guesses] for found in (alone, together)]
+        np.testing.assert_allclose(boxes[0], boxes[1], rtol=0, atol=1e-5)
+
+
 def test_objects_are_inside_and_sorted(detector: Detector) -> None:
     for things in (things for findings in detector.find(_pictures(6)) for things in findings):
         scores = [thing.score for thing in things]

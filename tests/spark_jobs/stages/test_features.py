@@ -87,6 +87,14 @@ def test_a_code_does_not_depend_on_its_neighbours_or_the_time(models):
     assert [features_of([row], models)[0] for row in rows] == together
 
 
+def test_crops_one_at_a_time_have_the_codes_of_a_batch(models):
+    crops = [simplejpeg.decode_jpeg(crop_row(number)["image"], "RGB") for number in range(5)]
+    single = load_extractor(f"{models}/tiny", batch=1)
+    codes, pooled = load_extractor(f"{models}/tiny").outputs(crops)
+    for found, together in zip(single.outputs(crops), (codes, pooled), strict=True):
+        np.testing.assert_allclose(found, together, rtol=0, atol=1e-5)
+
+
 def test_signatures_are_those_of_the_crop(models):
     row = crop_row(4)
     pixels = simplejpeg.decode_jpeg(row["image"], "RGB")
