@@ -42,6 +42,7 @@ from deploy.stack import Stack  # noqa: E402
 from dlcore.interop.artefact import load_artefact  # noqa: E402
 from dlcore.search.verification import Signatures  # noqa: E402
 from spark_jobs import compare_pictures, find_duplicates  # noqa: E402
+from spark_jobs.pictured_days import BLOCK  # noqa: E402
 from spark_jobs.pipeline import report_uri  # noqa: E402
 from spark_jobs.running import publishing, runner, sessions  # noqa: E402
 from spark_jobs.running.command_line import NoOptions  # noqa: E402
@@ -272,8 +273,8 @@ class Extrapolated:
 def bundle_of(first: int, count: int) -> Bundle:
     """The pictures first .. first + count - 1, in blocks."""
     parts = []
-    for start in range(first, first + count, compare_pictures.BLOCK):
-        number = np.arange(start, min(start + compare_pictures.BLOCK, first + count))
+    for start in range(first, first + count, BLOCK):
+        number = np.arange(start, min(start + BLOCK, first + count))
         names = np.char.mod("%032d", number).astype(np.bytes_)
         parts.append(Pictures(names, Signatures(*(signatures(number)[name] for name in SIGNATURES))))
     return Bundle(parts)

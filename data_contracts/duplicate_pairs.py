@@ -9,7 +9,7 @@ from data_contracts.contract import CROP, DAY, KEY, REASON, Column, Contract, Ru
 DUPLICATE_PAIRS = Contract(
     dataset="duplicate_pairs",
     owner="price-monitoring",
-    version=1,
+    version=2,
     key=("day", "key", "crop", "other"),
     columns=(
         DAY,
@@ -19,7 +19,7 @@ DUPLICATE_PAIRS = Contract(
         Column(
             "picture", pa.string(), "hash of the signatures: rows of `features` that share it are exact copies", True
         ),
-        Column("copies", pa.int64(), "rows of `features` that are this picture; null in a pair"),
+        Column("copies", pa.int64(), "rows of `features` of this day that are this picture; null in a pair"),
         Column("other", pa.string(), "the earlier picture of a pair; null in the row of the picture itself"),
         Column("other_day", pa.date32(), "day of the first row of the other picture"),
         Column("other_key", pa.string(), "its key"),
@@ -59,4 +59,5 @@ DUPLICATE_PAIRS = Contract(
     ),
     is_one_for_one=False,
 )
-"""Of every picture there is a row of its own: it has been compared with every other within the limits that the row names."""
+"""Of every picture there is a row of its own on each day that shows it: it has been compared with every other within the limits that
+the row names."""

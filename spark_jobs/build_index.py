@@ -17,7 +17,7 @@ from dlcore.search.part import Part, part_of
 from dlcore.search.reuse import joinable, reusable
 from dlcore.search.segment import SEGMENT_ITEMS
 from dlcore.search.store import Store
-from spark_jobs.compare_pictures import withdrawn_now
+from spark_jobs.pictured_rows import withdrawn_now
 from spark_jobs.running import runner
 from spark_jobs.running.lineage import MixedInputs
 from spark_jobs.running.runner import Job

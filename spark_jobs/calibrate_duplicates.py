@@ -16,7 +16,8 @@ import pyarrow as pa
 from dlcore.interop.artefact import load_artefact
 from sample_data.catalogue.stronger_transforms import STRONGER
 from sample_data.catalogue.transforms import TRANSFORMS, recoloured
-from spark_jobs.compare_pictures import BLOCK, versioned_rows, withdrawn_now
+from spark_jobs.pictured_days import BLOCK
+from spark_jobs.pictured_rows import versioned_rows, withdrawn_now
 from spark_jobs.running import runner
 from spark_jobs.running.command_line import DetectorOptions, ExtractorOptions
 from spark_jobs.running.extractors import pinned_extractor

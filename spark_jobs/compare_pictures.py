@@ -2,126 +2,116 @@
 
 from __future__ import annotations
 
-import math
-from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from data_contracts.reasons import Reason
+from spark_jobs.pictured_days import look_up, pictured_days, places, task_per
+from spark_jobs.pictured_rows import PLACE, warn_of_left_out
 from spark_jobs.running import runner
 from spark_jobs.running.command_line import NoOptions
 from spark_jobs.running.runner import Job
+from spark_jobs.sql import of_days
 from spark_jobs.stages.calibration import Calibration
 from spark_jobs.stages.duplicates import check_calibrated, one_version
-from spark_jobs.stages.pairs import CANDIDATES, PAIRS, Limits, block_batches, bundles_of, compared_tiles, tile_count
-from spark_jobs.stages.picture_blocks import PICTURE, Block, folder_of_run, remove_blocks
-from spark_jobs.stages.signature_rows import HAS_SIGNATURES, PICTURE_NAME, SIGNATURES
+from spark_jobs.stages.pairs import CANDIDATES, PAIRS, Limits, bundles_of, compared_tiles, tile_count
+from spark_jobs.stages.picture_blocks import (
+    BLOCK_ROW,
+    PICTURE,
+    Block,
+    folder_of_run,
+    known_batches,
+    part_batches,
+    remove_folder,
+)
+from spark_jobs.stages.picture_days import PictureDays
 
-BLOCK = 65536
-"""Pictures of a block: 32 MB, and 4 billion comparisons with another."""
-_SMALLEST = 4096
-_PLACE = ("day", "key", "crop")
+PICTURE_DAYS = "picture_days"
+"""What the snapshot of a table that was made from a list of days calls that list."""
 
 
 def plan(job: Job[NoOptions]) -> Any:
     """Blocks of pictures go from worker to worker; the driver knows their names and how many pictures each has."""
     calibration = Calibration.read(job.settings.index)
-    limits = Limits.of(calibration)
-    rows = pictured_rows(job, calibration).where("picture IS NOT NULL")
-    before = job.published().where(f"verifier = '{limits.verifier}'")
+    limits, index, folder = Limits.of(calibration), job.settings.index, folder_of_run()
+    days = replace(pictured_days(job), limits=limits)
+    check_calibrated(one_version(days.model_versions()), calibration)
+    warn_of_left_out(job, days.left_out())
+    published = job.published()
+    before = job.told_before(PICTURE_DAYS)
+    compared = PictureDays.read(index, before) if before else None
+    job.tell(PICTURE_DAYS, days.write(index))
+    job.at_end.callback(remove_folder, index, folder)
+    added = days.added_to(compared) if compared else None
+    job.note("days_replaced", "all" if added is None else added)
+    if added is None:
+        return _whole(job, days, published, folder, calibration)
+    return _added(job, days, added, folder, calibration)
+
+
+def _whole(job: Job[Any], days: PictureDays, published: Any, folder: str, calibration: Calibration) -> Any:
+    """All rows, where days were replaced or came in between; pictures that were compared before are not compared again."""
+    from pyspark.sql import functions as F
+
+    limits, blocks = Limits.of(calibration), days.blocks()
+    before = published.where(f"verifier = '{limits.verifier}'")
     before = before.where(f"within_code >= {limits.code} AND within_whole >= {limits.whole}")
-    folder = folder_of_run(job.settings.index)
-    job.at_end.callback(remove_blocks, folder)
-    blocks = _blocks(job, rows, before, folder)
-    new, every = (sum(block.rows for block in blocks if block.is_new or not is_new) for is_new in (True, False))
-    job.note("pictures", {"new": new, "all": every})
-    found = _kept(before, limits).unionByName(_found(job, blocks, folder, calibration))
-    return _rows(rows, found, limits)
+    known = before.where("other IS NULL").select(PICTURE).distinct().withColumn("is_known", F.lit(True))
+    pictures = places(job, blocks)
+    firsts = _firsts(pictures).localCheckpoint()
+    told = firsts.join(known, PICTURE, "left").selectExpr("place.block", "place.row", "is_known IS NULL AS is_new")
+    compared = _parts(job, told, folder, blocks)
+    found = _found(job, compared, calibration)
+    near = f"other IS NOT NULL AND (distance <= {limits.code} OR whole_distance <= {limits.whole})"
+    pairs = before.where(near).select(*PAIRS.names).unionByName(found)
+    return _rows(pictures, _placed(pairs, firsts), limits)
 
 
-def pictured_rows(job: Job[Any], calibration: Calibration) -> Any:
-    """Rows of `features` with the name of their `picture`, null for one that is not used or cannot be compared.
+def _added(job: Job[Any], days: PictureDays, added: Sequence[str], folder: str, calibration: Calibration) -> Any:
+    """The rows of days that came after all others: no others change."""
+    from pyspark.sql import functions as F
 
-    Raises:
-        ValueError: the used rows have codes of several model versions, or of another than the calibration's, or no descriptors.
+    new, old = days.blocks(added), days.blocks([day for day in sorted(days.days) if day not in added])
+    pictures = places(job, new)
+    known = task_per(job, old).mapInArrow(
+        partial(known_batches, index=job.settings.index, blocks=old, new=new), "block int, row int"
+    )
+    firsts = _firsts(pictures).selectExpr("place.block", "place.row")
+    told = firsts.join(known.distinct(), ["block", "row"], "left_anti").withColumn("is_new", F.lit(True))
+    compared = _parts(job, told, folder, new) + old
+    # A picture of several old days is compared several times.
+    found = _found(job, compared, calibration).dropDuplicates([PICTURE, "other"]).localCheckpoint()
+    ends = found.select(PICTURE).union(found.select("other"))
+    job.replaces(of_days(added))
+    return _rows(pictures, _placed(found, _firsts(look_up(job, folder, ends, days.blocks()))), Limits.of(calibration))
+
+
+def _firsts(pictures: Any) -> Any:
+    """Each picture's first row of all days."""
+    from pyspark.sql import functions as F
+
+    return pictures.groupBy(PICTURE).agg(F.min(F.struct(*PLACE, "block", "row")).alias("place"))
+
+
+def _parts(job: Job[Any], told: Any, folder: str, blocks: Sequence[Block]) -> list[Block]:
+    """The pictures to compare, each once, as blocks of new and of known ones; those that lie in a block whole stay there.
+
+    told: (block, row, is_new), of each picture once.
     """
-    version, rows = versioned_rows(job)
-    check_calibrated(version, calibration)
-    return rows
-
-
-def versioned_rows(job: Job[Any]) -> tuple[str, Any]:
-    """The model version of `features`, "" without used rows, and the rows as `pictured_rows` gives them.
-
-    Raises:
-        ValueError: the used rows have codes of several model versions, or no descriptors.
-    """
-    from pyspark.sql import functions as F
-
-    features = _without_withdrawn(job, job.read("features", (*_PLACE, "reason", "model_version", *SIGNATURES)))
-    size = F.expr("octet_length(descriptor) AS size")
-    kinds = features.where("reason = 'ok'").groupBy("model_version", size, F.expr(f"{HAS_SIGNATURES} AS is_whole"))
-    found = kinds.count().collect()
-    most = _usual_size(found)
-    left_out = sum(row["count"] for row in found if row["size"] != most or not row["is_whole"])
-    if left_out:
-        job.warn(f"left {left_out} used rows out that lack signatures or have broken ones; extract their days again")
-    is_compared = f"reason = 'ok' AND octet_length(descriptor) = {most} AND {HAS_SIGNATURES}"
-    rows = features.withColumn(PICTURE, F.expr(f"if({is_compared}, {PICTURE_NAME}, NULL)"))
-    return one_version([row["model_version"] for row in found]), rows
-
-
-def _without_withdrawn(job: Job[Any], rows: Any) -> Any:
-    """The rows, those of withdrawn keys with that as their reason."""
-    from pyspark.sql import functions as F
-
-    told = rows.join(withdrawn_now(job).withColumn("decision", F.lit(str(Reason.WITHDRAWN))), "key", "left")
-    return told.withColumn("reason", F.expr("IF(reason = 'ok', coalesce(decision, reason), reason)")).drop("decision")
-
-
-def withdrawn_now(job: Job[Any]) -> Any:
-    """The keys that are withdrawn."""
-    from pyspark.sql import functions as F
-
-    decisions = job.read("withdrawn").groupBy("key").agg(F.expr("max_by(reason, at) AS decision"))
-    return decisions.where(f"decision = '{Reason.WITHDRAWN}'").select("key")
-
-
-def _usual_size(kinds: Sequence[Any]) -> int:
-    """Bytes of most descriptors; 0 where there is no used row."""
-    counts: Counter[int] = Counter()
-    for row in kinds:
-        counts[row["size"] or 0] += row["count"]
-    if set(counts) == {0}:
-        raise ValueError("got features without descriptors, expected them: run extract_features with descriptors kept")
-    del counts[0]
-    return max(counts, key=lambda size: (counts[size], size), default=0)
-
-
-def _blocks(job: Job[Any], rows: Any, before: Any, folder: str) -> list[Block]:
-    """Write the distinct pictures to blocks; those compared before are known by their names.
-
-    A place in the folder is a picture's by its name, so that equal ones meet in one task, which keeps one of them.
-    """
-    from pyspark.sql import functions as F
-
-    known = before.where("other IS NULL").select(PICTURE)
-    unknown = [F.lit(None).cast("binary").alias(name) for name in SIGNATURES]
-    both = rows.select(PICTURE, *SIGNATURES).unionByName(known.select(PICTURE, *unknown))
-    most = max(job.record.rows_in or 0, 1)
-    count = max(math.ceil(most / BLOCK), min(job.settings.partitions, math.ceil(most / _SMALLEST)))
-    write = partial(block_batches, folder=folder)
-    found = both.repartition(count, PICTURE).mapInArrow(write, "name string, rows bigint, is_new boolean").collect()
+    part = partial(part_batches, index=job.settings.index, folder=folder, blocks=blocks)
+    tasks = max(1, min(len(blocks), 4 * job.settings.partitions))
+    found = told.repartition(tasks, "block").mapInArrow(part, BLOCK_ROW).collect()
     return sorted((Block(**row.asDict()) for row in found), key=lambda block: (block.rows, block.name))
 
 
-def _found(job: Job[Any], blocks: list[Block], folder: str, calibration: Calibration) -> Any:
+def _found(job: Job[Any], blocks: list[Block], calibration: Calibration) -> Any:
     """The verified pairs of the new pictures with all, a task for each two bundles of blocks."""
-    new = sum(block.rows for block in blocks if block.is_new)
+    new, every = (sum(block.rows for block in blocks if block.is_new or not is_new) for is_new in (True, False))
+    job.note("pictures", {"new": new, "all": every})
     bundles = bundles_of(blocks, 2 * job.settings.partitions)
     tiles = tile_count(bundles)
-    compare = partial(compared_tiles, folder=folder, bundles=bundles, calibration=calibration)
+    compare = partial(compared_tiles, index=job.settings.index, bundles=bundles, calibration=calibration)
     schema = "picture string, other string, distance int, whole_distance int, similarity float, probability double"
     pairs = job.spark.range(0, tiles, 1, max(tiles, 1)).mapInArrow(compare, schema).localCheckpoint()
     verified = pairs.where(f"picture = '{CANDIDATES}'").selectExpr("sum(probability)").collect()[0][0]
@@ -129,23 +119,15 @@ def _found(job: Job[Any], blocks: list[Block], folder: str, calibration: Calibra
     return pairs.where(f"picture <> '{CANDIDATES}'")
 
 
-def _kept(before: Any, limits: Limits) -> Any:
-    """The pairs of before that are still within the limits."""
-    near = f"other IS NOT NULL AND (distance <= {limits.code} OR whole_distance <= {limits.whole})"
-    return before.where(near).select(*PAIRS.names)
-
-
-def _rows(rows: Any, pairs: Any, limits: Limits) -> Any:
-    """Rows of the dataset: each picture, and each pair whose pictures are both there, the one that came later first."""
+def _placed(pairs: Any, firsts: Any) -> Any:
+    """Rows of the pairs whose pictures are both there, the one that came later first."""
     from pyspark.sql import functions as F
 
-    place = F.min(F.struct(*_PLACE)).alias("place")
-    pictures = rows.groupBy(PICTURE).agg(place, F.count("*").alias("copies")).select(PICTURE, "place.*", "copies")
     two = [
-        pictures.select(F.col(PICTURE).alias(name), F.struct(*_PLACE).alias(f"{name}_place"))
-        for name in ("picture", "other")
+        firsts.select(F.col(PICTURE).alias(name), F.struct(*[f"place.{part}" for part in PLACE]).alias(f"{name}_place"))
+        for name in (PICTURE, "other")
     ]
-    placed = pairs.join(two[0], "picture").join(two[1], "other")
+    placed = pairs.join(two[0], PICTURE).join(two[1], "other")
     is_later = "picture_place > other_place"
     ends = [
         F.expr(f"if({is_later}, {one}, {another}) AS {name}")
@@ -157,12 +139,18 @@ def _rows(rows: Any, pairs: Any, limits: Limits) -> Any:
         )
     ]
     measures = [name for name in PAIRS.names if name not in (PICTURE, "other")]
-    earlier = [F.col(f"earlier_place.{name}").alias(f"other_{name}") for name in _PLACE]
-    ordered = placed.select(*ends, *measures).select(
+    earlier = [F.col(f"earlier_place.{name}").alias(f"other_{name}") for name in PLACE]
+    return placed.select(*ends, *measures).select(
         F.col("later").alias(PICTURE), "later_place.*", F.col("earlier").alias("other"), *earlier, *measures
     )
+
+
+def _rows(pictures: Any, pairs: Any, limits: Limits) -> Any:
+    """Rows of the dataset: each picture of each day, and each pair."""
+    from pyspark.sql import functions as F
+
     named = {"reason": "ok", "verifier": limits.verifier, "within_code": limits.code, "within_whole": limits.whole}
-    every = pictures.unionByName(ordered, allowMissingColumns=True)
+    every = pictures.select(PICTURE, *PLACE, "copies").unionByName(pairs, allowMissingColumns=True)
     return every.withColumns({name: F.lit(value) for name, value in named.items()}).hint("rebalance", "day")
 
 

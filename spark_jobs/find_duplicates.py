@@ -6,7 +6,7 @@ import math
 from functools import partial
 from typing import Any
 
-from spark_jobs.compare_pictures import pictured_rows
+from spark_jobs.pictured_rows import PLACE, pictured_rows
 from spark_jobs.running import runner
 from spark_jobs.running.command_line import NoOptions
 from spark_jobs.running.components import components
@@ -16,7 +16,6 @@ from spark_jobs.stages.duplicates import MOST_EVIDENCE, group_batches
 from spark_jobs.stages.pairs import Limits
 from spark_jobs.stages.signature_rows import SIGNATURES
 
-_PLACE = ("day", "key", "crop")
 _ENTRY = "struct<day:date,key:string,crop:int,distance:int,similarity:float>"
 _GROUPS = (
     "picture string, group_place struct<day:date,key:string,crop:int>, group_size bigint, is_chosen boolean,"
@@ -58,7 +57,9 @@ def _pairs(job: Job[Any], calibration: Calibration) -> tuple[Any, Any]:
         raise ValueError("got pairs of another calibration than calibration.json; run compare_pictures again")
     near = f"distance <= {limits.code} OR whole_distance <= {limits.whole}"
     pairs = published.where(f"probability >= {calibration.threshold!r} AND ({near})").select("picture", "other")
-    return pairs, published.where("other IS NULL").select("picture", *_PLACE, "copies")
+    of_days = published.where("other IS NULL").selectExpr("picture", "struct(day, key, crop) AS place", "copies")
+    pictures = of_days.groupBy("picture").agg({"place": "min", "copies": "sum"}).toDF("picture", "place", "copies")
+    return pairs, pictures.select("picture", "place.*", "copies")
 
 
 def _report_components(job: Job[Any], labels: Any) -> int:
@@ -80,7 +81,7 @@ def _members(rows: Any, pictures: Any, pairs: Any, labels: Any) -> Any:
 
     others = pairs.groupBy("picture").agg(F.collect_list("other").alias("others"))
     known = labels.join(pictures, "picture").join(others, "picture", "left")
-    return known.join(rows.select(*_PLACE, *SIGNATURES), list(_PLACE))
+    return known.join(rows.select(*PLACE, *SIGNATURES), list(PLACE))
 
 
 def _rows(rows: Any, grouped: Any) -> Any:
@@ -88,27 +89,27 @@ def _rows(rows: Any, grouped: Any) -> Any:
     from pyspark.sql import Window
     from pyspark.sql import functions as F
 
-    place = F.struct(*_PLACE)
+    place = F.struct(*PLACE)
     copies = Window.partitionBy("picture")
-    used = rows.where("picture IS NOT NULL").select(*_PLACE, "picture")
+    used = rows.where("picture IS NOT NULL").select(*PLACE, "picture")
     numbered = used.select(
-        *_PLACE,
+        *PLACE,
         "picture",
-        F.row_number().over(copies.orderBy(*_PLACE)).alias("number"),
+        F.row_number().over(copies.orderBy(*PLACE)).alias("number"),
         F.count("*").over(copies).alias("copies"),
         F.min(place).over(copies).alias("first"),
     )
-    equal = F.struct(*_PLACE, F.lit(0).alias("distance"), F.lit(1.0).cast("float").alias("similarity"))
+    equal = F.struct(*PLACE, F.lit(0).alias("distance"), F.lit(1.0).cast("float").alias("similarity"))
     listed = numbered.where(f"number BETWEEN 2 AND {MOST_EVIDENCE + 1}").groupBy("picture")
     listed = listed.agg(F.collect_list(equal).alias("equals"))
     told = numbered.join(grouped, "picture", "left").join(listed, "picture", "left")
     told = told.withColumn("place", F.expr("coalesce(group_place, first)"))
-    known = told.selectExpr(*_PLACE, *[f"{sql} AS told_{name}" for name, (sql, _) in _COLUMNS.items()])
-    every = rows.select(*_PLACE, "reason").join(known, list(_PLACE), "left")
+    known = told.selectExpr(*PLACE, *[f"{sql} AS told_{name}" for name, (sql, _) in _COLUMNS.items()])
+    every = rows.select(*PLACE, "reason").join(known, list(PLACE), "left")
     columns = [
         f"coalesce(told_{name}, IF(reason = 'ok', {alone}, NULL)) AS `{name}`" for name, (_, alone) in _COLUMNS.items()
     ]
-    return every.selectExpr(*_PLACE, "reason", *columns)
+    return every.selectExpr(*PLACE, "reason", *columns)
 
 
 def _name(place: str) -> str:

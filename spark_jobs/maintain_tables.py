@@ -17,7 +17,7 @@ from spark_jobs.pipeline import STAGES
 from spark_jobs.running import publishing, runner
 from spark_jobs.running.runner import Job
 from spark_jobs.settings import OF_CODES
-from spark_jobs.stages.picture_blocks import remove_left_behind
+from spark_jobs.stages.picture_days import remove_left_behind
 
 LEAST_KEEP_DAYS = 2
 LEAST_FILES = 2

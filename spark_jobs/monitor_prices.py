@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from spark_jobs.compare_pictures import withdrawn_now
+from spark_jobs.pictured_rows import withdrawn_now
 from spark_jobs.running import runner
 from spark_jobs.running.command_line import NoOptions
 from spark_jobs.running.runner import Job

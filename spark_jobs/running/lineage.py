@@ -10,11 +10,11 @@ Rows of before lineage was kept, or whose snapshot has expired, say nothing and 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
 
-from spark_jobs.running.publishing import INPUT, current_snapshot, partition_of
+from spark_jobs.running.publishing import INPUT, TOLD, current_snapshot, partition_of
 
 _STAGED_AS = "source-snapshot-id"
 """Where the summary of a replayed commit names the snapshot that it was staged as."""
@@ -26,10 +26,12 @@ class MixedInputs(Exception):
 
 @dataclass(frozen=True)
 class State:
-    """A day's rows in a table, or all. changed_by: the snapshot that put them there.   inputs: by dataset, what they were made from."""
+    """A day's rows in a table, or all. changed_by: the snapshot that put them there.   inputs: by dataset, what they were made from.
+    told: what else their stage said of them."""
 
     changed_by: int
     inputs: Mapping[str, int]
+    told: Mapping[str, str] = field(default_factory=dict)
 
 
 def state_of(spark: Any, table: str, snapshot: int, day: date | None) -> State | None:
@@ -40,7 +42,7 @@ def state_of(spark: Any, table: str, snapshot: int, day: date | None) -> State |
     of_day = f"map_contains_key(summary, '{partition_of(day)}')" if day else "true"
     is_change = f"operation <> 'replace' AND {of_day} AS is_change"
     # The whole summaries of a backfill's snapshots would be megabytes.
-    told = f"map_filter(summary, (name, _) -> name = '{_STAGED_AS}' OR startswith(name, '{INPUT}')) AS told"
+    told = f"map_filter(summary, (name, _) -> name = '{_STAGED_AS}' OR startswith(name, '{INPUT}') OR startswith(name, '{TOLD}')) AS told"
     rows = spark.sql(f"SELECT snapshot_id, parent_id, {told}, {is_change} FROM {table}.snapshots").collect()
     known = {row["snapshot_id"]: row for row in rows}
     place: int | None = snapshot
@@ -49,8 +51,11 @@ def state_of(spark: Any, table: str, snapshot: int, day: date | None) -> State |
     if place is None or place not in known:
         return None
     staged = known.get(int(known[place]["told"].get(_STAGED_AS, place)), known[place])
-    names = [name for name in staged["told"] if name.startswith(INPUT)]
-    return State(place, {name.removeprefix(INPUT): int(staged["told"][name]) for name in names})
+    inputs, said = (
+        {name.removeprefix(start): value for name, value in staged["told"].items() if name.startswith(start)}
+        for start in (INPUT, TOLD)
+    )
+    return State(place, {name: int(value) for name, value in inputs.items()}, said)
 
 
 def as_made(spark: Any, tables: Mapping[str, str], inputs: Mapping[str, int], whole: Collection[str]) -> dict[str, int]:

@@ -29,6 +29,8 @@ WAP_ID = "spark.wap.id"
 STAGING = "staging"
 INPUT = "input."
 """Begins the names under which a snapshot's summary says what its rows were made from: see `lineage`."""
+TOLD = "told."
+"""Begins the names under which it says what else its stage knew of them."""
 
 _SUMMARY = "snapshot-property."
 _START_RUN = "table_created"
@@ -194,13 +196,15 @@ def stage_rows(
     table: str,
     identity: str,
     day: date | None,
-    inputs: Mapping[str, int] | None = None,
+    told: Mapping[str, str] | None = None,
     before: int | None = None,
+    where: str | None = None,
 ) -> Staged | None:
     """Write the rows of a DataFrame to a new staged snapshot; None when there are no rows.
 
     identity: a new id of `wap_id`.   day: the only day the rows may be of; None for a table that is overwritten whole.
-    inputs: by dataset, the snapshot whose rows these were made from.
+    told: what the snapshot's summary is to say, by names of INPUT and TOLD.   where: of a table over all days, Spark SQL for the rows
+    that these replace, by default all.
     before: the snapshot of the table itself that they build upon; they are published only while it is the newest. None: any.
 
     Raises:
@@ -214,10 +218,10 @@ def stage_rows(
     branch = f"{STAGING}_{datetime.now(UTC):%Y%m%d}_{uuid4().hex}"
     _alter(spark, f"ALTER TABLE {table} CREATE BRANCH {branch}{f' AS OF VERSION {before}' if before else ''}")
     writer = frame.writeTo(f"{table}.branch_{branch}").option(f"{_SUMMARY}wap.id", identity)
-    for dataset, snapshot in (inputs or {}).items():
-        writer = writer.option(f"{_SUMMARY}{INPUT}{dataset}", str(snapshot))
+    for name, value in (told or {}).items():
+        writer = writer.option(f"{_SUMMARY}{name}", value)
     if day is None:
-        writer.overwrite(F.lit(True))
+        writer.overwrite(F.expr(where) if where else F.lit(True))
     else:
         writer.overwritePartitions()
     head = f"SELECT snapshot_id FROM {table}.refs WHERE name = '{branch}'"

@@ -33,7 +33,7 @@ from spark_jobs.running.auditing import BrokenContract
 from spark_jobs.running.code_version import check_workers
 from spark_jobs.running.command_line import Attempt, NoOptions, parse
 from spark_jobs.running.lineage import State
-from spark_jobs.running.publishing import ChangedPartition, Staged
+from spark_jobs.running.publishing import INPUT, TOLD, ChangedPartition, Staged
 from spark_jobs.running.request import check_request, no_rows
 from spark_jobs.running.run_report import RunReport
 from spark_jobs.settings import Settings, artefact_uri
@@ -59,6 +59,7 @@ class Job(Generic[Options]):
     input_states: whose rows each input has for the day; none for a stage over all days.
     found: of a stage over all days, by its dataset, whose rows the table had before the inputs were pinned.
     built_upon: by the stage's own dataset, the snapshot whose rows `published` gave last.
+    replaced: Spark SQL for which of these the stage's rows replace; none for all.   told: what their snapshot says besides.
     when_empty: called before a day without rows is refused; raises NothingYet where that is no fault.
     at_end: what is to be closed or removed when the attempt ends, however it ends.
     """
@@ -74,6 +75,8 @@ class Job(Generic[Options]):
     found: dict[str, State | None] = field(default_factory=dict)
     observations: dict[str, tuple[Any, Callable[[dict[str, Any]], Any]]] = field(default_factory=dict)
     built_upon: dict[str, int] = field(default_factory=dict)
+    replaced: list[str] = field(default_factory=list)
+    told: dict[str, str] = field(default_factory=dict)
     when_empty: list[Callable[[], None]] = field(default_factory=list)
     at_end: ExitStack = field(default_factory=ExitStack)
 
@@ -120,6 +123,23 @@ class Job(Generic[Options]):
             raise LookupError(f"{table}: nothing has been published yet")
         self.built_upon[self.contract.dataset] = snapshot
         return publishing.read_snapshot(self.spark, table, snapshot)
+
+    def replaces(self, where: str) -> None:
+        """Say that the stage's rows take the place of a part of those that `published` gave, whose days' files it names whole.
+
+        where: Spark SQL for these rows.   The others stay as they are; only the part is audited.
+        """
+        self.replaced[:] = [where]
+
+    def tell(self, name: str, value: str) -> None:
+        """Add a word to the summary of the snapshot with the stage's rows: the next run finds it by `told_before`."""
+        self.told[name] = value
+
+    def told_before(self, name: str) -> str | None:
+        """What the summary of the rows that `published` gave says under a name."""
+        dataset = self.contract.dataset if self.contract else ""
+        state = lineage.state_of(self.spark, self.settings.table(dataset), self.built_upon[dataset], None)
+        return state.told.get(name) if state else None
 
     def pinned_artefact(self, models: str, name: str) -> str:
         """The name of an artefact with the version that it stands for now; the run report says which that was.
@@ -274,7 +294,8 @@ def _replace_rows(job: Job[Any], plan: Plan, contract: Contract, wait_for_import
             logger.warning("%s; staging the same rows again", change)
             if _took_over_earlier_attempt(job, table):
                 return
-            staged = (_stage(job, plan(job), table) if job.stage.adds else None) or _stage_again(job, table, staged)
+            is_built_upon = job.stage.adds or job.replaced
+            staged = (_stage(job, plan(job), table) if is_built_upon else None) or _stage_again(job, table, staged)
         else:
             report.status = "published"
             return
@@ -320,8 +341,11 @@ def _stage(job: Job[Any], frame: Any, table: str) -> Staged | None:
     identity = publishing.wap_id(job.run, job.attempt.attempt)
     states = {dataset: state.changed_by for dataset, state in job.input_states.items() if state}
     inputs = job.record.inputs if job.day is None else states
-    before = job.built_upon.get(job.stage.writes or "") if job.stage.adds else None
-    staged = publishing.stage_rows(_in_order(frame, job), table, identity, job.day, inputs, before)
+    where = job.replaced[0] if job.replaced else None
+    before = job.built_upon.get(job.stage.writes or "") if job.stage.adds or where else None
+    made = {f"{INPUT}{dataset}": str(snapshot) for dataset, snapshot in inputs.items()}
+    made |= {f"{TOLD}{name}": value for name, value in job.told.items()}
+    staged = publishing.stage_rows(_in_order(frame, job), table, identity, job.day, made, before, where)
     if staged is not None:
         job.record.rows_out, job.record.size_bytes = staged.rows, staged.size_bytes
         while job.observations:
@@ -357,6 +381,7 @@ def _audit(job: Job[Any], contract: Contract, table: str, staged: Staged) -> Non
     rows = _of_day(publishing.read_snapshot(job.spark, table, staged.snapshot), job.day)
     rows = rows.select(*[f"`{name}`" for name in contract.audited_columns()])
     _count(job.record, rows)
+    rows = rows.where(job.replaced[0]) if job.replaced else rows
     input_keys = _register_input(job, contract)
     job.record.rules = [rule.name for rule in contract.rules(has_input=bool(input_keys))]
     broken = auditing.broken_rules(rows, contract, input_keys, INPUT_VIEW)

@@ -25,7 +25,7 @@ from dlcore.search.join import joined
 from dlcore.search.verification import CUES, cues, plain_cues
 from dlcore.search.verification import joined as joined_signatures
 from spark_jobs.stages.calibration import LEAST, Calibration
-from spark_jobs.stages.picture_blocks import PICTURE, Block, Bundle, Pictures, open_block, write_block
+from spark_jobs.stages.picture_blocks import PICTURE, Block, Bundle, Pictures, open_block
 from spark_jobs.stages.signature_rows import signatures_of
 
 PAIRS = pa.schema(
@@ -41,7 +41,7 @@ PAIRS = pa.schema(
 """Rows of `compared_tiles`: two pictures, the smaller name first, and how alike they are."""
 CANDIDATES = "candidates"
 
-_BUNDLED = (16, 8, 4, 2, 1)  # blocks: a million pictures, some 0.5 GB in the task
+_BUNDLED = (1 << 20, 1 << 19, 1 << 18, 1 << 17, 1 << 16, 1)  # pictures: a million take some 0.5 GB in the task
 _GATHERED = 16384
 _STEPS = 400
 _AT_ONCE = 65536
@@ -70,44 +70,28 @@ class Limits:
         return cls(calibration.code_distance, calibration.hash_distance, least, name)
 
 
-def block_batches(batches: Iterable[pa.RecordBatch], folder: str) -> Iterator[pa.RecordBatch]:
-    """Rows `picture` and its signatures, these null for a picture that is known already -> blocks (name, rows, is_new).
-
-    All rows of a picture are in one task, which keeps one of them, and writes a block of the new pictures and one of the others.
-    """
-    known: set[str] = set()
-    seen: set[str] = set()
-    parts = []
-    for batch in batches:
-        is_known = pc.is_null(batch.column("code"))
-        known.update(batch.filter(is_known).column(PICTURE).to_pylist())
-        parts.append(_unseen(batch.filter(pc.invert(is_known)), seen))
-    rows = pa.Table.from_batches(parts, parts[0].schema) if parts else pa.table({PICTURE: pa.array([], pa.string())})
-    is_old = pa.array([name in known for name in rows.column(PICTURE).to_pylist()], pa.bool_())
-    for is_new, part in ((True, rows.filter(pc.invert(is_old))), (False, rows.filter(is_old))):
-        if len(part):
-            yield pa.RecordBatch.from_pylist([asdict(write_block(folder, part, is_new))])
-
-
-def _unseen(batch: pa.RecordBatch, seen: set[str]) -> pa.RecordBatch:
-    """The rows whose picture is not among those `seen`, to which it is added."""
-    is_first = []
-    for name in batch.column(PICTURE).to_pylist():
-        is_first.append(name not in seen)
-        seen.add(name)
-    return batch.filter(pa.array(is_first, pa.bool_()))
-
-
 def bundles_of(blocks: Sequence[Block], tiles: int) -> list[tuple[Block, ...]]:
     """Blocks in bundles, new ones apart, as large as may be (larger ones take less time) while there are so many tiles, if there can be."""
-    for size in _BUNDLED:
-        found = []
-        for is_new in (True, False):
-            kind = [block for block in blocks if block.is_new == is_new]
-            found += [tuple(kind[start : start + size]) for start in range(0, len(kind), size)]
+    for most in _BUNDLED:
+        found = [bundle for is_new in (True, False) for bundle in _packed(blocks, is_new, most)]
         if tile_count(found) >= tiles:
             break
     return found
+
+
+def _packed(blocks: Sequence[Block], is_new: bool, most: int) -> list[tuple[Block, ...]]:
+    """The blocks of one kind, in order, in bundles of at most so many pictures, but of one block at least."""
+    bundles: list[list[Block]] = []
+    held = most
+    for block in blocks:
+        if block.is_new != is_new:
+            continue
+        if held + block.rows > most:
+            bundles.append([])
+            held = 0
+        bundles[-1].append(block)
+        held += block.rows
+    return [tuple(bundle) for bundle in bundles]
 
 
 def tile_count(bundles: Sequence[tuple[Block, ...]]) -> int:
@@ -129,13 +113,13 @@ def tile(bundles: Sequence[tuple[Block, ...]], number: int) -> tuple[tuple[Block
 
 
 def compared_tiles(
-    batches: Iterable[pa.RecordBatch], folder: str, bundles: Sequence[tuple[Block, ...]], calibration: Calibration
+    batches: Iterable[pa.RecordBatch], index: str, bundles: Sequence[tuple[Block, ...]], calibration: Calibration
 ) -> Iterator[pa.RecordBatch]:
     """Numbers of tiles (`id`) -> rows of PAIRS, and of each tile a row with how many CANDIDATES were verified, as `probability`."""
     for batch in batches:
         for number in batch.column("id").to_pylist():
             one, another = tile(bundles, number)
-            left, right = (Bundle([open_block(folder, block.name) for block in blocks]) for blocks in (one, another))
+            left, right = (Bundle([open_block(index, block.name) for block in blocks]) for blocks in (one, another))
             yield from verified_pairs(left, None if one == another else right, calibration)
 
 
@@ -211,6 +195,15 @@ def near_batches(
         steps = Counter(step_of(chance) for chance in pairs.column("probability").to_pylist())
         counts = [{"step": step, "pairs": count} for step, count in steps.items()]
         yield pa.RecordBatch.from_pylist(counts, pa.schema([("step", pa.int32()), ("pairs", pa.int64())]))
+
+
+def _unseen(batch: pa.RecordBatch, seen: set[str]) -> pa.RecordBatch:
+    """The rows whose picture is not among those `seen`, to which it is added."""
+    is_first = []
+    for name in batch.column(PICTURE).to_pylist():
+        is_first.append(name not in seen)
+        seen.add(name)
+    return batch.filter(pa.array(is_first, pa.bool_()))
 
 
 def _gathered(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:

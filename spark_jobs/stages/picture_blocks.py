@@ -1,62 +1,79 @@
-"""Distinct pictures in blocks: files that Spark tasks write and others map, so that a task of the comparison holds no pictures.
+"""Distinct pictures of a day in blocks: files that Spark tasks write and others map, so that a task of the comparison holds no pictures.
 
-A block is an Arrow file of one record batch, its columns byte strings of one length each: mapped, they are arrays (N, bytes)
-as they lie. From a file system that is not local a block is copied once to a machine, where it goes with the folder of its run.
+A block is an Arrow file of one record batch, in order of the pictures' names. Its signatures are byte strings of one length each:
+mapped, they are arrays (N, bytes) as they lie. Beside them are the keys and crops of all rows that show the picture.
+A block never changes. From a file system that is not local it is copied once to a machine.
 """
 
 from __future__ import annotations
 
-import shutil
-import tempfile
-import time
-from collections.abc import Sequence
-from contextlib import suppress
-from dataclasses import dataclass
+import io
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property, lru_cache
-from pathlib import Path
+from itertools import pairwise
 from typing import Any
 from uuid import uuid4
 
-import fsspec
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from dlcore.search.codes import Codes, Indices
 from dlcore.search.store import Store
 from dlcore.search.verification import Signatures
-from dlcore.settings import settings
 from spark_jobs.stages.signature_rows import SIGNATURES
 
 PICTURE = "picture"
-_FOLDER = ".pictures-"
-_CACHED_S = 2 * 24 * 3600
-_UNDER_WAY_S = 7 * 24 * 3600
-"""A comparison of a whole catalogue may take days, in which its blocks do not change."""
-_OPEN = 64
+KEPT = "pictures"
+"""The folder below an index of the blocks that later runs map again."""
+OF_RUN = ".pictures-"
+"""Begins the name of the folder of blocks that one run alone needs."""
+BLOCK_ROW = "day date, name string, rows bigint, is_new boolean"
+"""Rows of `Block`, for Spark."""
+BLOCKS = pa.schema([("day", pa.date32()), ("name", pa.string()), ("rows", pa.int64()), ("is_new", pa.bool_())])
+PLACES = pa.schema(
+    [
+        (PICTURE, pa.string()),
+        ("day", pa.date32()),
+        ("key", pa.string()),
+        ("crop", pa.int32()),
+        ("copies", pa.int64()),
+        ("block", pa.int32()),
+        ("row", pa.int32()),
+    ]
+)
+"""Rows of `place_batches`: a picture, its first row of a day, how many that day has, the number of its block and its row there."""
+PLACE_ROW = "picture string, day date, key string, crop int, copies bigint, block int, row int"
+_OPEN = 256
+_WORD = 8  # letters of a name that are looked up as a number
+_LISTED = ("keys", "crops")
 
 
 @dataclass(frozen=True)
 class Block:
-    """A file of pictures: its name in the folder of its run, how many there are, and whether they are new to the comparison."""
+    """A file of pictures of a day: its name below the index, how many there are, and whether they are new to the comparison."""
 
+    day: Any
     name: str
     rows: int
-    is_new: bool
+    is_new: bool = True
 
 
 @dataclass(frozen=True)
 class Pictures:
-    """Distinct pictures: names (N,) as byte strings, and their signatures."""
+    """Distinct pictures: names (N,) as byte strings, their signatures, and (of a block) `keys` and `crops` of the rows of each."""
 
     names: NDArray[np.bytes_]
     signatures: Signatures
+    places: pa.Table | None = None
 
     def __len__(self) -> int:
         return len(self.names)
 
     def take(self, rows: NDArray[np.integer]) -> Pictures:
-        """The pictures of these rows."""
+        """The pictures of these rows, without their places."""
         return Pictures(self.names[rows], self.signatures.take(rows))
 
 
@@ -94,15 +111,67 @@ class Bundle:
         return Pictures(taken[0], Signatures(*taken[1:]))
 
 
-def write_block(folder: str, rows: pa.Table, is_new: bool) -> Block:
-    """Write pictures (`picture` and the signatures, each of one length) to a new file of the folder at a URI."""
-    files, root = fsspec.core.url_to_fs(folder)
-    files.makedirs(root, exist_ok=True)
-    block = Block(f"{uuid4().hex}.arrow", len(rows), is_new)
-    columns = {name: _of_one_length(rows.column(name)) for name in (PICTURE, *SIGNATURES)}
+def block_batches(batches: Iterable[pa.RecordBatch], index: str) -> Iterator[pa.RecordBatch]:
+    """Rows (day, bucket, picture, key, crop, signatures) in this order -> a block of each day and bucket, as rows of BLOCKS."""
+    waiting: list[pa.RecordBatch] = []
+    for batch in batches:
+        for rows in _runs(batch, "day", "bucket"):
+            if waiting and _ends(waiting[0], 0) != _ends(rows, 0):
+                yield _row_of(_written(waiting, index))
+                waiting = []
+            waiting.append(_lean(rows, waiting[-1] if waiting else None))
+    if waiting:
+        yield _row_of(_written(waiting, index))
+
+
+def _runs(batch: pa.RecordBatch, *names: str) -> Iterator[pa.RecordBatch]:
+    """A batch in runs of rows that are equal in some columns."""
+    changes = np.zeros(max(len(batch) - 1, 0), bool)
+    for name in names:
+        column = batch.column(name)
+        changes |= np.asarray(pc.not_equal(column[1:], column[:-1]))
+    for start, end in pairwise([0, *(np.flatnonzero(changes) + 1).tolist(), len(batch)]):
+        if end > start:
+            yield batch.slice(start, end - start)
+
+
+def _ends(batch: pa.RecordBatch, row: int) -> tuple[Any, Any]:
+    return batch.column("day")[row].as_py(), batch.column("bucket")[row].as_py()
+
+
+def _lean(rows: pa.RecordBatch, before: pa.RecordBatch | None) -> pa.RecordBatch:
+    """The rows, of equal pictures only the first with its signatures: a million copies of one would fill the memory."""
+    names = rows.column(PICTURE)
+    last = before.column(PICTURE)[-1] if before is not None else pa.scalar(None, pa.string())
+    earlier = pa.concat_arrays([pa.array([last.as_py()], names.type), names[:-1]])
+    is_first = pc.fill_null(pc.not_equal(names, earlier), True)
+    for name in SIGNATURES:
+        column = rows.column(name)
+        bare = pc.if_else(is_first, column, pa.scalar(None, column.type))
+        rows = rows.set_column(rows.schema.get_field_index(name), name, bare)
+    return rows
+
+
+def _written(waiting: Sequence[pa.RecordBatch], index: str) -> Block:
+    rows = pa.Table.from_batches(waiting).combine_chunks()
+    first = np.flatnonzero(np.asarray(pc.is_valid(rows.column("code"))))
+    starts = pa.array([*first, len(rows)], pa.int32())
+    keys, crops = rows.column("key").combine_chunks(), rows.column("crop").combine_chunks()
+    lists = {"keys": pa.ListArray.from_arrays(starts, keys), "crops": pa.ListArray.from_arrays(starts, crops)}
+    return write_block(index, KEPT, rows.column("day")[0].as_py(), rows.take(pa.array(first)), lists)
+
+
+def write_block(
+    index: str, folder: str, day: Any, rows: pa.Table, lists: dict[str, pa.Array], is_new: bool = True
+) -> Block:
+    """Write pictures (`picture` and the signatures, each of one length, and lists `keys` and `crops`) to a new file of a folder."""
+    block = Block(day, f"{folder}/{uuid4().hex}.arrow", len(rows), is_new)
+    columns = {name: _of_one_length(rows.column(name)) for name in (PICTURE, *SIGNATURES)} | lists
     batch = pa.RecordBatch.from_arrays(list(columns.values()), names=list(columns))
-    with files.open(f"{root}/{block.name}", "wb") as file, pa.ipc.new_file(file, batch.schema) as writer:
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_file(sink, batch.schema) as writer:
         writer.write_batch(batch)
+    Store(index).write(block.name, memoryview(sink.getvalue()))
     return block
 
 
@@ -111,13 +180,17 @@ def _of_one_length(column: pa.ChunkedArray) -> pa.Array:
     return values.cast(pa.binary(len(values[0].as_py())))
 
 
+def _row_of(block: Block) -> pa.RecordBatch:
+    return pa.RecordBatch.from_pylist([asdict(block)], schema=BLOCKS)
+
+
 @lru_cache(_OPEN)
-def open_block(folder: str, name: str) -> Pictures:
+def open_block(index: str, name: str) -> Pictures:
     """The pictures of a block, mapped from the disk."""
-    table = pa.ipc.open_file(pa.memory_map(str(_local_file(folder, name)))).read_all()
+    table = pa.ipc.open_file(pa.memory_map(str(Store(index).local(name)))).read_all()
     names = _mapped(table, PICTURE, np.uint8)
     arrays = [_mapped(table, column, np.dtype(kind)) for column, kind in SIGNATURES.items()]
-    return Pictures(names.view(f"S{names.shape[1]}")[:, 0], Signatures(*arrays))
+    return Pictures(names.view(f"S{names.shape[1]}")[:, 0], Signatures(*arrays), table.select(list(_LISTED)))
 
 
 def _mapped(table: pa.Table, name: str, dtype: Any) -> NDArray[Any]:
@@ -127,46 +200,145 @@ def _mapped(table: pa.Table, name: str, dtype: Any) -> NDArray[Any]:
     return values.reshape(len(chunk), chunk.type.byte_width).view(dtype)
 
 
-def _local_file(folder: str, name: str) -> Path:
-    files, root = fsspec.core.url_to_fs(folder)
-    if "file" in np.atleast_1d(files.protocol):
-        return Path(root) / name
-    cache = settings().cache / "pictures" / root.rsplit("/", 1)[-1]
-    target: Path = cache / name
-    if not target.exists():
-        _drop_left_behind(cache.parent)
-        cache.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=cache, delete=False) as staging:
-            pass
-        files.get_file(f"{root}/{name}", staging.name)
-        Path(staging.name).replace(target)
-    return target
+def place_batches(batches: Iterable[pa.RecordBatch], index: str, blocks: Sequence[Block]) -> Iterator[pa.RecordBatch]:
+    """Numbers of blocks (`id`) -> rows of PLACES, of all pictures in them."""
+    for batch in batches:
+        for number in batch.column("id").to_pylist():
+            pictures = open_block(index, blocks[number].name)
+            rows = np.arange(len(pictures))
+            yield _places(number, blocks[number], pictures.names, _listed(pictures, rows), rows)
 
 
-def _drop_left_behind(cache: Path) -> None:
-    """Remove the folders of runs that are long over. Who has a file mapped keeps its pages."""
-    for entry in cache.iterdir() if cache.exists() else ():
-        with suppress(OSError):  # another process does the same
-            if time.time() - entry.stat().st_mtime > _CACHED_S:
-                shutil.rmtree(entry)
+def _places(number: int, block: Block, names: NDArray[np.bytes_], listed: pa.Table, rows: Indices) -> pa.RecordBatch:
+    keys, crops = (listed.column(name).combine_chunks() for name in _LISTED)
+    columns = [
+        pa.array(names).cast(pa.string()),
+        pa.array([block.day] * len(rows), pa.date32()),
+        pc.list_element(keys, 0),
+        pc.list_element(crops, 0),
+        pc.list_value_length(keys).cast(pa.int64()),
+        pa.array(np.full(len(rows), number, np.int32)),
+        pa.array(rows.astype(np.int32)),
+    ]
+    return pa.RecordBatch.from_arrays(columns, schema=PLACES)
 
 
-def folder_of_run(index: str) -> str:
-    """A new folder of blocks beside an index, where all machines reach it; its URI."""
-    return f"{index.rstrip('/')}/{_FOLDER}{uuid4().hex}"
+def name_batches(batches: Iterable[pa.RecordBatch], index: str, folder: str) -> Iterator[pa.RecordBatch]:
+    """Names of pictures, one column -> a file of them in a folder, as a row `file`; no row without a name."""
+    names = np.array([name for batch in batches for name in batch.column(0).to_pylist()], np.bytes_)
+    if len(names):
+        file = f"{folder}/{uuid4().hex}.npy"
+        held = io.BytesIO()
+        np.save(held, names, allow_pickle=False)
+        Store(index).write(file, held.getbuffer())
+        yield pa.RecordBatch.from_pydict({"file": [file]})
 
 
-def remove_left_behind(index: str) -> list[str]:
-    """Remove the folders that killed runs have left beside an index -> their names."""
-    store = Store(index)
-    left = [name for name in store.names() if name.startswith(_FOLDER) and store.is_older(name, _UNDER_WAY_S)]
-    for name in left:
-        store.remove(name)
-    return left
+@lru_cache(2)
+def _names_in(index: str, file: str) -> NDArray[np.bytes_]:
+    names: NDArray[np.bytes_] = np.load(Store(index).local(file), allow_pickle=False)
+    return names
 
 
-def remove_blocks(folder: str) -> None:
+def found_batches(
+    batches: Iterable[pa.RecordBatch], index: str, blocks: Sequence[Block], names: str
+) -> Iterator[pa.RecordBatch]:
+    """Numbers of blocks (`id`) -> of their pictures that a file of names has: PLACES, `keys` and `crops` of all rows, and signatures."""
+    for batch in batches:
+        for number in batch.column("id").to_pylist() if names else ():
+            pictures = open_block(index, blocks[number].name)
+            rows = np.sort(found_rows(pictures.names, _names_in(index, names))[0])
+            if len(rows):
+                yield _found(number, blocks[number], pictures, rows)
+
+
+def _found(number: int, block: Block, pictures: Pictures, rows: Indices) -> pa.RecordBatch:
+    taken, listed = pictures.take(rows), _listed(pictures, rows)
+    places = _places(number, block, taken.names, listed, rows)
+    lists = [listed.column(name).combine_chunks() for name in _LISTED]
+    columns = [*places.columns, *lists, *_as_bytes(taken.signatures)]
+    return pa.RecordBatch.from_arrays(columns, names=[*PLACES.names, *_LISTED, *SIGNATURES])
+
+
+def _as_bytes(signatures: Signatures) -> list[pa.Array]:
+    """The signatures as columns of byte strings."""
+    return [pa.array([row.tobytes() for row in array], pa.binary()) for array in signatures.arrays()]
+
+
+def known_batches(
+    batches: Iterable[pa.RecordBatch], index: str, blocks: Sequence[Block], new: Sequence[Block]
+) -> Iterator[pa.RecordBatch]:
+    """Numbers of blocks (`id`) -> the rows of new blocks whose pictures they have: (number of the new block, row)."""
+    for batch in batches:
+        for number in batch.column("id").to_pylist():
+            names = open_block(index, blocks[number].name).names
+            for place, block in enumerate(new):
+                found, _ = found_rows(open_block(index, block.name).names, names)
+                columns = [pa.array(np.full(len(found), place, np.int32)), pa.array(found.astype(np.int32))]
+                yield pa.RecordBatch.from_arrays(columns, names=["block", "row"])
+
+
+def _listed(pictures: Pictures, rows: Indices) -> pa.Table:
+    if pictures.places is None:
+        raise ValueError("got pictures without places, expected those of a block: open_block gives them")
+    return pictures.places.take(pa.array(rows, pa.int64()))
+
+
+def part_batches(
+    batches: Iterable[pa.RecordBatch], index: str, folder: str, blocks: Sequence[Block]
+) -> Iterator[pa.RecordBatch]:
+    """Rows (block, row, is_new), a block's all here -> blocks of the new pictures and of the others among these, as rows of BLOCKS.
+
+    block: its number.   A block that is wholly of one kind serves as it is, of others parts are written to the folder.
+    """
+    parts = list(batches)
+    if not parts:
+        return
+    number, row, is_new = (pa.Table.from_batches(parts).column(name).to_numpy() for name in ("block", "row", "is_new"))
+    for one in np.unique(number):
+        for kind in (True, False):
+            chosen = np.sort(row[(number == one) & (is_new == kind)])
+            if len(chosen):
+                yield _row_of(_part(index, folder, replace(blocks[one], is_new=kind), chosen))
+
+
+def _part(index: str, folder: str, block: Block, rows: Indices) -> Block:
+    if len(rows) == block.rows:
+        return block
+    pictures = open_block(index, block.name)
+    taken, listed = pictures.take(rows), _listed(pictures, rows)
+    table = pa.table([pa.array(taken.names), *_as_bytes(taken.signatures)], names=[PICTURE, *SIGNATURES])
+    lists = {name: listed.column(name).combine_chunks() for name in _LISTED}
+    return write_block(index, folder, block.day, table, lists, block.is_new)
+
+
+def found_rows(names: NDArray[np.bytes_], wanted: NDArray[np.bytes_]) -> tuple[Indices, Indices]:
+    """Where names (N,), in order, have wanted ones (M,): rows of the names, and which of the wanted each is."""
+    words, asked = _words(names), _words(wanted)
+    start, end = np.searchsorted(words, asked, "left"), np.searchsorted(words, asked, "right")
+    rows, which = [], []
+    for step in range(int((end - start).max(initial=0))):  # names that begin alike are few
+        here = np.flatnonzero(start + step < end)
+        here = here[names[start[here] + step] == wanted[here]]
+        rows.append(start[here] + step)
+        which.append(here)
+    none = np.empty(0, np.int64)
+    return np.concatenate([none, *rows]), np.concatenate([none, *which])
+
+
+def _words(names: NDArray[np.bytes_]) -> NDArray[np.uint64]:
+    """The first letters of names as numbers of the same order."""
+    letters = names.view(np.uint8).reshape(len(names), names.dtype.itemsize)[:, :_WORD]
+    return np.ascontiguousarray(letters).view(">u8")[:, 0].astype(np.uint64)
+
+
+def folder_of_run() -> str:
+    """The name of a new folder of blocks below an index, where all machines reach it."""
+    return f"{OF_RUN}{uuid4().hex}"
+
+
+def remove_folder(index: str, folder: str) -> None:
     """Remove the folder of a run, if it is there."""
-    files, root = fsspec.core.url_to_fs(folder)
-    with suppress(FileNotFoundError):
-        files.rm(root, recursive=True)
+    store = Store(index)
+    if folder in store.names():
+        store.remove(folder)

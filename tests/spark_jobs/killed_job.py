@@ -3,7 +3,8 @@
     python -m tests.spark_jobs.killed_job driver:<function> <marker> --run r --remote ...
     python -m tests.spark_jobs.killed_job worker:<function> <marker> --run r --remote ...
 
-function: of the job's own script, as `build_index.publish_manifest`. The driver dies when it is about to call it; the Python worker dies
+function: of the job's own script, as `build_index.publish_manifest`, or of another file, as `compare_pictures.pictured_days.block_batches`.
+The driver dies when it is about to call it; the Python worker dies
 when it has made the function's first rows, unless the file `marker` is there.
 """
 
@@ -41,7 +42,7 @@ def dying_worker(function: Callable[..., Iterator[Any]], marker: Path) -> Callab
 
 if __name__ == "__main__":
     (who, _, place), marker = sys.argv.pop(1).partition(":"), Path(sys.argv.pop(1))
-    stage, _, name = place.partition(".")
-    job = importlib.import_module(f"spark_jobs.{stage}")
-    setattr(job, name, dying_driver if who == "driver" else dying_worker(getattr(job, name), marker))
+    stage, *file, name = place.split(".")
+    job, place_of = (importlib.import_module(f"spark_jobs.{module}") for module in (stage, (file or [stage])[0]))
+    setattr(place_of, name, dying_driver if who == "driver" else dying_worker(getattr(place_of, name), marker))
     runner.run(stage, job.plan, getattr(job, "Options", NoOptions))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from datetime import UTC, date, datetime
 from functools import partial
@@ -19,6 +20,7 @@ from spark_jobs.running import publishing, runner
 from spark_jobs.running.command_line import NoOptions
 from spark_jobs.settings import Settings
 from spark_jobs.stages.duplicates import duplicate_rows
+from spark_jobs.stages.picture_blocks import KEPT
 from spark_jobs.stages.withdrawn_keys import withdrawn_keys
 from tests.spark_jobs.catalogues import CALIBRATION, feature_rows
 from tests.spark_jobs.lake import Lake
@@ -78,26 +80,43 @@ def replace_day(lake: Lake, reader: Any, day: date, rows: pa.Table) -> None:
         reader.sql(f"DELETE FROM {table} WHERE day = DATE '{day}'")
 
 
+CHANGES = ((3, 25), (5, 20), (1, 25), (3, 0))
+"""Day of the month and its pictures: days that come after all others and before, and one that is emptied."""
+
+
 def test_days_in_any_order_give_what_all_at_once_gives(lake: Lake, reader: Any) -> None:
     rng = np.random.default_rng(4)
-    days = [date(2026, 11, day) for day in (3, 1, 3)]
     now: dict[date, pa.Table] = {}
-    for number, day in enumerate(days):
-        now[day] = feature_rows(rng, day, 0 if number == 2 else 25)
+    for number, (day_of_month, count) in enumerate(CHANGES):
+        day = date(2026, 11, day_of_month)
+        now[day] = feature_rows(rng, day, count)
         replace_day(lake, reader, day, now[day])
         if number == 2:
-            gone = now[days[1]]["key"][0].as_py()
+            gone = now[day]["key"][0].as_py()
             take_down(lake, gone)
-            now[days[1]] = without(now[days[1]], gone)
+            now = {name: without(rows, gone) for name, rows in now.items()}
             assert gone in withdraw.keys_now(lake.settings, lake.remote())
-        compared = run(lake, "compare_pictures", f"run-{number}")["extra"]
+        compared = run(lake, "compare_pictures", f"run-{number}")
         grouped = run(lake, "find_duplicates", f"run-{number}")["extra"]
         expected = duplicate_rows(pa.concat_tables(now.values()), CALIBRATION).to_pylist()
         found = reader.table(lake.settings.table("duplicates")).orderBy("day", "key", "crop").toArrow().to_pylist()
         assert found == expected
         assert grouped["groups"] == len({row["group"] for row in expected if row["size"] and row["size"] > 1})
-        assert compared["pictures"]["new"] <= 25
-    assert compared["pictures"]["new"] == 0
+        assert compared["extra"]["pictures"]["new"] <= count
+        assert compared["extra"]["days_replaced"] == ([str(day)] if number == 1 else "all")
+    check_nothing_is_left_to_do(lake, reader)
+
+
+def check_nothing_is_left_to_do(lake: Lake, reader: Any) -> None:
+    """The pairs are, to the row, what a comparison of all with all finds, and a run without changes compares nothing."""
+    table = lake.settings.table("duplicate_pairs")
+    pairs = sorted(map(str, reader.table(table).toArrow().to_pylist()))
+    again = run(lake, "compare_pictures", "again")["extra"]
+    assert (again["days_replaced"], again["days_read"], again["pictures"]["new"]) == ([], 0, 0)
+    reader.sql(f"DELETE FROM {table}")
+    shutil.rmtree(f"{lake.settings.index.removeprefix('file://')}/{KEPT}")
+    assert run(lake, "compare_pictures", "from-nothing")["extra"]["pictures"]["new"] > len(CHANGES)
+    assert sorted(map(str, reader.table(table).toArrow().to_pylist())) == pairs
 
 
 def test_decisions_made_at_once_are_all_kept(lake: Lake, reader: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -32,7 +32,7 @@ pytestmark = pytest.mark.spark
 DAYS = [date(2026, 11, day + 1) for day in range(MANY)]
 JOBS = {"compare_pictures": compare_pictures, "find_duplicates": find_duplicates, "build_index": build_index}
 KILLED = (
-    ("compare_pictures", "worker:compare_pictures.block_batches"),
+    ("compare_pictures", "worker:compare_pictures.pictured_days.block_batches"),
     ("compare_pictures", "worker:compare_pictures.compared_tiles"),
     ("find_duplicates", "worker:find_duplicates.group_batches"),
     ("build_index", "worker:build_index.segment_parts"),

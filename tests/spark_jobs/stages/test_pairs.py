@@ -14,8 +14,17 @@ from hypothesis import strategies as st
 
 from dlcore.search.verification import cues
 from spark_jobs.stages.duplicates import find_groups, group_batches
-from spark_jobs.stages.pairs import CANDIDATES, block_batches, bundles_of, compared_tiles, tile, tile_count
-from spark_jobs.stages.picture_blocks import Block
+from spark_jobs.stages.pairs import CANDIDATES, bundles_of, compared_tiles, tile, tile_count
+from spark_jobs.stages.picture_blocks import (
+    Block,
+    block_batches,
+    found_batches,
+    known_batches,
+    name_batches,
+    part_batches,
+    place_batches,
+)
+from spark_jobs.stages.picture_days import PictureDay, PictureDays
 from spark_jobs.stages.signature_rows import SIGNATURES, signatures_of
 from tests.spark_jobs.catalogues import CALIBRATION, feature_rows
 
@@ -31,32 +40,64 @@ def pictures_of(days: list[pa.Table]) -> pa.Table:
     return rows.select(["day", "key", "crop", *SIGNATURES]).append_column("picture", pa.array(names, pa.string()))
 
 
-def step(folder: str, pairs: dict, known: set[str], rows: pa.Table, tasks: int) -> tuple[dict, set[str]]:
-    """One run of the comparison, its Spark plan in plain loops: the pairs and the pictures before -> those after."""
-    names = rows.column("picture").to_pylist()
-    unknown = {"picture": pa.array(sorted(known), pa.string())} | {
-        n: pa.nulls(len(known), pa.binary()) for n in SIGNATURES
-    }
-    both = pa.concat_tables([rows.select(["picture", *SIGNATURES]), pa.table(unknown)])
-    task_of = np.array([hash(name) % tasks for name in both.column("picture").to_pylist()], np.int64)
-    written = [
-        pa.Table.from_batches(
-            block_batches(both.filter(pa.array(task_of == n)).to_batches(max_chunksize=7), folder), BLOCKS
-        )
-        for n in range(tasks)
-    ]
-    blocks = [Block(**row) for part in written for row in part.to_pylist()]
-    assert sum(block.rows for block in blocks) == len(set(names))
-    bundles = bundles_of(blocks, 2)
-    tiles = pa.RecordBatch.from_pydict({"id": list(range(tile_count(bundles)))}, pa.schema([("id", pa.int64())]))
-    found = pa.Table.from_batches(compared_tiles([tiles], folder, bundles, CALIBRATION)) if len(tiles) else pa.table({})
-    new = {(row["picture"], row["other"]): row for row in found.to_pylist() if row["picture"] != CANDIDATES}
-    kept = {ends: row for ends, row in pairs.items() if set(ends) <= set(names)}
+def blocks_of(index: str, rows: pa.Table, tasks: int) -> list[Block]:
+    """The rows of a day in blocks, its pictures spread over some buckets."""
+    buckets = [hash(name) % tasks for name in rows.column("picture").to_pylist()]
+    rows = rows.append_column("bucket", pa.array(buckets, pa.int64()))
+    rows = rows.sort_by([(name, "ascending") for name in ("day", "bucket", "picture", "key", "crop")])
+    return blocks_in(block_batches(rows.to_batches(max_chunksize=7), index))
+
+
+def blocks_in(batches) -> list[Block]:
+    return [Block(**row) for batch in batches for row in batch.to_pylist()]
+
+
+def numbers(count: int) -> list[pa.RecordBatch]:
+    return [pa.RecordBatch.from_pydict({"id": list(range(count))}, pa.schema([("id", pa.int64())]))]
+
+
+def rows_of(batches) -> list[dict]:
+    return [row for batch in batches for row in batch.to_pylist()]
+
+
+def firsts_of(index: str, blocks: list[Block]) -> dict[str, dict]:
+    """Each picture's first row."""
+    places = rows_of(place_batches(numbers(len(blocks)), index, blocks))
+    places.sort(key=lambda row: (row["day"], row["key"], row["crop"]), reverse=True)
+    return {row["picture"]: row for row in places}
+
+
+def compared(index: str, chosen: list[tuple[dict, bool]], blocks: list[Block], old: list[Block]) -> list[dict]:
+    """The pairs of the new ones among chosen pictures (where they lie, whether they are new) with all of these and with old blocks."""
+    told = [{"block": row["block"], "row": row["row"], "is_new": is_new} for row, is_new in chosen]
+    batches = pa.Table.from_pylist(told, PART_ROWS).to_batches(max_chunksize=9)
+    parts = blocks_in(part_batches(batches, index, "parts", blocks)) + old
+    bundles = bundles_of(parts, 2)
+    found = rows_of(compared_tiles(numbers(tile_count(bundles)), index, bundles, CALIBRATION)) if bundles else []
+    return [row for row in found if row["picture"] != CANDIDATES]
+
+
+def whole(index: str, pairs: dict, known: set[str], blocks: list[Block]) -> dict:
+    """A run over all days, its Spark plan in plain loops: the pairs and pictures before -> the pairs after."""
+    firsts = firsts_of(index, blocks)
+    found = compared(index, [(row, name not in known) for name, row in firsts.items()], blocks, [])
+    new = {(row["picture"], row["other"]): row for row in found}
+    assert len(new) == len(found)
+    kept = {ends: row for ends, row in pairs.items() if set(ends) <= set(firsts)}
     assert not set(kept) & set(new), "no pair is compared twice"
-    return kept | new, set(names)
+    return kept | new
 
 
-BLOCKS = pa.schema([("name", pa.string()), ("rows", pa.int64()), ("is_new", pa.bool_())])
+def added(index: str, pairs: dict, new: list[Block], old: list[Block]) -> dict:
+    """A run over days that are later than all others."""
+    known = {(row["block"], row["row"]) for row in rows_of(known_batches(numbers(len(old)), index, old, new))}
+    chosen = [(row, True) for row in firsts_of(index, new).values() if (row["block"], row["row"]) not in known]
+    found = compared(index, chosen, new, old)
+    assert len(chosen) == len(set(firsts_of(index, new)) - set(firsts_of(index, old)))
+    return pairs | {(row["picture"], row["other"]): row for row in found}
+
+
+PART_ROWS = pa.schema([("block", pa.int32()), ("row", pa.int32()), ("is_new", pa.bool_())])
 
 
 def all_with_all(rows: pa.Table) -> dict:
@@ -80,19 +121,50 @@ def all_with_all(rows: pa.Table) -> dict:
     st.integers(1, 3),
 )
 def test_days_that_come_go_and_are_replaced_leave_the_pairs_of_all_with_all(tmp_path_factory, changes, tasks):
-    folder = f"file://{tmp_path_factory.mktemp('blocks')}"
+    index = f"file://{tmp_path_factory.mktemp('index')}"
     now = {day: POOL[day].slice(0, 0) for day in DAYS}
-    pairs, known = {}, set()
+    pairs, days = {}, PictureDays(0)
     for day, chosen in changes:  # an empty choice empties or withdraws the day
         now[day] = POOL[day].take(pa.array(chosen, pa.int64()))
-        rows = pictures_of(list(now.values()))
-        pairs, known = step(folder, pairs, known, rows, tasks)
-        assert {ends: row["distance"] for ends, row in pairs.items()} == all_with_all(rows)
+        rows = {name: pictures_of([rows]) for name, rows in now.items() if len(rows)}
+        content = {str(name): str(of_day.to_pylist()) for name, of_day in rows.items()}
+        kept = {name: day for name, day in days.days.items() if content.get(name) == day.content}
+        blocks = {str(name): blocks_of(index, of_day, tasks) for name, of_day in rows.items() if str(name) not in kept}
+        new = {
+            n: PictureDay("", content[n], 0, (), tuple((b.name, b.rows) for b in found)) for n, found in blocks.items()
+        }
+        later, known = PictureDays(0, None, kept | new), set(firsts_of(index, days.blocks()))
+        names = later.added_to(days)
+        blocks_now, blocks_before = later.blocks(names), days.blocks()
+        pairs = (
+            added(index, pairs, blocks_now, blocks_before)
+            if names is not None
+            else whole(index, pairs, known, blocks_now)
+        )
+        days = later
+        every = pa.concat_tables([pictures_of([POOL[day].slice(0, 0)]), *rows.values()])
+        assert {ends: row["distance"] for ends, row in pairs.items()} == all_with_all(every)
+
+
+def test_pictures_are_found_by_name_in_the_blocks_that_have_them(tmp_path):
+    index = f"file://{tmp_path}/index"
+    tables = [pictures_of([POOL[day]]) for day in DAYS[:2]]
+    blocks = [block for rows in tables for block in blocks_of(index, rows, 2)]
+    asked = sorted({name for rows in tables for name in rows.column("picture").to_pylist()[::3]})
+    batches = pa.table({"picture": asked}).to_batches(max_chunksize=4)
+    ((told),) = rows_of(name_batches(batches, index, "names"))
+    found = rows_of(found_batches(numbers(len(blocks)), index, blocks, told["file"]))
+    expected = [row for rows in tables for row in rows.to_pylist() if row["picture"] in asked]
+    listed = [(row, *place) for row in found for place in zip(row["keys"], row["crops"], strict=True)]
+    told = sorted((row["day"], key, crop, row["code"]) for row, key, crop in listed)
+    assert told == sorted((row["day"], row["key"], row["crop"], row["code"]) for row in expected)
+    assert all(row["copies"] == len(row["keys"]) and row["key"] == row["keys"][0] for row in found)
+    assert not rows_of(found_batches(numbers(len(blocks)), index, blocks, ""))
 
 
 def test_every_pair_of_blocks_with_a_new_one_is_one_tile():
     for new, old in ((0, 3), (1, 0), (1, 2), (4, 3)):
-        blocks = [Block(f"{n}", 1, n < new) for n in range(new + old)]
+        blocks = [Block(DAYS[0], f"{n}", 1, n < new) for n in range(new + old)]
         expected = {frozenset((a, b)) for a in blocks for b in blocks if a.is_new or b.is_new}
         bundles = [(block,) for block in blocks]
         found = [frozenset((*one, *other)) for one, other in map(partial(tile, bundles), range(tile_count(bundles)))]

@@ -1,0 +1,74 @@
+"""Rows of `features` with the names of their pictures, and which of them people have taken down."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from data_contracts.reasons import Reason
+from spark_jobs.running.runner import Job
+from spark_jobs.stages.calibration import Calibration
+from spark_jobs.stages.duplicates import check_calibrated, one_version
+from spark_jobs.stages.picture_blocks import PICTURE
+from spark_jobs.stages.picture_days import Kind, usual_size
+from spark_jobs.stages.signature_rows import HAS_SIGNATURES, PICTURE_NAME, SIGNATURES
+
+PLACE = ("day", "key", "crop")
+
+
+def pictured_rows(job: Job[Any], calibration: Calibration) -> Any:
+    """Rows of `features` with the name of their `picture`, null for one that is not used or cannot be compared.
+
+    Raises:
+        ValueError: the used rows have codes of several model versions, or of another than the calibration's, or no descriptors.
+    """
+    version, rows = versioned_rows(job)
+    check_calibrated(version, calibration)
+    return rows
+
+
+def versioned_rows(job: Job[Any]) -> tuple[str, Any]:
+    """The model version of `features`, "" without used rows, and the rows as `pictured_rows` gives them.
+
+    Raises:
+        ValueError: the used rows have codes of several model versions, or no descriptors.
+    """
+    from pyspark.sql import functions as F
+
+    features = used_rows(job)
+    size = F.expr("octet_length(descriptor) AS size")
+    kinds = features.where("reason = 'ok'").groupBy("model_version", size, F.expr(f"{HAS_SIGNATURES} AS is_whole"))
+    found = [Kind(row["model_version"], row["size"], row["is_whole"], row["count"]) for row in kinds.count().collect()]
+    most = usual_size(found)
+    warn_of_left_out(job, sum(kind.rows for kind in found if kind.descriptor_bytes != most or not kind.is_whole))
+    return one_version([kind.model_version for kind in found]), named(features, most)
+
+
+def named(features: Any, descriptor_bytes: int) -> Any:
+    """The rows with the name of their `picture`, null for one that is not used or cannot be compared."""
+    from pyspark.sql import functions as F
+
+    is_compared = f"reason = 'ok' AND octet_length(descriptor) = {descriptor_bytes} AND {HAS_SIGNATURES}"
+    return features.withColumn(PICTURE, F.expr(f"if({is_compared}, {PICTURE_NAME}, NULL)"))
+
+
+def warn_of_left_out(job: Job[Any], rows: int) -> None:
+    """Warn where used rows cannot be compared."""
+    if rows:
+        job.warn(f"left {rows} used rows out that lack signatures or have broken ones; extract their days again")
+
+
+def used_rows(job: Job[Any]) -> Any:
+    """The rows of `features`, those of withdrawn keys with that as their reason."""
+    from pyspark.sql import functions as F
+
+    rows = job.read("features", (*PLACE, "reason", "model_version", *SIGNATURES))
+    told = rows.join(withdrawn_now(job).withColumn("decision", F.lit(str(Reason.WITHDRAWN))), "key", "left")
+    return told.withColumn("reason", F.expr("IF(reason = 'ok', coalesce(decision, reason), reason)")).drop("decision")
+
+
+def withdrawn_now(job: Job[Any]) -> Any:
+    """The keys that are withdrawn."""
+    from pyspark.sql import functions as F
+
+    decisions = job.read("withdrawn").groupBy("key").agg(F.expr("max_by(reason, at) AS decision"))
+    return decisions.where(f"decision = '{Reason.WITHDRAWN}'").select("key")

@@ -1,0 +1,153 @@
+"""What the comparison keeps between runs: of every day what its rows were, and the blocks of its pictures.
+
+A list of days is a small JSON file beside the blocks, written once and never changed. The snapshot of a table that was made from it
+names it, so that the next run knows exactly what was compared. Lists and blocks are a cache: without them all is computed anew.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, date, datetime
+from uuid import uuid4
+
+from dlcore.search.store import Store
+from spark_jobs.stages.pairs import Limits
+from spark_jobs.stages.picture_blocks import KEPT, OF_RUN, Block
+
+logger = logging.getLogger(__name__)
+
+_UNDER_WAY_S = 7 * 24 * 3600
+"""A comparison of a whole catalogue may take days, in which its blocks do not change."""
+_NEWEST = 8
+_LIST = ".json"
+
+
+@dataclass(frozen=True)
+class Kind:
+    """Used rows of a day that are alike: their model, the bytes of a descriptor, whether their signatures are whole, how many they are."""
+
+    model_version: str | None
+    descriptor_bytes: int | None
+    is_whole: bool
+    rows: int
+
+
+@dataclass(frozen=True)
+class PictureDay:
+    """A day of `features`.
+
+    files: hash of the names of its files and of the keys withdrawn from it; the same files are the same rows.
+    content: hash of the rows themselves, which a compaction leaves.   rows: of all kinds.   blocks: (name, rows) of its pictures.
+    """
+
+    files: str
+    content: str
+    rows: int
+    kinds: tuple[Kind, ...] = ()
+    blocks: tuple[tuple[str, int], ...] = ()
+
+
+@dataclass(frozen=True)
+class PictureDays:
+    """All days, by name. descriptor_bytes: of the pictures in blocks.   limits: within which they were compared with one another."""
+
+    descriptor_bytes: int
+    limits: Limits | None = None
+    days: Mapping[str, PictureDay] = field(default_factory=dict)
+
+    def blocks(self, days: Sequence[str] | None = None) -> list[Block]:
+        """The blocks of some days, by default of all, as known ones."""
+        names = sorted(self.days) if days is None else days
+        return [Block(date.fromisoformat(d), name, rows, False) for d in names for name, rows in self.days[d].blocks]
+
+    def model_versions(self) -> list[str | None]:
+        """Of the used rows."""
+        return sorted({kind.model_version for day in self.days.values() for kind in day.kinds}, key=str)
+
+    def left_out(self) -> int:
+        """Used rows that cannot be compared."""
+        kinds = (kind for day in self.days.values() for kind in day.kinds)
+        return sum(kind.rows for kind in kinds if not kind.is_whole or kind.descriptor_bytes != self.descriptor_bytes)
+
+    def added_to(self, before: PictureDays) -> list[str] | None:
+        """The days that are new beside those of before, when nothing else is: all later, the others unchanged; None otherwise."""
+        if (before.descriptor_bytes, before.limits) != (self.descriptor_bytes, self.limits):
+            return None
+        last = max(before.days, default="")
+        added = sorted(set(self.days) - set(before.days))
+        same = all(name in self.days and self.days[name].content == day.content for name, day in before.days.items())
+        return added if same and all(name > last for name in added) else None
+
+    def write(self, index: str) -> str:
+        """Write the list beside the blocks of an index -> its name."""
+        name = f"{KEPT}/{datetime.now(UTC):%Y%m%dT%H%M%S}-{uuid4().hex}{_LIST}"
+        Store(index).write(name, json.dumps(asdict(self)).encode())  # half of it cannot be read, and is none
+        return name
+
+    @classmethod
+    def read(cls, index: str, name: str) -> PictureDays | None:
+        """A list by its name; None where it is gone or damaged."""
+        try:
+            told = json.loads(Store(index).read(name))
+            days = {day: _day(values) for day, values in told["days"].items()}
+            return cls(told["descriptor_bytes"], Limits(**told["limits"]) if told["limits"] else None, days)
+        except (FileNotFoundError, ValueError, KeyError, TypeError) as error:
+            logger.warning("%s/%s: cannot be read (%s); all days are looked at anew", index, name, error)
+            return None
+
+
+def _day(values: Mapping[str, object]) -> PictureDay:
+    kinds = tuple(Kind(**kind) for kind in values["kinds"])  # type: ignore[attr-defined]
+    blocks = tuple((name, rows) for name, rows in values["blocks"])  # type: ignore[attr-defined]
+    return PictureDay(values["files"], values["content"], values["rows"], kinds, blocks)  # type: ignore[arg-type]
+
+
+def lists(index: str) -> list[str]:
+    """Names of the lists beside an index, the newest last."""
+    return [f"{KEPT}/{name}" for name in Store(index).names(KEPT) if name.endswith(_LIST)]
+
+
+def newest(index: str) -> PictureDays:
+    """The newest list whose blocks are all there; one without days where there is none."""
+    there = {f"{KEPT}/{name}" for name in Store(index).names(KEPT)}
+    for name in reversed(lists(index)):
+        found = PictureDays.read(index, name)
+        if found is not None and all(block.name in there for block in found.blocks()):
+            return found
+    return PictureDays(0)
+
+
+def usual_size(kinds: Sequence[Kind]) -> int:
+    """Bytes of most descriptors; 0 where there is no used row.
+
+    Raises:
+        ValueError: no used row has a descriptor.
+    """
+    counts: Counter[int] = Counter()
+    for kind in kinds:
+        counts[kind.descriptor_bytes or 0] += kind.rows
+    if set(counts) == {0}:
+        raise ValueError("got features without descriptors, expected them: run extract_features with descriptors kept")
+    del counts[0]
+    return max(counts, key=lambda size: (counts[size], size), default=0)
+
+
+def remove_left_behind(index: str) -> list[str]:
+    """Remove what nothing names any more beside an index, and what killed runs have left -> their names.
+
+    The newest lists stay, with all their blocks, and whatever is younger than a comparison may take.
+    """
+    store = Store(index)
+    old = [name for name in lists(index)[:-_NEWEST] if store.is_older(name, _UNDER_WAY_S)]
+    kept = [PictureDays.read(index, name) for name in lists(index) if name not in old]
+    named = {block.name for days in kept if days for block in days.blocks()}
+    files = [f"{KEPT}/{name}" for name in store.names(KEPT) if not name.endswith(_LIST)]
+    unnamed = [name for name in files if name not in named and store.is_older(name, _UNDER_WAY_S)]
+    folders = [name for name in store.names() if name.startswith(OF_RUN) and store.is_older(name, _UNDER_WAY_S)]
+    for name in (*old, *unnamed, *folders):
+        store.remove(name)
+    return [*old, *unnamed, *folders]
