@@ -11,8 +11,8 @@ from spark_jobs.pictured_days import look_up, pictured_days, places, task_per
 from spark_jobs.pictured_rows import PLACE, warn_of_left_out
 from spark_jobs.running import runner
 from spark_jobs.running.command_line import NoOptions
+from spark_jobs.running.publishing import Part
 from spark_jobs.running.runner import Job
-from spark_jobs.sql import of_days
 from spark_jobs.stages.calibration import Calibration
 from spark_jobs.stages.duplicates import check_calibrated, one_version
 from spark_jobs.stages.pairs import CANDIDATES, PAIRS, Limits, bundles_of, compared_tiles, tile_count
@@ -25,10 +25,7 @@ from spark_jobs.stages.picture_blocks import (
     part_batches,
     remove_folder,
 )
-from spark_jobs.stages.picture_days import PictureDays
-
-PICTURE_DAYS = "picture_days"
-"""What the snapshot of a table that was made from a list of days calls that list."""
+from spark_jobs.stages.picture_days import PICTURE_DAYS, PictureDays
 
 
 def plan(job: Job[NoOptions]) -> Any:
@@ -39,8 +36,7 @@ def plan(job: Job[NoOptions]) -> Any:
     check_calibrated(one_version(days.model_versions()), calibration)
     warn_of_left_out(job, days.left_out())
     published = job.published()
-    before = job.told_before(PICTURE_DAYS)
-    compared = PictureDays.read(index, before) if before else None
+    compared = PictureDays.told(index, job.state().told)
     job.tell(PICTURE_DAYS, days.write(index))
     job.at_end.callback(remove_folder, index, folder)
     added = days.added_to(compared) if compared else None
@@ -83,7 +79,7 @@ def _added(job: Job[Any], days: PictureDays, added: Sequence[str], folder: str, 
     # A picture of several old days is compared several times.
     found = _found(job, compared, calibration).dropDuplicates([PICTURE, "other"]).localCheckpoint()
     ends = found.select(PICTURE).union(found.select("other"))
-    job.replaces(of_days(added))
+    job.replaces(Part.of_days(added))
     return _rows(pictures, _placed(found, _firsts(look_up(job, folder, ends, days.blocks()))), Limits.of(calibration))
 
 

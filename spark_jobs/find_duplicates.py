@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
-from spark_jobs.pictured_rows import PLACE, pictured_rows
+from spark_jobs.pictured_days import look_up, places
+from spark_jobs.pictured_rows import PLACE, pictured_rows, used_rows
 from spark_jobs.running import runner
 from spark_jobs.running.command_line import NoOptions
 from spark_jobs.running.components import components
+from spark_jobs.running.publishing import Part
 from spark_jobs.running.runner import Job
+from spark_jobs.sql import of_days
 from spark_jobs.stages.calibration import Calibration
 from spark_jobs.stages.duplicates import MOST_EVIDENCE, group_batches
 from spark_jobs.stages.pairs import Limits
+from spark_jobs.stages.picture_blocks import folder_of_run, remove_folder
+from spark_jobs.stages.picture_days import PICTURE_DAYS, PictureDays
 from spark_jobs.stages.signature_rows import SIGNATURES
 
 _ENTRY = "struct<day:date,key:string,crop:int,distance:int,similarity:float>"
@@ -21,6 +27,8 @@ _GROUPS = (
     "picture string, group_place struct<day:date,key:string,crop:int>, group_size bigint, is_chosen boolean,"
     f" pairs array<{_ENTRY}>, pair_count int"
 )
+_CALIBRATION = "calibration"
+"""What the snapshot of the groups says of the calibration that they were made with."""
 _AT_ONCE = 20_000
 """Pictures of groups that a task holds, 10 MB, or those of one component."""
 _LARGE = 1000
@@ -29,19 +37,95 @@ _LARGE = 1000
 def plan(job: Job[NoOptions]) -> Any:
     """Components of the pairs, each grouped whole on a worker; copies of a picture share what it is told."""
     calibration = Calibration.read(job.settings.index)
-    rows = pictured_rows(job, calibration)
     pairs, pictures = _pairs(job, calibration)
     labels = components(pairs, "picture", "other").withColumnRenamed("node", "picture").localCheckpoint()
-    members = _members(rows, pictures, pairs, labels)
-    tasks = max(job.settings.partitions, math.ceil(_report_components(job, labels) / _AT_ONCE))
-    grouped = members.repartition(tasks, "component").mapInArrow(
-        partial(group_batches, calibration=calibration), _GROUPS
-    )
-    grouped = grouped.localCheckpoint()
     job.note("threshold", calibration.threshold)
+    days, added = _days(job, calibration)
+    job.note("days_replaced", "all" if added is None else added)
+    if days is None or added is None:
+        return _all_rows(job, calibration, pairs, pictures, labels)
+    return _changed_rows(job, calibration, pairs, labels, days, added)
+
+
+def _days(job: Job[Any], calibration: Calibration) -> tuple[PictureDays | None, list[str] | None]:
+    """The list of days that the pairs were made from, and those of them that came after all that the published groups are of.
+
+    The latter is None where that is not all that has changed since.
+    """
+    job.published()
+    made, then = job.state("duplicate_pairs"), job.state().told
+    days = PictureDays.told(job.settings.index, made.told)
+    if days is None or any(job.record.inputs[name] != made.inputs.get(name) for name in ("features", "withdrawn")):
+        return None, None
+    now = {PICTURE_DAYS: made.told[PICTURE_DAYS], _CALIBRATION: f"{calibration.threshold!r} {Limits.of(calibration)}"}
+    for name, word in now.items():
+        job.tell(name, word)
+    grouped = PictureDays.told(job.settings.index, then) if then.get(_CALIBRATION) == now[_CALIBRATION] else None
+    return days, days.added_to(grouped) if grouped else None
+
+
+def _all_rows(job: Job[Any], calibration: Calibration, pairs: Any, pictures: Any, labels: Any) -> Any:
+    """All rows."""
+    rows = pictured_rows(job, calibration)
+    grouped = _grouped(job, calibration, _members(rows, pictures, pairs, labels), _report_components(job, labels))
     copied = pictures.where("copies > 1").join(grouped, "picture", "left_anti")
     job.note("groups", grouped.where("is_chosen").count() + copied.count())
     return _rows(rows, grouped)
+
+
+def _changed_rows(
+    job: Job[Any], calibration: Calibration, pairs: Any, labels: Any, days: PictureDays, added: Sequence[str]
+) -> Any:
+    """The rows of added days, and of all pictures that these have or that are in one component with one of these."""
+    from pyspark.sql import functions as F
+
+    folder = folder_of_run()
+    job.at_end.callback(remove_folder, job.settings.index, folder)
+    new = places(job, days.blocks(added)).select("picture").distinct()
+    touched = labels.join(new, "picture", "left_semi").select("component").distinct()
+    near = labels.join(touched, "component", "left_semi").localCheckpoint()
+    every = near.select("picture").union(new)
+    known = look_up(job, folder, every, days.blocks()).localCheckpoint()
+    pictures = known.groupBy("picture").agg(
+        F.expr("min(struct(day, key, crop))").alias("place"), F.sum("copies").alias("copies")
+    )
+    pictures = pictures.select("picture", "place.*", "copies")
+    members = _members(known, pictures, pairs, near)
+    _report_components(job, labels)
+    grouped = _grouped(job, calibration, members, near.count())
+    place = F.explode(F.arrays_zip("keys", "crops")).alias("place")
+    shown = known.select("day", "picture", place).selectExpr(
+        "day", "place.keys AS key", "place.crops AS crop", "picture"
+    )
+    is_added = of_days(added)
+    rows = used_rows(job).where(is_added).select(*PLACE, "reason").join(shown.where(is_added), list(PLACE), "left")
+    rows = rows.unionByName(shown.where(f"NOT {is_added}").withColumn("reason", F.lit("ok")))
+    changed = _rows(rows, grouped).localCheckpoint()
+    chosen = "size > 1 AND is_representative"
+    others = job.published().where(chosen).join(changed.select(*PLACE).hint("broadcast"), list(PLACE), "left_anti")
+    job.note("groups", others.count() + changed.where(chosen).count())
+    job.replaces(
+        Part(keys=PLACE, of_output=partial(_of_groups, changed, is_added), of_input=partial(_of_places, changed))
+    )
+    return changed
+
+
+def _of_groups(changed: Any, is_added: str, rows: Any) -> Any:
+    """The rows of the groups that have changed, and those of the added days that are in none."""
+    groups = changed.where("`group` IS NOT NULL").select("group").distinct().hint("broadcast")
+    return rows.join(groups, "group", "left_semi").unionByName(rows.where(f"`group` IS NULL AND {is_added}"))
+
+
+def _of_places(changed: Any, rows: Any) -> Any:
+    """The rows that have changed."""
+    return rows.join(changed.select(*PLACE).hint("broadcast"), list(PLACE), "left_semi")
+
+
+def _grouped(job: Job[Any], calibration: Calibration, members: Any, count: int) -> Any:
+    """Rows of `stages.duplicates.GROUPED`. members: as `_members` gives them, so many."""
+    tasks = max(job.settings.partitions, math.ceil(count / _AT_ONCE))
+    group = partial(group_batches, calibration=calibration)
+    return members.repartition(tasks, "component").mapInArrow(group, _GROUPS).localCheckpoint()
 
 
 def _pairs(job: Job[Any], calibration: Calibration) -> tuple[Any, Any]:
@@ -76,7 +160,10 @@ def _report_components(job: Job[Any], labels: Any) -> int:
 
 
 def _members(rows: Any, pictures: Any, pairs: Any, labels: Any) -> Any:
-    """The pictures that have duplicates: component, first row, copies, signatures and the others that each is paired with."""
+    """The pictures that have duplicates: component, first row, copies, signatures and the others that each is paired with.
+
+    rows: with their signatures.   pictures: with their first row and how many copies there are.   labels: components.
+    """
     from pyspark.sql import functions as F
 
     others = pairs.groupBy("picture").agg(F.collect_list("other").alias("others"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from data_contracts.contract import Contract
 from spark_jobs.mistakes import Mistake
 from spark_jobs.pipeline import STAGES, Stage
 from spark_jobs.running import auditing, lineage, publishing
@@ -54,6 +55,18 @@ def check_current(job: Any, table: str) -> None:
             lineage.check_alone(job.spark, table, state)
     for dataset, state in job.input_states.items():
         lineage.check_current(job.spark, job.settings.table(dataset), job.record.inputs[dataset], state, job.day)
+
+
+def register(job: Any, contract: Contract, view: str) -> tuple[str, ...]:
+    """Make the first input a temporary view, for the rules that compare with it; return the key columns of both."""
+    if not job.stage.reads or not contract.is_one_for_one:
+        return ()
+    given = auditing.load_contract(_writers(job.stage.reads[0])[0])
+    if given is None:
+        return ()
+    rows = job.read(given.dataset, [f"`{name}`" for name in given.audited_columns()])
+    (job.replaced[0].of_input(rows) if job.replaced else rows).createOrReplaceTempView(view)
+    return tuple(name for name in contract.key if name in given.key)
 
 
 def _pinned(spark: Any, table: str, dataset: str) -> int:

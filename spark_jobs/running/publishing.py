@@ -12,14 +12,14 @@ from __future__ import annotations
 import logging
 import random
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import Any
 from uuid import uuid4
 
 from data_contracts.contract import Contract
-from spark_jobs.sql import literal
+from spark_jobs.sql import literal, of_days
 
 logger = logging.getLogger(__name__)
 
@@ -33,6 +33,8 @@ TOLD = "told."
 """Begins the names under which it says what else its stage knew of them."""
 
 _SUMMARY = "snapshot-property."
+_OF_SESSION = "spark.sql.iceberg.snapshot-property."
+_MERGED = "merged_rows"
 _START_RUN = "table_created"
 _PROPERTIES = {
     # Versions of before the branches stage by this; with it one can go back to them.
@@ -44,6 +46,8 @@ _PROPERTIES = {
     "write.spark.fanout.enabled": "true",
     # A row group of images is what one task reads: small ones let the cores share a day.
     "write.parquet.row-group-size-bytes": str(8 * 1024 * 1024),
+    # Few rows of many files change: these stay, beside lists of the rows that are gone.
+    "write.merge.mode": "merge-on-read",
     # Makes the summary of a snapshot name the partitions it changed.
     "write.summary.partition-limit": "1000",
     "write.metadata.delete-after-commit.enabled": "true",
@@ -66,6 +70,26 @@ class Staged:
     snapshot: int
     rows: int
     size_bytes: int
+
+
+@dataclass(frozen=True)
+class Part:
+    """A part of a table over all days that a stage's rows replace.
+
+    where: Spark SQL for its rows, which fill whole files.   keys: columns by which each row takes the place of the one that has the
+    same, wherever it lies; in place of `where`.   of_output, of_input: the rows of the table, and of what it is made from, to be audited.
+    """
+
+    where: str = ""
+    keys: tuple[str, ...] = ()
+    of_output: Callable[[Any], Any] = lambda rows: rows
+    of_input: Callable[[Any], Any] = lambda rows: rows
+
+    @classmethod
+    def of_days(cls, days: Sequence[str]) -> Part:
+        """All rows of some days."""
+        where = of_days(days)
+        return cls(where, (), lambda rows: rows.where(where), lambda rows: rows.where(where))
 
 
 def wap_id(run: str, attempt: int) -> str:
@@ -198,41 +222,70 @@ def stage_rows(
     day: date | None,
     told: Mapping[str, str] | None = None,
     before: int | None = None,
-    where: str | None = None,
+    part: Part | None = None,
 ) -> Staged | None:
     """Write the rows of a DataFrame to a new staged snapshot; None when there are no rows.
 
     identity: a new id of `wap_id`.   day: the only day the rows may be of; None for a table that is overwritten whole.
-    told: what the snapshot's summary is to say, by names of INPUT and TOLD.   where: of a table over all days, Spark SQL for the rows
-    that these replace, by default all.
+    told: what the snapshot's summary is to say, by names of INPUT and TOLD.   part: of a table over all days, what these
+    rows replace, by default all.
     before: the snapshot of the table itself that they build upon; they are published only while it is the newest. None: any.
 
     Raises:
         ValueError: there are rows of another day.
         RuntimeError: the session stages for another run, by its settings.
     """
-    from pyspark.sql import functions as F
-
     spark = frame.sparkSession
     _free_of_wap_id(spark, identity)
     branch = f"{STAGING}_{datetime.now(UTC):%Y%m%d}_{uuid4().hex}"
     _alter(spark, f"ALTER TABLE {table} CREATE BRANCH {branch}{f' AS OF VERSION {before}' if before else ''}")
-    writer = frame.writeTo(f"{table}.branch_{branch}").option(f"{_SUMMARY}wap.id", identity)
-    for name, value in (told or {}).items():
-        writer = writer.option(f"{_SUMMARY}{name}", value)
-    if day is None:
-        writer.overwrite(F.expr(where) if where else F.lit(True))
-    else:
-        writer.overwritePartitions()
+    summary = {"wap.id": identity} | dict(told or {})
+    _write(frame, f"{table}.branch_{branch}", summary, day, part)
     head = f"SELECT snapshot_id FROM {table}.refs WHERE name = '{branch}'"
-    snapshot, summary = spark.sql(
+    snapshot, written = spark.sql(
         f"SELECT snapshot_id, summary FROM {table}.snapshots WHERE snapshot_id = ({head})"
     ).collect()[0]
     _drop_branch(spark, table, branch)
-    if summary.get("wap.id") != identity:
+    if written.get("wap.id") != identity:
         return None
-    _refuse_other_days(table, summary, day)
-    return Staged(snapshot, int(summary.get("added-records", 0)), int(summary.get("added-files-size", 0)))
+    _refuse_other_days(table, written, day)
+    return Staged(snapshot, int(written.get("added-records", 0)), int(written.get("added-files-size", 0)))
+
+
+def _write(frame: Any, branch: str, summary: Mapping[str, str], day: date | None, part: Part | None) -> None:
+    """Write rows to a branch, with what the snapshot's summary is to say."""
+    from pyspark.sql import functions as F
+
+    if part and part.keys:
+        _merge(frame, branch, summary, part.keys)
+        return
+    writer = frame.writeTo(branch)
+    for name, value in summary.items():
+        writer = writer.option(f"{_SUMMARY}{name}", value)
+    if day is None:
+        writer.overwrite(F.expr(part.where) if part else F.lit(True))
+    else:
+        writer.overwritePartitions()
+
+
+def _merge(frame: Any, branch: str, summary: Mapping[str, str], keys: Sequence[str]) -> None:
+    """Put each row in place of the one with the same keys, or beside the others, whose files stay, with lists of the rows that are gone."""
+    spark, table = frame.sparkSession, branch.rpartition(".branch_")[0]
+    if spark.sql(f"SHOW TBLPROPERTIES {table}").where("key = 'write.merge.mode'").isEmpty():  # made by an older version
+        _alter(spark, f"ALTER TABLE {table} SET TBLPROPERTIES ('write.merge.mode'='{_PROPERTIES['write.merge.mode']}')")
+    frame.createOrReplaceTempView(_MERGED)
+    same = " AND ".join(f"old.{key} = new.{key}" for key in keys)
+    settings = {f"{_OF_SESSION}{name}": value for name, value in summary.items()}  # SQL takes no options
+    for name, value in settings.items():
+        spark.conf.set(name, value)
+    try:
+        spark.sql(
+            f"MERGE INTO {branch} AS old USING {_MERGED} AS new ON {same} "
+            "WHEN MATCHED THEN UPDATE SET * WHEN NOT MATCHED THEN INSERT *"
+        )
+    finally:
+        for name in settings:
+            spark.conf.unset(name)
 
 
 def _alter(spark: Any, statement: str) -> None:

@@ -33,7 +33,7 @@ from spark_jobs.running.auditing import BrokenContract
 from spark_jobs.running.code_version import check_workers
 from spark_jobs.running.command_line import Attempt, NoOptions, parse
 from spark_jobs.running.lineage import State
-from spark_jobs.running.publishing import INPUT, TOLD, ChangedPartition, Staged
+from spark_jobs.running.publishing import INPUT, TOLD, ChangedPartition, Part, Staged
 from spark_jobs.running.request import check_request, no_rows
 from spark_jobs.running.run_report import RunReport
 from spark_jobs.settings import Settings, artefact_uri
@@ -59,7 +59,7 @@ class Job(Generic[Options]):
     input_states: whose rows each input has for the day; none for a stage over all days.
     found: of a stage over all days, by its dataset, whose rows the table had before the inputs were pinned.
     built_upon: by the stage's own dataset, the snapshot whose rows `published` gave last.
-    replaced: Spark SQL for which of these the stage's rows replace; none for all.   told: what their snapshot says besides.
+    replaced: which of these the stage's rows replace; none for all.   told: what their snapshot says besides.
     when_empty: called before a day without rows is refused; raises NothingYet where that is no fault.
     at_end: what is to be closed or removed when the attempt ends, however it ends.
     """
@@ -75,7 +75,7 @@ class Job(Generic[Options]):
     found: dict[str, State | None] = field(default_factory=dict)
     observations: dict[str, tuple[Any, Callable[[dict[str, Any]], Any]]] = field(default_factory=dict)
     built_upon: dict[str, int] = field(default_factory=dict)
-    replaced: list[str] = field(default_factory=list)
+    replaced: list[Part] = field(default_factory=list)
     told: dict[str, str] = field(default_factory=dict)
     when_empty: list[Callable[[], None]] = field(default_factory=list)
     at_end: ExitStack = field(default_factory=ExitStack)
@@ -124,22 +124,19 @@ class Job(Generic[Options]):
         self.built_upon[self.contract.dataset] = snapshot
         return publishing.read_snapshot(self.spark, table, snapshot)
 
-    def replaces(self, where: str) -> None:
-        """Say that the stage's rows take the place of a part of those that `published` gave, whose days' files it names whole.
-
-        where: Spark SQL for these rows.   The others stay as they are; only the part is audited.
-        """
-        self.replaced[:] = [where]
+    def replaces(self, part: Part) -> None:
+        """Say that the stage's rows take the place of a part of those that `published` gave: the others stay, only the part is audited."""
+        self.replaced[:] = [part]
 
     def tell(self, name: str, value: str) -> None:
-        """Add a word to the summary of the snapshot with the stage's rows: the next run finds it by `told_before`."""
+        """Add a word to the summary of the snapshot with the stage's rows: the next run finds it in their `state`."""
         self.told[name] = value
 
-    def told_before(self, name: str) -> str | None:
-        """What the summary of the rows that `published` gave says under a name."""
-        dataset = self.contract.dataset if self.contract else ""
-        state = lineage.state_of(self.spark, self.settings.table(dataset), self.built_upon[dataset], None)
-        return state.told.get(name) if state else None
+    def state(self, dataset: str = "") -> State:
+        """What is known of the rows of an input over all days, by default of those that `published` gave; nothing where it has expired."""
+        own = self.contract.dataset if self.contract else ""
+        snapshot = self.record.inputs[dataset] if dataset else self.built_upon[own]
+        return lineage.state_of(self.spark, self.settings.table(dataset or own), snapshot, None) or State(snapshot, {})
 
     def pinned_artefact(self, models: str, name: str) -> str:
         """The name of an artefact with the version that it stands for now; the run report says which that was.
@@ -341,11 +338,11 @@ def _stage(job: Job[Any], frame: Any, table: str) -> Staged | None:
     identity = publishing.wap_id(job.run, job.attempt.attempt)
     states = {dataset: state.changed_by for dataset, state in job.input_states.items() if state}
     inputs = job.record.inputs if job.day is None else states
-    where = job.replaced[0] if job.replaced else None
-    before = job.built_upon.get(job.stage.writes or "") if job.stage.adds or where else None
+    part = job.replaced[0] if job.replaced else None
+    before = job.built_upon.get(job.stage.writes or "") if job.stage.adds or part else None
     made = {f"{INPUT}{dataset}": str(snapshot) for dataset, snapshot in inputs.items()}
     made |= {f"{TOLD}{name}": value for name, value in job.told.items()}
-    staged = publishing.stage_rows(_in_order(frame, job), table, identity, job.day, made, before, where)
+    staged = publishing.stage_rows(_in_order(frame, job), table, identity, job.day, made, before, part)
     if staged is not None:
         job.record.rows_out, job.record.size_bytes = staged.rows, staged.size_bytes
         while job.observations:
@@ -381,25 +378,14 @@ def _audit(job: Job[Any], contract: Contract, table: str, staged: Staged) -> Non
     rows = _of_day(publishing.read_snapshot(job.spark, table, staged.snapshot), job.day)
     rows = rows.select(*[f"`{name}`" for name in contract.audited_columns()])
     _count(job.record, rows)
-    rows = rows.where(job.replaced[0]) if job.replaced else rows
-    input_keys = _register_input(job, contract)
+    if job.replaced:
+        auditing.check_count(contract, job.record.rows_in, job.record.rows_out)
+        rows = job.replaced[0].of_output(rows)
+    input_keys = inputs.register(job, contract, INPUT_VIEW)
     job.record.rules = [rule.name for rule in contract.rules(has_input=bool(input_keys))]
     broken = auditing.broken_rules(rows, contract, input_keys, INPUT_VIEW)
     if broken:
         raise BrokenContract(contract, broken)
-
-
-def _register_input(job: Job[Any], contract: Contract) -> tuple[str, ...]:
-    """Make the first input a temporary view, for the rules that compare with it; return the key columns of both."""
-    if not job.stage.reads or not contract.is_one_for_one:
-        return ()
-    writer = next(stage for stage in STAGES.values() if stage.writes == job.stage.reads[0])
-    given = auditing.load_contract(writer)
-    if given is None:
-        return ()
-    columns = [f"`{name}`" for name in given.audited_columns()]
-    job.read(given.dataset, columns).createOrReplaceTempView(INPUT_VIEW)
-    return tuple(name for name in contract.key if name in given.key)
 
 
 def _count(report: RunReport, rows: Any) -> None:

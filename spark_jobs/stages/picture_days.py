@@ -20,6 +20,8 @@ from spark_jobs.stages.picture_blocks import KEPT, OF_RUN, Block
 
 logger = logging.getLogger(__name__)
 
+PICTURE_DAYS = "picture_days"
+"""What the snapshot of a table that was made from a list of days calls that list."""
 _UNDER_WAY_S = 7 * 24 * 3600
 """A comparison of a whole catalogue may take days, in which its blocks do not change."""
 _NEWEST = 8
@@ -87,6 +89,11 @@ class PictureDays:
         name = f"{KEPT}/{datetime.now(UTC):%Y%m%dT%H%M%S}-{uuid4().hex}{_LIST}"
         Store(index).write(name, json.dumps(asdict(self)).encode())  # half of it cannot be read, and is none
         return name
+
+    @classmethod
+    def told(cls, index: str, words: Mapping[str, str]) -> PictureDays | None:
+        """The list that the snapshot of a table names in its words; None where it names none, or none that can be read."""
+        return cls.read(index, words[PICTURE_DAYS]) if PICTURE_DAYS in words else None
 
     @classmethod
     def read(cls, index: str, name: str) -> PictureDays | None:
