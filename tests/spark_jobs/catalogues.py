@@ -18,32 +18,32 @@ CALIBRATION = Calibration(BY_CODE, 0.9, 30, 40, "model-1")
 ARTICLES = 12
 
 
-def feature_rows(rng: np.random.Generator, day: date, count: int) -> pa.Table:
+def feature_rows(rng: np.random.Generator, day: date, count: int, bits: int = 128) -> pa.Table:
     """Pictures of a few articles that all days share, every fourth an exact copy, some too far from the others; and unusable rows."""
     rows = []
     for number in range(count):
         article = int(rng.integers(ARTICLES))
         flips = 0 if rng.random() < 0.25 else int(rng.integers(1, 14))
         key = f"sku{article}/{day.day}-{number}" + ("#1" if number == 3 else "")
-        rows.append(feature_row(day, key, article, rng.choice(128, flips, replace=False), crop=number % 2))
+        rows.append(feature_row(day, key, article, rng.choice(bits, flips, replace=False), number % 2, bits))
     if count:
         rows.append({"day": day, "key": "broken/0", "crop": 0, "reason": "truncated"})
     return pa.Table.from_pylist(rows, schema=FEATURES.arrow_schema())
 
 
-def feature_row(day: date, key: str, article: int, flipped: Any = (), crop: int = 0) -> dict[str, Any]:
+def feature_row(day: date, key: str, article: int, flipped: Any = (), crop: int = 0, bits: int = 128) -> dict[str, Any]:
     """A used row: the article's signatures with some bits of the code flipped, and the descriptor with them."""
     own = np.random.default_rng(article)
-    bits = own.integers(0, 2, 128)
-    descriptor = np.where(bits, 1.0, -1.0) * own.uniform(0.1, 1, 128)
-    bits[list(flipped)] ^= 1
+    code = own.integers(0, 2, bits)
+    descriptor = np.where(code, 1.0, -1.0) * own.uniform(0.1, 1, bits)
+    code[list(flipped)] ^= 1
     descriptor[list(flipped)] *= -0.1
     return {
         "day": day,
         "key": key,
         "crop": crop,
         "reason": "ok",
-        "code": np.packbits(bits).tobytes(),
+        "code": np.packbits(code).tobytes(),
         "descriptor": descriptor.astype("<f2").tobytes(),
         "luminance_hash": own.bytes(32),
         "whole_hash": own.bytes(32),

@@ -146,6 +146,18 @@ def test_days_that_come_go_and_are_replaced_leave_the_pairs_of_all_with_all(tmp_
         assert {ends: row["distance"] for ends, row in pairs.items()} == all_with_all(every)
 
 
+def test_joint_codes_of_crop_and_whole_image_are_compared_as_one_and_grouped(tmp_path):
+    index = f"file://{tmp_path}/index"
+    days = [pictures_of([feature_rows(np.random.default_rng(day.day), day, 30, bits=256)]) for day in DAYS[:2]]
+    blocks = [blocks_of(index, rows, 2) for rows in days]
+    pairs = added(index, whole(index, {}, set(), blocks[0]), blocks[1], blocks[0])
+    rows = pa.concat_tables(days)
+    assert {ends: row["distance"] for ends, row in pairs.items()} == all_with_all(rows)
+    assert max(row["distance"] for row in pairs.values()) > 20
+    assert {len(code) for code in rows.column("code").to_pylist()} == {32}
+    check_components_are_the_groups(rows)
+
+
 def test_pictures_are_found_by_name_in_the_blocks_that_have_them(tmp_path):
     index = f"file://{tmp_path}/index"
     tables = [pictures_of([POOL[day]]) for day in DAYS[:2]]
@@ -173,7 +185,12 @@ def test_every_pair_of_blocks_with_a_new_one_is_one_tile():
 
 
 def test_components_grouped_apart_are_the_groups_of_all():
-    rows = pictures_of(list(POOL.values())).sort_by([(name, "ascending") for name in ("day", "key", "crop")])
+    check_components_are_the_groups(pictures_of(list(POOL.values())))
+
+
+def check_components_are_the_groups(rows: pa.Table) -> None:
+    """What each component gives on its own is what all rows together give."""
+    rows = rows.sort_by([(name, "ascending") for name in ("day", "key", "crop")])
     signatures = signatures_of(rows)
     first, copy_of = signatures.distinct()
     copies = np.bincount(copy_of)
