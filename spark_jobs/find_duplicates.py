@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -27,8 +28,8 @@ _GROUPS = (
     "picture string, group_place struct<day:date,key:string,crop:int>, group_size bigint, is_chosen boolean,"
     f" pairs array<{_ENTRY}>, pair_count int"
 )
-_CALIBRATION = "calibration"
-"""What the snapshot of the groups says of the calibration that they were made with."""
+_THRESHOLD = "threshold"
+"""What the snapshot of the groups calls the threshold that they were made with."""
 _AT_ONCE = 20_000
 """Pictures of groups that a task holds, 10 MB, or those of one component."""
 _LARGE = 1000
@@ -40,28 +41,42 @@ def plan(job: Job[NoOptions]) -> Any:
     pairs, pictures = _pairs(job, calibration)
     labels = components(pairs, "picture", "other").withColumnRenamed("node", "picture").localCheckpoint()
     job.note("threshold", calibration.threshold)
-    days, added = _days(job, calibration)
+    days, before = _since(job, calibration)
+    added = days.added_to(before.days) if days and before else None
     job.note("days_replaced", "all" if added is None else added)
-    if days is None or added is None:
+    if days is None or before is None or added is None:
         return _all_rows(job, calibration, pairs, pictures, labels)
-    return _changed_rows(job, calibration, pairs, labels, days, added)
+    moved = _moved(job, calibration, before.threshold)
+    return _changed_rows(job, calibration, pairs, labels, days, added, moved)
 
 
-def _days(job: Job[Any], calibration: Calibration) -> tuple[PictureDays | None, list[str] | None]:
-    """The list of days that the pairs were made from, and those of them that came after all that the published groups are of.
+@dataclass(frozen=True)
+class Grouped:
+    """What the published groups were made from. days: of the pairs.   threshold: of the calibration."""
 
-    The latter is None where that is not all that has changed since.
-    """
+    days: PictureDays
+    threshold: float
+
+
+def _since(job: Job[Any], calibration: Calibration) -> tuple[PictureDays | None, Grouped | None]:
+    """The list of days that the pairs were made from, and what the published groups were; None of what is not known, or does not fit."""
     job.published()
     made, then = job.state("duplicate_pairs"), job.state().told
     days = PictureDays.told(job.settings.index, made.told)
-    if days is None or any(job.record.inputs[name] != made.inputs.get(name) for name in ("features", "withdrawn")):
+    is_same = all(job.record.inputs[name] == made.inputs.get(name) for name in ("features", "withdrawn"))
+    if days is None or days.limits != Limits.of(calibration) or not is_same:
         return None, None
-    now = {PICTURE_DAYS: made.told[PICTURE_DAYS], _CALIBRATION: f"{calibration.threshold!r} {Limits.of(calibration)}"}
-    for name, word in now.items():
-        job.tell(name, word)
-    grouped = PictureDays.told(job.settings.index, then) if then.get(_CALIBRATION) == now[_CALIBRATION] else None
-    return days, days.added_to(grouped) if grouped else None
+    job.tell(PICTURE_DAYS, made.told[PICTURE_DAYS])
+    job.tell(_THRESHOLD, repr(calibration.threshold))
+    grouped = PictureDays.told(job.settings.index, then) if _THRESHOLD in then else None
+    return days, Grouped(grouped, float(then[_THRESHOLD])) if grouped else None
+
+
+def _moved(job: Job[Any], calibration: Calibration, before: float) -> Any:
+    """The pairs that are above one of the two thresholds, of before and of now, and not above the other; None where these are the same."""
+    lowest, highest = sorted((before, calibration.threshold))
+    between = f"other IS NOT NULL AND probability >= {lowest!r} AND probability < {highest!r}"
+    return job.read("duplicate_pairs").where(between).select("picture", "other") if lowest < highest else None
 
 
 def _all_rows(job: Job[Any], calibration: Calibration, pairs: Any, pictures: Any, labels: Any) -> Any:
@@ -74,15 +89,30 @@ def _all_rows(job: Job[Any], calibration: Calibration, pairs: Any, pictures: Any
 
 
 def _changed_rows(
-    job: Job[Any], calibration: Calibration, pairs: Any, labels: Any, days: PictureDays, added: Sequence[str]
+    job: Job[Any],
+    calibration: Calibration,
+    pairs: Any,
+    labels: Any,
+    days: PictureDays,
+    added: Sequence[str],
+    moved: Any,
 ) -> Any:
-    """The rows of added days, and of all pictures that these have or that are in one component with one of these."""
+    """The rows of added days, and of all pictures that these have or that are in one component with one of these.
+
+    moved: pairs that another threshold makes or unmakes.   Pictures of their components have other rows too, and those of all
+    components of three and more, which are cut by the threshold; a pair alone is a group while it is one.
+    """
     from pyspark.sql import functions as F
 
     folder = folder_of_run()
     job.at_end.callback(remove_folder, job.settings.index, folder)
     new = places(job, days.blocks(added)).select("picture").distinct()
-    touched = labels.join(new, "picture", "left_semi").select("component").distinct()
+    if moved is not None:
+        new = new.union(moved.select("picture")).union(moved.select("other")).distinct()
+    touched = labels.join(new, "picture", "left_semi").select("component")
+    if moved is not None:
+        touched = touched.union(labels.groupBy("component").count().where("count > 2").select("component"))
+    touched = touched.distinct()
     near = labels.join(touched, "component", "left_semi").localCheckpoint()
     every = near.select("picture").union(new)
     known = look_up(job, folder, every, days.blocks()).localCheckpoint()

@@ -21,6 +21,7 @@ from spark_jobs.stages.picture_days import remove_left_behind
 
 LEAST_KEEP_DAYS = 2
 LEAST_FILES = 2
+MANY_LISTS, MANY_FILES = 8, 16
 
 
 @dataclass(frozen=True)
@@ -76,7 +77,7 @@ def _compact(spark: Any, table: str, procedures: str, quiet_since: datetime) -> 
     """Rewrite the days that have several files and have not changed lately; return the number of files replaced."""
     partitions = spark.table(f"{table}.partitions")
     if "partition" not in partitions.columns:
-        return 0
+        return _compact_whole(spark, table, procedures)
     quiet = partitions.where(
         f"file_count >= {LEAST_FILES} AND last_updated_at < TIMESTAMP '{quiet_since:%Y-%m-%d %H:%M:%S}'"
     )
@@ -86,6 +87,13 @@ def _compact(spark: Any, table: str, procedures: str, quiet_since: datetime) -> 
     where = " OR ".join(f'day = DATE "{day}"' for day in days)
     least = f"options => map('min-input-files', '{LEAST_FILES}')"
     call = f"CALL {procedures}.rewrite_data_files(table => '{table}', where => '{where}', {least})"
+    return int(spark.sql(call).collect()[0]["rewritten_data_files_count"])
+
+
+def _compact_whole(spark: Any, table: str, procedures: str) -> int:
+    """Rewrite files of a table without partitions of which many lists say that rows are gone, and small ones where there are many."""
+    options = f"map('delete-file-threshold', '{MANY_LISTS}', 'min-input-files', '{MANY_FILES}')"
+    call = f"CALL {procedures}.rewrite_data_files(table => '{table}', options => {options})"
     return int(spark.sql(call).collect()[0]["rewritten_data_files_count"])
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from data_contracts.duplicates import DUPLICATES, EVIDENCE
@@ -150,18 +151,18 @@ def group_batches(batches: Iterable[pa.RecordBatch], calibration: Calibration) -
         return _probability(signatures, i, j, calibration)
 
     rows = members.select(["picture", *_PLACE, "copies"]).to_pylist()
-    pairs = _positions(members.column("picture").to_pylist(), members.column("others").to_pylist())
+    pairs = _positions(members.column("picture"), members.column("others"))
     for group in group_pairs(len(rows), pairs, probability, calibration.threshold):
         evidence = _evidence(group, signatures, calibration)
         yield pa.RecordBatch.from_pylist(_grouped(rows, group, evidence), GROUPED)
 
 
-def _positions(names: list[str], others: list[list[str] | None]) -> tuple[Indices, Indices]:
-    """Pairs i < j of positions among the names, of which each has the list of those it is paired with."""
-    place = {name: number for number, name in enumerate(names)}
-    pairs = [(place[one], place[other]) for one, found in zip(names, others, strict=True) for other in found or ()]
-    ends = np.sort(np.array(pairs, np.int64).reshape(-1, 2), axis=1)
-    return ends[:, 0], ends[:, 1]
+def _positions(names: pa.ChunkedArray, others: pa.ChunkedArray) -> tuple[Indices, Indices]:
+    """Pairs i < j of positions among the names, of which each has the list of those it is paired with, or none."""
+    lists = others.combine_chunks()
+    one = pc.list_parent_indices(lists).to_numpy().astype(np.int64)
+    other = pc.index_in(pc.list_flatten(lists), value_set=names.combine_chunks()).to_numpy().astype(np.int64)
+    return np.minimum(one, other), np.maximum(one, other)
 
 
 def _grouped(rows: list[dict[str, Any]], group: Group, evidence: list[Evidence]) -> list[dict[str, Any]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from functools import partial
 from typing import Any
@@ -105,6 +106,12 @@ def test_days_in_any_order_give_what_all_at_once_gives(lake: Lake, reader: Any) 
         assert compared["extra"]["pictures"]["new"] <= count
         assert compared["extra"]["days_replaced"] == grouped["days_replaced"] == ([str(day)] if number == 1 else "all")
     check_nothing_is_left_to_do(lake, reader)
+    stricter = replace(CALIBRATION, threshold=0.96)
+    stricter.write(lake.settings.index)
+    assert run(lake, "find_duplicates", "stricter")["extra"]["days_replaced"] == []
+    expected = duplicate_rows(pa.concat_tables(now.values()), stricter).to_pylist()
+    found = reader.table(lake.settings.table("duplicates")).orderBy("day", "key", "crop").toArrow().to_pylist()
+    assert found == expected
 
 
 def check_nothing_is_left_to_do(lake: Lake, reader: Any) -> None:
