@@ -3,19 +3,34 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from datetime import date
+from datetime import UTC, date, datetime
 from threading import Barrier
 from typing import Any
 
 import pytest
 
 from data_contracts.raw_images import RAW_IMAGES
-from spark_jobs.running.publishing import current_snapshot, ensure_table, stage_rows, wap_id
+from data_contracts.withdrawn import WITHDRAWN
+from spark_jobs import maintain_tables
+from spark_jobs.running.lineage import State, state_of
+from spark_jobs.running.publishing import (
+    INPUT,
+    TOLD,
+    ChangedPartition,
+    Part,
+    current_snapshot,
+    ensure_table,
+    publish,
+    published_by,
+    stage_rows,
+    wap_id,
+)
 from tests.spark_jobs.lake import Lake
 
 pytestmark = pytest.mark.spark
 
 TABLE = "lake.staged_at_once.raw_images"
+WHOLE = "lake.staged_by_key.withdrawn"
 AT_ONCE = 4
 
 
@@ -44,3 +59,51 @@ def test_many_stage_on_a_table_at_once_and_leave_no_branch(lake: Lake) -> None:
     finally:
         for spark in sessions:
             spark.stop()
+
+
+def decisions(spark: Any, *rows: tuple[str, str]) -> Any:
+    """Rows of `withdrawn`, which has no days: a key and why."""
+    schema = WITHDRAWN.spark_schema()
+    told = [
+        {"key": key, "reason": "withdrawn", "why": why, "at": datetime(2026, 11, 1, tzinfo=UTC)} for key, why in rows
+    ]
+    return spark.createDataFrame([tuple(row.get(field.name) for field in schema) for row in told], schema)
+
+
+def test_rows_take_the_place_of_those_with_the_same_keys_and_are_read_when_they_are_published(
+    lake: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spark = lake.connect()
+    ensure_table(spark, WHOLE, WITHDRAWN)
+
+    def readable() -> dict[str, str]:
+        return {row["key"]: row["why"] for row in spark.table(WHOLE).select("key", "why").collect()}
+
+    try:
+        first = stage_rows(decisions(spark, ("a", "1"), ("b", "1"), ("c", "1")), WHOLE, wap_id("run-1", 1), None)
+        assert first is not None
+        publish(spark, WHOLE, first.snapshot)
+        changed, told = decisions(spark, ("b", "2"), ("d", "2")), {f"{TOLD}list": "of days", f"{INPUT}features": "7"}
+        before = current_snapshot(spark, WHOLE)
+        part = Part(keys=("key",))
+        staged = stage_rows(changed, WHOLE, wap_id("run-2", 1), None, told, before, part)
+        assert staged is not None
+        assert readable() == {"a": "1", "b": "1", "c": "1"}
+        publish(spark, WHOLE, staged.snapshot)
+        assert readable() == {"a": "1", "b": "2", "c": "1", "d": "2"}
+        assert state_of(spark, WHOLE, staged.snapshot, None) == State(
+            staged.snapshot, {"features": 7}, {"list": "of days"}
+        )
+        assert published_by(spark, WHOLE, "run-2", None) == staged.snapshot
+        late = stage_rows(changed, WHOLE, wap_id("run-3", 1), None, told, before, part)
+        assert late is not None
+        with pytest.raises(ChangedPartition):
+            publish(spark, WHOLE, late.snapshot)
+        monkeypatch.setattr(maintain_tables, "MANY_LISTS", 1)
+        assert maintain_tables.maintain(spark, WHOLE, maintain_tables.Options())["files_compacted"] == 1
+        assert readable() == {"a": "1", "b": "2", "c": "1", "d": "2"}
+        assert state_of(spark, WHOLE, current_snapshot(spark, WHOLE) or 0, None) == state_of(
+            spark, WHOLE, staged.snapshot, None
+        )
+    finally:
+        spark.stop()
