@@ -100,7 +100,7 @@ def test_rows_take_the_place_of_those_with_the_same_keys_and_are_read_when_they_
         with pytest.raises(ChangedPartition):
             publish(spark, WHOLE, late.snapshot)
         monkeypatch.setattr(maintain_tables, "MANY_LISTS", 1)
-        assert maintain_tables.maintain(spark, WHOLE, maintain_tables.Options())["files_compacted"] == 1
+        assert maintain_tables.maintain(spark, WHOLE, maintain_tables.Options())["files_compacted"] >= 1
         assert readable() == {"a": "1", "b": "2", "c": "1", "d": "2"}
         assert state_of(spark, WHOLE, current_snapshot(spark, WHOLE) or 0, None) == state_of(
             spark, WHOLE, staged.snapshot, None
