@@ -1,6 +1,7 @@
-"""Train the small detector on generated scenes, judge it on a catalogue it has never seen, and promote it.
+"""Train a detector on generated scenes, judge it on a catalogue it has never seen, and promote it.
 
 python -m spark_jobs.train_detector --run manual --attempt 1 --steps 4000
+python -m spark_jobs.train_detector --run manual --attempt 1 --network lite0 --artefact detector-lite0
 """
 
 from __future__ import annotations
@@ -23,25 +24,35 @@ from spark_jobs.training.detector_recipe import (
     choose_threshold,
     detector_scores,
     settings_of,
-    steps_in,
-    train,
 )
+from spark_jobs.training.lite0_recipe import Lite0Recipe
 from spark_jobs.training.promotion import command_of, cpu_seconds, local_folder
+from spark_jobs.training.repeatability import copied_scenes
 
 logger = logging.getLogger(__name__)
+
+NETWORKS: dict[str, type[Recipe]] = {"small": Recipe, "lite0": Lite0Recipe}
+"""How each network is trained, by its name."""
 
 
 @dataclass(frozen=True)
 class Options:
     """How the detector is trained."""
 
+    network: str = field(default="small", metadata={"help": "small, from nothing; or lite0, on EfficientNet-Lite0"})
     steps: int = field(default=0, metadata={"help": "training steps; 0: as many as fit into --minutes"})
     minutes: float = field(default=25.0, metadata={"help": "time for training when no steps are given"})
     seed: int = field(default=1, metadata={"help": "of the weights and the scenes"})
-    products: int = field(default=6000, metadata={"help": "different products that are drawn to train on"})
-    backgrounds: int = field(default=2000, metadata={"help": "different backgrounds"})
-    size: int = field(default=160, metadata={"help": "side of the network's input in pixels"})
-    width: int = field(default=32, metadata={"help": "planes of the network at a quarter of the size"})
+    products: int = field(
+        default=0, metadata={"help": "products that are drawn to train on; 0: 6000 of small, 1000 of lite0"}
+    )
+    backgrounds: int = field(default=0, metadata={"help": "backgrounds; 0: 2000 of small, 500 of lite0"})
+    size: int = field(
+        default=0, metadata={"help": "side of the network's input in pixels; 0: 160 of small, 192 of lite0"}
+    )
+    width: int = field(
+        default=0, metadata={"help": "planes of small at a quarter of the size, of lite0's heads; 0: 32, 96"}
+    )
     judged: int = field(default=600, metadata={"help": "pictures of the held-out catalogue"})
     workers: int = field(default=2, metadata={"help": "processes that compute gradients"})
     least_map: float = field(default=0.5, metadata={"help": "a detector below this is not promoted"})
@@ -57,17 +68,19 @@ def plan(job: Job[Options]) -> None:
     options = job.options
     start = time.perf_counter()
     recipe, pool = _recipe(options)
-    development = catalogue_test_set(DEVELOPMENT_SEED, options.judged // 2, options.size, options.workers)
-    model, curve = train(recipe, pool, development)
+    development = catalogue_test_set(DEVELOPMENT_SEED, options.judged // 2, recipe.size, options.workers)
+    model, curve = recipe.train(pool, development)
     spent = {"wall": round(time.perf_counter() - start), "cpu": round(cpu_seconds())}
-    threshold = choose_threshold(model, recipe, development)
-    held_out = catalogue_test_set(HELD_OUT_SEED, options.judged, options.size, options.workers)
+    scenes = copied_scenes(DEVELOPMENT_SEED, options.judged // 2, recipe.size, pool)
+    threshold, repeats = choose_threshold(model, recipe, development, scenes)
+    held_out = catalogue_test_set(HELD_OUT_SEED, options.judged, recipe.size, options.workers)
     unseen = ViewPool.drawn(HELD_OUT_SEED, options.judged, 100, workers=options.workers)
-    hard = scene_test_set(HELD_OUT_SEED, options.judged, options.size, unseen)
-    scores = {
+    hard = scene_test_set(HELD_OUT_SEED, options.judged, recipe.size, unseen)
+    scores: dict[str, Any] = {
         "catalogue": detector_scores(model, recipe, held_out, threshold.score),
         "scenes": detector_scores(model, recipe, hard, threshold.score),
         "threshold": {"score": threshold.score, "precision": threshold.precision, "recall": threshold.recall},
+        "repeatability": round(repeats, 4),
         "seconds": spent,
     }
     job.note("scores", scores)
@@ -79,12 +92,14 @@ def plan(job: Job[Options]) -> None:
 
 def _recipe(options: Options) -> tuple[Recipe, ViewPool]:
     """The recipe, its number of steps settled, and its pool."""
-    recipe = Recipe(
-        steps=options.steps, seed=options.seed, catalogue_seed=TRAIN_SEED, products=options.products,
-        backgrounds=options.backgrounds, size=options.size, width=options.width, workers=options.workers,
+    if options.network not in NETWORKS:
+        raise ValueError(f"got network {options.network!r}, expected one of {', '.join(NETWORKS)}")
+    own = {name: value for name in ("products", "backgrounds", "size", "width") if (value := getattr(options, name))}
+    recipe = NETWORKS[options.network](
+        steps=options.steps, seed=options.seed, catalogue_seed=TRAIN_SEED, workers=options.workers, **own,
     )  # fmt: skip
     pool = recipe.pool()
-    return recipe if options.steps else recipe.lasting(steps_in(options.minutes, recipe, pool)), pool
+    return recipe if options.steps else recipe.lasting(recipe.steps_in(options.minutes, pool)), pool
 
 
 def _promote(job: Job[Options], recipe: Recipe, model: Any, curve: Curve, scores: dict[str, Any]) -> str:
@@ -98,7 +113,7 @@ def _promote(job: Job[Options], recipe: Recipe, model: Any, curve: Curve, scores
     folder = local_folder(job.settings.models) / job.options.artefact
     repeating = replace(job.options, steps=recipe.steps, minutes=Options.minutes)
     command = command_of("train_detector", repeating)
-    version = save_artefact(folder, model, metadata, card(scores, recipe, curve, command))
+    version = save_artefact(folder, model, metadata, card(scores, recipe, curve, command), backbone=recipe.backbone)
     picture = job.settings.home / "training" / f"{job.options.artefact}-{version[:12]}.png"
     plot(curve, scores, CLASSES, picture)
     logger.info("%s: version %s, mAP %.3f, curve %s", folder, version[:12], scores["catalogue"]["map50"], picture)

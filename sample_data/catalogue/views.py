@@ -19,6 +19,8 @@ import numpy as np
 from PIL import Image, ImageFilter
 
 from sample_data.catalogue.backgrounds import Background
+from sample_data.catalogue.categories import CATEGORIES
+from sample_data.catalogue.categories.other import other
 from sample_data.catalogue.products import Product, products
 from sample_data.catalogue.scenes import Boxes, Placement, compose
 from sample_data.catalogue.transforms import encoded, recoloured
@@ -48,12 +50,14 @@ class ViewPool:
     backgrounds: list[Image.Image]
 
     @classmethod
-    def drawn(cls, seed: int, products: int, backgrounds: int, size: int = 144, workers: int = 2) -> ViewPool:
+    def drawn(
+        cls, seed: int, products: int, backgrounds: int, size: int = 144, workers: int = 2, others: int = 0
+    ) -> ViewPool:
         """Draw a pool: `size` pixels per cut-out (about 14 ms each and core), 2 * size per background.
 
-        seed: of the catalogue; another seed has other products.
+        seed: of the catalogue; another seed has other products.  others: things of no known category beside the products.
         """
-        goods = _numbered(seed, products)
+        goods = _numbered(seed, products) + _others(seed, products, others)
         rng = np.random.default_rng([seed, 977])
         backdrops = [Background.drawn_by(rng, HARD_WEIGHTS) for _ in range(backgrounds)]
         return cls(
@@ -98,6 +102,13 @@ class ViewPool:
 
 def _numbered(seed: int, count: int) -> list[Product]:
     return products(seed, count)
+
+
+def _others(seed: int, after: int, count: int) -> list[Product]:
+    """`count` things of no known category, numbered on behind the first `after` products."""
+    categories = list(CATEGORIES)
+    first = len(categories) * -(-after // len(categories)) + categories.index(other.__name__)
+    return [Product.numbered(seed, first + n * len(categories)) for n in range(count)]
 
 
 def _cut_out(product: Product, size: int) -> Image.Image:

@@ -15,7 +15,7 @@ from multiprocessing import get_context
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageOps
 
 from dlcore.activity import Array
 from dlcore.vision.detection_score import TrueObjects
@@ -25,7 +25,7 @@ from sample_data.catalogue.categories import CATEGORIES
 from sample_data.catalogue.demo import draw_entry
 from sample_data.catalogue.planting import Entry, plan_catalogue
 from sample_data.catalogue.scenes import Boxes
-from sample_data.catalogue.transforms import TRANSFORMS
+from sample_data.catalogue.transforms import TRANSFORMS, Changed
 from sample_data.catalogue.views import View, ViewPool, photographed
 
 CLASSES = ("background", *CATEGORIES)
@@ -39,13 +39,14 @@ _LEAST_SHARE = 0.3  # of a thing that must be left after cutting
 class Difficulty:
     """things: how often a scene has 0, 1, 2 ... things.  shop_share: of scenes about one large thing in the middle.
     cut_share: of scenes that are cut to less than their size.  change_share: of scenes that get a frame, a banner, a
-    watermark ...  roughness: see `photographed`."""
+    watermark ...  roughness: see `photographed`.  padded_share: of scenes that get wide margins of one colour."""
 
     things: tuple[float, ...]
     shop_share: float
     cut_share: float = 0.5
     change_share: float = 0.3
     roughness: float = 1.0
+    padded_share: float = 0.0
 
 
 EASY = Difficulty((0.02, 0.78, 0.2), 1.0)
@@ -55,6 +56,9 @@ HARD = Difficulty((0.03, 0.42, 0.23, 0.14, 0.09, 0.05, 0.04), 0.5)
 
 SHOP = Difficulty((0.02, 0.56, 0.2, 0.12, 0.06, 0.04), 0.7, 0.3, 0.3, 0.5)
 """Nearer to the pictures of a catalogue, where labels are learnt."""
+
+COPIED = Difficulty((0.02, 0.68, 0.16, 0.09, 0.05), 0.75, 0.4, 0.4, 0.8, 0.15)
+"""Pictures of shops and what becomes of them on the way to others: cut, framed, padded, written on, turned, made rough."""
 
 
 @dataclass(frozen=True)
@@ -74,6 +78,9 @@ def draw_sample(pool: ViewPool, rng: np.random.Generator, side: int, difficulty:
     labels = labels[kept]
     if rng.random() < difficulty.change_share:
         changed = TRANSFORMS[_CHANGES[rng.integers(len(_CHANGES))]](image, rng)
+        image, boxes = changed.image, changed.moved(boxes)
+    if difficulty.padded_share and rng.random() < difficulty.padded_share:
+        changed = padded(image, rng)
         image, boxes = changed.image, changed.moved(boxes)
     fractions = np.clip(boxes / np.array([*image.size, *image.size], np.float32), 0, 1)
     if image.size != (side, side):
@@ -95,6 +102,14 @@ def _cut(view: View, rng: np.random.Generator, cut_share: float) -> tuple[Image.
     kept = left > _LEAST_SHARE * np.prod(view.boxes[:, 2:] - view.boxes[:, :2], axis=1)
     moved = (cut[kept] - [x, y, x, y]).astype(np.float32)
     return image.crop((round(x), round(y), round(x + width), round(y + height))), moved, kept
+
+
+def padded(image: Image.Image, rng: np.random.Generator) -> Changed:
+    """The picture between margins of one colour on two sides or four, each up to three tenths of it."""
+    sides = ((1.0, 1.0), (1.0, 0.0), (0.0, 1.0))[rng.integers(3)]
+    x, y = (round(float(v)) for v in rng.uniform(0.05, 0.3) * np.array(sides) * image.size)
+    colour = ((255, 255, 255), (0, 0, 0), tuple(int(v) for v in rng.integers(0, 256, 3)))[rng.integers(3)]
+    return Changed(ImageOps.expand(image, (x, y), colour), (1, 0, x, 0, 1, y))
 
 
 def training_batch(

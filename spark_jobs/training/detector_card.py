@@ -22,19 +22,25 @@ labelled pictures of your own with `evaluate_models`.
 | any thing found, at the threshold: precision | {catalogue[any_precision]:.3f} | {scenes[any_precision]:.3f} |
 | any thing found, at the threshold: recall | {catalogue[any_recall]:.3f} | {scenes[any_recall]:.3f} |
 
-Each picture is looked at twice, as it is and mirrored. A thing is reported when the network is surer than {threshold:.3f}
-that there is one (best F1 on the development catalogue).
+{looks} A thing is reported when the network is surer than {threshold:.3f}
+that there is one: of the values that find the things of the development catalogue as well as any, the one at which scenes and their changed
+copies are cut most alike (mean overlap {repeatability:.3f}). Where nothing is that sure, the whole picture is the crop.
 
 Average precision by class, catalogue pictures: {per_class}.
 
 ## Training
-{steps} steps of {batch} new scenes from {products} products and {backgrounds} backgrounds, Adam, cosines from {rates}; from nothing.
+{steps} steps of {batch} new scenes from {products} products and {backgrounds} backgrounds, Adam, cosines from {rates}; {origin}.
 {wall} s on the clock, {cpu} s of CPU time in all workers together.
 
     {command}
 
 mAP on the development catalogue by step: {curve}
 """
+
+_LOOKS = {
+    True: "Each picture is looked at twice, as it is and mirrored.",
+    False: "Each picture is looked at once; each box is the mean of those around it, by how sure they are.",
+}
 
 
 def card(scores: dict[str, Any], recipe: Recipe, curve: Curve, command: str) -> str:
@@ -44,7 +50,8 @@ def card(scores: dict[str, Any], recipe: Recipe, curve: Curve, command: str) -> 
         size=recipe.size, width=recipe.width, classes=len(recipe.config.classes) - 2, catalogue=scores["catalogue"],
         scenes=scores["scenes"], threshold=scores["threshold"]["score"], per_class=per_class, steps=recipe.steps,
         batch=recipe.batch, products=recipe.products, backgrounds=recipe.backgrounds, rates=" and ".join(map(str, recipe.rates)),
-        **scores["seconds"],
+        origin=recipe.origin, looks=_LOOKS[recipe.is_mirrored],
+        **scores["seconds"], repeatability=scores["repeatability"],
         command=command, curve=", ".join(f"{step}: {value:.3f}" for step, _, value in curve.points),
     )  # fmt: skip
 

@@ -11,10 +11,13 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, ClassVar, Self
 
 from dlcore.activity import Array
+from dlcore.inference import compile
+from dlcore.interop.published import Backbone
 from dlcore.models.ssd import SsdConfig, ssd, ssd_small
+from dlcore.models.ssd_lite0 import SsdLite0Config
 from dlcore.nn.criterion import MultiBoxLoss
 from dlcore.nn.module import Module
 from dlcore.optim.adaptive import Adam
@@ -24,11 +27,12 @@ from dlcore.optim.source import BatchRequest
 from dlcore.optim.trigger import MaxIteration, SeveralIteration
 from dlcore.rng import RNG
 from dlcore.vision.detection_output import DetectionRule, Detections, detection_output
-from dlcore.vision.detection_score import Threshold, all_kept, best_threshold, mean_average_precision
+from dlcore.vision.detection_score import Threshold, all_kept, mean_average_precision
 from dlcore.vision.detector import DetectorSettings, Things, any_objects, looked_twice
 from dlcore.vision.preprocessing import Preprocessing
 from sample_data.catalogue.views import ViewPool
 from spark_jobs.training.detection_training import CLASSES, EASY, HARD, SHOP, Difficulty, TestSet, training_batch
+from spark_jobs.training.repeatability import CopiedScenes, steadiest_threshold
 
 _WARM_UP = 300
 _CURVE_POINTS = 14
@@ -66,8 +70,17 @@ class Recipe:
     weight_decay: float = 1e-4
     workers: int = 2
 
+    is_mirrored: ClassVar[bool] = True
+    """Whether the detector looks twice."""
+    is_averaged: ClassVar[bool] = False
+    """Whether each of its boxes is the mean of those around it."""
+    origin: ClassVar[str] = "from nothing"
+    """Where the weights come from."""
+    backbone: ClassVar[Backbone | None] = None
+    """The part of the network whose published weights are named, not stored."""
+
     @property
-    def config(self) -> SsdConfig:
+    def config(self) -> SsdConfig | SsdLite0Config:
         """The network's definition."""
         return self.config_at(self.size)
 
@@ -93,7 +106,7 @@ class Recipe:
         """How pixels enter the network."""
         return Preprocessing(self.size)
 
-    def lasting(self, steps: int) -> Recipe:
+    def lasting(self, steps: int) -> Self:
         """The same with another number of steps."""
         return replace(self, steps=steps)
 
@@ -101,21 +114,28 @@ class Recipe:
         """The things and backgrounds to train on (a minute and a half on one core with the defaults)."""
         return ViewPool.drawn(self.catalogue_seed, self.products, self.backgrounds, workers=self.workers)
 
+    def train(self, pool: ViewPool, development: TestSet) -> tuple[Module, Curve]:
+        """A detector trained from nothing, in evaluation mode, and how it got there."""
+        RNG.set_seed(self.seed)
+        model, curve = ssd(self.config_at(self.size)), Curve()
+        for cycle in range(len(self.rates)):
+            train_cycle(self, cycle, model, pool, development, curve)
+        return model, curve
+
+    def steps_in(self, minutes: float, pool: ViewPool) -> int:
+        """How many steps this machine does in `minutes`, from fifty of them."""
+        trial = self.lasting(50)
+        start = time.perf_counter()
+        for number, phase in enumerate(trial.phases()):
+            _optimizer(trial, number, ssd(trial.config_at(trial.size)), _method(trial, phase.cycle), pool).optimize()
+        return max(int(minutes * 60 * trial.steps / (time.perf_counter() - start)), 100)
+
 
 @dataclass(frozen=True)
 class Curve:
     """Points of a training run: step, loss of that step, mAP on the development set."""
 
     points: list[tuple[int, float, float]] = field(default_factory=list)
-
-
-def train(recipe: Recipe, pool: ViewPool, development: TestSet) -> tuple[Module, Curve]:
-    """A detector trained from nothing, in evaluation mode, and how it got there."""
-    RNG.set_seed(recipe.seed)
-    model, curve = ssd(recipe.config), Curve()
-    for cycle in range(len(recipe.rates)):
-        train_cycle(recipe, cycle, model, pool, development, curve)
-    return model, curve
 
 
 def train_cycle(recipe: Recipe, cycle: int, model: Module, pool: ViewPool, development: TestSet, curve: Curve) -> None:
@@ -165,15 +185,6 @@ def _judge(
     return judge
 
 
-def steps_in(minutes: float, recipe: Recipe, pool: ViewPool) -> int:
-    """How many steps of `recipe` this machine does in `minutes`, from fifty of them."""
-    trial = recipe.lasting(50)
-    start = time.perf_counter()
-    for number, phase in enumerate(trial.phases()):
-        _optimizer(trial, number, ssd(trial.config), _method(trial, phase.cycle), pool).optimize()
-    return max(int(minutes * 60 * trial.steps / (time.perf_counter() - start)), 100)
-
-
 def detect(model: Module, recipe: Recipe, test_set: TestSet, rule: DetectionRule | None = None) -> list[Detections]:
     """Detections of each picture, class by class, as VOC's score wants them."""
     priors = recipe.config.priors()
@@ -186,31 +197,41 @@ def detect(model: Module, recipe: Recipe, test_set: TestSet, rule: DetectionRule
 def outputs(model: Module, recipe: Recipe, test_set: TestSet) -> Iterator[tuple[Array, Array]]:
     """Locations and logits for the pictures as the shipped detector makes them, batch by batch."""
     levels = [source.priors for source in recipe.config.sources]
+    run: Callable[[Array], Any] = compile(model, (recipe.batch, 3, recipe.size, recipe.size)).predict
     for pixels in test_set.batches(recipe.batch):
-        yield looked_twice(model.forward, Preprocessing(recipe.size).normalise(pixels), levels)
+        x = recipe.preprocessing.normalise(pixels)
+        locations, logits = looked_twice(run, x, levels) if recipe.is_mirrored else run(x)
+        yield locations, logits
 
 
 def find_any(model: Module, recipe: Recipe, test_set: TestSet, threshold: float) -> list[Things]:
     """Detections of each picture as the pipeline makes them, each thing once."""
     priors = recipe.config.priors()
     return [
-        any_objects(location, logit, priors, threshold)
+        any_objects(location, logit, priors, threshold, recipe.is_averaged)
         for locations, logits in outputs(model, recipe, test_set)
         for location, logit in zip(locations, logits, strict=True)
     ]
 
 
-def choose_threshold(model: Module, recipe: Recipe, development: TestSet) -> Threshold:
-    """The sureness at which the development set's things are found best, whatever they are."""
-    found = find_any(model, recipe, development, 0.05)
-    return best_threshold([Detections(d.labels, d.sureness, d.boxes) for d in found], development.truth)
+def choose_threshold(
+    model: Module, recipe: Recipe, development: TestSet, scenes: CopiedScenes
+) -> tuple[Threshold, float]:
+    """The sureness from which on things of the development set are found well and copies are cut like their originals; how alike."""
+    found, originals, copies = (
+        find_any(model, recipe, pictures, 0.05)
+        for pictures in (development, TestSet(scenes.originals, []), TestSet(scenes.copies, []))
+    )
+    return steadiest_threshold(found, development.truth, originals, copies, scenes)
 
 
 def settings_of(recipe: Recipe, threshold: float) -> DetectorSettings:
     """What the artefact says beside the network."""
     config = recipe.config
     levels = tuple(source.priors for source in config.sources)
-    return DetectorSettings(config.classes, levels, recipe.preprocessing, threshold, is_mirrored=True)
+    return DetectorSettings(
+        config.classes, levels, recipe.preprocessing, threshold, recipe.is_mirrored, recipe.is_averaged
+    )
 
 
 def detector_scores(model: Module, recipe: Recipe, test_set: TestSet, threshold: float) -> dict[str, Any]:

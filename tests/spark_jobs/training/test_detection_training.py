@@ -85,6 +85,18 @@ def test_each_thing_is_found_once_whatever_its_label() -> None:
     assert np.diag(iou(things.boxes, truth[::-1])) == pytest.approx([1, 1], abs=1e-4)
 
 
+def test_an_averaged_box_is_the_mean_of_those_that_nearly_cover_it() -> None:
+    """Weights are squares of sureness; a box beside and one that is hardly sure have no part in it."""
+    boxes = np.array(
+        [[0.2, 0.2, 0.6, 0.6], [0.2, 0.2, 0.7, 0.6], [0.7, 0.7, 0.9, 0.9], [0.2, 0.2, 0.6, 0.65]], np.float32
+    )
+    sureness = np.array([0.8, 0.4, 0.6, 0.05], np.float32)
+    logits = np.log(np.stack([1 - sureness, sureness], axis=1))
+    things = any_objects(np.zeros((4, 4), np.float32), logits, boxes, 0.5, is_averaged=True)
+    expected = [(0.64 * boxes[0] + 0.16 * boxes[1]) / 0.8, boxes[2]]
+    assert np.allclose(things.boxes, expected, atol=1e-5)
+
+
 def test_nothing_above_the_threshold_is_nothing() -> None:
     things = any_objects(
         np.zeros((3, 4), np.float32), np.array([[9.0, 0, 0]] * 3, np.float32), np.eye(3, 4, dtype=np.float32), 0.5
