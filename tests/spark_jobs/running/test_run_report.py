@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
+import pytest
 from pyspark.sql.connect.observation import Observation
 
 from spark_jobs.running.run_report import RunReport
 
 
-def test_sums_that_spark_has_dropped_are_a_warning() -> None:
+@pytest.mark.parametrize(
+    "dropped", [Observation("hbase"), SimpleNamespace(get={})], ids=["never run", "run without it"]
+)
+def test_sums_that_spark_has_dropped_are_a_warning(dropped) -> None:
     report = RunReport("read_images", "manual", 1)
-    report.add_observed("hbase", Observation("hbase"), dict)
+    report.add_observed("hbase", dropped, lambda sums: sums["count"])
     assert report.warnings == ["Spark took no sums of 'hbase'; the run report lacks them"]
     assert "hbase" not in report.extra
