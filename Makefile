@@ -15,7 +15,7 @@ PLAIN := not (spark or airflow or services or end_to_end or containers or conver
 SELECTED := $(if $(RING),$(if $(filter plain,$(RING)),$(PLAIN),$(RING)),not (containers or convergence))
 
 # The whole takes two processes, each with servers of its own; one ring is one process.
-PROCESSES := $(if $(RING),,-n 2 --dist loadgroup --no-loadscope-reorder)
+PROCESSES := $(if $(RING),,-n 2 --no-loadscope-reorder)
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo up services-up down status catalogue notebook env-file check format test bench-env bench lock clean distclean

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Iterator
+from typing import Any
 
 import hypothesis
 import pytest
+from xdist.scheduler import LoadScopeScheduling
 
 from deploy.postgres_server import remove_databases
 from deploy.services import down, free_offset, up
@@ -17,8 +19,21 @@ from deploy.stack import Stack
 from spark_jobs.settings import Settings
 from tests.spark_jobs.lake import Lake
 
-SHARES = (("spark_jobs", "stack"), ("", "stack"), ("spark", "context"), ("end_to_end", ""), ("", ""))
-"""Folder of tests and a fixture: tests of the first row that fits begin first. Those with servers stay together, others by file."""
+SHARES = {
+    "tests/spark_jobs/stages/": None,
+    "tests/spark_jobs/training/": None,
+    "tests/spark_jobs/scoring/": None,
+    "tests/spark_jobs/": "jobs",
+    "tests/end_to_end/test_pipeline.py": "Airflow",
+    "tests/dags/": "Airflow",
+    "tests/data_contracts/": "Airflow",
+    "tests/deploy/": "Airflow",
+    "tests/search_service/api/": "Airflow",
+    "tests/search_service/test_pictures.py": "Airflow",
+}
+"""Tests that use the same servers, and so go to one process; the first row that fits counts. All others go by their file."""
+LONGEST = ("jobs", "Airflow", "tests/end_to_end/test_demo.py", "tests/end_to_end/test_readme.py")
+"""What begins first."""
 
 # A shell that starts the tests in the background has them ignore SIGINT, and so every process they start.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -28,17 +43,29 @@ hypothesis.settings.register_profile("untimed", deadline=None)
 hypothesis.settings.load_profile("untimed")
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Share the tests out between processes: what uses the same servers goes to one, and the longest begin first."""
-    turns = {}
-    for item in items:
-        folder, fixtures = item.path.parts, getattr(item, "fixturenames", ())
-        turn = next(n for n, (part, used) in enumerate(SHARES) if part in (*folder, "") and used in (*fixtures, ""))
-        turns[item] = turn
-        if config.pluginmanager.hasplugin("xdist"):
-            item.add_marker(pytest.mark.xdist_group(f"servers {turn}" if SHARES[turn][1] else str(item.path)))
-    items.sort(key=turns.__getitem__)
+def share_of(nodeid: str) -> str:
+    """What goes to one process with a test: the name of its servers, or its file."""
+    file = nodeid.partition("::")[0]
+    return next((share for start, share in SHARES.items() if nodeid.startswith(start)), None) or file
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the longest first, so that two processes end at about the same time."""
+    turns = {share: turn for turn, share in enumerate(LONGEST)}
+    items.sort(key=lambda item: turns.get(share_of(item.nodeid), len(turns)))
+
+
+class ByServers(LoadScopeScheduling):
+    """Shares tests out between processes."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return share_of(nodeid)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByServers:
+    """The scheduler of `-n`: that of xdist's own groups does not see them with this version of pytest."""
+    return ByServers(config, log)
 
 
 @pytest.fixture(scope="session", autouse=True)
