@@ -29,9 +29,9 @@ def run(look_every_s: float = LOOK_EVERY_S) -> None:
         if idle_looks == _LOOKS:
             os.kill(os.getpid(), signal.SIGTERM)  # pyspark's own way out: it removes its socket
 
+    spare_tasks_time()
     signal.signal(signal.SIGALRM, look)
     signal.setitimer(signal.ITIMER_REAL, look_every_s, look_every_s)
-    spare_tasks_time()
     daemon.manager()
 
 
