@@ -160,6 +160,7 @@ def see(index: Index, data: bytes, models: Models, box: Box | None = None) -> Se
     Raises:
         UnusablePicture: it is no usable image.
         ValueError: the extractor is not the one that made the index.
+        FileNotFoundError, ModuleNotFoundError: an artefact is missing, or the package of weights that it builds on.
     """
     row = decode_image(data, DECODING)
     if row.image is None:
@@ -176,15 +177,15 @@ def see(index: Index, data: bytes, models: Models, box: Box | None = None) -> Se
     return Seen(pack(codes, loaded.threshold), Image.fromarray(part), crop, width, height, objects)
 
 
-def warm_up(models: Models) -> None:
-    """Load the models and run them once.
+def warm_up(models: Models, index: Index | None) -> None:
+    """Load the models and run them once: the extractor that made the index, without an index the usual one.
 
     Raises:
-        FileNotFoundError, ValueError: one is missing, or is another kind of artefact.
+        FileNotFoundError, ModuleNotFoundError, ValueError: one is missing, or is another kind of artefact.
     """
     blank = np.zeros((64, 64, 3), np.uint8)
-    name = models.extractor or usual_extractor(models.models)[0]
-    load_extractor(artefact_uri(models.models, name), batch=1).outputs([blank], [blank])
+    extractor = load_extractor(_asked(models), batch=1) if index is None else extractor_of(index, models)
+    extractor.outputs([blank], [blank])
     if models.detector != NO_DETECTOR:
         load_detector(artefact_uri(models.models, models.detector), batch=1).find([blank])
 
@@ -197,20 +198,28 @@ def _crop_in(box: Box, width: int, height: int) -> Crop:
 
 
 def extractor_of(index: Index, models: Models) -> Extractor:
-    """The version of an extractor that made the index, whichever version its name stands for now, and whatever that is unless asked for."""
+    """The version of an extractor that made the index, whichever version its name stands for now, and whatever that is unless asked for.
+
+    Raises:
+        FileNotFoundError, ModuleNotFoundError, ValueError: see `see`.
+    """
     made_by = index.model_version
-    asked = artefact_uri(models.models, models.extractor or usual_extractor(models.models)[0])
     try:
-        own = with_version(asked, made_by) if models.extractor else _made_by(models.models, made_by)
+        own = with_version(_asked(models), made_by) if models.extractor else _made_by(models.models, made_by)
         loaded = load_extractor(own, batch=1)
     except (LookupError, FileNotFoundError):
-        loaded = load_extractor(asked, batch=1)
+        loaded = load_extractor(_asked(models), batch=1)
     if loaded.version != made_by:
         raise ValueError(
             f"index {index.version} was made by model {made_by[:12]}, got {loaded.version[:12]}; "
             "search with that model, or run the pipeline and build_index again"
         )
     return loaded
+
+
+def _asked(models: Models) -> str:
+    """URI of the extractor that is asked for, or of the usual one; for that the folder of the models is listed."""
+    return artefact_uri(models.models, models.extractor or usual_extractor(models.models)[0])
 
 
 @cache

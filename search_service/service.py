@@ -7,6 +7,7 @@ import threading
 from dataclasses import dataclass
 
 from dlcore.search.codes import Codes
+from dlcore.search.index import Index
 from dlcore.search.segment import Where
 from search_service.counters import Counters
 from search_service.live import NO_PART, LiveIndex, View
@@ -49,16 +50,23 @@ class Service:
         """Load the models and run them once, so that the first picture does not wait for it; without them all else is served."""
         models = Models(self.options.settings.models, self.options.detector, self.options.extractor)
         try:
-            warm_up(models)
+            warm_up(models, self._opened())
         except Exception:
             logger.exception("the models cannot be loaded: pictures cannot be searched for")
         self.is_warm.set()
+
+    def _opened(self) -> Index | None:
+        """The newest version of the index, if one is open."""
+        try:
+            return self.live.view().index
+        except Refusal:
+            return None
 
     def see(self, view: View, data: bytes, box: Box | None) -> Seen:
         """What is in the bytes of a picture.
 
         Raises:
-            UnusablePicture, ValueError: see `query.see`.
+            UnusablePicture, ValueError, FileNotFoundError, ModuleNotFoundError: see `query.see`.
             TimeoutError: it took too long.
         """
         models = Models(self.options.settings.models, self.options.detector, self.options.extractor)

@@ -120,7 +120,7 @@ def main(
             if url
             else _by_index(index or settings.index, query, k, within, where, bool(sheet), eyes)
         )
-    except (KeyError, ValueError, FileNotFoundError, ConnectionError) as error:
+    except (KeyError, ValueError, FileNotFoundError, ImportError, ConnectionError) as error:
         leave("search", error)
     if sheet and answer.sheet:
         answer.sheet.save(sheet)

@@ -37,16 +37,17 @@ class Published:
 
         Raises:
             ModuleNotFoundError: the package is not installed.
-            ModelFormatError: its file is not the one that was published.
+            ModelFormatError: its file is missing, or not the one that was published.
         """
         package = find_spec(self.package)
         if package is None or package.origin is None:
             raise ModuleNotFoundError(f"published weights are missing: {self.remedy()}")
         path = Path(package.origin).parent / self.file
-        found = hashlib.sha256(path.read_bytes()).hexdigest()
+        found = hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else ""
         if found != self.sha256:
+            got = f"a file of SHA-256 {found}" if found else "no file"
             raise ModelFormatError(
-                f"{path}: got a file of SHA-256 {found}, expected {self.sha256}; install version {self.version} again"
+                f"{path}: got {got}, expected one of SHA-256 {self.sha256}; {self.remedy()} --force-reinstall"
             )
         return read_torch_state(path)
 

@@ -129,7 +129,7 @@ def search_by_picture(
             422, f"{len(data)} bytes: {error.reason.value} ({error.reason.meaning})", "a JPEG, PNG, WebP, GIF, TIFF, BMP or AVIF picture",
             "send another file",
         ) from None  # fmt: skip
-    except (FileNotFoundError, ValueError) as error:
+    except (FileNotFoundError, ImportError, ValueError) as error:
         raise Refusal(
             503, str(error), "the model that made the index", "an operator must look: PIPELINE_MODELS, or build_index"
         ) from None

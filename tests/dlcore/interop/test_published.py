@@ -71,6 +71,15 @@ def test_without_the_package_it_says_what_to_install(network: Sequential, cache:
     assert not list(cache.glob("[!.]*"))
 
 
+def test_a_package_without_its_file_is_refused(network: Sequential, cache: Path, tmp_path: Path) -> None:
+    save_artefact(tmp_path / "net", network, {}, backbone=ON_LITE0)
+    described = json.loads((tmp_path / "net" / "model.json").read_text())
+    described["backbone"]["published"] |= {"file": "weights/other.pth"}
+    (tmp_path / "net" / "model.json").write_text(json.dumps(described))
+    with pytest.raises(ModelFormatError, match=r"other\.pth: got no file, expected one of SHA-256"):
+        load_artefact(tmp_path / "net")
+
+
 def test_a_part_without_published_weights_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="expected the part of the model"):
         save_artefact(tmp_path / "none", Sequential().add(Linear(2, 2)), {}, backbone=ON_LITE0)
