@@ -13,8 +13,7 @@ from typing import Annotated
 
 import typer
 
-from dlcore.errors import ModelFormatError
-from dlcore.interop.artefact import promote
+from dlcore.interop.artefact import promote, split_version
 from spark_jobs.mistakes import leave
 from spark_jobs.settings import Settings, artefact_uri
 from spark_jobs.training.lower_precision import bring_lower, drawn, line
@@ -36,8 +35,8 @@ def main(
             raise ValueError(f"got --precision {precision!r}, expected one of {', '.join(LOWER)}")
         version, found = bring_lower(uri, precision, *drawn(uri, pictures))
         if promoted:
-            promote(uri, version)
-    except (FileNotFoundError, ModelFormatError, ValueError) as error:
+            promote(split_version(uri)[0], version)
+    except (FileNotFoundError, ImportError, ValueError) as error:
         leave("lower_precision", error)
     typer.echo(version)
     typer.echo(line(precision, found))

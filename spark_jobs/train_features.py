@@ -37,8 +37,9 @@ from spark_jobs.training.feature_judging import evaluate, judged_catalogue, lear
 from spark_jobs.training.feature_training import CodeCriterion, ViewSource
 from spark_jobs.training.feature_views import ARTICLES, VIEWS
 from spark_jobs.training.head_training import HeadTraining
-from spark_jobs.training.joint_training import Joint, Wanted, score_of_shop, train_joint
+from spark_jobs.training.joint_training import Joint, Wanted, head_of, score_of_shop, train_joint
 from spark_jobs.training.promotion import command_of, cpu_seconds, local_folder
+from spark_jobs.training.whole_views import PooledViews
 
 logger = logging.getLogger(__name__)
 
@@ -138,10 +139,11 @@ def _plan_joint(job: Job[Options]) -> None:
     crop = options.start or artefact_uri(job.settings.models, SMALL)
     shop, cache = (Path(text) if text else None for text in (options.catalogue, options.cache))
     wanted = Wanted(options.pictures, _COMPARED, shop, cache, crop, options.workers)
+    name = options.artefact or JOINT
+    in_use = _in_use(artefact_uri(job.settings.models, name)) if shop else None
     joint = train_joint(wanted, _head_training(options))
     spent = {"wall": round(perf_counter() - start), "cpu": round(cpu_seconds())}
-    name = options.artefact or JOINT
-    if joint.shop and not _is_better(job, joint, artefact_uri(job.settings.models, name)):
+    if joint.shop and in_use and not _is_better(job, joint, joint.shop, in_use):
         return
     told = replace(options, cache="")  # where features were kept changes nothing in them
     metadata = judged_metadata(joint.model, joint.metadata, told)
@@ -154,15 +156,23 @@ def _head_training(options: Options) -> HeadTraining:
     return HeadTraining(steps=options.steps or HeadTraining.steps, seed=options.seed)
 
 
-def _is_better(job: Job[Options], joint: Joint, uri: str) -> bool:
-    """Whether the shop's held-out pictures are found better than by the artefact in use; also where there is none yet."""
-    if joint.shop is None:
-        return True
+def _in_use(uri: str) -> Module | None:
+    """The joint model that another is compared with; None where there is none yet.
+
+    Raises:
+        Mistake: it is no joint model.
+    """
     try:
-        before = score_of_shop(load_artefact(uri).model, joint.shop)
+        model = load_artefact(uri).model
     except FileNotFoundError:
-        return True
-    now = score_of_shop(joint.model, joint.shop)
+        return None
+    head_of(model)
+    return model
+
+
+def _is_better(job: Job[Options], joint: Joint, shop: PooledViews, in_use: Module) -> bool:
+    """Whether the shop's held-out pictures are found better than by the model in use."""
+    before, now = score_of_shop(in_use, shop), score_of_shop(joint.model, shop)
     job.note("shop", {"map": now, "map_before": before})
     if now <= before:
         job.warn(f"the shop's pictures are found no better: mAP {now:.4f}, before {before:.4f}; nothing was promoted")

@@ -49,7 +49,13 @@ class Calibration:
                 f"compile: got a calibration of {len(names)} results for a model of {len(expected)}"
                 f"{f', {other[0]!r} in place of {other[1]!r}' if other else ''}; calibrate this model anew"
             )
-        return {op: integers(low, high) for op, (_, low, high) in zip(ops, self.ranges, strict=True)}
+        found = {}
+        for op, (_, low, high) in zip(ops, self.ranges, strict=True):
+            is_signed = op is network.input or (
+                isinstance(op, Weighted) and not op.relu
+            )  # also where no sample says so
+            found[op] = integers(min(low, -high) if is_signed else low, high)
+        return found
 
     def save(self, path: str | Path) -> None:
         """Write it to `path`, as JSON."""
@@ -83,13 +89,16 @@ def calibration_of(found: Any) -> Calibration:
     """
     if not isinstance(found, dict) or found.get("format") != FORMAT or not isinstance(found.get("ranges"), list):
         raise ValueError("another kind of file")
+    method, samples = found.get("method"), found.get("samples")
+    if not isinstance(method, str) or method not in METHODS or type(samples) is not int or samples < 1:
+        raise ValueError(f"the method {method!r:.80} with {samples!r:.80} samples")
     ranges = []
     for each in found["ranges"]:
         is_range = isinstance(each, list) and [type(part) for part in each] == [str, float, float]
         if not is_range or not (-math.inf < each[1] <= each[2] < math.inf):
             raise ValueError(f"the range {each!r:.80}")
         ranges.append((each[0], each[1], each[2]))
-    return Calibration(str(found.get("method")), int(found.get("samples") or 0), tuple(ranges))
+    return Calibration(method, samples, tuple(ranges))
 
 
 def _name(op: Op) -> str:

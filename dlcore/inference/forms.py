@@ -38,6 +38,11 @@ def integers(low: float, high: float) -> Form:
     return Form(number, max(abs(low), abs(high), 1e-30) / LARGEST[number])
 
 
+def largest_weight() -> int:
+    """The largest weight of eight bits on this CPU."""
+    return LARGEST["s8"] if cpu.multiplies_bytes() else NARROW
+
+
 class Scaled(NamedTuple):
     """Weights (O, ...) in eight bits, and what a primitive computes with: `factors` (O,) for sums of products, bias (O,), ceiling;
     the result is divided by `divisor`, last of all.
@@ -56,7 +61,7 @@ def scaled(weight: Array, bias: Array, ceiling: float, x: Form, residual: Form |
     All is computed in units of the residual's scale, so that its whole numbers are added as they are.
     """
     rows = weight.reshape(len(weight), -1)
-    largest = LARGEST["s8"] if cpu.multiplies_bytes() else NARROW
+    largest = largest_weight()
     step = np.maximum(np.abs(rows).max(axis=1, initial=0.0), 1e-30).astype(np.float64) / largest
     whole = np.rint(rows / step[:, None]).astype(np.int8).reshape(weight.shape)
     unit = y.scale if residual is None else residual.scale

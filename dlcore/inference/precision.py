@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from dlcore.inference.dispatch import rule_of
-from dlcore.inference.forms import BF16, FP32, Form
+from dlcore.inference.forms import BF16, FP32, Form, largest_weight
 from dlcore.inference.fuse import Product, Weighted, suits_winograd, uses
 from dlcore.inference.trace import Layer, Network, Op
 from dlcore.inference.trace import leaves as ops_of
@@ -17,6 +17,13 @@ PRECISIONS = ("fp32", "bf16", "int8")
 PRODUCT_WEIGHTS = ("fp32", "bf16")
 FEW_ROWS = 16
 """Up to so many rows a product takes the time of reading its weights, so that half the bytes are half the time on any CPU."""
+
+
+def effective(name: str) -> str:
+    """What `name` of `PRECISIONS`, forced, comes to here: another text where the CPU or the kernels in use make other numbers of it."""
+    if name == "int8" and uses("onednn"):
+        return f"int8 {'with' if cpu.multiplies_bytes() else 'without'} VNNI, weights up to {largest_weight()}"
+    return "bf16" if name == "bf16" and uses("onednn") and cpu.instruction_set() == "avx512" else "fp32"
 
 
 @dataclass(frozen=True)
@@ -36,10 +43,8 @@ class Precision:
         """What a convolution or product computes in; fp32 where oneDNN is not in use, or cannot."""
         if self.is_in_integers():
             return "int8"
-        if not uses("onednn"):
-            return "fp32"
         wanted = "bf16" in (self.name, self.product_weights if isinstance(op, Product) else "")
-        return "bf16" if wanted and cpu.instruction_set() == "avx512" and self._pays(op) else "fp32"
+        return "bf16" if wanted and effective("bf16") == "bf16" and self._pays(op) else "fp32"
 
     def is_in_integers(self) -> bool:
         """Whether convolutions and products compute in eight bits."""

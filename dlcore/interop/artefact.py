@@ -162,7 +162,7 @@ def pinned(uri: str | Path) -> str:
         FileNotFoundError: there is no artefact.
         ModelFormatError: it is damaged.
     """
-    if _split(str(uri))[1]:
+    if split_version(str(uri))[1]:
         return str(uri)
     version, _ = _described_version(_located(str(uri)), str(uri))
     return with_version(str(uri), version)
@@ -174,7 +174,17 @@ def with_version(uri: str, version: str) -> str:
     >>> with_version("file:///models/detector-small", "0123" * 16)[-20:]
     '01230123012301230123'
     """
-    return uri if _split(uri)[1] else f"{uri.rstrip('/')}@{version}"
+    return uri if split_version(uri)[1] else f"{uri.rstrip('/')}@{version}"
+
+
+def split_version(uri: str) -> tuple[str, str]:
+    """A URI without its version, and that, "" when it names none.
+
+    >>> split_version("hdfs://spark@namenode:8020/models/detector-small")
+    ('hdfs://spark@namenode:8020/models/detector-small', '')
+    """
+    name, _, version = uri.rpartition("@")
+    return (name, version) if _VERSION.fullmatch(version) else (uri, "")
 
 
 def load_artefact(uri: str | Path) -> Artefact:
@@ -216,9 +226,18 @@ def missing_weights(uri: str | Path) -> Published | None:
     Raises:
         FileNotFoundError, ModelFormatError: as `metadata_of`.
     """
+    backbone = backbone_of(uri)
+    return None if backbone is None or backbone.published.is_installed() else backbone.published
+
+
+def backbone_of(uri: str | Path) -> Backbone | None:
+    """The part of the artefact at `uri` that has published weights; None when none has.
+
+    Raises:
+        FileNotFoundError, ModelFormatError: as `metadata_of`.
+    """
     described = _described_version(_located(str(uri)), str(uri))[1]
-    published = Backbone.from_metadata(described[BACKBONE]).published if BACKBONE in described else None
-    return None if published is None or published.is_installed() else published
+    return Backbone.from_metadata(described[BACKBONE]) if BACKBONE in described else None
 
 
 def names(models: str) -> list[str]:
@@ -242,14 +261,8 @@ class _Place:
     version: str
 
 
-def _split(uri: str) -> tuple[str, str]:
-    """URI and version, "" when it names none."""
-    name, _, version = uri.rpartition("@")
-    return (name, version) if _VERSION.fullmatch(version) else (uri, "")
-
-
 def _located(uri: str) -> _Place:
-    name, version = _split(uri)
+    name, version = split_version(uri)
     files, root = fsspec.core.url_to_fs(name)
     files.invalidate_cache()
     version = version or _current(files, root)

@@ -9,6 +9,7 @@ from typing import Any
 from dlcore.errors import ModelFormatError
 from dlcore.inference import Calibration, Plan, compile
 from dlcore.inference.calibration import FORMAT, calibration_of
+from dlcore.inference.precision import effective
 from dlcore.nn.module import Module
 
 ARITHMETIC = "arithmetic"
@@ -16,23 +17,42 @@ ARITHMETIC = "arithmetic"
 
 
 def described(precision: str, calibration: Calibration | None) -> dict[str, Any]:
-    """The entry of the metadata."""
+    """The entry of the metadata; effective: what the precision is on this machine."""
     ranges = None if calibration is None else {"format": FORMAT, **asdict(calibration)}
-    return {"precision": precision, "calibration": ranges}
+    return {"precision": precision, "effective": effective(precision), "calibration": ranges}
+
+
+def require_fp32(metadata: Mapping[str, Any], uri: str) -> None:
+    """Refuse the artefact at `uri` if it computes in few bits.
+
+    Raises:
+        ValueError: it does.
+    """
+    if (found := metadata.get(ARITHMETIC)) is not None:
+        raise ValueError(
+            f"{uri}: got a version in {found['precision']}, expected one in fp32; name it as NAME@VERSION, "
+            "or promote it"
+        )
 
 
 def plan_of(model: Module, metadata: Mapping[str, Any], shape: Sequence[Any]) -> Plan:
     """The network of an artefact for inputs of `shape`, in its own arithmetic.
 
-    bf16 is taken on every CPU that has it, faster or not: what a version computes should not depend on that.
+    Whole numbers of eight bits have fewer levels without VNNI, and without AVX-512 there is no bf16. A version that was made for one
+    kind of CPU is refused by the other, where it would give other results. bf16 is taken on every CPU that has it, faster or not.
 
     Raises:
-        ModelFormatError: the metadata say what is no arithmetic of this model.
+        ModelFormatError: the metadata say what is no arithmetic of this model, or none of this CPU.
     """
     if (found := metadata.get(ARITHMETIC)) is None:
         return compile(model, shape)
     try:
-        ranges = found["calibration"]
+        ranges, here = found["calibration"], effective(found["precision"])
+        if found["effective"] != here:
+            raise ValueError(
+                f"it was made for CPUs that compute {found['effective']}, this one computes {here}; "
+                "run it on such CPUs, or make a version here with lower_precision"
+            )
         calibration = None if ranges is None else calibration_of(ranges)
         return compile(model, shape, found["precision"], calibration=calibration, force=True)
     except (TypeError, ValueError, LookupError) as error:

@@ -12,9 +12,9 @@ import numpy as np
 from dlcore.activity import Array
 from dlcore.boxes import iou
 from dlcore.inference import calibrate
-from dlcore.interop.artefact import Artefact, bring, load_artefact, pinned, save_artefact
+from dlcore.interop.artefact import Artefact, backbone_of, bring, load_artefact, pinned, save_artefact, split_version
 from dlcore.search.codes import pack
-from dlcore.vision.arithmetic import ARITHMETIC, described
+from dlcore.vision.arithmetic import ARITHMETIC, described, require_fp32
 from dlcore.vision.detector import DetectorSettings, FoundObject, load_detector
 from dlcore.vision.extractor import HASH_SIDE, load_extractor, wants_wholes
 from dlcore.vision.pixels import Pixels, resized
@@ -27,8 +27,13 @@ SAME = 0.5
 
 
 def drawn(uri: str, count: int) -> tuple[Pixels, Pixels]:
-    """Pictures such as the model of `uri` sees, `count` to calibrate on and as many of another seed to compare on."""
+    """Pictures such as the model of `uri` sees, `count` to calibrate on and as many of another seed to compare on.
+
+    Raises:
+        ValueError: it computes in few bits already, or sees crops and whole pictures.
+    """
     exact = load_artefact(uri)
+    require_fp32(exact.metadata, uri)
     if wants_wholes(exact.metadata):
         raise ValueError(
             f"{uri}: got an extractor of crops and whole pictures, expected one of crops alone, or a detector"
@@ -44,17 +49,22 @@ def bring_lower(uri: str, precision: str, known: Pixels, unseen: Pixels) -> tupl
     """A version in `precision` beside that which `uri` stands for, and its agreement with that.
 
     known: pictures (N, H, W, 3) to calibrate on; unseen: others, to compare on.
+
+    Raises:
+        ValueError: the version that `uri` stands for computes in few bits already.
     """
-    exact = load_artefact(uri)
+    exact, backbone = load_artefact(uri), backbone_of(uri)
+    require_fp32(exact.metadata, uri)
     calibration = calibrate(exact.model, _input(exact, known)) if precision == "int8" else None
     metadata = {**exact.metadata, ARITHMETIC: described(precision, calibration)}
     with tempfile.TemporaryDirectory() as folder:
-        save_artefact(Path(folder, "trial"), exact.model, metadata)
+        save_artefact(Path(folder, "trial"), exact.model, metadata, backbone=backbone)
         compare = codes_agree if _is_extractor(exact) else detections_agree
         found = compare(pinned(uri), str(Path(folder, "trial")), unseen)
         card = f"# In {precision}\n\n{line(precision, found)}\nOtherwise it is version {exact.version}.\n"
-        version = save_artefact(Path(folder, "whole"), exact.model, {**metadata, "agreement": found}, card)
-        bring(Path(folder, "whole"), uri.partition("@")[0])
+        told = {**metadata, "agreement": found}
+        version = save_artefact(Path(folder, "whole"), exact.model, told, card, backbone=backbone)
+        bring(Path(folder, "whole"), split_version(uri)[0])
     return version, found
 
 

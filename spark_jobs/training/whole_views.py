@@ -106,13 +106,13 @@ def generated_sources(seed: int, count: int) -> list[Source]:
     return [Generated(entry.scene) for entry in originals[:count]]
 
 
-def sources_in(folder: Path) -> list[Source]:
+def sources_in(folder: Path) -> list[OfShop]:
     """The files of a folder and those below it, in the order of their names.
 
     Raises:
         ValueError: there is none.
     """
-    files: list[Source] = [OfShop(path) for path in sorted(folder.rglob("*")) if path.is_file()]
+    files = [OfShop(path) for path in sorted(folder.rglob("*")) if path.is_file()]
     if not files:
         raise ValueError(f"got no file in {folder}, expected the pictures of a shop")
     return files

@@ -12,11 +12,16 @@ import typer
 from typer.testing import CliRunner
 
 from dlcore.errors import ModelFormatError
-from dlcore.interop.artefact import load_artefact, promote, save_artefact, versions
+from dlcore.interop.artefact import backbone_of, load_artefact, promote, save_artefact, versions
+from dlcore.interop.published import Backbone
+from dlcore.models.deepbit_joint import BACKBONE, pooled_features
+from dlcore.models.pretrained import LITE0_WEIGHTS, pretrained_efficientnet_lite0
+from dlcore.nn.layer import ConcatTable, Identity, Linear, Sequential, View
 from dlcore.vision.arithmetic import ARITHMETIC, plan_of
 from dlcore.vision.detector import FoundObject
 from dlcore.vision.extractor import load_extractor
 from dlcore.vision.pixels import Pixels
+from dlcore.vision.preprocessing import Preprocessing
 from spark_jobs.lower_precision import main
 from spark_jobs.pipeline import EXIT_MISTAKE
 from spark_jobs.settings import REPOSITORY
@@ -38,9 +43,11 @@ def pictures(seed: int, side: int, count: int = 12) -> Pixels:
 
 @pytest.fixture
 def models(tmp_path: Path) -> Path:
+    """A folder of the shipped models, at an address with a user in it."""
+    folder = tmp_path / "spark@models"
     for name in (EXTRACTOR, DETECTOR):
-        shutil.copytree(REPOSITORY / "models" / name, tmp_path / name)
-    return tmp_path
+        shutil.copytree(REPOSITORY / "models" / name, folder / name)
+    return folder
 
 
 @pytest.mark.parametrize(("name", "side"), [(EXTRACTOR, 96), (DETECTOR, 192)])
@@ -59,20 +66,39 @@ def test_a_version_in_eight_bits_stands_beside_the_other(models: Path, name: str
 
 
 def test_a_name_that_moves_gives_other_codes(models: Path) -> None:
-    uri = str(models / EXTRACTOR)
+    uri, shown = str(models / EXTRACTOR), pictures(2, 96)
     before = load_extractor(uri)
-    version, found = bring_lower(uri, "bf16", pictures(1, 96), pictures(2, 96))
+    version, found = bring_lower(uri, "int8", pictures(1, 96), shown)
     assert found["same_bits"] > 0.97
     promote(uri, version)
-    after = load_extractor(uri)
-    assert (after.version, before.version) == (version, load_artefact(f"{uri}@{before.version}").version)
+    codes = [load_extractor(each).outputs(shown)[0] for each in (uri, f"{uri}@{version}", f"{uri}@{before.version}")]
+    np.testing.assert_array_equal(codes[0], codes[1])
+    np.testing.assert_array_equal(codes[2], before.outputs(shown)[0])
+    assert (codes[0] != codes[2]).any()
+    with pytest.raises(ValueError, match=r"got a version in int8, expected one in fp32; name it as NAME@VERSION"):
+        bring_lower(uri, "bf16", shown, shown)
+    bring_lower(f"{uri}@{before.version}", "bf16", shown, shown)
+    assert len(versions(uri)) == 3
+
+
+def test_published_weights_stay_in_their_package(models: Path) -> None:
+    network = pooled_features(pretrained_efficientnet_lite0()).set_name(BACKBONE)
+    ends = ConcatTable().add(Linear(1280, 32)).add(Identity())
+    about = {"kind": "deepbit", "preprocessing": Preprocessing(64).metadata(), "threshold": 0.0, "bits": 32}
+    model = Sequential().add(network).add(View([1280], 3)).add(ends)
+    uri = str(models / "published")
+    save_artefact(uri, model, about, backbone=Backbone(BACKBONE, LITE0_WEIGHTS))
+    version, _ = bring_lower(uri, "bf16", pictures(1, 64, 2), pictures(2, 64, 2))
+    assert backbone_of(f"{uri}@{version}") == backbone_of(uri)
+    assert Path(uri, "versions", version, "weights.npz").stat().st_size < 200_000
 
 
 def test_arithmetic_of_another_model_is_refused(models: Path) -> None:
     uri = str(models / EXTRACTOR)
     version, _ = bring_lower(uri, "int8", pictures(1, 96), pictures(2, 96))
     lower = load_artefact(f"{uri}@{version}")
-    for change in ({"precision": "int3"}, {"calibration": None}, {"calibration": {"ranges": []}}):
+    other_cpu = {"effective": "int8 on another CPU"}
+    for change in (other_cpu, {"precision": "int3"}, {"calibration": None}, {"calibration": {"ranges": []}}):
         metadata = {**lower.metadata, ARITHMETIC: {**lower.metadata[ARITHMETIC], **change}}
         save_artefact(models / json.dumps(change)[2:6], lower.model, metadata)
         with pytest.raises(ModelFormatError, match="an arithmetic that cannot be used"):
