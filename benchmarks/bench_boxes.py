@@ -25,7 +25,7 @@ import numpy as np  # noqa: E402
 from rich.console import Console  # noqa: E402
 from rich.table import Table  # noqa: E402
 
-from benchmarks.bench_quality import _FOLDER, _any_ap50, cut_out, repeatability  # noqa: E402
+from benchmarks.bench_quality import FOLDER, any_ap50, cut_out, repeatability  # noqa: E402
 from benchmarks.quality_sets import SETS, QualitySet, quality_set  # noqa: E402
 from dlcore.vision.detector import Detector, load_detector  # noqa: E402
 from spark_jobs.stages.crop import WHOLE_IMAGE  # noqa: E402
@@ -43,7 +43,7 @@ def judge_boxes(made: QualitySet, models: Path) -> list[Row]:
     for (name, detector), cost in zip(detectors.items(), spent, strict=True):
         cut = cut_out(detector, made.items)
         whole = float(np.mean([crop.source == WHOLE_IMAGE for crop in cut.crops]))
-        scores = (_any_ap50(cut, made), repeatability(cut, made), whole, cost, cost / spent[0])
+        scores = (any_ap50(cut, made), repeatability(cut, made), whole, cost, cost / spent[0])
         rows.append({"set": made.name, "detector": name, **dict(zip(_COLUMNS, scores, strict=True))})
     return rows
 
@@ -66,7 +66,7 @@ def main() -> None:
     parser.add_argument("--json", action="store_true", help="print the rows as JSON, and nothing else on stdout")
     parser.add_argument("--sets", nargs="+", choices=SETS, default=list(SETS))
     parser.add_argument("--models", type=Path, default=PROJECT / "models")
-    parser.add_argument("--folder", type=Path, default=_FOLDER, help="where the packages are unpacked, and kept")
+    parser.add_argument("--folder", type=Path, default=FOLDER, help="where the packages are unpacked, and kept")
     options = parser.parse_args()
     with redirect_stdout(sys.stderr):
         rows = [row for name in options.sets for row in judge_boxes(quality_set(name, options.folder), options.models)]

@@ -49,7 +49,7 @@ from dlcore.nn.module import Module  # noqa: E402
 from dlcore.rng import RNG  # noqa: E402
 
 Runner = Callable[[np.ndarray], list[np.ndarray]]
-SAMPLES = 8  # that calibrate int8
+SAMPLES = 8  # that calibrate int8, or as many as a batch has
 LOW_BITS = {"INFERENCE_NUM_THREADS": THREADS, "PERFORMANCE_HINT": "LATENCY"}
 CLOCKS = {"wall": time.perf_counter, "cpu": time.process_time}
 PAUSE_S = 0.02  # lets the threads of the one before fall asleep, so that they don't spin in the next one's time
@@ -179,7 +179,7 @@ def errors(exact: Plan, runners: dict[str, Runner], x: np.ndarray, precision: st
 
 def contenders(name: str, precision: str, batch: int, exact: Plan, path: Path) -> tuple[Plan, dict[str, Runner]]:
     """Our plan, and all that run the model: ONNX Runtime only in fp32."""
-    samples = MODELS[name].inputs(SAMPLES, seed=1)
+    samples = MODELS[name].inputs(max(SAMPLES, batch), seed=1)
     calibration = calibrate(exact, samples) if precision == "int8" else None
     plan = compile(exact.model, exact.input_shape, precision, threads=THREADS, calibration=calibration)
     runners = {"ours": ours(plan), "openvino": openvino_runner(path, precision, samples)}

@@ -59,7 +59,7 @@ PROMISED = (0.9, 0.95, 0.97, 0.99)
 """Precisions that a calibration is asked for, beside the one by default."""
 _SAMPLE, _COPIES = 160, 8
 """As the job `calibrate_duplicates` has them by default."""
-_FOLDER = Path(tempfile.gettempdir()) / "quality_sets"
+FOLDER = Path(tempfile.gettempdir()) / "quality_sets"
 _PLAIN = (
     "f1", "precision", "precision_without_look_alikes", "promised_precision", "recall", "promised_recall", "r_at_1", "map",
     "any_ap50", "repeatability", "images_per_second",
@@ -137,7 +137,7 @@ def judge(name: str, models: Path, folder: Path, named: str) -> dict[str, Any]:
         "promised_recall": calibration.expected["recall"],
         "promises": [promise(calibrate_for(Target(precision)), signatures, truth) for precision in PROMISED],
         **_retrieval(signatures, truth),
-        "any_ap50": _any_ap50(cut, made),
+        "any_ap50": any_ap50(cut, made),
         "repeatability": repeatability(cut, made),
         "images_per_second": round(len(truth) / seconds, 1),
         "extractor": named,
@@ -208,7 +208,7 @@ def first_hits(apart: NDArray[np.integer], groups: NDArray[np.integer]) -> float
     return float(nearest[has_partner].mean())
 
 
-def _any_ap50(cut: Cut, made: QualitySet) -> float:
+def any_ap50(cut: Cut, made: QualitySet) -> float:
     """Average precision of the published boxes, whatever their labels."""
     found = [
         Detections(
@@ -247,7 +247,7 @@ def main() -> None:
     parser.add_argument("--sets", nargs="+", choices=SETS, default=list(SETS))
     parser.add_argument("--models", type=Path, default=PROJECT / "models")
     parser.add_argument("--extractor", default=usual_extractor(str(PROJECT / "models"))[0], help="name of its artefact")
-    parser.add_argument("--folder", type=Path, default=_FOLDER, help="where the packages are unpacked, and kept")
+    parser.add_argument("--folder", type=Path, default=FOLDER, help="where the packages are unpacked, and kept")
     options = parser.parse_args()
     with redirect_stdout(sys.stderr):
         rows = [judge(name, options.models, options.folder, options.extractor) for name in options.sets]

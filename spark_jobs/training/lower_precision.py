@@ -15,7 +15,7 @@ from dlcore.inference import calibrate
 from dlcore.interop.artefact import Artefact, backbone_of, bring, load_artefact, pinned, save_artefact, split_version
 from dlcore.search.codes import pack
 from dlcore.vision.arithmetic import ARITHMETIC, described, require_fp32
-from dlcore.vision.detector import DetectorSettings, FoundObject, load_detector
+from dlcore.vision.detector import FoundObject, load_detector
 from dlcore.vision.extractor import HASH_SIDE, load_extractor, wants_wholes
 from dlcore.vision.pixels import Pixels, resized
 from dlcore.vision.preprocessing import Preprocessing
@@ -27,7 +27,8 @@ SAME = 0.5
 
 
 def drawn(uri: str, count: int) -> tuple[Pixels, Pixels]:
-    """Pictures such as the model of `uri` sees, `count` to calibrate on and as many of another seed to compare on.
+    """Pictures such as the model of `uri` sees, `count` to calibrate on and as many of another seed to compare on: for an extractor
+    crops of HASH_SIDE, for a detector whole pictures of feature_judging's WHOLE_SIDE, whatever the side of its input.
 
     Raises:
         ValueError: it computes in few bits already, or sees crops and whole pictures.
@@ -39,8 +40,7 @@ def drawn(uri: str, count: int) -> tuple[Pixels, Pixels]:
             f"{uri}: got an extractor of crops and whole pictures, expected one of crops alone, or a detector"
         )
     is_extractor = _is_extractor(exact)
-    side = HASH_SIDE if is_extractor else DetectorSettings.from_metadata(exact.metadata).preprocessing.resize
-    both = [judged_catalogue(seed, count, side, sample=count + 1) for seed in (DEVELOPMENT_SEED, HELD_OUT_SEED)]
+    both = [judged_catalogue(seed, count, HASH_SIDE, sample=count + 1) for seed in (DEVELOPMENT_SEED, HELD_OUT_SEED)]
     known, unseen = (each.crops if is_extractor else each.wholes for each in both)
     return known, unseen
 
