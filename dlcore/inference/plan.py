@@ -27,6 +27,9 @@ from dlcore.kernels.prepared import shelf
 from dlcore.nn.module import Module
 from dlcore.nn.shapes import shape_of, undisturbed
 
+MOST_THREADS = 1024
+"""Of the native kernels."""
+
 
 @dataclass(frozen=True)
 class Recipe:
@@ -128,7 +131,8 @@ class Plan:
         return [after - before for before, after in pairwise(moments)]
 
     def save(self, path: str | Path) -> Path:
-        """Write it to a file whose weights `dlcore.interop.plan_file.load_plan` maps, so that processes share them.
+        """Write it, with the weights as the model has them now, to a file that `dlcore.interop.plan_file.load_plan` maps, so that
+        processes share them.
 
         Raises:
             ModelFormatError: a layer has an argument that cannot be written.
@@ -226,8 +230,8 @@ def compile(
     threads: for the native kernels; by default OMP_NUM_THREADS, else all CPUs; one in a forked process.
 
     Raises:
-        ValueError: an unknown precision, int8 without a calibration or with another model's, layers of double, what is no shape, or
-            an input shape the model refuses.
+        ValueError: an unknown precision, int8 without a calibration or with another model's, layers of double, no number of threads,
+            what is no shape, or an input shape the model refuses.
 
     Example:
         >>> from dlcore.nn.layer import Linear
@@ -265,6 +269,8 @@ def _check(recipe: Recipe) -> None:
             f"compile: got precision {recipe.precision!r} and product_weights {recipe.product_weights!r}, expected one of "
             f"{PRECISIONS} and of {PRODUCT_WEIGHTS}"
         )
+    if type(recipe.threads) is not int or not 1 <= recipe.threads <= MOST_THREADS:
+        raise ValueError(f"compile: got threads {recipe.threads!r}, expected a whole number from 1 to {MOST_THREADS}")
     if recipe.precision == "int8" and recipe.calibration is None:
         raise ValueError("compile: got int8 without a calibration; give calibration=calibrate(model, samples)")
 

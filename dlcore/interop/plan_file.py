@@ -16,6 +16,7 @@ import os
 import struct
 import zlib
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -30,7 +31,9 @@ from dlcore.inference.plan import Plan, Recipe, as_shapes, compiled
 from dlcore.interop.native import built, check_size, described
 from dlcore.kernels import cpu, native_build, onednn_api
 from dlcore.kernels.memory import CACHE_LINE_BYTES
+from dlcore.kernels.onednn_api import OneDnnError
 from dlcore.kernels.prepared import PreparedMismatchError
+from dlcore.settings import settings
 
 logger = logging.getLogger(__name__)
 
@@ -39,17 +42,24 @@ _MAGIC = b"dlcplan1"
 _MAX_JSON_BYTES = 16 << 20
 _CHUNK_BYTES = 16 << 20
 _TYPES = {"float32": np.float32, "float64": np.float64}
+_REFUSED = (
+    TypeError, ValueError, LookupError, AttributeError, ArithmeticError, MemoryError, RecursionError, OneDnnError
+)  # fmt: skip
+_PACKING = 1
+"""To be raised with every change of what is packed, or in which order, that is not a change of the native kernels' sources."""
 
 
 def save_plan(plan: Plan, path: str | Path) -> Path:
     """Write `plan` to `path`, whole or not at all; what was there goes. Its hidden states are not saved.
+
+    The weights are those that its model has now, packed anew: what `compile` would make of it, wherever they have changed since.
 
     Raises:
         ModelFormatError: a layer has an argument that cannot be written.
     """
     target = Path(path)
     topology, weights = described(plan.model)
-    arrays: list[NDArray[Any]] = [*weights.values(), *plan.prepared]
+    arrays: list[NDArray[Any]] = [*weights.values(), *compiled(plan.model, plan.recipe).prepared]
     places, end = [], 0
     for array in arrays:
         places.append([array.dtype.name, list(array.shape), end])
@@ -96,16 +106,17 @@ def load_plan(path: str | Path, threads: int | None = None) -> Plan:
         recipe = _recipe(facts["recipe"], threads)
         weights = dict(zip(names, arrays[: len(names)], strict=True))
         model, prepared = built(facts["topology"], weights, source), arrays[len(names) :]
+        _check_input(recipe.shape, source)
         if facts["machine"] == _machine(recipe.threads):
-            return compiled(model, recipe, prepared)
+            with suppress(PreparedMismatchError):
+                return compiled(model, recipe, prepared)
         logger.warning("%s was packed for another CPU, other kernels or threads; packing its weights anew", source)
         return compiled(model, recipe)
-    except (TypeError, ValueError, LookupError, AttributeError, ArithmeticError) as error:
-        if isinstance(error, ModelFormatError):
-            raise
-        what = "packed weights" if isinstance(error, PreparedMismatchError) else "content"
+    except ModelFormatError:
+        raise
+    except _REFUSED as error:
         raise ModelFormatError(
-            f"{source}: got {what} that cannot be used ({error}), expected what save_plan wrote"
+            f"{source}: got content that cannot be used ({error}), expected what save_plan wrote"
         ) from error
 
 
@@ -118,8 +129,11 @@ def _opened(source: Path) -> tuple[dict[str, Any], NDArray[np.uint8]]:
         if len(start) < _PREAMBLE.size or not start.startswith(_MAGIC):
             raise ModelFormatError(f"{source}: got another kind of file, expected one written by save_plan")
         _, text_bytes, file_bytes, text_sum, body_sum = _PREAMBLE.unpack(start)
-        if file_bytes != size or text_bytes > min(_MAX_JSON_BYTES, size):
-            raise ModelFormatError(f"{source}: got {size} bytes, expected {file_bytes}; copy the file anew")
+        is_aligned = (_PREAMBLE.size + text_bytes) % CACHE_LINE_BYTES == 0
+        if file_bytes != size or text_bytes > min(_MAX_JSON_BYTES, size) or not is_aligned:
+            raise ModelFormatError(
+                f"{source}: got {size} bytes and {text_bytes} of JSON, expected {file_bytes} in whole cache lines; copy the file anew"
+            )
         text = file.read(text_bytes)
     body = (
         np.memmap(source, np.uint8, "r")[_PREAMBLE.size + len(text) :]
@@ -165,16 +179,40 @@ def _recipe(found: dict[str, Any], threads: int | None) -> Recipe:
     given = found["calibration"]
     calibration = None if given is None else calibration_of(given | {"format": FORMAT})
     count = found["threads"] if threads is None else threads
-    if type(count) is not int or count < 1:
-        raise ValueError(f"{count!r} threads")
     return Recipe(**found | {"calibration": calibration, "threads": count, "shape": as_shapes(found["shape"])})
+
+
+def _check_input(shape: Any, source: Path) -> None:
+    """Refuse a plan whose input alone would be larger than data may be."""
+    size, limit = _input_bytes(shape), settings().max_data_bytes
+    if size > limit:
+        raise ModelFormatError(
+            f"{source}: got a plan for inputs of {size} bytes, expected at most {limit}; raise DLCORE_MAX_DATA_BYTES if you trust it"
+        )
+
+
+def _input_bytes(shape: Any) -> int:
+    if isinstance(shape, list):
+        return sum(map(_input_bytes, shape))
+    if min(shape, default=0) < 0:
+        raise ValueError(f"an input of shape {shape}")
+    size: int = 4 * math.prod(shape)
+    return size
 
 
 def _machine(threads: int) -> str:
     """What decides in which orders weights are packed: CPU, libraries, settings, threads."""
-    parts = [cpu.model(), sorted(cpu.flags()), kernels.instruction_set(), kernels.active(), cpu.threads(), threads]
+    parts = [
+        cpu.model(),
+        sorted(cpu.flags()),
+        kernels.instruction_set(),
+        kernels.active(),
+        cpu.threads(),
+        threads,
+        _PACKING,
+    ]
     if "onednn" in kernels.active():
-        parts.append(onednn_api.version())
+        parts += [onednn_api.version(), onednn_api.effective_isa()]
     if "native" in kernels.active():
         parts.append(native_build.library_path().name)
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()

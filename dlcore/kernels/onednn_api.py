@@ -148,6 +148,11 @@ def version() -> str:
     return ".".join(map(str, found()[:3]))
 
 
+def effective_isa() -> int:
+    """dnnl_cpu_isa_t of what the library's code is chosen for: the CPU, as far as DLCORE_ISA and oneDNN's own settings allow."""
+    return int(library().dnnl_get_effective_cpu_isa())
+
+
 def check(status: int, call: str) -> None:
     """Raise OneDnnError unless `status` is success; `call` names what was tried."""
     if status:

@@ -7,7 +7,9 @@ import random
 import subprocess
 import sys
 import zlib
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -136,29 +138,71 @@ def test_a_damaged_plan_is_refused(tmp_path: Path) -> None:
             load_plan(path)
 
 
+def rewritten(path: Path, change: Callable[[dict[str, Any]], object], spaces: int = 0) -> Path:
+    """The same file with other JSON and right checksums; spaces: behind the JSON, beside those that fill a cache line."""
+    whole = path.read_bytes()
+    magic, size, _, _, checksum = _PREAMBLE.unpack_from(whole)
+    facts = json.loads(whole[_PREAMBLE.size : _PREAMBLE.size + size])
+    change(facts)
+    text = json.dumps(facts).encode()
+    text += b" " * (-(_PREAMBLE.size + len(text)) % 64 + spaces)
+    total = _PREAMBLE.size + len(text) + len(whole) - _PREAMBLE.size - size
+    start = _PREAMBLE.pack(magic, len(text), total, zlib.crc32(text), checksum)
+    path.write_bytes(start + text + whole[_PREAMBLE.size + size :])
+    return path
+
+
+def nested(depth: int) -> list[Any]:
+    return [nested(depth - 1)] if depth else [1]
+
+
 CHANGES = {
-    "smaller": lambda facts: facts["arrays"][-1].__setitem__(1, [3]),
-    "beyond the end": lambda facts: facts["arrays"][-1].__setitem__(2, 1 << 40),
-    "of another kind": lambda facts: facts["arrays"][0].__setitem__(0, "object"),
-    "one too few": lambda facts: facts["arrays"].pop(),
-    "no threads": lambda facts: facts["recipe"].update(threads=0),
-    "no shape": lambda facts: facts["recipe"].update(shape="large"),
-    "no such precision": lambda facts: facts["recipe"].update(precision="int3"),
-    "no model": lambda facts: facts.update(topology={"version": 2, "module": {"type": "os.system"}}),
-    "no weights": lambda facts: facts.pop("weights"),
+    "beyond the end": (lambda facts: facts["arrays"][-1].__setitem__(2, 1 << 40), "an array of shape"),
+    "of another kind": (lambda facts: facts["arrays"][0].__setitem__(0, "object"), "'object'"),
+    "no threads": (lambda facts: facts["recipe"].update(threads=0), "got threads 0"),
+    "more threads than a number has bits": (lambda facts: facts["recipe"].update(threads=1 << 64), "got threads 1844"),
+    "a truth as threads": (lambda facts: facts["recipe"].update(threads=True), "got threads True"),
+    "no shape": (lambda facts: facts["recipe"].update(shape="large"), "'large' in the input shape"),
+    "a shape below zero": (lambda facts: facts["recipe"].update(shape=[-1, 5]), "an input of shape"),
+    "a shape beyond memory": (lambda facts: facts["recipe"].update(shape=[1 << 50, 5]), "a plan for inputs of"),
+    "a shape without end": (lambda facts: facts["recipe"].update(shape=nested(900)), "recursion"),
+    "no such precision": (lambda facts: facts["recipe"].update(precision="int3"), "got precision 'int3'"),
+    "no model": (lambda facts: facts.update(topology={"version": 2, "module": {"type": "os.system"}}), "os.system"),
+    "no weights": (lambda facts: facts.pop("weights"), "'weights'"),
 }
 
 
 @pytest.mark.parametrize("change", CHANGES)
 def test_a_plan_that_contradicts_itself_is_refused(change: str, tmp_path: Path) -> None:
     path = plan_of(words(), NUMBERS, "fp32").save(tmp_path / "plan")
-    whole = path.read_bytes()
-    magic, size, _, _, checksum = _PREAMBLE.unpack_from(whole)
-    facts = json.loads(whole[_PREAMBLE.size : _PREAMBLE.size + size])
-    CHANGES[change](facts)
-    text = json.dumps(facts).encode().ljust(size + 256 - size % 64 + 32)
-    total = _PREAMBLE.size + len(text) + len(whole) - _PREAMBLE.size - size
-    start = _PREAMBLE.pack(magic, len(text), total, zlib.crc32(text), checksum)
-    path.write_bytes(start + text + whole[_PREAMBLE.size + size :])
-    with pytest.raises(ModelFormatError, match="plan: "):
-        load_plan(path)
+    changed, error = CHANGES[change]
+    with pytest.raises(ModelFormatError, match=rf"plan: .*{error}"):
+        load_plan(rewritten(path, changed))
+
+
+def test_arrays_that_begin_between_cache_lines_are_refused(tmp_path: Path) -> None:
+    path = plan_of(words(), NUMBERS, "fp32").save(tmp_path / "plan")
+    load_plan(rewritten(path, lambda facts: None))
+    with pytest.raises(ModelFormatError, match="in whole cache lines"):
+        load_plan(rewritten(path, lambda facts: None, spaces=4))
+
+
+@pytest.mark.parametrize("change", [lambda arrays: arrays[-1].__setitem__(1, [3]), lambda arrays: arrays.pop()])
+def test_packed_weights_that_do_not_fit_are_packed_anew(change, tmp_path: Path, caplog) -> None:
+    plan = plan_of(pictures(), PICTURES, "fp32")
+    again = load_plan(rewritten(plan.save(tmp_path / "plan"), lambda facts: change(facts["arrays"])))
+    assert "packing its weights anew" in caplog.text
+    np.testing.assert_array_equal(again(PICTURES), plan(PICTURES))
+
+
+@pytest.mark.parametrize("precision", ["fp32", "int8"])
+def test_the_weights_are_saved_as_the_model_has_them_now(precision: str, tmp_path: Path) -> None:
+    model = pictures()
+    plan = plan_of(model, PICTURES, precision)
+    before = plan(PICTURES)
+    model.named_parameters()["0.weight"].value[...] *= 0.5
+    again = load_plan(plan.save(tmp_path / "plan"))
+    now = compile(model, PICTURES.shape, precision, calibration=plan.recipe.calibration, force=True)
+    np.testing.assert_array_equal(again(PICTURES), now(PICTURES))
+    np.testing.assert_array_equal(plan(PICTURES), before)
+    assert (again(PICTURES) != before).any()
