@@ -58,10 +58,12 @@ class Scaled(NamedTuple):
 def scaled(weight: Array, bias: Array, ceiling: float, x: Form, residual: Form | None, y: Form) -> Scaled:
     """Each row of `weight` with a scale of its own.
 
-    All is computed in units of the residual's scale, so that its whole numbers are added as they are.
+    All is computed in units of the residual's scale, so that its whole numbers are added as they are. oneDNN itself halves the weights
+    of convolutions of signed bytes where two products are added in sixteen bits: those are given twice as large.
     """
     rows = weight.reshape(len(weight), -1)
-    largest = largest_weight()
+    is_halved = not cpu.multiplies_bytes() and x.number == "s8" and weight.ndim > 2
+    largest = largest_weight() * (2 if is_halved else 1)
     step = np.maximum(np.abs(rows).max(axis=1, initial=0.0), 1e-30).astype(np.float64) / largest
     whole = np.rint(rows / step[:, None]).astype(np.int8).reshape(weight.shape)
     unit = y.scale if residual is None else residual.scale

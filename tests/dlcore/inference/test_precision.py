@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -95,6 +98,33 @@ def test_weights_of_each_plane_have_a_scale_of_their_own() -> None:
     wrong = np.abs(found.weight * found.factors[:, None] * 0.25 / 0.5 - weight)
     assert (wrong <= 0.501 * np.abs(weight).max(axis=1, keepdims=True) / limit).all()
     assert (found.ceiling, found.divisor) == (24.0, 1.0)
+
+
+_WITHOUT_VNNI = """
+import numpy as np
+from dlcore.inference import calibrate, compile
+from dlcore.nn.layer import Linear, Sequential, SpatialConvolution
+signs = lambda *shape: np.random.default_rng(0).choice(np.float32([-1, 1]), shape)
+cases = [(SpatialConvolution(8, 16, 3, 3, 1, 1, 1, 1), signs(2, 8, 6, 6)), (SpatialConvolution(64, 8, 1, 1), signs(2, 64, 6, 6))]
+cases += [(SpatialConvolution(16, 16, 3, 3, 1, 1, 1, 1, 16), signs(2, 16, 6, 6)), (Linear(64, 8), signs(2, 64))]
+for layer, x in cases:
+    layer.weight.value[...] = signs(*layer.weight.value.shape)
+    layer.weight.value[0] = x[0] = 1
+    exact = compile(Sequential().add(layer), x.shape)(x)
+    plan = compile(Sequential().add(layer), x.shape, "int8", calibration=calibrate(layer, x, "min_max"))
+    print(np.abs(plan(x) - exact).max() / np.abs(exact).max())
+"""
+
+
+def test_the_largest_weights_are_exact_without_vnni() -> None:
+    """Nothing overflows in sixteen bits, and no bit is lost twice."""
+    environment = {**os.environ, "DLCORE_ISA": "avx2"}
+    done = subprocess.run(
+        [sys.executable, "-c", _WITHOUT_VNNI], env=environment, capture_output=True, text=True, check=True
+    )
+    errors = [float(line) for line in done.stdout.split()]
+    assert len(errors) == 4
+    assert max(errors) < 1e-5
 
 
 @pytest.mark.parametrize(("low", "high", "form"), [(0, 51, Form("u8", 0.2)), (-1.27, 1, Form("s8", 0.01))])
