@@ -24,7 +24,7 @@ from dlcore.optim.progress import ProgressDisplay
 from dlcore.optim.sanity import require_finite, require_labels, required
 from dlcore.optim.schedule import Progress
 from dlcore.optim.scoring import evaluate
-from dlcore.optim.source import as_source, finite_source, records_per_epoch
+from dlcore.optim.source import as_source, finite_source, records_per_epoch, releasing
 from dlcore.optim.summary import TrainSummary, ValidationSummary
 from dlcore.optim.trigger import MaxEpoch, TrainingState, Trigger, planned_steps, require_trigger
 from dlcore.optim.update import Clipping, Update
@@ -72,11 +72,10 @@ class Optimizer:
         bigdl_type: str = "float",
     ) -> None:
         method, batch_size = with_state(optim_method, state, batch_size)
-        self._check_batch_size(batch_size, workers)
         self.set_model(model).set_criterion(criterion)
         self.set_end_when(MaxEpoch(1) if end_trigger is None else end_trigger)
         self.set_optim_methods(method or SGD())
-        self.workers, self.seed, self.is_quiet = workers, seed, is_quiet
+        self.seed, self.is_quiet, self._processes = seed, is_quiet, workers
         self._take_data(training_rdd, batch_size)
         self.state = TrainingState()
         self._validations: list[_Validation] = []
@@ -128,16 +127,18 @@ class Optimizer:
         Raises:
             ValueError: a batch size below 1 or not divisible by the workers.
         """
-        self._check_batch_size(batch_size, 1 if hasattr(self.source, "workers") else self.workers)
         self._take_data(training_rdd, batch_size)
         return self
 
     def _take_data(self, training_rdd: Any, batch_size: int) -> None:
-        """Records that are elsewhere bring their workers."""
-        self.batch_size, self.source = batch_size, as_source(training_rdd, batch_size, self.seed)
-        if (workers := getattr(self.source, "workers", None)) is not None:
-            self.source.require_batch_size(batch_size)  # type: ignore[attr-defined]
-            self.workers = workers
+        """Records that are elsewhere bring their workers; others have as many processes as the constructor was given."""
+        self._check_batch_size(batch_size, 1)
+        source: Any = as_source(training_rdd, batch_size, self.seed)
+        if (workers := getattr(source, "workers", None)) is None:
+            self._check_batch_size(batch_size, self._processes)
+        else:
+            source.require_batch_size(batch_size)
+        self.batch_size, self.source, self.workers = batch_size, source, workers or self._processes
 
     def prepare_input(self) -> Self:
         """Nothing: batches are prepared as they are needed. BigDL loads and caches the training set here."""
@@ -189,7 +190,7 @@ class Optimizer:
         Raises:
             FileNotFoundError, CheckpointError: see `Checkpoint.load`.
         """
-        self._resume = Checkpoint.load(Path(path))
+        self._resume, self._latest = Checkpoint.load(Path(path)), Path(path)
         return self
 
     def set_optim_methods(self, methods: OptimMethod | Mapping[str, OptimMethod]) -> Self:
@@ -253,15 +254,16 @@ class Optimizer:
         """
         require_labels(self.criterion, self.source)
         left = RETRIES if hasattr(self.source, "crew") else 0
-        while True:
-            try:
-                return self._train()
-            except WorkerError as error:
-                left -= 1
-                if self._latest is None or left < 0:
-                    raise
-                logger.warning("%s; going on from %s, %d tries left", error, self._latest, left)
-                self.resume(self._latest)
+        with releasing(self.source):
+            while True:
+                try:
+                    return self._train()
+                except WorkerError as error:
+                    left -= 1
+                    if self._latest is None or left < 0:
+                        raise
+                    logger.warning("%s; going on from %s, %d tries left", error, self._latest, left)
+                    self.resume(self._latest)
 
     def _train(self) -> Module:
         update = Update.of(self.model, self.methods, self._clipping)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
@@ -11,27 +11,30 @@ import numpy as np
 from dlcore.activity import Activity
 from dlcore.nn.module import Module
 from dlcore.optim.metric import EvaluatedResult, Tally, ValidationMethod
-from dlcore.optim.source import BatchRequest, FiniteSource, prepared
+from dlcore.optim.source import BatchRequest, prepared
 
 
 def evaluate(model: Module, source: Any, methods: list[ValidationMethod]) -> list[EvaluatedResult]:
     """The result of each method over all records of `source`, with `model` in the mode it is in."""
     if brought := getattr(source, "tallies", None):
         return [tally.result() for tally in brought(model, methods)]
-    return [tally.result() for tally in tallies_of(model, source, methods)]
+    steps = range(math.ceil(source.records / source.batch_size))
+    batches = (source(BatchRequest(0, 0, 1, step, source.batch_size)) for step in steps)
+    return [tally.result() for tally in tallies_of(model, batches, methods)]
 
 
 def tallies_of(
     model: Module,
-    source: FiniteSource,
+    batches: Iterable[tuple[Any, Any]],
     methods: list[ValidationMethod],
     forward: Callable[[Activity], Activity] | None = None,
 ) -> list[Tally]:
-    """What each method has counted over all records of `source`. forward: what computes the outputs, the model itself without."""
+    """What each method has counted over batches (input, target), nothing if there are none. forward: what computes the outputs, the model
+    itself without."""
     tallies: list[Tally] = []
     kind = np.result_type(np.float32, *{parameter.value.dtype for parameter in model.named_parameters().values()})
-    for iteration in range(math.ceil(source.records / source.batch_size)):
-        x, target = prepared(*source(BatchRequest(0, 0, 1, iteration, source.batch_size)), kind)
+    for batch in batches:
+        x, target = prepared(*batch, kind)
         y = model.apply(x)[0] if forward is None else forward(x)
         found = [method(y, target) for method in methods]
         tallies = [a + b for a, b in zip(tallies, found, strict=True)] if tallies else found

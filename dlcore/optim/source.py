@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from importlib import import_module
@@ -61,6 +62,16 @@ def records_per_epoch(source: Any) -> int | None:
     """The source's `records` attribute, or None where it goes on without end."""
     found = getattr(source, "records", None)
     return None if found is None else int(found)
+
+
+@contextmanager
+def releasing(source: Any) -> Iterator[None]:
+    """Let a source whose records are elsewhere remove what it has made there, at the end."""
+    try:
+        yield
+    finally:
+        if release := getattr(source, "release", None):
+            release()
 
 
 @dataclass

@@ -21,7 +21,7 @@ from dlcore.spark.blocks import BlockLostError
 from dlcore.spark.dataset import SparkSource
 from dlcore.spark.run import Run, set_slots
 from dlcore.spark.shared import Shared
-from dlcore.spark.slice_store import Sharing, fetched, open_block, remove_store
+from dlcore.spark.slice_store import Sharing, fetched, folder_of, open_block, remove_store
 
 logger = logging.getLogger(__name__)
 
@@ -36,7 +36,7 @@ APART = False
 class SparkCrew:
     """Trains on the partitions of a SparkSource; see `Crew`. The driver holds no weights but when it is asked for them."""
 
-    def __init__(self, assignment: Assignment, source: SparkSource, jobs: int | None = None) -> None:
+    def __init__(self, assignment: Assignment, source: SparkSource) -> None:
         a = assignment
         if a.update.evaluates_again:
             raise ValueError(
@@ -45,15 +45,13 @@ class SparkCrew:
             )
         self._assignment, self._source, self._update = a, source, a.update
         self._size = a.update.parts[-1].stop if a.update.parts else 0
-        wanted = 1 if self._size * source.workers <= ONE_JOB_VALUES else 2
-        self.jobs = wanted if jobs is None else jobs
+        self.jobs = 1 if self._size * source.workers <= ONE_JOB_VALUES else 2
         slices = a.update.slices(source.workers) if self.jobs == 2 else [(0, self._size)]
         self._context = source.rdd.ctx
         sharing = Sharing(secrets.token_hex(16), not self._context.master.startswith("local"), APART)
         self._run = Run(
-            sharing, a.model, a.criterion, a.update, a.seed, a.batch_size, source.starts, tuple(slices), a.buffers,
-            source.padding,
-        )  # fmt: skip
+            sharing, a.model, a.criterion, a.update, a.seed, a.batch_size, source.starts, tuple(slices), a.buffers
+        )
         for parameter in a.update.parameters:
             parameter.forget_grad()
         self._shared = Shared.of(self._context, self._run)
@@ -90,15 +88,16 @@ class SparkCrew:
         return tuple(answer.state for answer in answers if answer.state)
 
     def _asked(self, task: steps.Task, partitions: list[int] | None = None) -> list[steps.Answer]:
-        """The answers of a job of `task`, in the order of the partitions. If something was lost, such as the samples of a task that does
-        not run where they are, it is asked once more, with new files of samples.
+        """The answers of a job of `task`, in the order of the partitions. If something was lost it is asked once more; with new files of
+        samples, if a task does not run where its samples are.
 
         Raises:
             WorkerError: Spark gave up, or a block is lost for good.
         """
         found = self._run_job(task, partitions)
         if any(answer.lost for answer in found):
-            self._source.keep_again()
+            if not all(answer.has_samples for answer in found):
+                self._source.keep_again()
             found = self._run_job(task, partitions)
         if lost := [answer for answer in found if answer.lost]:
             raise WorkerError(f"training on Spark lost what it had on partition {lost[0].partition}: {lost[0].lost}")
@@ -119,7 +118,9 @@ class SparkCrew:
     def collect(self) -> Array:
         """See `Crew.collect`."""
         if self._change is None:
-            return self._initial_buffers()
+            rows = self._initial_buffers()
+            self._take_buffers(rows)
+            return rows
         blocks = [self._read(path) for path in self._changed_slices(self._change)]
         self._take_weights(np.concatenate([block["weights"] for block in blocks]))
         pieces = [self._update.cut(*bounds) for bounds in self._run.slices]
@@ -143,15 +144,26 @@ class SparkCrew:
         return (self._asked(steps.change_alone(self._shared, change), [0])[0].state,)
 
     def _read(self, path: str) -> dict[str, Array]:
+        """The arrays of a block.
+
+        Raises:
+            WorkerError: it is lost for good, or Spark gave up.
+        """
         try:
             return open_block(path)
         except BlockLostError:
-            endpoint, _, place = path.partition("|")
-            if endpoint:
-                return fetched(endpoint, place, self._run.sharing.token)
-            job = self._source.kept.mapPartitionsWithIndex(steps.read_step(self._shared, path))
-            found: dict[str, Array] = self._context.runJob(job, list, [0])[0]
-            return found
+            try:
+                return self._read_elsewhere(path)
+            except Exception as error:
+                raise WorkerError(f"training on Spark lost a block: {error}") from error
+
+    def _read_elsewhere(self, path: str) -> dict[str, Array]:
+        endpoint, _, place = path.partition("|")
+        if endpoint:
+            return fetched(endpoint, place, self._run.sharing.token)
+        job = self._source.kept.mapPartitionsWithIndex(steps.read_step(self._shared, path))
+        found: dict[str, Array] = self._context.runJob(job, list, [0])[0]
+        return found
 
     def _initial_buffers(self) -> Array:
         a = self._assignment
@@ -171,7 +183,8 @@ class SparkCrew:
             parameter.share_grad(grads[place])
 
     def _take_buffers(self, rows: Array) -> None:
-        mean = rows.mean(axis=0, dtype=np.float64).astype(rows.dtype)
+        """Their mean, in which each partition counts by its records."""
+        mean = np.average(rows, axis=0, weights=np.diff(self._run.starts)).astype(rows.dtype)
         for buffer, place in stretches(list(self._assignment.model.buffers().values())):
             buffer.value = mean[place].reshape(buffer.value.shape).copy()
 
@@ -183,9 +196,8 @@ class SparkCrew:
             self._source.kept.mapPartitionsWithIndex(steps.remove_step(self._run.sharing.token)).collect()
             self._shared.destroy()
         except Exception:
-            logger.warning(
-                "could not remove the blocks of run %s from Spark's workers", self._run.sharing.token, exc_info=True
-            )
+            folder = folder_of(self._run.sharing.token)
+            logger.warning("could not remove the blocks in %s from Spark's workers", folder, exc_info=True)
         remove_store(self._run.sharing.token, tempfile.gettempdir())
 
 

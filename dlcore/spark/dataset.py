@@ -6,21 +6,22 @@ import logging
 import secrets
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cached_property, partial
 from importlib import import_module
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
+from dlcore.data.batch import batch_of
+from dlcore.data.dataset import sample_of
+from dlcore.errors import WorkerError
 from dlcore.nn.module import Module
 from dlcore.optim.metric import Tally, ValidationMethod
 from dlcore.optim.scoring import tallies_of
-from dlcore.optim.source import BatchRequest
 from dlcore.spark.predict import Predictor
-from dlcore.spark.sample_file import SampleColumns, arrays_of
+from dlcore.spark.sample_file import arrays_of
 from dlcore.spark.shared import Shared, local_folder
-from dlcore.spark.slice_store import Sharing, SliceStore, open_block
+from dlcore.spark.slice_store import Sharing, SliceStore
 
 logger = logging.getLogger(__name__)
 _CREW = "dlcore.spark.crew"
@@ -59,13 +60,16 @@ class SparkSource:
     rdd: Any
     batch_size: int
     seed: int = 1
-    padding: tuple[Any, Any] = (None, None)
     token: str = field(init=False, default_factory=lambda: secrets.token_hex(16))
 
     def __post_init__(self) -> None:
         self.workers = int(self.rdd.getNumPartitions())
-        self.kept = self.rdd.mapPartitionsWithIndex(partial(keep, self.token)).persist()
         self._starts: tuple[int, ...] | None = None
+
+    @cached_property
+    def kept(self) -> Any:
+        """The RDD of the files."""
+        return self.rdd.mapPartitionsWithIndex(partial(keep, self.token)).persist()
 
     @property
     def starts(self) -> tuple[int, ...]:
@@ -82,6 +86,18 @@ class SparkSource:
         """Forget where the files are: the next job makes each where its task runs."""
         self.kept.unpersist(blocking=True)
         self.kept.persist()
+
+    def release(self) -> None:
+        """Remove the files; what asks for them later makes them anew."""
+        if "kept" not in self.__dict__:
+            return
+        try:
+            if self._starts is not None:
+                self.kept.foreach(_removed)
+            self.kept.unpersist()
+        except Exception:
+            logger.warning("could not remove files of samples from Spark's workers", exc_info=True)
+        del self.kept
 
     @property
     def records(self) -> int:
@@ -104,38 +120,36 @@ class SparkSource:
         return import_module(_CREW).SparkCrew(assignment, self)
 
     def tallies(self, model: Module, methods: list[ValidationMethod]) -> list[Tally]:
-        """What each method counts over all records, in evaluation mode; each worker counts its partitions'."""
+        """What each method counts over all records, in evaluation mode; each worker counts its partitions', as they come.
+
+        Raises:
+            ValueError: there are no records.
+            WorkerError: Spark gave up.
+        """
         size = -(-self.batch_size // self.workers)
         shared = Shared.of(self.rdd.ctx, (Predictor(model.sharing_weights(), size), methods))
         try:
-            task = partial(_tallied, shared, self.padding)
-            found = self.kept.mapPartitions(task).collect()
+            found = self.rdd.mapPartitions(partial(_tallied, shared)).collect()
+        except Exception as error:
+            raise WorkerError(f"scoring on Spark failed: {error}") from error
         finally:
             shared.destroy()
+        if not found:
+            raise ValueError("evaluate: got an RDD without records, expected at least one Sample")
         return [sum(column[1:], column[0]) for column in zip(*found, strict=True)]
 
 
-def _tallied(shared: Shared, padding: tuple[Any, Any], kept: Iterator[Kept]) -> Iterator[list[Tally]]:
-    (part,) = kept
+def _removed(kept: Kept) -> None:
+    Path(kept.path.rpartition("|")[2]).unlink(missing_ok=True)
+
+
+def _tallied(shared: Shared, records: Iterator[Any]) -> Iterator[list[Tally]]:
     predictor, methods = shared.value()
-    if part.count:
-        source = FileSource(part.path, predictor.size, padding)
-        yield tallies_of(predictor.module, source, methods, predictor)
+    if found := tallies_of(predictor.module, _batches(records, predictor.size), methods, predictor):
+        yield found
 
 
-@dataclass
-class FileSource:
-    """Batches of a file of samples, in order."""
-
-    path: str
-    batch_size: int
-    padding: tuple[Any, Any] = (None, None)
-
-    def __post_init__(self) -> None:
-        self._columns = SampleColumns(open_block(self.path, is_read_whole=False))
-        self.records = len(self._columns)
-
-    def __call__(self, request: BatchRequest) -> tuple[Any, Any]:
-        start = request.iteration * self.batch_size
-        batch = self._columns.batch(np.arange(start, min(start + self.batch_size, self.records)), self.padding)
-        return batch.input, batch.target
+def _batches(records: Iterator[Any], size: int) -> Iterator[tuple[Any, Any]]:
+    while some := list(islice(records, size)):
+        batch = batch_of([sample_of(record) for record in some])
+        yield batch.input, batch.target

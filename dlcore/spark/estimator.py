@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -52,10 +53,10 @@ def _column(shared: Shared) -> Any:
         predictor, convert, finish = shared.value()
         for part in parts:
             cells = part.to_dict("records") if isinstance(part, pd.DataFrame) else part
-            inputs = [convert(cell) for cell in cells]
             found: list[Any] = []
-            for start in range(0, len(inputs), predictor.size):
-                found.extend(finish(predictor(np.stack(inputs[start : start + predictor.size]))))
+            waiting = iter(cells)
+            while some := list(islice(waiting, predictor.size)):
+                found.extend(finish(predictor(np.stack([convert(cell) for cell in some]))))
             yield pd.Series(found, dtype=object if not found or isinstance(found[0], list) else np.float64)
 
     predicted.__annotations__ = {"parts": Iterator[pd.Series], "return": Iterator[pd.Series]}  # pandas_udf reads them

@@ -1,6 +1,7 @@
 """The process that keeps a store: it hands the store's blocks to other nodes, and removes them when their executors have gone.
 
-It is forked from the first task of a run on a node, and outlives it. Blocks go by Arrow Flight to who shows the run's token.
+The first task of a run on a node starts it as a program of its own, and it outlives the task. Blocks go by Arrow Flight to who shows the
+run's token.
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ import json
 import os
 import shutil
 import socket
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from functools import cache
@@ -22,6 +25,8 @@ import numpy as np
 from dlcore.spark.blocks import BlockLostError, arrays_in
 
 LOOK_EVERY_S = 1.0
+GRACE_S = 120.0
+"""How long blocks wait for another executor on their node when the last one has gone."""
 TIMEOUT_S = 300
 """Of a fetch."""
 _CHUNK = 8 << 20
@@ -35,7 +40,7 @@ def kept(folder: Path, token: str, is_served: bool) -> str:
         fcntl.flock(lock, fcntl.LOCK_EX)
         (folder / f"{_USER}{executor()}").touch()
         if not (folder / _ENDPOINT).exists():
-            _fork_keeper(folder, token, _host() if is_served else "")
+            _start_keeper(folder, token, _host() if is_served else "")
         return (folder / _ENDPOINT).read_text()
 
 
@@ -54,37 +59,39 @@ def _host() -> str:
     return words[words.index("--hostname") + 1] if "--hostname" in words else socket.gethostname()
 
 
-def _fork_keeper(folder: Path, token: str, host: str) -> None:
-    """Start the keeper and wait until it has said where it serves."""
-    ready, told = os.pipe()
-    if (child := os.fork()) == 0:
-        try:
-            os.setsid()
-            if os.fork() == 0:
-                _close_files(told)
-                _keep(folder, token, host, told)
-        finally:
-            os._exit(0)
-    os.close(told)
-    os.waitpid(child, 0)
-    os.read(ready, 1)
-    os.close(ready)
+def _start_keeper(folder: Path, token: str, host: str) -> None:
+    """Start the keeper and wait until it has said where it serves; a program of its own, since gRPC does not survive a fork.
+
+    Raises:
+        OSError: it has not started, with what it said.
+    """
+    command = [sys.executable, "-m", __name__, str(folder.absolute()), host, str(GRACE_S)]
+    paths = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    with open(folder / ".log", "w+") as log:
+        keeper = subprocess.Popen(
+            command,
+            env=paths,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            text=True,
+            start_new_session=True,
+        )
+        assert keeper.stdin is not None and keeper.stdout is not None
+        keeper.stdin.write(token)  # no argument: those are seen by all users
+        keeper.stdin.close()
+        if not keeper.stdout.readline():
+            log.seek(0)
+            raise OSError(f"got no keeper of {folder} on {host or 'this node'}: {log.read()[-500:]}")
+        keeper.stdout.close()
+    _KEEPERS.append(keeper)
 
 
-def _close_files(but: int) -> None:
-    """Let go of what the worker has open: Spark waits for the ends of its sockets."""
-    for name in os.listdir("/proc/self/fd"):
-        if int(name) > 2 and int(name) != but:
-            try:
-                os.close(int(name))
-            except OSError:
-                continue
-    nothing = os.open(os.devnull, os.O_RDWR)
-    for standard in range(3):
-        os.dup2(nothing, standard)
+_KEEPERS: list[Any] = []
+"""Those that this worker has started: they outlive it."""
 
 
-def _keep(folder: Path, token: str, host: str, told: int) -> None:
+def _keep(folder: Path, token: str, host: str, grace_s: float) -> None:
     server, endpoint = None, ""
     if host:
         server = _server(folder, token, host)
@@ -92,12 +99,28 @@ def _keep(folder: Path, token: str, host: str, told: int) -> None:
     partial = folder / f"{_ENDPOINT}.partial"
     partial.write_text(endpoint)
     os.rename(partial, folder / _ENDPOINT)
-    os.close(told)
-    while folder.is_dir() and any(_lives(path) for path in folder.glob(f"{_USER}*")):
+    print("ready", flush=True)
+    used = time.monotonic()
+    while folder.is_dir():
+        if _is_used(folder):
+            used = time.monotonic()
+        elif time.monotonic() - used > grace_s:
+            _remove_unused(folder)
         time.sleep(LOOK_EVERY_S)
-    shutil.rmtree(folder, ignore_errors=True)
     if server is not None:
         server.shutdown()
+
+
+def _remove_unused(folder: Path) -> None:
+    """Remove a store, unless an executor has come to it meanwhile."""
+    with open(folder / ".lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not _is_used(folder):
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _is_used(folder: Path) -> bool:
+    return any(_lives(path) for path in folder.glob(f"{_USER}*"))
 
 
 def _lives(user: Path) -> bool:
@@ -179,3 +202,7 @@ def fetched(endpoint: str, name: str, token: str, stretch: tuple[str, int, int] 
     except (ArrowException, OSError) as error:
         raise BlockLostError(f"{endpoint} did not give {name}: {error}") from error
     return content.view(reader.schema.metadata[b"kind"].decode())
+
+
+if __name__ == "__main__":
+    _keep(Path(sys.argv[1]), sys.stdin.read(), sys.argv[2], float(sys.argv[3]))

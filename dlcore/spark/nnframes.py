@@ -8,6 +8,7 @@ from typing import Any, Self
 
 import numpy as np
 from pyspark.ml import Estimator, Model
+from pyspark.ml.param import Param, Params, TypeConverters
 
 from dlcore.activity import Array
 from dlcore.data.sample import Sample
@@ -20,7 +21,7 @@ from dlcore.optim.trigger import MaxEpoch, Trigger
 from dlcore.spark.estimator import as_classes, as_lists, whole_partitions, with_predictions
 from dlcore.spark.params import HasColumns, HasTraining
 from dlcore.spark.pictures import NNImageReader
-from dlcore.spark.preprocessing import TensorOf, steps_of
+from dlcore.spark.preprocessing import SeqToTensor, TensorOf, steps_of
 from dlcore.spark.saving import NetworkStage
 
 __all__ = ["NNClassifier", "NNClassifierModel", "NNEstimator", "NNImageReader", "NNModel"]
@@ -41,19 +42,33 @@ class NNModel(Model, NetworkStage, HasColumns, HasTraining):
         super().__init__()
         self.model, self.preprocessing = model, steps_of(feature_preprocessing)
         self._setDefault(batchSize=_AT_ONCE)
+        self._unknown_steps = ""
 
     def setSamplePreprocessing(self, val: Any) -> Self:
         """Set the steps from a cell to a tensor, which a loaded model is to be told again if they are more than a shape."""
-        self.preprocessing = steps_of(val)
+        self.preprocessing, self._unknown_steps = steps_of(val), ""
         return self
 
     def facts(self) -> dict[str, Any]:
-        return {"feature_preprocessing": [int(size) for size in getattr(self.preprocessing, "size", ())]}
+        if isinstance(self.preprocessing, SeqToTensor):
+            return {"feature_preprocessing": [int(size) for size in self.preprocessing.size]}
+        return {"unknown_steps": type(self.preprocessing).__name__}
+
+    @classmethod
+    def remade(cls, model: Module, facts: dict[str, Any]) -> Any:
+        stage = cls(model, facts.get("feature_preprocessing"))
+        stage._unknown_steps = facts.get("unknown_steps", "")
+        return stage
 
     def _finished(self) -> Any:
         return as_classes if self.is_class else as_lists
 
     def _transform(self, dataset: Any) -> Any:
+        if self._unknown_steps:
+            raise ValueError(
+                f"{self.uid}: got a loaded model without its steps of preprocessing ({self._unknown_steps}), which are not saved; "
+                "call setSamplePreprocessing with them first"
+            )
         columns, convert = (self.getFeaturesCol(), self.getPredictionCol()), TensorOf(self.preprocessing)
         return with_predictions(
             dataset, *columns, self.model, convert, self.is_class, self._finished(), self.getBatchSize()
@@ -78,15 +93,25 @@ class NNClassifierModel(NNModel):
     """
 
     is_class = True
-    threshold = 0.5
+    threshold: Any = Param(Params._dummy(), "threshold", "what an only output is compared with", TypeConverters.toFloat)
+
+    def __init__(
+        self, model: Module, feature_preprocessing: Any = None, jvalue: Any = None, bigdl_type: str = "float"
+    ) -> None:
+        super().__init__(model, feature_preprocessing, jvalue, bigdl_type)
+        self._setDefault(threshold=0.5)
 
     def setThreshold(self, val: float) -> Self:
         """Set the threshold."""
-        self.threshold = val
+        self._set(threshold=val)
         return self
 
+    def getThreshold(self) -> float:
+        """The threshold, 0.5 unless it is set."""
+        return float(self.getOrDefault(self.threshold))
+
     def _finished(self) -> Any:
-        return _OverThreshold(self.threshold)
+        return _OverThreshold(self.getThreshold())
 
 
 class NNEstimator(Estimator, HasColumns, HasTraining):

@@ -14,12 +14,12 @@ class HasBatchSize(Params):
     batchSize: Any = Param(Params._dummy(), "batchSize", "records in a step", TypeConverters.toInt)
 
     def setBatchSize(self, val: int) -> Self:
-        """Set it."""
+        """Set how many records are in a step."""
         self._set(batchSize=val)
         return self
 
     def getBatchSize(self) -> int:
-        """It."""
+        """How many records are in a step."""
         return int(self.getOrDefault(self.batchSize))
 
 
@@ -29,12 +29,12 @@ class HasFeatureSize(Params):
     featureSize: Any = Param(Params._dummy(), "featureSize", "shape of the features", TypeConverters.toListInt)
 
     def setFeatureSize(self, val: list[int]) -> Self:
-        """Set it."""
+        """Set the shape of a record's features."""
         self._set(featureSize=val)
         return self
 
     def getFeatureSize(self) -> list[int] | None:
-        """It, None if a cell's own shape counts."""
+        """The shape of a record's features, None if a cell's own shape counts."""
         return list(self.getOrDefault(self.featureSize)) if self.isDefined(self.featureSize) else None
 
 

@@ -13,7 +13,7 @@ from pyspark.sql import SparkSession, types
 from dlcore.data.image.feature import FLOATS, IMAGE_TENSOR, MAT, URI, ImageFeature
 from dlcore.data.image.resizing import Resize
 from dlcore.data.image.transformer import FeatureTransformer
-from dlcore.spark.preprocessing import RowToImageFeature
+from dlcore.spark.preprocessing import RowToImageFeature, mode_of
 
 IMAGE = types.StructType(
     [
@@ -25,10 +25,7 @@ IMAGE = types.StructType(
         types.StructField("data", types.BinaryType()),
     ]
 )
-"""Pixels (H, W, C) row by row in BGR order, uint8; mode: OpenCV's number of the type."""
-_MODES = {1: 0, 3: 16, 4: 24}
-_FLOAT_MODE = 21
-"""OpenCV's number of three floats."""
+"""Pixels (H, W, C) row by row in BGR order, uint8 or float32; mode: OpenCV's number of the type, see `mode_of`."""
 
 
 def read_pictures(path: str, context: Any, partitions: int = 1, height: int = -1, width: int = -1) -> Any:
@@ -52,10 +49,12 @@ def read_pictures(path: str, context: Any, partitions: int = 1, height: int = -1
 
 
 def _struct(feature: ImageFeature) -> tuple[Any, ...]:
-    pixels = np.ascontiguousarray(feature[MAT], np.uint8)
+    pixels = np.ascontiguousarray(feature[MAT])
     pixels = pixels.reshape(*pixels.shape[:2], -1)
+    if pixels.dtype != np.uint8:
+        pixels = pixels.astype(np.float32)
     height, width, channels = pixels.shape
-    return feature[URI], height, width, channels, _MODES[channels], pixels.tobytes()
+    return feature[URI], height, width, channels, mode_of(pixels.dtype, channels), pixels.tobytes()
 
 
 class NNImageReader:
@@ -98,7 +97,8 @@ def with_origin_column(dataset: Any, imageColumn: str = "image", originColumn: s
 class DLImageTransformer(Transformer):
     """Changes pictures: the column `inputCol` ("image") through `transformer`, into `outputCol` ("output").
 
-    The output's data are float32, channel after channel, if the transformer ends with a tensor. Source: BigDL's DLImageTransformer.
+    The output's data are float32, channel after channel, if the transformer ends with a tensor: no picture that RowToImageFeature
+    reads. Pixels that have become floats stay float32. Source: BigDL's DLImageTransformer.
     """
 
     inputCol: Any = Param(Params._dummy(), "inputCol", "column of pictures", TypeConverters.toString)
@@ -131,7 +131,7 @@ class DLImageTransformer(Transformer):
                 return _struct(feature)
             floats = np.ascontiguousarray(tensor, np.float32)
             channels, height, width = floats.shape
-            return feature[URI], height, width, channels, _FLOAT_MODE, floats.tobytes()
+            return feature[URI], height, width, channels, mode_of(floats.dtype, channels), floats.tobytes()
 
         changed.__annotations__ = {}  # `udf` would read them as those of a function of pandas
         cells = functions.col(self.getOrDefault(self.inputCol))

@@ -16,10 +16,13 @@ from dlcore.nn.module import Module
 from dlcore.nn.parameter import Parameter, in_type_of
 from dlcore.spark.shared import Shared
 
+PLANS = 4
+"""Plans that a worker keeps of a model, each with memory of its own."""
+
 
 @dataclass
 class Predictor:
-    """A model in a worker: plans of `size` records, one for each shape of input; what no plan computes, the layers do."""
+    """A model in a worker: plans of `size` records, for the latest shapes of inputs; what no plan computes, the layers do."""
 
     module: Module
     size: int
@@ -46,8 +49,9 @@ class Predictor:
             return None
         shape: Any = map_leaves(lambda leaf: (self.size, *leaf.shape[1:]), x)
         key = repr(shape)
-        if key not in self._plans:
-            self._plans[key] = _planned(self.module, shape)
+        self._plans[key] = self._plans.pop(key) if key in self._plans else _planned(self.module, shape)
+        if len(self._plans) > PLANS:
+            del self._plans[next(iter(self._plans))]
         return self._plans[key]
 
 

@@ -83,15 +83,37 @@ class ScalarToTensor(SeqToTensor):
     """SeqToTensor, for numbers: a tensor (1,)."""
 
 
+_DEPTHS = {np.dtype(np.uint8): 0, np.dtype(np.float32): 5}
+"""OpenCV's numbers of the types of a channel: CV_8U and CV_32F."""
+
+
+def mode_of(kind: Any, channels: int) -> int:
+    """OpenCV's number of pixels of so many channels: 16 of three bytes (CV_8UC3), 21 of three floats (CV_32FC3)."""
+    return _DEPTHS[np.dtype(kind)] + 8 * (channels - 1)
+
+
+def _type_of(mode: int) -> Any:
+    for kind, depth in _DEPTHS.items():
+        if mode % 8 == depth:
+            return kind
+    raise ValueError(
+        f"RowToImageFeature: got a picture of mode {mode}, expected bytes (such as 16) or floats (such as 21)"
+    )
+
+
 @dataclass
 class RowToImageFeature(Preprocessing):
-    """A picture of a cell as `NNImageReader` and Spark's own reader of images make them: pixels in BGR order."""
+    """A picture of a cell as `NNImageReader` and Spark's own reader of images make them: pixels in BGR order.
+
+    Raises:
+        ValueError: its mode says neither bytes nor floats.
+    """
 
     def __call__(self, x: Any) -> ImageFeature:
         if isinstance(x, ImageFeature):
             return x
         shape = tuple(int(x[name]) for name in ("height", "width", "nChannels"))
-        pixels = np.frombuffer(x["data"], np.uint8).reshape(shape)
+        pixels = np.frombuffer(x["data"], _type_of(int(x["mode"]))).reshape(shape)
         feature = ImageFeature(pixels, path=x["origin"])
         feature[ORIGINAL_SIZE] = shape
         return feature

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -40,7 +41,6 @@ class Run:
     starts: tuple[int, ...]
     slices: tuple[tuple[int, int], ...]
     buffers: Array | None
-    padding: tuple[Any, Any] = (None, None)
 
 
 def seat_of(shared: Shared) -> Seat:
@@ -72,8 +72,11 @@ class Seat:
 
     @property
     def state_bytes(self) -> int:
-        """What the blocks of a task may need at once: weights, some slots and gradients of two steps."""
-        return 8 * self.size * np.dtype(self.kind).itemsize
+        """What the blocks of a node may need at once: of three steps the gradient of each partition, and weights with two slots of each
+        partition or, in slices, of all together. There may be twice as many partitions as cores."""
+        partitions = min(len(self.run.starts) - 1, 2 * (os.cpu_count() or 1))
+        copies = 3 * partitions + 9 * partitions // len(self.run.slices)
+        return copies * self.size * np.dtype(self.kind).itemsize
 
     @cached_property
     def store(self) -> SliceStore:
@@ -86,19 +89,23 @@ class Seat:
         """Leave the gradient of a partition's part of a batch at `weights` in block `name`; gives its path, and the loss."""
         start = perf_counter()
         draft = self.store.draft(name, {"grads": ((self.size,), self.kind), "buffers": (buffers.shape, self.kind)})
-        grads, kept = draft.arrays["grads"], draft.arrays["buffers"]
-        grads.fill(0.0)
-        kept[...] = buffers
-        self._sit(weights, grads, kept)
-        x, target, seeds = self._batch(partition, samples, iteration)
-        data_s = perf_counter() - start
-        loss = 0.0
-        if seeds:
-            RNG.set_seed(crc32(f"{self.run.seed} {iteration} {partition}".encode()))
-            with RNG.by_row(seeds):
-                loss = leave_gradient(self.run.model, self.run.criterion, self.parameters, x, target)
-        path = draft.publish()
+        try:
+            draft.arrays["grads"].fill(0.0)
+            draft.arrays["buffers"][...] = buffers
+            self._sit(weights, draft.arrays["grads"], draft.arrays["buffers"])
+            x, target, seeds = self._batch(partition, samples, iteration)
+            data_s = perf_counter() - start
+            loss = self._loss(partition, iteration, x, target, seeds) if seeds else 0.0
+            path = draft.publish()
+        finally:
+            draft.drop()
         return path, PartResult(loss, len(seeds), data_s, perf_counter() - start - data_s)
+
+    def _loss(self, partition: int, iteration: int, x: Activity, target: Activity, seeds: list[int]) -> float:
+        """The loss of a batch; its gradient is added to where the model has it."""
+        RNG.set_seed(crc32(f"{self.run.seed} {iteration} {partition}".encode()))
+        with RNG.by_row(seeds):
+            return leave_gradient(self.run.model, self.run.criterion, self.parameters, x, target)
 
     def _sit(self, weights: Array, grads: Array, buffers: Array) -> None:
         for parameter, place in stretches(self.parameters):
@@ -117,7 +124,7 @@ class Seat:
             return np.empty(0, self.kind), np.empty(0, self.kind), []
         if samples not in self._columns:
             self._columns[samples] = SampleColumns(open_block(samples, is_read_whole=False))
-        batch = self._columns[samples].batch(places - start, run.padding)
+        batch = self._columns[samples].batch(places - start)
         seeds = [crc32(f"{run.seed} {epoch} {place}".encode()) for place in places]
         return *prepared(batch.input, batch.target, self.kind), seeds
 

@@ -68,18 +68,18 @@ class SampleColumns:
     def __len__(self) -> int:
         return int(self.arrays["count"][0])
 
-    def batch(self, places: Places, padding: tuple[Any, Any] = (None, None)) -> MiniBatch:
-        """The batch of the samples at these 0-based places; padding: how features and labels are filled up.
+    def batch(self, places: Places) -> MiniBatch:
+        """The batch of the samples at these 0-based places.
 
         Raises:
-            ValueError: tensors of different shapes, without padding.
+            ValueError: tensors of different shapes.
         """
         if not any(name.endswith("/values") for name in self.arrays):
             features, labels = self._rows("features", places), self._rows("labels", places)
             target: Any = None if not labels else labels[0] if len(labels) == 1 else labels
             found: Any = features[0] if len(features) == 1 else features
             return MiniBatch(found, target)
-        return batch_of([self.sample(int(place)) for place in places], *padding)
+        return batch_of([self.sample(int(place)) for place in places])
 
     def _rows(self, kind: str, places: Places) -> list[Array]:
         return [self.arrays[f"{kind}/{each}/rows"][places] for each in range(self._count(kind))]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 import pickle
 import secrets
 import zipimport
@@ -55,7 +56,10 @@ def spare_tasks_time() -> None:
 
 
 def local_folder() -> str:
-    """The folder of this executor, which Spark removes at its end."""
+    """The folder of this executor, which Spark removes at its end; Spark names it to workers only, where SparkFiles has none."""
     from pyspark import SparkFiles
+
+    if folders := os.environ.get("SPARK_LOCAL_DIRS"):
+        return folders.split(",")[0]
 
     return str(SparkFiles.getRootDirectory())

@@ -40,7 +40,7 @@ class Draft:
 
     def drop(self) -> None:
         """Nobody will see it."""
-        self.draft.unlink()
+        self.draft.unlink(missing_ok=True)
 
 
 @dataclass(frozen=True)
@@ -63,12 +63,20 @@ class SliceStore:
 
     @classmethod
     def of(cls, sharing: Sharing, local: str, wanted_bytes: int) -> SliceStore:
-        """The store of a run; local: the executor's own folder; wanted_bytes: what the run may need at once."""
-        name = _folder(sharing.token) + (f"-{keeper.executor()}" if sharing.is_apart else "")
+        """The store of a run; local: the executor's own folder; wanted_bytes: what the run may need at once.
+
+        Raises:
+            PermissionError: another user has made its folder.
+        """
+        name = folder_of(sharing.token) + (f"-{keeper.executor()}" if sharing.is_apart else "")
         room = shutil.disk_usage(MEMORY).free if MEMORY.is_dir() else 0
         root = MEMORY if room > wanted_bytes or (MEMORY / name).is_dir() else Path(local)
         folder = root / name
         folder.mkdir(mode=0o700, exist_ok=True)
+        if (owner := folder.stat().st_uid) != os.getuid():
+            raise PermissionError(
+                f"{folder}: got a folder of user {owner}, expected one of user {os.getuid()}; remove it"
+            )
         return cls(folder, sharing, keeper.kept(folder, sharing.token, sharing.is_served))
 
     def open(self, address: str, is_read_whole: bool = True) -> dict[str, Array]:
@@ -106,7 +114,11 @@ class SliceStore:
         return self.sharing.is_apart and Path(address.rpartition("|")[2]).parent != self.folder
 
     def draft(self, name: str, layout: Layout) -> Draft:
-        """A block to fill; its memory is that of a freed one of the same size, whose content it still has, or zeros."""
+        """A block to fill; its memory is that of a freed one of the same size, whose content it still has, or zeros.
+
+        Raises:
+            OSError: there is no room for it.
+        """
         header, places, size = header_of(layout)
         draft = self.folder / f"{name}.{os.getpid()}"
         with _opened(self._freed(size, draft), size) as file:
@@ -129,6 +141,17 @@ class SliceStore:
         except OSError:
             return
 
+    def free_until(self, iteration: int) -> None:
+        """Give up the blocks `kind.iteration.partition` of this step and of those before it, and what their unfinished tasks have left."""
+        for path in list(self.folder.iterdir()):
+            kind, *numbers = path.name.split(".")
+            if not kind or len(numbers) not in (2, 3) or int(numbers[0]) > iteration:
+                continue
+            if len(numbers) == 2:
+                self.free(path.name)
+            else:  # a task that is given up may still write to it: nobody else may
+                path.unlink(missing_ok=True)
+
     def _freed(self, size: int, draft: Path) -> Path:
         for found in self.folder.glob(f".free.{size}.*"):
             try:
@@ -137,6 +160,11 @@ class SliceStore:
                 continue
             break
         return draft
+
+
+def has_block(address: str) -> bool:
+    """Whether a block is on this node."""
+    return Path(address.rpartition("|")[2]).exists()
 
 
 def open_block(address: str, is_read_whole: bool = True) -> dict[str, Array]:
@@ -167,16 +195,25 @@ def fetched(endpoint: str, path: str, token: str) -> dict[str, Array]:
 def remove_store(token: str, local: str) -> None:
     """Remove all blocks of a run on this node."""
     for root in (MEMORY, Path(local)):
-        for folder in root.glob(f"{_folder(token)}*"):
+        for folder in root.glob(f"{folder_of(token)}*"):
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def _folder(token: str) -> str:
+def folder_of(token: str) -> str:
     """Its name says nothing of the token, since all users see it."""
     return f"dlcore-{hashlib.sha256(token.encode()).hexdigest()[:24]}"
 
 
 def _opened(path: Path, size: int) -> Any:
+    """A file with room for `size` bytes: without the room a task would be killed where it writes."""
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
-    os.ftruncate(descriptor, size)
+    try:
+        os.posix_fallocate(descriptor, 0, size)
+    except OSError as error:
+        os.close(descriptor)
+        path.unlink()
+        raise OSError(
+            error.errno,
+            f"{path}: got no room for {size} bytes ({error.strerror}); give the node a larger {path.parents[1]}",
+        ) from error
     return os.fdopen(descriptor, "r+b")

@@ -19,14 +19,14 @@ from dlcore.optim.worker import PartResult
 from dlcore.spark.blocks import BlockLostError
 from dlcore.spark.run import Seat, seat_of, set_slots, slots_of
 from dlcore.spark.shared import Shared, local_folder
-from dlcore.spark.slice_store import remove_store
+from dlcore.spark.slice_store import has_block, remove_store
 
 
 @dataclass(frozen=True)
 class Change:
     """A step's change of the weights, still to be made.
 
-    slices: the paths of the blocks of all slices before it, none at the start; replicas: where each slice has one for each partition.
+    slices: the paths of the blocks of all slices before it, none at the start; of a step in one job, of each partition's block of all.
     grads, records: of each partition. states: of the methods, by their names.
     """
 
@@ -40,13 +40,14 @@ class Change:
 
 @dataclass(frozen=True)
 class Answer:
-    """What a task says: its partition, and what it has made, or what it has not found."""
+    """What a task says: its partition, and what it has made, or what it has not found; has_samples: whether those are where it ran."""
 
     partition: int
     state: str = ""
     grads: str = ""
     part: PartResult | None = None
     lost: str = ""
+    has_samples: bool = True
 
 
 Task = Callable[[int, Iterator[Any]], Iterator[Answer]]
@@ -61,7 +62,7 @@ def answered(work: Callable[[int, str], Answer]) -> Task:
         try:
             yield work(partition, samples)
         except BlockLostError as error:
-            yield Answer(partition, lost=str(error))
+            yield Answer(partition, lost=str(error), has_samples=has_block(samples))
 
     return task
 
@@ -76,8 +77,7 @@ def whole_step(shared: Shared, iteration: int, change: Change | None) -> Task:
             path = changed_slice(seat, change, 0, f"state.{iteration}.{partition}", partition)
             weights = seat.store.open(path)["weights"]
         answer = _gradient(seat, partition, samples, iteration, weights, change, path)
-        for kind in ("state", "grads"):
-            seat.store.free(f"{kind}.{iteration - 2}.{partition}")
+        seat.store.free_until(iteration - 2)
         return answer
 
     return answered(work)
@@ -90,7 +90,7 @@ def gradient_step(shared: Shared, iteration: int, slices: tuple[str, ...], chang
         seat = seat_of(shared)
         weights = gathered(seat, slices)
         answer = _gradient(seat, partition, samples, iteration, weights, change, "")
-        seat.store.free(f"grads.{iteration - 2}.{partition}")
+        seat.store.free_until(iteration - 2)
         return answer
 
     return answered(work)
@@ -104,19 +104,19 @@ def change_step(shared: Shared, change: Change) -> Task:
         if partition >= len(seat.run.slices):
             return Answer(partition)
         path = changed_slice(seat, change, partition, f"slice.{change.iteration}.{partition}")
-        seat.store.free(f"slice.{change.iteration - 2}.{partition}")
+        seat.store.free_until(change.iteration - 2)
         return Answer(partition, path)
 
     return answered(work)
 
 
 def change_alone(shared: Shared, change: Change) -> Task:
-    """The change of all weights by one task, for the driver to look at."""
+    """The change of all weights by one task, for the driver to look at, which copies them before it asks again."""
 
     def work(partition: int, samples: str) -> Answer:
         seat = seat_of(shared)
-        seat.store.free(f"shown.{change.iteration}")
-        return Answer(partition, changed_slice(seat, change, 0, f"shown.{change.iteration}", partition))
+        seat.store.free("shown")
+        return Answer(partition, changed_slice(seat, change, 0, "shown", partition))
 
     return answered(work)
 
@@ -158,18 +158,20 @@ def changed_slice(seat: Seat, change: Change, place: int, name: str, replica: in
     old = _state(seat, change, place, replica)
     grads, squared_norm = _combined(seat, change, place)
     draft = store.draft(name, {key: (value.shape, value.dtype) for key, value in old.items()})
-    for key, value in old.items():
-        draft.arrays[key][...] = value
-    set_slots(piece, change.states, draft.arrays)
-    piece.change(draft.arrays["weights"], grads, squared_norm, change.progress)
-    made = {"weights": draft.arrays["weights"], **slots_of(piece)}
-    if made.keys() != draft.arrays.keys():
-        draft.drop()
-        return store.write(name, made)
-    for key, value in made.items():
-        if value.ctypes.data != draft.arrays[key].ctypes.data:  # a method may replace its array
+    try:
+        for key, value in old.items():
             draft.arrays[key][...] = value
-    return draft.publish()
+        set_slots(piece, change.states, draft.arrays)
+        piece.change(draft.arrays["weights"], grads, squared_norm, change.progress)
+        made = {"weights": draft.arrays["weights"], **slots_of(piece)}
+        if made.keys() == draft.arrays.keys():
+            for key, value in made.items():
+                if value.ctypes.data != draft.arrays[key].ctypes.data:  # a method may replace its array
+                    draft.arrays[key][...] = value
+            return draft.publish()
+    finally:
+        draft.drop()
+    return store.write(name, made)
 
 
 def _state(seat: Seat, change: Change, place: int, replica: int | None) -> dict[str, Array]:

@@ -18,8 +18,8 @@ from dlcore.data.sample import JTensor
 class DistributedImageFrame:
     """Pictures in an RDD: what LocalImageFrame gives as lists comes as RDDs, computed when an action asks for it.
 
-    image_rdd: arrays (H, W, C) in BGR order; label_rdd: as many labels, or None. To train, the pictures are brought to this machine,
-    within DLCORE_MAX_DATA_BYTES, and transformed there.
+    image_rdd: arrays (H, W, C) in BGR order; label_rdd: as many labels, or None. To train, the pictures stay where they
+    are, as records of the Optimizer; a DataSet of them brings them to this machine, within DLCORE_MAX_DATA_BYTES.
     Source: BigDL's DistributedImageFrame.
     """
 

@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 
 from dlcore.data.image import CenterCrop, ChannelNormalize, MatToTensor, Resize
+from dlcore.data.image.feature import MAT
 from dlcore.nn.criterion import ClassNLLCriterion, MSECriterion
 from dlcore.nn.layer import Linear, LogSoftMax, Sequential, Sigmoid, SpatialConvolution, View
 from dlcore.optim.optimizer import Adam, EveryEpoch, MaxIteration, Top1Accuracy, ValidationSummary
@@ -115,5 +116,14 @@ def test_pictures_through_a_chain_of_steps(context, tmp_path):
     stage = NNClassifierModel(model, ChainedPreprocessing([*steps, ImageFeatureToTensor()])).setFeaturesCol("image")
     rows = with_origin_column(stage.transform(frame)).select("origin", "prediction").collect()
     assert {row.origin[-5:]: row.prediction for row in rows} == {"0.png": 1, "1.png": 1, "2.png": 2, "3.png": 2}
+    stage.setThreshold(0.3).write().save(str(tmp_path / "model"))
+    loaded = NNClassifierModel.load(str(tmp_path / "model"))
+    assert loaded.getThreshold() == 0.3
+    with pytest.raises(ValueError, match=r"ChainedPreprocessing.*call setSamplePreprocessing"):
+        loaded.transform(frame)
+    assert loaded.setSamplePreprocessing(stage.preprocessing).transform(frame).count() == 4
+    (cell,) = DLImageTransformer(ChannelNormalize(300.0, 300.0, 300.0)).transform(frame).select("output").take(1)
+    pixels = RowToImageFeature()(cell.output)[MAT]
+    assert cell.output.mode == 21 and pixels.dtype == np.float32 and pixels.shape == (8, 8, 3) and pixels.max() < 0
     (cell,) = DLImageTransformer(Resize(3, 2)).transform(frame).select("output").take(1)
     assert (cell.output.height, cell.output.width, len(cell.output.data)) == (3, 2, 18)

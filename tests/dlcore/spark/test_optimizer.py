@@ -40,7 +40,7 @@ from dlcore.optim.optimizer import (
     ValidationSummary,
 )  # fmt: skip
 from dlcore.rng import RNG
-from dlcore.spark import crew
+from dlcore.spark import crew, slice_store
 
 pytestmark = pytest.mark.spark
 WIDTH, RECORDS, BATCH = 6, 97, 24
@@ -103,12 +103,19 @@ def test_any_number_of_partitions_gives_the_weights_of_one(context, expected, mo
 
 @dataclass(eq=False)
 class Dying(Module):
-    """Passes its input through; kills its process at the first backward pass that finds no file at `path`."""
+    """Passes its input through; kills its process at the third backward pass, in a step after the first, if there is no file at `path`."""
 
     path: str
 
+    def __post_init__(self):
+        super().__post_init__()
+        self.passes = 0
+
     def apply(self, x):
         def pullback(grad):
+            self.passes += 1
+            if self.passes < 3:
+                return grad
             try:
                 os.close(os.open(self.path, os.O_CREAT | os.O_EXCL))
             except FileExistsError:
@@ -166,7 +173,7 @@ def test_a_killed_worker_changes_no_bit(context, monkeypatch, tmp_path, jobs):
         if not is_dying:
             place.touch()
         model = small(Dying(str(place)))
-        optimizer(model, context.parallelize(samples(), 2), 4, Adam(0.01)).optimize()
+        optimizer(model, context.parallelize(samples(), 2), 6, Adam(0.01)).optimize()
         assert place.exists()
         found.append(np.concatenate([weights(model), *(b.value for b in model.buffers().values())]))
     np.testing.assert_array_equal(*found)
@@ -176,12 +183,22 @@ def test_a_resumed_training_goes_on_to_the_same_bits(context, tmp_path):
     rdd = context.parallelize(samples(), 2)
     methods = lambda: SGD(0.1, momentum=0.9, dampening=0.0)  # noqa: E731
     whole = small()
-    optimizer(whole, rdd, 8, methods()).set_checkpoint(SeveralIteration(5), tmp_path).optimize()
-    resumed = small()
-    optimizer(resumed, rdd, 8, methods()).resume(tmp_path / "checkpoint.npz").optimize()
-    np.testing.assert_array_equal(weights(resumed), weights(whole))
-    for name, buffer in whole.buffers().items():
-        np.testing.assert_array_equal(resumed.buffers()[name].value, buffer.value)
+    optimizer(whole, rdd, 8, methods()).set_checkpoint(SeveralIteration(4), tmp_path, False).optimize()
+    for step in (4, 8):
+        resumed = small()
+        optimizer(resumed, rdd, 8, methods()).resume(tmp_path / f"checkpoint-{step}.npz").optimize()
+        np.testing.assert_array_equal(weights(resumed), weights(whole))
+        for name, buffer in whole.buffers().items():
+            np.testing.assert_array_equal(resumed.buffers()[name].value, buffer.value)
+
+
+def test_a_partition_without_records_changes_nothing(context):
+    rdd, found = context.parallelize(samples(), 2), []
+    for data in (rdd, context.parallelize([], 1).union(rdd)):
+        model = small()
+        optimizer(model, data, 5, Adam(0.01)).optimize()
+        found.append(np.concatenate([weights(model), *(buffer.value for buffer in model.buffers().values())]))
+    np.testing.assert_allclose(*found, rtol=1e-5, atol=1e-6)
 
 
 def test_it_learns_validates_and_writes_summaries(context, tmp_path):
@@ -214,15 +231,19 @@ def test_samples_that_are_gone_are_written_again(context):
 
 def test_what_fails_goes_on_from_the_latest_checkpoint(context, tmp_path):
     rdd, found = context.parallelize(samples(), 2), []
-    for is_failing in (False, True):
-        place = tmp_path / "failed"
-        if not is_failing:
+    for case in ("whole", "failing", "resumed and failing"):
+        place = tmp_path / case
+        if case == "whole":
             place.touch()
-        made = optimizer(small(Failing(str(place))), rdd, 6, Adam(0.01))
-        found.append(weights(made.set_checkpoint(SeveralIteration(2), tmp_path / "checkpoints").optimize()))
-        place.unlink()
-    assert (tmp_path / "failed.begun").read_text() == "xxxx"
-    np.testing.assert_array_equal(*found)
+        made = optimizer(small(Failing(str(place))), rdd, 8, Adam(0.01))
+        if case == "resumed and failing":
+            made.resume(tmp_path / "whole checkpoints/checkpoint-2.npz")
+        else:
+            made.set_checkpoint(SeveralIteration(2), tmp_path / f"{case} checkpoints", False)
+        found.append(weights(made.optimize()))
+        assert case == "whole" or Path(f"{place}.begun").read_text() == "xxxx"
+    np.testing.assert_array_equal(found[1], found[0])
+    np.testing.assert_array_equal(found[2], found[0])
 
 
 def test_a_batch_that_the_partitions_cannot_share_is_refused(context):
@@ -233,9 +254,28 @@ def test_a_batch_that_the_partitions_cannot_share_is_refused(context):
         optimizer(small(), rdd, 1, LBFGS()).optimize()
     with pytest.raises(ValueError, match="without records"):
         optimizer(small(), context.parallelize([], 2), 1, SGD()).optimize()
+    elsewhere = optimizer(small(), rdd)
+    assert elsewhere.workers == 3 and elsewhere.set_traindata(samples(), 25).workers == 1
 
 
-def test_nothing_is_left_in_memory(context):
-    before = set(Path("/dev/shm").iterdir())
-    optimizer(small(), context.parallelize(samples(), 2), 2, SGD()).optimize()
-    assert not {path for path in set(Path("/dev/shm").iterdir()) - before if path.name.startswith("dlcore-")}
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_little_is_held_in_memory_and_nothing_is_left(context, monkeypatch, tmp_path, jobs):
+    monkeypatch.setattr(crew, "ONE_JOB_VALUES", 1 << 30 if jobs == 1 else 0)
+    close, held, files = crew.SparkCrew.close, [], []
+
+    def closing(self):
+        folder = slice_store.MEMORY / slice_store.folder_of(self._run.sharing.token)
+        held.extend(path.name for path in folder.iterdir() if path.name[0] != ".")
+        files.extend(Path(kept.path.removeprefix("|")) for kept in self._source.kept.collect())
+        assert all(path.exists() for path in files)
+        close(self)
+        files.append(folder)
+
+    monkeypatch.setattr(crew.SparkCrew, "close", closing)
+    rdd, each = context.parallelize(samples(), 2), SeveralIteration(1)
+    made = optimizer(small(), rdd, 5, SGD()).set_validation(BATCH, rdd, each, [Loss()])
+    made.set_checkpoint(each, tmp_path).optimize()
+    kinds = ("state", "grads") if jobs == 1 else ("slice", "grads")
+    expected = {f"{kind}.{step}.{partition}" for kind in kinds for step in (3, 4) for partition in range(2)}
+    assert set(held) == expected | ({"shown"} if jobs == 1 else set())
+    assert not [path for path in files if path.exists()]

@@ -7,9 +7,11 @@ import pytest
 
 from dlcore.data.image import DistributedImageFrame, ImageFrameToSample, MatToTensor, Pipeline
 from dlcore.data.sample import Sample
+from dlcore.errors import WorkerError
 from dlcore.nn.layer import ConcatTable, Linear, LogSoftMax, ReLU, Sequential, SpatialConvolution, View
 from dlcore.optim.metric import Loss, Top1Accuracy
 from dlcore.rng import RNG
+from dlcore.spark.predict import Predictor
 
 pytestmark = pytest.mark.spark
 POINTS = np.random.default_rng(2).standard_normal((50, 4)).astype(np.float32)
@@ -64,6 +66,17 @@ def test_scores_are_counted_by_the_workers(rdd):
     expected, expected_loss = model.evaluate((POINTS, LABELS), 9, [Top1Accuracy(), Loss()])
     assert accuracy == expected and accuracy.total_num == 50
     assert loss.result == pytest.approx(expected_loss.result, rel=1e-5)
+    with pytest.raises(WorkerError, match="scoring on Spark failed"):
+        model.evaluate(rdd.map(lambda sample: sample.nothing), 9, [Top1Accuracy()])
+    with pytest.raises(ValueError, match="without records"):
+        model.evaluate(rdd.filter(lambda sample: False), 9, [Top1Accuracy()])
+
+
+def test_a_worker_keeps_few_plans():
+    predictor = Predictor(Sequential().add(ReLU()), 2)
+    for width in (1, 2, 3, 4, 1, 5, 6):
+        np.testing.assert_array_equal(predictor(np.full((2, width), -1.0, np.float32)), np.zeros((2, width)))
+    assert list(predictor._plans) == [repr((2, width)) for width in (4, 1, 5, 6)]
 
 
 def test_pictures_of_a_frame(context):

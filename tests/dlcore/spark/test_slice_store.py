@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 from itertools import pairwise
@@ -10,10 +11,11 @@ import numpy as np
 import pytest
 
 from dlcore.data.sample import JTensor, Sample
-from dlcore.spark import keeper
+from dlcore.spark import keeper, slice_store
 from dlcore.spark.blocks import BlockLostError
 from dlcore.spark.epoch_order import EpochOrder
 from dlcore.spark.sample_file import SampleColumns, arrays_of
+from dlcore.spark.shared import local_folder
 from dlcore.spark.slice_store import Sharing, SliceStore, fetched, open_block
 from tests.waiting import wait_for
 
@@ -50,6 +52,40 @@ def test_memory_of_a_freed_block_serves_the_next(store):
     assert (store.folder / "second").stat().st_ino == place and held[0] == 1
 
 
+def test_a_keeper_that_does_not_start_says_why(tmp_path):
+    with pytest.raises(OSError, match=r"got no keeper of .* on no\.such\.host: (.|\n)*did not start"):
+        keeper._start_keeper(tmp_path, "a token", "no.such.host")
+
+
+def test_old_blocks_are_given_up_with_what_was_not_finished(store):
+    for name in ("state.3.0", "grads.3.1", "grads.4.0", "shown"):
+        store.write(name, ARRAYS)
+    store.draft("grads.3.2", {"grads": ((4,), np.float32)})
+    store.draft("grads.4.1", {"grads": ((4,), np.float32)})
+    store.free_until(3)
+    left = {path.name.removesuffix(f".{os.getpid()}") for path in store.folder.iterdir() if path.name[0] != "."}
+    assert left == {"grads.4.0", "grads.4.1", "shown"}
+
+
+def test_a_block_without_room_is_an_error_that_leaves_nothing(store):
+    with pytest.raises(OSError, match="got no room for"):
+        store.draft("block", {"weights": ((1 << 50,), np.float32)})
+    assert not list(store.folder.iterdir())
+
+
+def test_a_folder_of_another_user_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(slice_store, "MEMORY", tmp_path)
+    (tmp_path / slice_store.folder_of("a token")).mkdir()
+    monkeypatch.setattr(os, "getuid", lambda: 12345)
+    with pytest.raises(PermissionError, match="expected one of user 12345"):
+        SliceStore.of(Sharing("a token"), str(tmp_path), 1)
+
+
+def test_a_worker_writes_to_the_folder_that_spark_names(monkeypatch):
+    monkeypatch.setenv("SPARK_LOCAL_DIRS", "/first,/second")
+    assert local_folder() == "/first"
+
+
 def test_another_node_gets_what_it_has_the_token_for(tmp_path):
     folder = tmp_path / "store"
     folder.mkdir()
@@ -65,6 +101,13 @@ def test_another_node_gets_what_it_has_the_token_for(tmp_path):
         fetched(endpoint, f"{folder}/block", "a guess")
     with pytest.raises(BlockLostError, match="did not give none"):
         fetched(endpoint, f"{folder}/none", "a token")
+    second = tmp_path / "second"
+    second.mkdir()  # of another run, for which a worker that has fetched starts a keeper too
+    address = SliceStore(second, Sharing("another"), keeper.kept(second, "another", is_served=True)).write(
+        "block", ARRAYS
+    )
+    assert fetched(address.partition("|")[0], f"{second}/block", "another").keys() == ARRAYS.keys()
+    shutil.rmtree(second)
     shutil.rmtree(folder)
     wait_for(lambda: not _is_served(endpoint))
 
@@ -81,10 +124,13 @@ def test_blocks_go_with_their_executors(tmp_path, monkeypatch):
     executor = subprocess.Popen(["sleep", "1000"])
     try:
         monkeypatch.setattr(keeper, "executor", lambda: executor.pid)
+        monkeypatch.setattr(keeper, "GRACE_S", 0.0)
         folder = tmp_path / "store"
         folder.mkdir()
         assert keeper.kept(folder, "a token", is_served=False) == ""
         SliceStore(folder, Sharing("a token")).write("block", ARRAYS)
+        keeper._remove_unused(folder)
+        assert (folder / "block").exists()  # an executor that has come while nobody was there finds it
     finally:
         executor.kill()
         executor.wait()
