@@ -22,7 +22,10 @@ with DAG(
             7, least=2, title="Days", description="Snapshots older than this many days expire: at least 2."
         ),
         "quiet_hours": number_param(
-            24, title="Quiet hours", description="A day changed within these is not compacted."
+            24,
+            title="Quiet hours",
+            description="A day changed within these is not compacted. Tables without days are rewritten whenever they want it; "
+            "a run under way then computes its rows anew.",
         ),
         "keep_index_versions": number_param(3, least=1, title="Index versions", description="Index versions to keep."),
     },

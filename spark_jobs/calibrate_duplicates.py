@@ -160,7 +160,8 @@ def _sample(job: Job[Options], crops: pa.Table) -> Any:
 
 def _with_others(crops: pa.Table) -> pa.Table:
     """Each crop with the next one's columns, as other_*: null where there is no other."""
-    others = crops.take(pa.array(np.roll(np.arange(len(crops)), -1) if len(crops) > 1 else [None] * len(crops)))
+    rows = np.roll(np.arange(len(crops)), -1) if len(crops) > 1 else [None] * len(crops)
+    others = crops.take(pa.array(rows, pa.int64()))
     for name in crops.column_names:
         crops = crops.append_column(f"other_{name}", others.column(name))
     return crops

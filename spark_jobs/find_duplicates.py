@@ -33,6 +33,8 @@ _THRESHOLD = "threshold"
 _AT_ONCE = 20_000
 """Pictures of groups that a task holds, 10 MB, or those of one component."""
 _LARGE = 1000
+_HANDED_OUT = 500_000
+"""Changed rows whose places every task may hold, some 100 MB; of more both sides of a join are shuffled."""
 
 
 def plan(job: Job[NoOptions]) -> Any:
@@ -131,24 +133,34 @@ def _changed_rows(
     rows = used_rows(job).where(is_added).select(*PLACE, "reason").join(shown.where(is_added), list(PLACE), "left")
     rows = rows.unionByName(shown.where(f"NOT {is_added}").withColumn("reason", F.lit("ok")))
     changed = _rows(rows, grouped).localCheckpoint()
+    is_small = changed.count() <= _HANDED_OUT
     chosen = "size > 1 AND is_representative"
-    others = job.published().where(chosen).join(changed.select(*PLACE).hint("broadcast"), list(PLACE), "left_anti")
+    others = job.published().where(chosen).join(_to_all(changed.select(*PLACE), is_small), list(PLACE), "left_anti")
     job.note("groups", others.count() + changed.where(chosen).count())
     job.replaces(
-        Part(keys=PLACE, of_output=partial(_of_groups, changed, is_added), of_input=partial(_of_places, changed))
+        Part(
+            keys=PLACE,
+            of_output=partial(_of_groups, changed, is_small, is_added),
+            of_input=partial(_of_places, changed, is_small),
+        )
     )
     return changed
 
 
-def _of_groups(changed: Any, is_added: str, rows: Any) -> Any:
+def _to_all(few: Any, is_small: bool) -> Any:
+    """The rows for the other side of a join, handed to every task where they are few enough to pass through the driver."""
+    return few.hint("broadcast") if is_small else few
+
+
+def _of_groups(changed: Any, is_small: bool, is_added: str, rows: Any) -> Any:
     """The rows of the groups that have changed, and those of the added days that are in none."""
-    groups = changed.where("`group` IS NOT NULL").select("group").distinct().hint("broadcast")
+    groups = _to_all(changed.where("`group` IS NOT NULL").select("group").distinct(), is_small)
     return rows.join(groups, "group", "left_semi").unionByName(rows.where(f"`group` IS NULL AND {is_added}"))
 
 
-def _of_places(changed: Any, rows: Any) -> Any:
+def _of_places(changed: Any, is_small: bool, rows: Any) -> Any:
     """The rows that have changed."""
-    return rows.join(changed.select(*PLACE).hint("broadcast"), list(PLACE), "left_semi")
+    return rows.join(_to_all(changed.select(*PLACE), is_small), list(PLACE), "left_semi")
 
 
 def _grouped(job: Job[Any], calibration: Calibration, members: Any, count: int) -> Any:
@@ -164,6 +176,8 @@ def _pairs(job: Job[Any], calibration: Calibration) -> tuple[Any, Any]:
     Raises:
         ValueError: pictures were compared within other limits.
     """
+    from pyspark.sql import functions as F
+
     limits = Limits.of(calibration)
     published = job.read("duplicate_pairs")
     other = f"verifier <> '{limits.verifier}' OR within_code < {limits.code} OR within_whole < {limits.whole}"
@@ -172,7 +186,7 @@ def _pairs(job: Job[Any], calibration: Calibration) -> tuple[Any, Any]:
     near = f"distance <= {limits.code} OR whole_distance <= {limits.whole}"
     pairs = published.where(f"probability >= {calibration.threshold!r} AND ({near})").select("picture", "other")
     of_days = published.where("other IS NULL").selectExpr("picture", "struct(day, key, crop) AS place", "copies")
-    pictures = of_days.groupBy("picture").agg({"place": "min", "copies": "sum"}).toDF("picture", "place", "copies")
+    pictures = of_days.groupBy("picture").agg(F.expr("min(place) AS place"), F.expr("sum(copies) AS copies"))
     return pairs, pictures.select("picture", "place.*", "copies")
 
 

@@ -3,6 +3,7 @@ publications and comparisons left beside it.
 
 Snapshots younger than `keep_days` stay: the runs of these days read them pinned, or are still to publish them. A day
 that changed within `quiet_hours` is not compacted, since a run of it may be under way (it would only have to stage again).
+Tables without days are rewritten whenever they want it; a run under way then computes its rows anew.
 With `--codes NAME` that set's own tables and index alone are maintained, not those it shares with others.
 """
 
@@ -14,7 +15,7 @@ from typing import Any
 
 from dlcore.search.manifest import remove_old
 from spark_jobs.pipeline import STAGES
-from spark_jobs.running import publishing, runner
+from spark_jobs.running import branches, runner
 from spark_jobs.running.runner import Job
 from spark_jobs.settings import OF_CODES
 from spark_jobs.stages.picture_days import remove_left_behind
@@ -32,7 +33,11 @@ class Options:
         default=7, metadata={"min": 2, "help": "days for which snapshots and orphaned files stay, at least 2"}
     )
     quiet_hours: int = field(
-        default=24, metadata={"min": 0, "help": "a day changed within these hours is not compacted"}
+        default=24,
+        metadata={
+            "min": 0,
+            "help": "a day changed within these hours is not compacted; tables without days always are",
+        },
     )
     keep_index_versions: int = field(
         default=3, metadata={"min": 1, "help": "newest versions of the search index that stay"}
@@ -60,14 +65,14 @@ def maintain(spark: Any, table: str, options: Options) -> dict[str, int]:
     old = f"TIMESTAMP '{kept_since:%Y-%m-%d %H:%M:%S}'"
     procedures = f"{table.partition('.')[0]}.system"
     compacted = _compact(spark, table, procedures, now - timedelta(hours=options.quiet_hours))
-    branches = publishing.drop_old_branches(spark, table, kept_since.date())
+    dropped = branches.drop_old(spark, table, kept_since.date())
     expired = spark.sql(
         f"CALL {procedures}.expire_snapshots(table => '{table}', older_than => {old}, retain_last => 1)"
     ).collect()[0]
     orphans = spark.sql(f"CALL {procedures}.remove_orphan_files(table => '{table}', older_than => {old})").count()
     return {
         "files_compacted": compacted,
-        "branches_dropped": branches,
+        "branches_dropped": dropped,
         "files_expired": expired["deleted_data_files_count"],
         "orphans": orphans,
     }
@@ -91,7 +96,10 @@ def _compact(spark: Any, table: str, procedures: str, quiet_since: datetime) -> 
 
 
 def _compact_whole(spark: Any, table: str, procedures: str) -> int:
-    """Rewrite files of a table without partitions of which many lists say that rows are gone, and small ones where there are many."""
+    """Rewrite files of a table without partitions of which many lists say that rows are gone, and small ones where there are many.
+
+    When it changed does not matter: a run that builds upon it computes its rows anew.
+    """
     options = f"map('delete-file-threshold', '{MANY_LISTS}', 'min-input-files', '{MANY_FILES}')"
     call = f"CALL {procedures}.rewrite_data_files(table => '{table}', options => {options})"
     return int(spark.sql(call).collect()[0]["rewritten_data_files_count"])

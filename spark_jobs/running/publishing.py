@@ -2,31 +2,27 @@
 
 An attempt writes to a branch that it makes for the purpose, so that no setting of the session decides where rows go: an attempt
 that wakes late has a branch of its own as well. The branch goes when the rows are written; their snapshot stays in the table's
-metadata, readable by its id, but no reader of the table sees it until `cherrypick_snapshot` makes it current. The snapshot's
+metadata, readable by its id, but no reader of the table sees it until `cherrypick_snapshot` makes it current, for a day. Its
 summary has the id `<run>/<try>/<uuid>` as `wap.id`, which Iceberg publishes once only, and by whose prefix the run is found again.
-Source: the Iceberg documentation, "Branching and tagging", "Write-audit-publish" and `cherrypick_snapshot` of the Spark procedures.
+Rows of all days become current by `fast_forward` instead, which wants the table as it was when they were staged.
+Source: the Iceberg documentation, "Branching and tagging", "Write-audit-publish", and the Spark procedures of these names.
 """
 
 from __future__ import annotations
 
-import logging
-import random
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import date, datetime
 from typing import Any
 from uuid import uuid4
 
 from data_contracts.contract import Contract
+from spark_jobs.running import branches
 from spark_jobs.sql import literal, of_days
-
-logger = logging.getLogger(__name__)
 
 WAP_ID = "spark.wap.id"
 """The setting by which sessions staged before there were branches. One that has it would write its id over an attempt's own."""
 
-STAGING = "staging"
 INPUT = "input."
 """Begins the names under which a snapshot's summary says what its rows were made from: see `lineage`."""
 TOLD = "told."
@@ -53,10 +49,9 @@ _PROPERTIES = {
     "write.metadata.delete-after-commit.enabled": "true",
     "write.metadata.previous-versions-max": "50",
 }
-_CONTENDED = ("CommitFailedException", "Cannot commit")
 _PARTITION = "partitions."
-_WAITS_S = (0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 12.8)
-"""Seconds before each repetition of a change of branches that met another commit."""
+_REPLACES_DAYS = "replace-partitions"
+"""What Iceberg's summary says of rows that replaced all of their partitions."""
 
 
 class ChangedPartition(Exception):
@@ -236,16 +231,16 @@ def stage_rows(
         RuntimeError: the session stages for another run, by its settings.
     """
     spark = frame.sparkSession
-    _free_of_wap_id(spark, identity)
-    branch = f"{STAGING}_{datetime.now(UTC):%Y%m%d}_{uuid4().hex}"
-    _alter(spark, f"ALTER TABLE {table} CREATE BRANCH {branch}{f' AS OF VERSION {before}' if before else ''}")
+    _free_of_earlier(spark, identity)
+    branch = branches.new()
+    branches.alter(spark, f"ALTER TABLE {table} CREATE BRANCH {branch}{f' AS OF VERSION {before}' if before else ''}")
     summary = {"wap.id": identity} | dict(told or {})
     _write(frame, f"{table}.branch_{branch}", summary, day, part)
     head = f"SELECT snapshot_id FROM {table}.refs WHERE name = '{branch}'"
     snapshot, written = spark.sql(
         f"SELECT snapshot_id, summary FROM {table}.snapshots WHERE snapshot_id = ({head})"
     ).collect()[0]
-    _drop_branch(spark, table, branch)
+    branches.drop(spark, table, branch)
     if written.get("wap.id") != identity:
         return None
     _refuse_other_days(table, written, day)
@@ -269,62 +264,41 @@ def _write(frame: Any, branch: str, summary: Mapping[str, str], day: date | None
 
 
 def _merge(frame: Any, branch: str, summary: Mapping[str, str], keys: Sequence[str]) -> None:
-    """Put each row in place of the one with the same keys, or beside the others, whose files stay, with lists of the rows that are gone."""
+    """Put each row in place of the one with the same keys, if it differs, or beside the others.
+
+    Files of the others stay, with lists of the rows that are gone.
+    """
     spark, table = frame.sparkSession, branch.rpartition(".branch_")[0]
     if spark.sql(f"SHOW TBLPROPERTIES {table}").where("key = 'write.merge.mode'").isEmpty():  # made by an older version
-        _alter(spark, f"ALTER TABLE {table} SET TBLPROPERTIES ('write.merge.mode'='{_PROPERTIES['write.merge.mode']}')")
+        branches.alter(
+            spark, f"ALTER TABLE {table} SET TBLPROPERTIES ('write.merge.mode'='{_PROPERTIES['write.merge.mode']}')"
+        )
     frame.createOrReplaceTempView(_MERGED)
     same = " AND ".join(f"old.{key} = new.{key}" for key in keys)
+    names = [f"`{name}`" for name in frame.columns]
+    differs = " OR ".join(f"NOT (old.{name} <=> new.{name})" for name in names)
     settings = {f"{_OF_SESSION}{name}": value for name, value in summary.items()}  # SQL takes no options
     for name, value in settings.items():
         spark.conf.set(name, value)
     try:
         spark.sql(
             f"MERGE INTO {branch} AS old USING {_MERGED} AS new ON {same} "
-            "WHEN MATCHED THEN UPDATE SET * WHEN NOT MATCHED THEN INSERT *"
+            f"WHEN MATCHED AND ({differs}) THEN UPDATE SET * WHEN NOT MATCHED THEN INSERT *"
         )
     finally:
         for name in settings:
             spark.conf.unset(name)
 
 
-def _alter(spark: Any, statement: str) -> None:
-    """Run a statement that changes a table's branches, again while others commit: Iceberg repeats commits of rows by itself, not these."""
-    for wait_s in (*_WAITS_S, None):
-        try:
-            spark.sql(statement)
-        except Exception as error:
-            if wait_s is None or _CONTENDED[0] not in str(error):
-                raise
-            time.sleep(random.uniform(0.5, 1.0) * wait_s)
-        else:
-            return
-
-
-def _free_of_wap_id(spark: Any, identity: str) -> None:
-    """Unset what an attempt of the same run left in the session when jobs still staged by its settings; refuse another's."""
+def _free_of_earlier(spark: Any, identity: str) -> None:
+    """Unset what a killed attempt has left in the session: words for a summary, and of the same run its id; refuse another's id."""
+    for name in [name for name in spark.conf.getAll if name.startswith(_OF_SESSION)]:
+        spark.conf.unset(name)
     run, found = identity.rsplit("/", 2)[0], spark.conf.get(WAP_ID, "")
     if found and not found.startswith(f"{run}/"):
         raise RuntimeError(f"got a session that stages for {found!r}, expected one of its own for run {run!r}")
     if found:
         spark.conf.unset(WAP_ID)
-
-
-def _drop_branch(spark: Any, table: str, branch: str) -> None:
-    """Tidy up: what is left, also by an attempt that failed, goes with the next housekeeping."""
-    try:
-        _alter(spark, f"ALTER TABLE {table} DROP BRANCH {branch}")
-    except Exception:
-        logger.warning("%s: could not drop branch %s", table, branch, exc_info=True)
-
-
-def drop_old_branches(spark: Any, table: str, before: date) -> int:
-    """Drop the branches that attempts which failed before a day have left; return how many."""
-    names = [row["name"] for row in spark.sql(f"SELECT name FROM {table}.refs").collect()]
-    old = [name for name in names if name.startswith(f"{STAGING}_") and name < f"{STAGING}_{before:%Y%m%d}"]
-    for name in old:
-        _drop_branch(spark, table, name)
-    return len(old)
 
 
 def _refuse_other_days(table: str, summary: dict[str, str], day: date | None) -> None:
@@ -346,19 +320,39 @@ def partition_of(day: date) -> str:
 def publish(spark: Any, table: str, snapshot: int) -> int:
     """Make a staged snapshot's rows readable; return the snapshot that is current then.
 
+    A day's rows may be replayed on a table of which other days have changed since. All else is published on the very state that it
+    was staged on: Iceberg takes rows of which none replaces another for mere additions, and would add them twice.
+
     Raises:
         ChangedPartition: the table changed in between, so that the rows must be staged again.
     """
     catalog = table.partition(".")[0]
+    replaces_days = f"snapshot_id = {snapshot} AND summary['{_REPLACES_DAYS}'] = 'true'"
+    is_of_day = not spark.sql(f"SELECT 1 FROM {table}.snapshots WHERE {replaces_days}").isEmpty()
     try:
+        if not is_of_day:
+            return _fast_forward(spark, table, snapshot)
         rows = spark.sql(f"CALL {catalog}.system.cherrypick_snapshot({literal(table)}, {snapshot})").collect()
     except Exception as error:
         first_line = str(error).splitlines()[0]
         has_moved = _parent(spark, table, snapshot) != current_snapshot(spark, table)
-        if has_moved or any(sign in str(error) for sign in _CONTENDED):
+        if has_moved or any(sign in str(error) for sign in branches.CONTENDED):
             raise ChangedPartition(f"{table}: snapshot {snapshot} no longer fits ({first_line})") from error
         raise
     return int(rows[0]["current_snapshot_id"])
+
+
+def _fast_forward(spark: Any, table: str, snapshot: int) -> int:
+    """Make a staged snapshot current if its parent is, in one commit, which Iceberg refuses otherwise."""
+    branch = branches.new()
+    branches.alter(spark, f"ALTER TABLE {table} CREATE BRANCH {branch} AS OF VERSION {snapshot}")
+    try:
+        branches.alter(
+            spark, f"CALL {table.partition('.')[0]}.system.fast_forward({literal(table)}, 'main', '{branch}')"
+        )
+    finally:
+        branches.drop(spark, table, branch)
+    return snapshot
 
 
 def _parent(spark: Any, table: str, snapshot: int) -> int | None:
@@ -374,6 +368,6 @@ def empty_day(spark: Any, table: str, day: date | None, identity: str) -> None:
     """
     from pyspark.sql import functions as F
 
-    _free_of_wap_id(spark, identity)
+    _free_of_earlier(spark, identity)
     nothing = spark.table(table).where("false").writeTo(table).option(f"{_SUMMARY}wap.id", identity)
     nothing.overwrite(F.expr(f"day = DATE '{day}'") if day else F.lit(True))

@@ -59,7 +59,7 @@ class Job(Generic[Options]):
     input_states: whose rows each input has for the day; none for a stage over all days.
     found: of a stage over all days, by its dataset, whose rows the table had before the inputs were pinned.
     built_upon: by the stage's own dataset, the snapshot whose rows `published` gave last.
-    replaced: which of these the stage's rows replace; none for all.   told: what their snapshot says besides.
+    replaced: the one part of these whose place the stage's rows take; empty: of all.   told: what their snapshot says besides.
     when_empty: called before a day without rows is refused; raises NothingYet where that is no fault.
     at_end: what is to be closed or removed when the attempt ends, however it ends.
     """
@@ -288,11 +288,10 @@ def _replace_rows(job: Job[Any], plan: Plan, contract: Contract, wait_for_import
                 inputs.check_current(job, table)
                 report.snapshot = publishing.publish(job.spark, table, staged.snapshot)
         except ChangedPartition as change:
-            logger.warning("%s; staging the same rows again", change)
+            logger.warning("%s; staging again", change)
             if _took_over_earlier_attempt(job, table):
                 return
-            is_built_upon = job.stage.adds or job.replaced
-            staged = (_stage(job, plan(job), table) if is_built_upon else None) or _stage_again(job, table, staged)
+            staged = _stage_again(job, plan, table, staged)
         else:
             report.status = "published"
             return
@@ -343,6 +342,8 @@ def _stage(job: Job[Any], frame: Any, table: str) -> Staged | None:
     made = {f"{INPUT}{dataset}": str(snapshot) for dataset, snapshot in inputs.items()}
     made |= {f"{TOLD}{name}": value for name, value in job.told.items()}
     staged = publishing.stage_rows(_in_order(frame, job), table, identity, job.day, made, before, part)
+    if staged is None and part:
+        raise RuntimeError(f"{table}: got no snapshot of the part to replace, expected one, if without rows; try again")
     if staged is not None:
         job.record.rows_out, job.record.size_bytes = staged.rows, staged.size_bytes
         while job.observations:
@@ -359,10 +360,15 @@ def _in_order(frame: Any, job: Job[Any]) -> Any:
     return frame.select(*[f"`{name}`" for name in expected])
 
 
-def _stage_again(job: Job[Any], table: str, staged: Staged) -> Staged:
-    """Copy staged rows to a new snapshot on the table's present state: nothing is computed twice."""
-    rows = _of_day(publishing.read_snapshot(job.spark, table, staged.snapshot), job.day)
+def _stage_again(job: Job[Any], plan: Plan, table: str, staged: Staged) -> Staged:
+    """Stage on the table's present state: the same rows, copied; where they build upon it, what the plan makes of it now."""
     with job.record.phase("stage_again"):
+        if job.stage.adds or job.replaced:
+            job.replaced.clear()
+            job.told.clear()
+            rows = plan(job)
+        else:
+            rows = _of_day(publishing.read_snapshot(job.spark, table, staged.snapshot), job.day)
         again = _stage(job, rows, table)
     if again is None:
         raise RuntimeError(f"{table}: the staged snapshot {staged.snapshot} has no rows any more; try again")
@@ -370,11 +376,7 @@ def _stage_again(job: Job[Any], table: str, staged: Staged) -> Staged:
 
 
 def _audit(job: Job[Any], contract: Contract, table: str, staged: Staged) -> None:
-    """Check every rule on the staged rows.
-
-    Raises:
-        BrokenContract: a rule does not hold.
-    """
+    """Check every rule on the staged rows; BrokenContract where one does not hold."""
     rows = _of_day(publishing.read_snapshot(job.spark, table, staged.snapshot), job.day)
     rows = rows.select(*[f"`{name}`" for name in contract.audited_columns()])
     _count(job.record, rows)

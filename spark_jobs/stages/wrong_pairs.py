@@ -29,14 +29,20 @@ def by_chance(scores: Floats, tried: int, lowest: float) -> Callable[[float], fl
     """The chance that a pair of different pictures scores at least s, from the scores of the near ones among `tried` pairs.
 
     Beyond the 30 highest scores the chance is taken to fall at their mean excess: a large catalogue has pairs far beyond what a
-    sample shows. lowest: from where it falls when there are no scores.
+    sample shows. Below them the scores are counted. lowest: from where it falls when there are no scores.
     """
     ranked = np.sort(scores)[::-1]
     start = ranked[min(len(ranked), _PEAKS) - 1] if len(ranked) else lowest
     excess = ranked[ranked > start] - start
     decay = max(float(excess.mean()) if len(excess) else 1.0, 0.25)
     share = max(len(excess), 1) / max(tried, 1)  # one picture alone has no other to be taken for
-    return lambda score: share * float(np.exp(-max(score - start, 0.0) / decay))
+
+    def chance(score: float) -> float:
+        if score < start:
+            return max(float((scores >= score).sum()), 1.0) / max(tried, 1)
+        return share * float(np.exp(-(score - start) / decay))
+
+    return chance
 
 
 @dataclass(frozen=True)

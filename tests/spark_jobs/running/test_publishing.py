@@ -61,6 +61,20 @@ def test_many_stage_on_a_table_at_once_and_leave_no_branch(lake: Lake) -> None:
             spark.stop()
 
 
+def test_what_a_killed_merge_left_in_the_session_is_not_said_of_other_rows(lake: Lake) -> None:
+    table, left = f"{WHOLE}_later", "spark.sql.iceberg.snapshot-property.told.list"
+    spark = lake.connect()
+    try:
+        ensure_table(spark, table, WITHDRAWN)
+        spark.conf.set(left, "of another run")
+        staged = stage_rows(decisions(spark, ("a", "1")), table, wap_id("run-1", 1), None)
+        assert staged is not None
+        assert state_of(spark, table, staged.snapshot, None) == State(staged.snapshot, {}, {})
+        assert spark.conf.get(left, None) is None
+    finally:
+        spark.stop()
+
+
 def decisions(spark: Any, *rows: tuple[str, str]) -> Any:
     """Rows of `withdrawn`, which has no days: a key and why."""
     schema = WITHDRAWN.spark_schema()
@@ -95,10 +109,14 @@ def test_rows_take_the_place_of_those_with_the_same_keys_and_are_read_when_they_
             staged.snapshot, {"features": 7}, {"list": "of days"}
         )
         assert published_by(spark, WHOLE, "run-2", None) == staged.snapshot
-        late = stage_rows(changed, WHOLE, wap_id("run-3", 1), None, told, before, part)
-        assert late is not None
-        with pytest.raises(ChangedPartition):
-            publish(spark, WHOLE, late.snapshot)
+        for late in (changed, decisions(spark, ("d", "2"))):  # changed rows, and one that is only added
+            overtaken = stage_rows(late, WHOLE, wap_id("run-3", 1), None, told, before, part)
+            assert overtaken is not None
+            with pytest.raises(ChangedPartition):
+                publish(spark, WHOLE, overtaken.snapshot)
+        unchanged = stage_rows(changed, WHOLE, wap_id("run-4", 1), None, told, staged.snapshot, part)
+        assert unchanged is not None and (unchanged.rows, unchanged.size_bytes) == (0, 0)
+        assert [row["name"] for row in spark.sql(f"SELECT name FROM {WHOLE}.refs").collect()] == ["main"]
         monkeypatch.setattr(maintain_tables, "MANY_LISTS", 1)
         assert maintain_tables.maintain(spark, WHOLE, maintain_tables.Options())["files_compacted"] >= 1
         assert readable() == {"a": "1", "b": "2", "c": "1", "d": "2"}
