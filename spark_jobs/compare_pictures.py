@@ -14,7 +14,6 @@ from spark_jobs.running.command_line import NoOptions
 from spark_jobs.running.publishing import Part
 from spark_jobs.running.runner import Job
 from spark_jobs.stages.calibration import Calibration
-from spark_jobs.stages.duplicates import check_calibrated, one_version
 from spark_jobs.stages.pairs import CANDIDATES, PAIRS, Limits, bundles_of, compared_tiles, tile_count
 from spark_jobs.stages.picture_blocks import (
     BLOCK_ROW,
@@ -32,8 +31,7 @@ def plan(job: Job[NoOptions]) -> Any:
     """Blocks of pictures go from worker to worker; the driver knows their names and how many pictures each has."""
     calibration = Calibration.read(job.settings.index)
     limits, index, folder = Limits.of(calibration), job.settings.index, folder_of_run()
-    days = replace(pictured_days(job), limits=limits)
-    check_calibrated(one_version(days.model_versions()), calibration)
+    days = replace(pictured_days(job, calibration), limits=limits)
     warn_of_left_out(job, days.left_out())
     published = job.published()
     compared = PictureDays.told(index, job.state().told)

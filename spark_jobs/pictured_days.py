@@ -14,6 +14,8 @@ from typing import Any
 from spark_jobs.pictured_rows import PLACE, named, used_rows, withdrawn_now
 from spark_jobs.running.runner import Job
 from spark_jobs.sql import of_days
+from spark_jobs.stages.calibration import Calibration
+from spark_jobs.stages.duplicates import check_calibrated, one_version
 from spark_jobs.stages.picture_blocks import (
     BLOCK_ROW,
     PICTURE,
@@ -34,11 +36,11 @@ _OF_ONE_TASK = 1 << 20
 _CONTENT = f"hex(bit_xor(xxhash64({', '.join((*PLACE, 'reason', 'model_version', *SIGNATURES))}))) AS content"
 
 
-def pictured_days(job: Job[Any]) -> PictureDays:
+def pictured_days(job: Job[Any], calibration: Calibration) -> PictureDays:
     """Every day of the pinned `features` with the blocks of its pictures, which are written where they are not kept.
 
     Raises:
-        ValueError: no used row has a descriptor.
+        ValueError: no used row has a descriptor, or the rows are of several models or of another than the calibration.
     """
     kept, files = newest(job.settings.index), _files(job)
     changed = [day for day, (name, _) in files.items() if day not in kept.days or kept.days[day].files != name]
@@ -49,6 +51,7 @@ def pictured_days(job: Job[Any]) -> PictureDays:
         old = kept.days.get(day)
         blocks = old.blocks if old and old.content == content else ()
         days[day] = PictureDay(files[day][0], content, files[day][1], kinds, blocks)
+    check_calibrated(one_version(PictureDays(0, None, days).model_versions()), calibration)
     size = usual_size([kind for day in days.values() for kind in day.kinds])
     is_other = size != kept.descriptor_bytes
     missing = [d for d in days if is_other or d not in kept.days or kept.days[d].content != days[d].content]
@@ -59,7 +62,10 @@ def pictured_days(job: Job[Any]) -> PictureDays:
 
 
 def _files(job: Job[Any]) -> dict[str, tuple[str, int]]:
-    """Of every day a name for its files and for the keys withdrawn from it, and how many rows these files have: no row is read."""
+    """Of every day a name for its files and for the keys withdrawn from it, and how many rows these files have.
+
+    Rows are read only where keys are withdrawn, and of these the keys alone.
+    """
     table, snapshot = job.settings.table("features"), job.record.inputs["features"]
     files = job.spark.read.option("versionAsOf", snapshot).table(f"{table}.files")
     paths = "sha2(concat_ws(' ', array_sort(collect_list(file_path))), 256)"
@@ -101,7 +107,7 @@ def _seen(job: Job[Any], days: Sequence[str], is_all: bool) -> dict[str, tuple[s
 
 
 def _written(job: Job[Any], days: dict[str, PictureDay], missing: Sequence[str], size: int) -> dict[str, list[Any]]:
-    """The blocks of some days, written by tasks: (name, rows), by day. A block is a picture's by its name."""
+    """The blocks of some days, written by tasks: (name, rows), by day. A picture's name decides in which of its day's it is."""
     if not missing:
         return {}
     rows = {day: days[day].rows for day in missing}
@@ -131,9 +137,9 @@ def places(job: Job[Any], blocks: Sequence[Block]) -> Any:
 
 
 def look_up(job: Job[Any], folder: str, names: Any, blocks: Sequence[Block]) -> Any:
-    """The pictures of a column of names, in all blocks that have them: rows of `picture_blocks.FOUND`, with their signatures.
+    """The pictures of a column of names, in all blocks that have them: rows of FOUND_ROW, with their signatures.
 
-    folder: of the run.   Tasks look for all names in a block at once; the driver knows neither.
+    folder: of the run.   One task writes all names to a file there, which the tasks that search blocks read: none passes the driver.
     """
     write = partial(name_batches, index=job.settings.index, folder=folder)
     (told,) = names.distinct().coalesce(1).mapInArrow(write, "file string").collect() or [{"file": ""}]

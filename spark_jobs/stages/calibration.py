@@ -2,7 +2,7 @@
 
 Pictures of the catalogue are changed as shops change them, and cut out anew: a picture and its changed copy are duplicates; a picture
 and the changed copy of another are not, nor is a picture with its hue turned by 60 degrees and more. The threshold is the lowest at
-which the groups of the whole catalogue may be expected to reach the wanted precision, with a margin (`wrong_pairs.py`).
+which the groups of the whole catalogue may be expected to reach the wanted precision (`wrong_pairs.py`).
 """
 
 from __future__ import annotations
@@ -29,7 +29,6 @@ FILE = "calibration.json"
 Floats = NDArray[np.float64]
 _CODE, _WHOLE = CUES.index("code"), CUES.index("whole")
 _NEAR = 3  # bits
-_MARGIN = 1.0  # how many times as many wrong pairs as estimated are reckoned with
 _SUSPECT = 0.2  # P(duplicate) from which on two pictures of the sample may be duplicates
 LEAST = 0.8
 """P(duplicate) below which no pair is called one, whatever the sample says."""
@@ -169,7 +168,7 @@ def calibrate(
     expected: dict[str, Any] = {}
     for threshold in _sigmoid(np.linspace(_logit(LEAST), 9, 80)):
         expected = _expected(threshold, true, copies)
-        misses = _MARGIN * wrong(float(_logit(threshold))) / max(found(float(threshold)), 1)
+        misses = wrong(float(_logit(threshold))) / max(found(float(threshold)), 1)
         expected["precision"] = float(np.clip(1 - misses, 0, 1))
         if not target.missed(expected):
             break

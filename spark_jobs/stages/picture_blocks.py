@@ -186,10 +186,20 @@ def _row_of(block: Block) -> pa.RecordBatch:
 
 @lru_cache(_OPEN)
 def open_block(index: str, name: str) -> Pictures:
-    """The pictures of a block, mapped from the disk."""
-    table = pa.ipc.open_file(pa.memory_map(str(Store(index).local(name)))).read_all()
-    names = _mapped(table, PICTURE, np.uint8)
-    arrays = [_mapped(table, column, np.dtype(kind)) for column, kind in SIGNATURES.items()]
+    """The pictures of a block, mapped from the disk.
+
+    Raises:
+        ValueError: the file is gone or damaged.
+    """
+    try:
+        table = pa.ipc.open_file(pa.memory_map(str(Store(index).local(name)))).read_all()
+        names = _mapped(table, PICTURE, np.uint8)
+        arrays = [_mapped(table, column, np.dtype(kind)) for column, kind in SIGNATURES.items()]
+    except (OSError, ValueError, KeyError) as error:
+        raise ValueError(
+            f"{index}/{name}: got no block of pictures ({error}), expected one; remove the file and run similar_images again, "
+            "which writes the blocks of its day anew"
+        ) from error
     return Pictures(names.view(f"S{names.shape[1]}")[:, 0], Signatures(*arrays), table.select(list(_LISTED)))
 
 

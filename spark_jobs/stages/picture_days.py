@@ -10,7 +10,7 @@ import json
 import logging
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, date, datetime
 from uuid import uuid4
 
@@ -26,6 +26,8 @@ _UNDER_WAY_S = 7 * 24 * 3600
 """A comparison of a whole catalogue may take days, in which its blocks do not change."""
 _NEWEST = 8
 _LIST = ".json"
+_FORMAT = 1
+"""Of the lists written here. Those without a number are of the first."""
 
 
 @dataclass(frozen=True)
@@ -85,9 +87,9 @@ class PictureDays:
         return added if same and all(name > last for name in added) else None
 
     def write(self, index: str) -> str:
-        """Write the list beside the blocks of an index -> its name."""
+        """Write the list beside the blocks of an index -> its name. Who reads it half written takes it for damaged."""
         name = f"{KEPT}/{datetime.now(UTC):%Y%m%dT%H%M%S}-{uuid4().hex}{_LIST}"
-        Store(index).write(name, json.dumps(asdict(self)).encode())  # half of it cannot be read, and is none
+        Store(index).write(name, json.dumps({"format": _FORMAT, **asdict(self)}).encode())
         return name
 
     @classmethod
@@ -97,12 +99,14 @@ class PictureDays:
 
     @classmethod
     def read(cls, index: str, name: str) -> PictureDays | None:
-        """A list by its name; None where it is gone or damaged."""
+        """A list by its name; None where it is gone, damaged, or of another format."""
         try:
             told = json.loads(Store(index).read(name))
+            if (found := told.get("format", 1)) != _FORMAT:
+                raise ValueError(f"got format {found}, expected {_FORMAT}")
             days = {day: _day(values) for day, values in told["days"].items()}
             return cls(told["descriptor_bytes"], Limits(**told["limits"]) if told["limits"] else None, days)
-        except (FileNotFoundError, ValueError, KeyError, TypeError) as error:
+        except (FileNotFoundError, ValueError, KeyError, TypeError, AttributeError) as error:
             logger.warning("%s/%s: cannot be read (%s); all days are looked at anew", index, name, error)
             return None
 
@@ -119,12 +123,15 @@ def lists(index: str) -> list[str]:
 
 
 def newest(index: str) -> PictureDays:
-    """The newest list whose blocks are all there; one without days where there is none."""
+    """The newest list that can be read, with those of its days whose blocks are all there; one without days where there is none."""
     there = {f"{KEPT}/{name}" for name in Store(index).names(KEPT)}
     for name in reversed(lists(index)):
         found = PictureDays.read(index, name)
-        if found is not None and all(block.name in there for block in found.blocks()):
-            return found
+        if found is not None:
+            kept = {
+                day: known for day, known in found.days.items() if there.issuperset(block for block, _ in known.blocks)
+            }
+            return replace(found, days=kept)
     return PictureDays(0)
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import time
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
@@ -11,7 +13,7 @@ import pytest
 
 from dlcore.search.manifest import remove_old
 from spark_jobs.stages.pairs import Limits
-from spark_jobs.stages.picture_blocks import KEPT, folder_of_run
+from spark_jobs.stages.picture_blocks import KEPT, folder_of_run, open_block
 from spark_jobs.stages.picture_days import Kind, PictureDay, PictureDays, lists, newest, remove_left_behind, usual_size
 
 DAY_S = 24 * 3600
@@ -38,13 +40,30 @@ def test_a_list_is_read_as_it_was_written_and_a_damaged_or_incomplete_one_is_non
     name = days.write(index)
     assert PictureDays.read(index, name) == newest(index) == days
     assert days.blocks()[0].day == date(2026, 11, 1) and days.model_versions() == ["model-1"]
-    for damage in ("", "{", '{"days": {}}', "[]"):
+    of_later = json.dumps({**json.loads((tmp_path / name).read_text()), "format": 2})
+    for damage in ("", "{", '{"days": {}}', "[]", of_later):
         (tmp_path / KEPT / "29990101T000000-x.json").write_text(damage)
         assert PictureDays.read(index, f"{KEPT}/29990101T000000-x.json") is None
         assert newest(index) == days
+    two = replace(days, days={**days.days, "2026-11-02": PictureDay("g", "d", 1, (), ((f"{KEPT}/b.arrow", 1),))})
+    with_block(tmp_path, "b.arrow")
+    two.write(index)
+    assert newest(index) == two
+    (tmp_path / KEPT / "b.arrow").unlink()
+    assert newest(index) == days
     (tmp_path / KEPT / "a.arrow").unlink()
-    assert newest(index) == PictureDays(0)
+    assert newest(index) == replace(days, days={})
     assert PictureDays.read(index, f"{KEPT}/gone.json") is None
+
+
+@pytest.mark.parametrize("damage", [b"", b"pictures", None])
+def test_a_damaged_block_is_refused_with_its_name_and_what_to_do(tmp_path: Path, damage: bytes | None) -> None:
+    if damage is not None:
+        (tmp_path / "a.arrow").write_bytes(damage)
+    with pytest.raises(
+        ValueError, match=r"a\.arrow: got no block of pictures .* remove the file and run similar_images"
+    ):
+        open_block(f"file://{tmp_path}", "a.arrow")
 
 
 @pytest.mark.parametrize(

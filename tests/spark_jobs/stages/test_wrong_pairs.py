@@ -36,3 +36,15 @@ def test_a_large_catalogue_has_pairs_beyond_what_a_sample_shows():
     chance = by_chance(np.random.default_rng(1).exponential(1.0, 2000), 100_000, 0.0)
     for score in (4.0, 8.0, 12.0):
         assert np.log(chance(score)) == pytest.approx(np.log(0.02) - score, abs=0.25 * score)
+
+
+def test_scores_that_the_sample_shows_are_counted():
+    scores = np.random.default_rng(1).exponential(1.0, 2000)
+    chance = by_chance(scores, 100_000, 0.0)
+    for score in (0.5, 1.4, 3.0):
+        assert chance(score) == pytest.approx((scores >= score).sum() / 100_000), score
+
+
+def test_a_sample_without_near_pairs_is_no_proof_that_there_are_none():
+    chance = by_chance(np.empty(0), 1000, 1.4)
+    assert chance(0.5) == chance(1.4) == 1 / 1000 > chance(2.0) > 0
