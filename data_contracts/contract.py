@@ -67,7 +67,7 @@ class Contract:
     key: columns that are unique together, `day` first.   columns: all of them, in order.
     own_rules: about the rows of the dataset alone.   input_rules: about a row `output` beside its row `input` of the
     first dataset that the stage reads. Both besides the rules that every dataset has.
-    is_partitioned: by day; of the datasets over all days, which are overwritten whole, those that are read day by day.
+    is_partitioned: by day. A dataset over all days, of which a run replaces all rows or a part, is where it is read day by day.
     is_one_for_one: whether it has a row for each row of the first dataset that the stage reads.
     """
 

@@ -72,7 +72,7 @@ class Stage:
     reads: datasets, pinned to a snapshot when the stage starts.
     lists: datasets that people add to, read like the others, but there from the start, if without rows.
     writes: the dataset it replaces; None when it writes files.
-    all_days: whether it reads every day and overwrites its table whole.
+    all_days: whether it reads every day, and replaces all rows of its table or the part of them that its job names.
     adds: whether what it writes are the rows of before and more, so that it reads them again when another run was first.
     reads_hbase: whether it reads HBase, of whose readers an Airflow pool keeps the number low.
     session: `any` (Spark Connect or spark-submit), `classic` (spark-submit: needs RDDs), `none` (a plain process).

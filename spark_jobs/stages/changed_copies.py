@@ -1,7 +1,7 @@
 """What thresholds are calibrated on, without labels: pictures of the catalogue changed as shops change them, and look-alikes of them.
 
-Changed copies are duplicates of their picture, look-alikes are other articles for sure. All go through the detector as in life, so that
-a copy may be cut otherwise than its original. The job that calls this gives the changes along.
+Changed copies are duplicates of their picture. Look-alikes are other articles, unless the sample has the same one twice. All go through
+the detector as in life, so that a copy may be cut otherwise than its original. The job that calls this gives the changes along.
 """
 
 from __future__ import annotations

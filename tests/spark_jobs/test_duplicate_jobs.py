@@ -16,6 +16,7 @@ import pytest
 from data_contracts.features import FEATURES
 from data_contracts.reasons import Reason
 from spark_jobs import compare_pictures, find_duplicates, withdraw
+from spark_jobs.pictured_rows import PLACE
 from spark_jobs.pipeline import EXIT_OK
 from spark_jobs.running import publishing, runner
 from spark_jobs.running.command_line import NoOptions
@@ -100,26 +101,33 @@ def test_days_in_any_order_give_what_all_at_once_gives(lake: Lake, reader: Any) 
         compared = run(lake, "compare_pictures", f"run-{number}")
         grouped = run(lake, "find_duplicates", f"run-{number}")["extra"]
         expected = duplicate_rows(pa.concat_tables(now.values()), CALIBRATION).to_pylist()
-        found = reader.table(lake.settings.table("duplicates")).orderBy("day", "key", "crop").toArrow().to_pylist()
-        assert found == expected
+        assert groups(lake, reader) == expected
         assert grouped["groups"] == len({row["group"] for row in expected if row["size"] and row["size"] > 1})
         assert compared["extra"]["pictures"]["new"] <= count
         assert compared["extra"]["days_replaced"] == grouped["days_replaced"] == ([str(day)] if number == 1 else "all")
-    stricter = replace(CALIBRATION, threshold=0.96)
-    stricter.write(lake.settings.index)
-    assert run(lake, "find_duplicates", "stricter")["extra"]["days_replaced"] == []
-    expected = duplicate_rows(pa.concat_tables(now.values()), stricter).to_pylist()
-    found = reader.table(lake.settings.table("duplicates")).orderBy("day", "key", "crop").toArrow().to_pylist()
-    assert found == expected
+    for threshold in (0.96, CALIBRATION.threshold):
+        moved = replace(CALIBRATION, threshold=threshold)
+        moved.write(lake.settings.index)
+        assert run(lake, "find_duplicates", f"threshold-{threshold}")["extra"]["days_replaced"] == []
+        assert groups(lake, reader) == duplicate_rows(pa.concat_tables(now.values()), moved).to_pylist()
     check_nothing_is_left_to_do(lake, reader)
 
 
+def groups(lake: Lake, reader: Any) -> list[dict[str, Any]]:
+    """The published rows of `duplicates`, in order."""
+    rows: list[dict[str, Any]] = reader.table(lake.settings.table("duplicates")).orderBy(*PLACE).toArrow().to_pylist()
+    return rows
+
+
 def check_nothing_is_left_to_do(lake: Lake, reader: Any) -> None:
-    """The pairs are, to the row, what a comparison of all with all finds, and a run without changes compares nothing."""
+    """The pairs are, to the row, what a comparison of all with all finds; a run without changes compares nothing and keeps all rows."""
     table = lake.settings.table("duplicate_pairs")
-    pairs = sorted(map(str, reader.table(table).toArrow().to_pylist()))
+    pairs, grouped = sorted(map(str, reader.table(table).toArrow().to_pylist())), groups(lake, reader)
     again = run(lake, "compare_pictures", "again")["extra"]
     assert (again["days_replaced"], again["days_read"], again["pictures"]["new"]) == ([], 0, 0)
+    assert sorted(map(str, reader.table(table).toArrow().to_pylist())) == pairs
+    assert run(lake, "find_duplicates", "again")["extra"]["days_replaced"] == []
+    assert groups(lake, reader) == grouped
     reader.sql(f"DELETE FROM {table}")
     shutil.rmtree(f"{lake.settings.index.removeprefix('file://')}/{KEPT}")
     assert run(lake, "compare_pictures", "from-nothing")["extra"]["pictures"]["new"] > len(CHANGES)
