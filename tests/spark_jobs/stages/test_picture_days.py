@@ -47,7 +47,7 @@ def test_a_list_is_read_as_it_was_written_and_a_damaged_or_incomplete_one_is_non
         assert newest(index) == days
     two = replace(days, days={**days.days, "2026-11-02": PictureDay("g", "d", 1, (), ((f"{KEPT}/b.arrow", 1),))})
     with_block(tmp_path, "b.arrow")
-    two.write(index)
+    (tmp_path / two.write(index)).rename(tmp_path / KEPT / "29980101T000000-later.json")
     assert newest(index) == two
     (tmp_path / KEPT / "b.arrow").unlink()
     assert newest(index) == days
