@@ -252,7 +252,7 @@ def test_command_line(hbase: Stack, manifest: Path) -> None:
     refused = run(str(manifest), "--table", "by_command", "--only-new")
     assert (refused.returncode, "'by_command' has images already" in refused.stdout) == (EXIT_MISTAKE, True)
     refused = run(str(manifest.parent))
-    assert (refused.returncode, "pass --day" in refused.stdout) == (EXIT_MISTAKE, True)
+    assert (refused.returncode, "expected --day" in " ".join(refused.stdout.split())) == (EXIT_MISTAKE, True)
     odd = manifest.parent / "[bold]st\udcfchle.jsonl"
     odd.write_text('{"path": "../a.jpg", "day": "2026-11-02"}')
     refused = run(str(odd))
