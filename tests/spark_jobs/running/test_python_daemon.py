@@ -8,6 +8,7 @@ import socket
 import struct
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -24,8 +25,15 @@ PROGRAM = f"from spark_jobs.running import python_daemon; python_daemon.run({LOO
 
 
 @pytest.fixture
-def daemon(tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
-    environment = {"PYTHON_UNIX_DOMAIN_ENABLED": "true", "PYTHON_WORKER_FACTORY_SOCK_DIR": str(tmp_path)}
+def short_folder() -> Iterator[str]:
+    """The path of a socket may have some hundred bytes; that of `tmp_path` may be longer."""
+    with tempfile.TemporaryDirectory() as folder:
+        yield folder
+
+
+@pytest.fixture
+def daemon(short_folder: str) -> Iterator[subprocess.Popen[bytes]]:
+    environment = {"PYTHON_UNIX_DOMAIN_ENABLED": "true", "PYTHON_WORKER_FACTORY_SOCK_DIR": short_folder}
     process = subprocess.Popen(
         [sys.executable, "-c", PROGRAM, "pyspark.worker"],
         env={**os.environ, **environment},
