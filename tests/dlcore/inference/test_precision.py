@@ -20,6 +20,7 @@ from dlcore.inference.ranges import Observed, chosen
 from dlcore.kernels import cpu
 from dlcore.nn.layer import Linear, ReLU, Sequential
 from dlcore.nn.module import Module
+from dlcore.rng import RNG
 
 from .test_plan import MODELS, conv, randomised, vgg_like
 
@@ -49,6 +50,7 @@ def precisions(plan: Plan) -> list[str]:
 @pytest.mark.parametrize("name", MODELS)
 def test_few_bits_give_nearly_the_same(name: str, precision: str) -> None:
     build, shape = MODELS[name]
+    RNG.set_seed(1)
     model, x = randomised(build()), values(*shape)
     plan = lowered(model, shape, precision)
     for wanted, got in zip(leaves(compile(model, shape)(x)), leaves(plan(x)), strict=True):
