@@ -26,7 +26,7 @@ def test_efficientnet_lite0_computes_what_onnx_runtime_computed() -> None:
 
 
 def test_another_file_is_refused() -> None:
-    with pytest.raises(ModelFormatError, match="expected 0000"):
+    with pytest.raises(ModelFormatError, match="expected one of SHA-256 0000"):
         replace(LITE0_WEIGHTS, sha256="0" * 64).state()
 
 
