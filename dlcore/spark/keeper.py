@@ -55,7 +55,8 @@ def _parent_of(pid: int) -> int:
 
 def _host() -> str:
     """The name by which Spark knows this executor's node."""
-    words = Path(f"/proc/{executor()}/cmdline").read_bytes().decode().split("\0")
+    command = Path(f"/proc/{executor()}/cmdline")  # none where the first process of all is its parent
+    words = command.read_bytes().decode().split("\0") if command.exists() else []
     return words[words.index("--hostname") + 1] if "--hostname" in words else socket.gethostname()
 
 
