@@ -36,6 +36,7 @@ from fsspec.implementations.local import LocalFileSystem
 
 from dlcore.activity import Array
 from dlcore.errors import ModelFormatError
+from dlcore.interop.flat_weights import INDEX, mapped_flat, write_flat
 from dlcore.interop.native import TOPOLOGY, WEIGHTS, load_module, read_weights, save_module
 from dlcore.interop.published import Backbone, Published
 from dlcore.nn.module import Module
@@ -47,12 +48,10 @@ METADATA, CARD = "model.json", "card.md"
 BACKBONE = "backbone"
 """In model.json: which published weights, of a package, the model builds on. They are read when it is unpacked."""
 VERSIONS, CURRENT = "versions", "current"
-FLAT, INDEX = "weights.f32", "weights.json"
 _FORMAT = "dlcore-artefact"
 _MAX_JSON_BYTES = 16 << 20
 _UNUSED_S = 30 * 24 * 3600
 _VERSION = re.compile(r"[0-9a-f]{64}")
-_ALIGNMENT = 16  # floats: every array begins at a cache line
 
 
 @dataclass(frozen=True)
@@ -350,7 +349,7 @@ def _cached(folder: Path) -> Module:
     """The model in a folder of the cache, whose time of change becomes that of its last use."""
     with suppress(OSError):  # a cache that its readers may not write is emptied by its owner
         os.utime(folder)
-    return load_module(folder, _mapped(folder)).training(False)
+    return load_module(folder, mapped_flat(folder)).training(False)
 
 
 def _drop_unused(cache: Path) -> None:
@@ -379,7 +378,7 @@ def _unpack(place: _Place, described: dict[str, Any], folder: Path) -> None:
         for name, digest in described["files"].items():
             (partial / name).write_bytes(_checked(place, name, digest))
         named = Backbone.from_metadata(described[BACKBONE]).weights() if BACKBONE in described else {}
-        _flatten({**named, **read_weights(partial / WEIGHTS)}, partial)
+        write_flat({**named, **read_weights(partial / WEIGHTS)}, partial)
         (partial / WEIGHTS).unlink()
         partial.chmod(0o755)
         os.rename(partial, folder)
@@ -388,26 +387,3 @@ def _unpack(place: _Place, described: dict[str, Any], folder: Path) -> None:
             raise
     finally:
         shutil.rmtree(partial, ignore_errors=True)
-
-
-def _flatten(weights: Mapping[str, np.ndarray[Any, Any]], folder: Path) -> None:
-    """All arrays as float32 one after the other, and where each begins."""
-    index, offset = {}, 0
-    with (folder / FLAT).open("wb") as file:
-        for name, value in weights.items():
-            index[name] = {"offset": offset, "shape": value.shape}
-            padding = -value.size % _ALIGNMENT
-            file.write(np.ascontiguousarray(value, np.float32).tobytes() + bytes(4 * padding))
-            offset += value.size + padding
-    (folder / INDEX).write_text(json.dumps(index), "utf-8")
-
-
-def _mapped(folder: Path) -> dict[str, Array]:
-    """The arrays of an unpacked artefact, as read-only views of one memory-mapped file."""
-    index = json.loads((folder / INDEX).read_text("utf-8"))
-    flat = np.memmap(folder / FLAT, np.float32, "r") if (folder / FLAT).stat().st_size else np.zeros(0, np.float32)
-    found = {}
-    for name, place in index.items():
-        size = int(np.prod(place["shape"], dtype=np.int64))
-        found[name] = np.asarray(flat[place["offset"] : place["offset"] + size]).reshape(place["shape"])
-    return found

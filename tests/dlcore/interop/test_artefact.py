@@ -103,14 +103,14 @@ def test_a_version_dropped_while_it_is_loaded_is_unpacked_again(
 ) -> None:
     version = save_artefact(tmp_path / "a", small_model(), METADATA)
     before = outputs(load_artefact(tmp_path / "a").model)
-    mapped, drops = module._mapped, [lambda: shutil.rmtree(cache / version)]
+    mapped, drops = module.mapped_flat, [lambda: shutil.rmtree(cache / version)]
 
     def mapped_too_late(folder: Path) -> object:
         while drops:
             drops.pop()()
         return mapped(folder)
 
-    monkeypatch.setattr(module, "_mapped", mapped_too_late)
+    monkeypatch.setattr(module, "mapped_flat", mapped_too_late)
     assert np.array_equal(outputs(load_artefact(tmp_path / "a").model), before)
 
 
