@@ -84,6 +84,21 @@ def crew_for(assignment: Assignment) -> Crew:
     return LocalCrew(assignment) if assignment.workers == 1 else ForkedCrew(assignment)
 
 
+def mean_loss(parts: list[PartResult], iteration: int) -> float:
+    """The mean loss of a step over all records.
+
+    Raises:
+        TrainingDivergedError: it is infinite or not a number.
+    """
+    loss = sum(part.loss * part.records for part in parts) / max(sum(part.records for part in parts), 1)
+    if not math.isfinite(loss):
+        raise TrainingDivergedError(
+            f"loss is {loss} at iteration {iteration + 1}; lower the learning rate or clip the gradient, "
+            "and look for infinite or missing numbers in the data"
+        )
+    return loss
+
+
 class _SharedMemoryCrew(ABC):
     """Weights and gradients are in this machine's memory, and this process changes the weights."""
 
@@ -119,14 +134,8 @@ class _SharedMemoryCrew(ABC):
     def _gradient(self, iteration: int) -> tuple[list[PartResult], Array, float, float]:
         """Reports, the gradient with its values clipped, the loss, the squared norm."""
         parts = self._compute(iteration)
-        records = [part.records for part in parts]
-        loss = sum(part.loss * part.records for part in parts) / max(sum(records), 1)
-        if not math.isfinite(loss):
-            raise TrainingDivergedError(
-                f"loss is {loss} at iteration {iteration + 1}; lower the learning rate or clip the gradient, "
-                "and look for infinite or missing numbers in the data"
-            )
-        grads = combine(self._memory.grads, records)
+        loss = mean_loss(parts, iteration)
+        grads = combine(self._memory.grads, [part.records for part in parts])
         return parts, grads, loss, self._update.clip_values(grads)
 
     def collect(self) -> Array:

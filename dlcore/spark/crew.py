@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import logging
-import math
 import secrets
 import tempfile
 
 import numpy as np
 
 from dlcore.activity import Array
-from dlcore.errors import TrainingDivergedError, WorkerError
+from dlcore.errors import WorkerError
 from dlcore.nn.parameter import stretches
-from dlcore.optim.crew import Assignment, StepResult
+from dlcore.optim.crew import Assignment, StepResult, mean_loss
 from dlcore.optim.schedule import Progress
 from dlcore.optim.update import combine
-from dlcore.optim.worker import PartResult
 from dlcore.spark import steps
 from dlcore.spark.blocks import BlockLostError
 from dlcore.spark.dataset import SparkSource
@@ -63,7 +61,7 @@ class SparkCrew:
         """See `Crew.step`."""
         answers = self._gradients(iteration)
         parts = [answer.part for answer in answers if answer.part is not None]
-        loss = _mean_loss(parts, iteration)
+        loss = mean_loss(parts, iteration)
         records = tuple(part.records for part in parts)
         grads = tuple(answer.grads for answer in answers)
         states = {name: method.state() for name, method in self._update.methods.items()}
@@ -199,18 +197,3 @@ class SparkCrew:
             folder = folder_of(self._run.sharing.token)
             logger.warning("could not remove the blocks in %s from Spark's workers", folder, exc_info=True)
         remove_store(self._run.sharing.token, tempfile.gettempdir())
-
-
-def _mean_loss(parts: list[PartResult], iteration: int) -> float:
-    """The mean loss over all records.
-
-    Raises:
-        TrainingDivergedError: it is infinite or not a number.
-    """
-    loss = sum(part.loss * part.records for part in parts) / max(sum(part.records for part in parts), 1)
-    if not math.isfinite(loss):
-        raise TrainingDivergedError(
-            f"loss is {loss} at iteration {iteration + 1}; lower the learning rate or clip the gradient, "
-            "and look for infinite or missing numbers in the data"
-        )
-    return loss
