@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pyspark
+import pytest
 
 from tests.waiting import wait_for
 
@@ -66,15 +67,17 @@ def cluster(folder: Path, workers: int = 2) -> Iterator[Cluster]:
 
 @contextmanager
 def context_on(url: str, folder: Path, **settings: str) -> Iterator[Any]:
-    """A SparkContext on a master, the only one of this process."""
+    """A SparkContext on a master, the only one of this process; pyspark starts none where a session of Spark Connect was before."""
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     conf = pyspark.SparkConf().setMaster(url).setAll([*SETTINGS.items(), ("spark.local.dir", str(folder / "local"))])
-    context = pyspark.SparkContext(conf=conf.setAll([*settings.items()]))
-    context.setLogLevel("ERROR")
-    try:
-        yield context
-    finally:
-        context.stop()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("SPARK_CONNECT_MODE_ENABLED", raising=False)
+        context = pyspark.SparkContext(conf=conf.setAll([*settings.items()]))
+        context.setLogLevel("ERROR")
+        try:
+            yield context
+        finally:
+            context.stop()
 
 
 def _start(folder: Path, name: str, kind: str, *arguments: str) -> subprocess.Popen[bytes]:
