@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import re
+import subprocess
 from dataclasses import fields
 from pathlib import Path
 
@@ -20,6 +21,8 @@ DOCUMENTS = (
     "CONTRIBUTING.md",
     "deploy/README.md",
     "spark_jobs/README.md",
+    "docs/README.md",
+    "docs/commands.md",
     "docs/operations.md",
 )
 FOLDERS = (
@@ -36,7 +39,7 @@ FOLDERS = (
     "tests",
     "benchmarks",
 )
-COMMANDS = re.findall(r"`[^`]*python -m (spark_jobs\.\w+)([^`]*)`", (PROJECT / "README.md").read_text("utf-8"))
+COMMANDS = re.findall(r"`[^`]*python -m (spark_jobs\.\w+)([^`]*)`", (PROJECT / "docs/commands.md").read_text("utf-8"))
 
 
 @pytest.mark.parametrize("document", DOCUMENTS)
@@ -76,6 +79,14 @@ def options_of(command):
     app.command()(command)
     parameters = typer.main.get_command(app).params
     return {flag.removeprefix("--") for item in parameters for flag in (*item.opts, *item.secondary_opts)}
+
+
+def test_every_document_is_in_the_index():
+    index = PROJECT / "docs/README.md"
+    linked = {index.parent.joinpath(link).resolve() for link in re.findall(r"\]\(([^)#]+)\)", index.read_text("utf-8"))}
+    ours = subprocess.run(["git", "ls-files", "*.md"], cwd=PROJECT, check=True, capture_output=True, text=True)
+    texts = {PROJECT / line for line in ours.stdout.split() if not line.startswith("tests/")}
+    assert texts - linked - {index} == set()
 
 
 @pytest.mark.parametrize("document", DOCUMENTS)
