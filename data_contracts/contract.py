@@ -125,9 +125,10 @@ class Contract:
     def suite(self, violations: str) -> Any:
         """The contract as a `great_expectations.ExpectationSuite`: the query of its violations returns no row."""
         import great_expectations as gx
-        from great_expectations.expectations import UnexpectedRowsExpectation
 
-        expectation = UnexpectedRowsExpectation(
+        from data_contracts.one_query import NoRowsOfOneQuery
+
+        expectation = NoRowsOfOneQuery(
             unexpected_rows_query=violations,
             description=f"the rows keep contract {self.dataset} version {self.version}",
         )

@@ -100,7 +100,8 @@ def ensure_table(spark: Any, table: str, contract: Contract) -> None:
     """
     if not spark.catalog.tableExists(table):
         _create(spark, table, contract)
-    missing = [column.name for column in contract.columns if column.name not in spark.table(table).columns]
+    present = spark.table(table).columns  # asks the server each time
+    missing = [column.name for column in contract.columns if column.name not in present]
     if missing and not contract.is_partitioned:
         fields = ", ".join(f"`{name}` {contract.spark_schema()[name].dataType.simpleString()}" for name in missing)
         spark.sql(f"ALTER TABLE {table} ADD COLUMNS ({fields})")
