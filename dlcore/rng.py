@@ -44,7 +44,7 @@ class RandomGenerator:
 
     def uniform(self, low: float, high: float, size: Size, kind: DTypeLike = np.float32) -> Array:
         """Numbers of [low, high), row by row, of shape `size`; of one stream whatever their type."""
-        if rows := self._of_rows(size):
+        if rows := self.streams(size):
             return np.concatenate([row.uniform(low, high, shape, kind) for row, shape in rows])
         flat = np.empty(int(np.prod(size)), kind)
         for start in range(0, flat.size, _BLOCK):
@@ -54,7 +54,7 @@ class RandomGenerator:
 
     def normal(self, mean: float, standard_deviation: float, size: Size, kind: DTypeLike = np.float32) -> Array:
         """Normal numbers; each pair (x, y) of draws gives rho cos(2 pi x) and rho sin(2 pi x), rho = sqrt(-2 ln(1-y))."""
-        if rows := self._of_rows(size):
+        if rows := self.streams(size):
             return np.concatenate([row.normal(mean, standard_deviation, shape, kind) for row, shape in rows])
         count = int(np.prod(size))
         values = np.empty(0) if self._spare is None else np.array([self._spare])
@@ -69,7 +69,7 @@ class RandomGenerator:
 
     def bernoulli(self, probability: float, size: Size) -> NDArray[np.bool_]:
         """True with `probability`."""
-        if rows := self._of_rows(size):
+        if rows := self.streams(size):
             return np.concatenate([row.bernoulli(probability, shape) for row, shape in rows])
         return (self.draws(int(np.prod(size))) < probability).reshape(size)
 
@@ -108,8 +108,8 @@ class RandomGenerator:
         finally:
             self._rows = []
 
-    def _of_rows(self, size: Size) -> list[tuple[RandomGenerator, tuple[int, ...]]]:
-        """Each row's generator and the shape that it draws, if rows have generators and `size` is one of rows."""
+    def streams(self, size: Size) -> list[tuple[RandomGenerator, tuple[int, ...]]]:
+        """Each row's generator and the shape that it draws, if rows have generators and `size` is one of rows; else none."""
         shape = np.atleast_1d(size).tolist()
         if not self._rows or shape[0] % len(self._rows):
             return []

@@ -15,16 +15,19 @@ from dlcore.activity import Array
 from dlcore.kernels import backends
 from dlcore.kernels.backends import BackendUnavailableError
 from dlcore.kernels.cpu import instruction_set
-from dlcore.kernels.interface import OPERATIONS, Gradients, Padding, Saved, Sizes
+from dlcore.kernels.interface import OPERATIONS, AdamMeans, Gradients, Padding, Saved, Sizes
 from dlcore.kernels.memory import channels_last, empty, empty_channels_last
 from dlcore.settings import settings
 
 if TYPE_CHECKING:
     from dlcore.kernels.reference import (
+        adam,
+        add_rows,
         avg_pool,
         avg_pool_backward,
         batch_norm,
         batch_norm_backward,
+        bernoulli,
         conv,
         conv_grad_w,
         conv_grad_x,
@@ -34,17 +37,27 @@ if TYPE_CHECKING:
         hamming_in_buckets,
         hamming_top_k,
         hamming_within,
+        layer_norm,
+        layer_norm_backward,
         linear,
         linear_backward,
+        log_softmax,
+        log_softmax_backward,
+        lrn,
+        lrn_backward,
         lstm,
         lstm_backward,
+        masked,
         matmul,
         max_pool,
         max_pool_backward,
         nms,
         relu,
         relu_backward,
+        rmsprop,
+        sgd,
         softmax,
+        softmax_backward,
     )
 
 _table: backends.Table = {}
@@ -117,15 +130,19 @@ def using(name: str) -> Iterator[None]:
 
 __all__ = [
     "OPERATIONS",
+    "AdamMeans",
     "BackendUnavailableError",
     "Padding",
     "Saved",
     "Sizes",
     "active",
+    "adam",
+    "add_rows",
     "avg_pool",
     "avg_pool_backward",
     "batch_norm",
     "batch_norm_backward",
+    "bernoulli",
     "channels_last",
     "conv",
     "conv_backward",
@@ -140,17 +157,27 @@ __all__ = [
     "hamming_top_k",
     "hamming_within",
     "instruction_set",
+    "layer_norm",
+    "layer_norm_backward",
     "linear",
     "linear_backward",
+    "log_softmax",
+    "log_softmax_backward",
+    "lrn",
+    "lrn_backward",
     "lstm",
     "lstm_backward",
+    "masked",
     "matmul",
     "max_pool",
     "max_pool_backward",
     "nms",
     "relu",
     "relu_backward",
+    "rmsprop",
     "serving",
+    "sgd",
     "softmax",
+    "softmax_backward",
     "using",
 ]

@@ -19,6 +19,7 @@ import numpy as np
 from dlcore import kernels
 from dlcore.activity import Array
 from dlcore.kernels import backends, cpu, native
+from dlcore.rng import RandomGenerator
 
 FEWEST, MOST, ENOUGH_S = 3, 50, 0.2
 """How often a call is made: it takes so many times, or so many seconds in all."""
@@ -103,13 +104,33 @@ def _products() -> Iterator[Example]:
     yield Example("gru", name, (sequences, gates[size:], gates[: 2 * size], gates[:size], b[size:], h), 0.75 * work)
 
 
+def _training(x: Array) -> Iterator[Example]:
+    """Single passes over memory: by the number of their values."""
+    rows, planes = _values(512, 1000), np.ones(1000, np.float32)
+    for operation in ("softmax", "log_softmax"):
+        yield Example(operation, f"{rows.shape}", (rows, 1))
+        yield Example(f"{operation}_backward", f"{rows.shape}", (rows, rows, 1))
+    yield Example("layer_norm", f"{rows.shape}", (rows, planes, planes, 1e-6))
+    yield Example("lrn", f"{x.shape} of 5", (x, 5, 1e-4, 0.75, 1.0))
+    yield Example("relu", f"{x.shape}", (x,))
+    yield Example("relu_backward", f"{x.shape}", (x, x))
+    yield Example("bernoulli", "1,000,000", (RandomGenerator(1), 0.5, (1_000_000,)))
+    yield Example("masked", "1,000,000", (_values(1_000_000), np.ones(1_000_000, np.bool_), 2.0))
+    yield Example(
+        "add_rows", "700 of 650 to 10,000", (np.zeros((10_000, 650), np.float32), np.arange(700), _values(700, 650))
+    )
+    slots = [np.ones(1_000_000, np.float32) for _ in range(4)]
+    yield Example("sgd", "1,000,000, momentum", (*slots[:3], 0.0, 0.0, 0.9, 1.0, False))
+    yield Example("adam", "1,000,000", (*slots, 0.0, 1.0, kernels.AdamMeans(0.9, 0.999, 1e-8)))
+    yield Example("rmsprop", "1,000,000", (*slots[:3], 0.0, 0.0, 0.99, 0.01, 1e-8))
+
+
 def _others() -> Iterator[Example]:
     x, planes = kernels.channels_last(_values(8, 64, 56, 56)), np.ones(64, np.float32)
     for kind in ("max_pool", "avg_pool"):
         yield Example(kind, f"{x.shape} 2x2", (x, (2, 2), (2, 2), (0, 0, 0, 0)))
     yield Example("batch_norm", f"{x.shape}", (x, planes, planes, 1e-5))
-    yield Example("softmax", "(512, 1000)", (_values(512, 1000), 1))
-    yield Example("relu", f"{x.shape}", (x,))
+    yield from _training(x)
     corners = np.random.default_rng(1).random((1000, 2), dtype=np.float32)
     yield Example("nms", "1,000 boxes", (np.hstack([corners, corners + np.float32(0.1)]), _values(1000), 0.5, 0))
     codes = np.random.default_rng(2).integers(0, 256, (100_000, 16), np.uint8)
@@ -171,13 +192,13 @@ def _printed(found: dict[str, Any]) -> str:
         f"threads: {found['threads']}; peak of one core: {f'{best:.0f} GFLOP/s' if best else 'not measured'}",
         *(f"{name}: {reason}" for name, reason in found["backends"].items()),
         "",
-        f"{'operation':<16} {'shape':<32} {'backend':<10} {'ms':>8} {'GFLOP/s':>8} {'of peak':>8}",
+        f"{'operation':<20} {'shape':<32} {'backend':<10} {'ms':>8} {'GFLOP/s':>8} {'of peak':>8}",
     ]
     for row in found["operations"]:
         rate = f"{row['gflops']:.0f}" if row["gflops"] else ""
         share = f"{row['of_peak']:.0%}" if row["of_peak"] else ""
         lines.append(
-            f"{row['operation']:<16} {row['shape']:<32} {row['backend']:<10} {row['ms']:>8.3f} {rate:>8} {share:>8}"
+            f"{row['operation']:<20} {row['shape']:<32} {row['backend']:<10} {row['ms']:>8.3f} {rate:>8} {share:>8}"
         )
     return "\n".join(lines)
 

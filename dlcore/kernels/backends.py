@@ -20,7 +20,9 @@ Functions: TypeAlias = dict[str, Operation]
 Table: TypeAlias = dict[str, tuple[str, Operation]]
 """Operation -> (backends joined by '+', function)."""
 
-PAIRS = {name: f"{name}_backward" for name in ("max_pool", "avg_pool", "batch_norm", "lstm", "gru")}
+PAIRS = {
+    name: f"{name}_backward" for name in ("max_pool", "avg_pool", "batch_norm", "layer_norm", "lrn", "lstm", "gru")
+}
 """Operations that hand something over through `saved`, their last result: the backend that made it also takes it back."""
 
 FASTEST = ("onednn", "native", "mkl", "reference")
@@ -36,6 +38,12 @@ _SINGLE = {np.dtype(np.float32)}
 
 OF_ONE_TYPE = ("nms", *(name for name in OPERATIONS if name.startswith("hamming")))
 """Operations whose results are whole numbers, whatever the type of the floats. The others give float64 for float64: see `_by_type`."""
+
+IN_PLACE = ("sgd", "adam", "rmsprop", "add_rows")
+"""Operations that change arrays, of which no copy may be made: a backend takes their types or its SUITS sends them on."""
+
+AS_GIVEN = (*OF_ONE_TYPE, *IN_PLACE, "bernoulli", "masked")
+"""Operations whose arrays are handed on in their own types."""
 
 
 class BackendUnavailableError(DlcoreError, ImportError):
@@ -104,7 +112,7 @@ def _table(order: tuple[str, ...], orders: dict[str, tuple[str, ...]], available
         if operation in PAIRS:
             functions = [(name, _signed(function, available[name][PAIRS[operation]])) for name, function in functions]
         table[operation] = _first_suiting(operation, functions)
-        if operation not in OF_ONE_TYPE:
+        if operation not in AS_GIVEN:
             table[operation] = _by_type(*table[operation], functions[-1][1])
     return {**table, **{backward: (table[forward][0], _by_signer) for forward, backward in PAIRS.items()}}
 

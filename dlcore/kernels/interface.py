@@ -10,17 +10,20 @@ dimension, then what comes after: (top, left, bottom, right). `saved` is what th
 the same backend; it holds no reference to other arrays than the arguments and results, which must not be changed in between.
 
 What is no number, or infinite, need not stay so: oneDNN's ReLU makes 0 of what is no number. Look for such values in inputs.
+
+`sgd`, `adam`, `rmsprop` and `add_rows` change arrays in place. Their arrays are of one type, float32 or float64, and compute in it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, Protocol, TypeAlias
+from typing import Any, NamedTuple, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dlcore.activity import Array
+from dlcore.rng import RandomGenerator
 
 Sizes: TypeAlias = tuple[int, ...]
 """One number for each spatial dimension."""
@@ -35,8 +38,19 @@ Distances: TypeAlias = NDArray[np.unsignedinteger]
 Masks: TypeAlias = tuple[Codes, NDArray[np.int64]]
 Buckets: TypeAlias = tuple[Codes, NDArray[np.int64]]
 """Codes (N, B) in order of the numbers of their buckets, and (K + 1,) int64: where bucket k of 0 .. K - 1 starts, then N."""
+Mask: TypeAlias = NDArray[np.bool_]
 WIDEST = 8191
 """Bytes of a code whose bits a uint16 can count."""
+
+
+class AdamMeans(NamedTuple):
+    """The constants of `Kernels.adam`; without bias1 and bias2 the means are taken as they are."""
+
+    beta1: float
+    beta2: float
+    epsilon: float
+    bias1: float = 1.0
+    bias2: float = 1.0
 
 
 def distance_type(size_bytes: int) -> type[np.unsignedinteger]:
@@ -147,11 +161,89 @@ class Kernels(Protocol):
     def softmax(self, x: Array, axis: int) -> Array:
         """exp(x) divided by its sum along `axis`, safe for large values."""
 
+    def softmax_backward(self, grad_y: Array, y: Array, axis: int) -> Array:
+        """The gradient of the input of `softmax`, whose result is `y`: y (grad_y - the sum of grad_y y along `axis`)."""
+
+    def log_softmax(self, x: Array, axis: int) -> Array:
+        """The logarithm of `softmax`, without overflow."""
+
+    def log_softmax_backward(self, grad_y: Array, y: Array, axis: int) -> Array:
+        """The gradient of the input of `log_softmax`, whose result is `y`: grad_y - exp(y) times the sum of grad_y along `axis`."""
+
+    def layer_norm(self, x: Array, gamma: Array, beta: Array, eps: float) -> tuple[Array, Saved]:
+        """(x - mean) / sqrt(var + eps) * gamma + beta over the last dimension of `x` (..., D); gamma and beta (D,) (Ba et al. 2016)."""
+
+    def layer_norm_backward(self, grad_y: Array, saved: Saved) -> tuple[Array, Array, Array]:
+        """Gradients (grad_x, grad_gamma, grad_beta) of `layer_norm`."""
+
+    def lrn(self, x: Array, size: int, alpha: float, beta: float, k: float) -> tuple[Array, Saved]:
+        """x (k + alpha / size * sum of x^2 over `size` neighbouring planes)^-beta.
+
+        `x` (N, C, ...), an odd `size` (Krizhevsky et al. 2012).
+        """
+
+    def lrn_backward(self, grad_y: Array, saved: Saved) -> Array:
+        """The gradient of the input of `lrn`."""
+
     def relu(self, x: Array) -> Array:
         """max(x, 0), any shape."""
 
     def relu_backward(self, grad_y: Array, y: Array) -> Array:
         """`grad_y` where `y`, the input or the output of `relu`, is above 0, else 0."""
+
+    def bernoulli(self, generator: RandomGenerator, probability: float, size: Sizes) -> Mask:
+        """What `generator.bernoulli` gives, draw for draw: True with `probability`."""
+
+    def masked(self, x: Array, mask: Mask, factor: float) -> Array:
+        """x times `factor` where `mask`, to whose shape it need not be broadcast, is set, else times 0; in the type of `x`."""
+
+    def add_rows(self, total: Array, rows: NDArray[np.int64], values: Array) -> None:
+        """Add each of `values` (K, D) to the row of `total` (R, D) that `rows` (K,), from 0 on, says: in order where rows are repeated.
+
+        Raises:
+            ValueError: a row outside of `total`.
+        """
+
+    def sgd(
+        self,
+        weights: Array,
+        grads: Array,
+        velocity: Array | None,
+        rate: float | Array,
+        decay: float,
+        momentum: float,
+        share: float,
+        nesterov: bool,
+    ) -> None:
+        """A step of gradient descent on flat `weights` (P,): g = grads + decay w; v = momentum v + share g; w -= rate v.
+
+        With nesterov w -= rate (g + momentum v); without velocity w -= rate g. The rate is a number or one for each weight (P,).
+        `grads` may be overwritten.
+        """
+
+    def adam(
+        self, weights: Array, grads: Array, first: Array, second: Array, rate: float, kept: float, means: AdamMeans
+    ) -> None:
+        """A step of Adam on flat `weights` (P,), the running means of g and g^2 being `first` and `second` (Kingma and Ba 2015).
+
+        m = beta1 m + (1 - beta1) g; v = beta2 v + (1 - beta2) g^2; w = kept w - rate (m / bias1) / (sqrt(v / bias2) + epsilon).
+        """
+
+    def rmsprop(
+        self,
+        weights: Array,
+        grads: Array,
+        squares: Array,
+        rate: float,
+        decay: float,
+        kept: float,
+        share: float,
+        epsilon: float,
+    ) -> None:
+        """A step on flat `weights` (P,): g = grads + decay w; s = kept s + share g^2; w -= rate g / (sqrt(s) + epsilon).
+
+        `grads` may be overwritten. Adagrad is kept = share = 1.
+        """
 
     def nms(self, boxes: Array, scores: Array, iou_threshold: float, top_k: int) -> NDArray[np.int64]:
         """Greedy non-maximum suppression -> indices of the boxes kept, best first.

@@ -1,4 +1,5 @@
-"""Kernels of our own in C++: Winograd convolution and non-maximum suppression here, Hamming searches in `native_search`.
+"""Kernels of our own in C++: Winograd convolution and non-maximum suppression here, Hamming searches in `native_search`, what training
+does beside convolutions in `native_training` and `native_rows`.
 
 Built on first need (see `native_build`); where that cannot be done `is_available()` is False and other backends serve.
 `python -m dlcore.kernels.native build` builds them ahead. How they work, and their numbers: native/README.md.
@@ -15,25 +16,52 @@ from dataclasses import dataclass
 import numpy as np
 
 from dlcore.activity import Array
-from dlcore.kernels import native_depthwise, native_search
+from dlcore.kernels import native_depthwise, native_rows, native_search, native_training
 from dlcore.kernels.cpu import threads
 from dlcore.kernels.interface import Padding, Shape, Sizes
 from dlcore.kernels.memory import channels_last, empty
 from dlcore.kernels.native_build import NativeUnavailableError, build
 from dlcore.kernels.native_library import instruction_set, is_available, library, limit_instruction_set
+from dlcore.kernels.native_rows import (
+    layer_norm,
+    layer_norm_backward,
+    log_softmax,
+    log_softmax_backward,
+    lrn,
+    lrn_backward,
+    softmax,
+    softmax_backward,
+)
 from dlcore.kernels.native_search import hamming, hamming_in_buckets, hamming_top_k, hamming_within
+from dlcore.kernels.native_training import adam, add_rows, bernoulli, masked, relu, relu_backward, rmsprop, sgd
 from dlcore.kernels.prepared import prepared
 from dlcore.kernels.reference import best_first
 
 __all__ = [
+    "adam",
+    "add_rows",
+    "bernoulli",
     "hamming",
     "hamming_in_buckets",
     "hamming_top_k",
     "hamming_within",
     "instruction_set",
     "is_available",
+    "layer_norm",
+    "layer_norm_backward",
     "library",
     "limit_instruction_set",
+    "log_softmax",
+    "log_softmax_backward",
+    "lrn",
+    "lrn_backward",
+    "masked",
+    "relu",
+    "relu_backward",
+    "rmsprop",
+    "sgd",
+    "softmax",
+    "softmax_backward",
 ]
 
 POOLS = {"none": 0, "floor": 1, "ceil": 2}
@@ -284,8 +312,15 @@ def _pixels(shape: Shape) -> int:
 
 
 _ENOUGH_PIXELS = 512  # below, preparing the weights costs more than it saves
-SUITS = {"conv": _suits_forward, "conv_grad_x": _suits_grad_x, "conv_grad_w": _suits_grad_w, **native_search.SUITS}
-"""When `auto` prefers these to oneDNN, by operation."""
+SUITS = {
+    "conv": _suits_forward,
+    "conv_grad_x": _suits_grad_x,
+    "conv_grad_w": _suits_grad_w,
+    **native_rows.SUITS,
+    **native_search.SUITS,
+    **native_training.SUITS,
+}
+"""When `auto` prefers these to the other backends, by operation."""
 
 
 # --- boxes ------------------------------------------------------------------------------------------------------------

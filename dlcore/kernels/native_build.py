@@ -26,6 +26,7 @@ logger = logging.getLogger(__name__)
 SOURCES = Path(__file__).parent / "native"
 TIMEOUT_S = 300
 _COMMON = ("-O3", "-std=gnu++17", "-fPIC", "-fopenmp", "-ffp-contract=fast")
+_EXACT = ("-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math")  # rounds as numpy does, on every CPU
 _AVX512 = ("-mavx512f", "-mavx512bw", "-mavx512vl", "-mavx512dq", "-mfma", "-mtune=znver3")
 # Flags per file: only these files may hold instructions that not every x86-64 has; entry.cpp chooses among them.
 FLAGS: dict[str, tuple[str, ...]] = {
@@ -46,6 +47,10 @@ FLAGS: dict[str, tuple[str, ...]] = {
     "recurrence_avx512.cpp": _AVX512,
     "separable_avx2.cpp": ("-mavx2", "-mfma"),
     "separable_avx512.cpp": _AVX512,
+    "training.cpp": (),
+    "training_portable.cpp": _EXACT,
+    "training_avx2.cpp": ("-mavx2", "-mfma", *_EXACT),
+    "training_avx512.cpp": (*_AVX512, *_EXACT),
     "winograd_avx2.cpp": ("-mavx2", "-mfma"),
     "winograd_avx512.cpp": _AVX512,
 }

@@ -14,7 +14,7 @@ from dlcore.settings import INSTRUCTION_SETS, settings
 
 logger = logging.getLogger(__name__)
 
-_Int, _Pointer = ctypes.c_int64, ctypes.c_void_p
+_Int, _Pointer, _Float = ctypes.c_int64, ctypes.c_void_p, ctypes.c_float
 _SIGNATURES: dict[str, tuple[type | None, list[type]]] = {
     "dlcore_isa": (_Int, []),
     "dlcore_limit_isa": (_Int, [_Int]),
@@ -32,7 +32,21 @@ _SIGNATURES: dict[str, tuple[type | None, list[type]]] = {
     "dlcore_lstm_workspace_size": (_Int, [_Pointer]),
     "dlcore_lstm_forward": (None, [_Pointer, _Pointer]),
     "dlcore_depthwise_gradient": (None, [_Pointer, _Pointer, _Pointer, _Pointer]),
-    "dlcore_nms": (_Int, [_Pointer, _Pointer, _Int, ctypes.c_float, _Pointer]),
+    "dlcore_nms": (_Int, [_Pointer, _Pointer, _Int, _Float, _Pointer]),
+    "dlcore_sgd": (None, [_Pointer] * 4),
+    "dlcore_adam": (None, [_Pointer] * 5),
+    "dlcore_rmsprop": (None, [_Pointer] * 4),
+    "dlcore_draws_below": (_Int, [_Pointer, _Int, ctypes.c_uint64, _Int, _Pointer]),
+    "dlcore_masked": (None, [_Pointer, _Pointer, _Float, _Pointer, _Int, _Int]),
+    "dlcore_relu": (None, [_Pointer, _Pointer, _Int, _Int]),
+    "dlcore_relu_backward": (None, [_Pointer, _Pointer, _Pointer, _Int, _Int]),
+    "dlcore_softmax": (None, [_Pointer, _Pointer, _Pointer, _Int]),
+    "dlcore_softmax_backward": (None, [_Pointer, _Pointer, _Pointer, _Pointer, _Int]),
+    "dlcore_layer_norm": (None, [*[_Pointer] * 4, _Float, *[_Pointer] * 3]),
+    "dlcore_layer_norm_backward": (None, [*[_Pointer] * 8, _Int]),
+    "dlcore_lrn": (None, [_Pointer] * 4),
+    "dlcore_lrn_backward": (None, [_Pointer] * 5),
+    "dlcore_add_rows": (None, [_Pointer, _Pointer, _Int, _Pointer, _Pointer]),
     "dlcore_hamming": (None, [_Pointer, _Pointer, _Pointer, _Int, _Int, _Int]),
     "dlcore_hamming_scratch": (_Int, [_Int]),
     "dlcore_hamming_top_k": (None, [_Pointer, _Int, _Pointer, _Int, _Int, _Int, _Int, _Pointer, _Pointer]),

@@ -28,8 +28,47 @@ from dlcore.kernels.interface import (
     distance_type,
 )
 from dlcore.kernels.reference_recurrent import gru, gru_backward, lstm, lstm_backward
+from dlcore.kernels.reference_training import (
+    adam,
+    add_rows,
+    bernoulli,
+    layer_norm,
+    layer_norm_backward,
+    log_softmax,
+    log_softmax_backward,
+    lrn,
+    lrn_backward,
+    masked,
+    relu,
+    relu_backward,
+    rmsprop,
+    sgd,
+    softmax,
+    softmax_backward,
+)
 
-__all__ = ["gru", "gru_backward", "lstm", "lstm_backward"]
+__all__ = [
+    "adam",
+    "add_rows",
+    "bernoulli",
+    "gru",
+    "gru_backward",
+    "layer_norm",
+    "layer_norm_backward",
+    "log_softmax",
+    "log_softmax_backward",
+    "lrn",
+    "lrn_backward",
+    "lstm",
+    "lstm_backward",
+    "masked",
+    "relu",
+    "relu_backward",
+    "rmsprop",
+    "sgd",
+    "softmax",
+    "softmax_backward",
+]
 
 
 def _padded(x: Array, padding: Padding, value: float = 0.0) -> Array:
@@ -256,25 +295,6 @@ def batch_norm_backward(grad_y: Array, saved: Saved) -> tuple[Array, Array, Arra
     count = np.float32(grad.size / max(len(gamma), 1))
     grad_x = (grad - grad_beta / count - normalised * (grad_gamma / count)) * (gamma / np.sqrt(var))
     return np.moveaxis(grad_x, -1, 1), grad_gamma, grad_beta
-
-
-def softmax(x: Array, axis: int) -> Array:
-    """See `interface.Kernels.softmax`."""
-    if not x.size:
-        return x.copy()
-    exponentials: Array = np.exp(x - x.max(axis=axis, keepdims=True))
-    exponentials /= exponentials.sum(axis=axis, keepdims=True)
-    return exponentials
-
-
-def relu(x: Array) -> Array:
-    """See `interface.Kernels.relu`."""
-    return np.maximum(x, np.float32(0))
-
-
-def relu_backward(grad_y: Array, y: Array) -> Array:
-    """See `interface.Kernels.relu_backward`."""
-    return np.multiply(grad_y, y > 0)
 
 
 def best_first(boxes: Array, scores: Array, top_k: int) -> NDArray[np.int64]:

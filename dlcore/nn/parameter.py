@@ -8,7 +8,8 @@ from typing import TypeVar
 
 import numpy as np
 
-from dlcore.activity import Activity, Array, float_type, with_floats
+from dlcore import kernels
+from dlcore.activity import Activity, Array, Places, float_type, with_floats
 from dlcore.nn.init import InitMethod, RandomUniform, Shape
 from dlcore.nn.regularizer import L1L2Regularizer
 from dlcore.number_type import made_type, making
@@ -49,6 +50,12 @@ class Parameter:
         """Add `grad`, unless frozen."""
         if not self.frozen:
             self.grad[...] += grad
+            self._owes_penalty = True
+
+    def accumulate_rows(self, rows: Places, grads: Array) -> None:
+        """Add each of `grads` (K, D) to the gradient's row whose number, from 0 on, `rows` (K,) says, unless frozen."""
+        if not self.frozen:
+            kernels.add_rows(self.grad, rows, grads)
             self._owes_penalty = True
 
     def penalise(self) -> None:

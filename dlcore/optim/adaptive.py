@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from dlcore import kernels
 from dlcore.activity import Array
 from dlcore.optim.method import OptimMethod
 from dlcore.optim.schedule import Schedule
@@ -28,17 +29,14 @@ class Adam(OptimMethod):
     weightdecay: float = 0.0
 
     def change(self, weights: Array, grads: Array, rate: np.floating[Any]) -> None:
-        kind = weights.dtype.type
-        first, second = _means(self, weights, grads)
+        first, second = self.slot("first", weights), self.slot("second", weights)
         correction = np.sqrt(1 - self.beta2**self.steps) / (1 - self.beta1**self.steps)
-        if self.weightdecay:
-            weights *= 1 - rate * kind(self.weightdecay)
-        root = np.sqrt(second)
-        root += kind(self.epsilon)
-        weights -= (rate * kind(correction)) * first / root
+        kept = float(1 - rate * weights.dtype.type(self.weightdecay))
+        means = kernels.AdamMeans(self.beta1, self.beta2, self.epsilon)
+        kernels.adam(weights, grads, first, second, float(rate * weights.dtype.type(correction)), kept, means)
 
 
-def _means(method: Adam | AdamW | Lamb, weights: Array, grads: Array) -> tuple[Array, Array]:
+def _means(method: Lamb, weights: Array, grads: Array) -> tuple[Array, Array]:
     """The running means of g and of g^2, this step's counted in."""
     first, second = method.slot("first", weights), method.slot("second", weights)
     beta1, beta2 = weights.dtype.type(method.beta1), weights.dtype.type(method.beta2)
@@ -49,7 +47,7 @@ def _means(method: Adam | AdamW | Lamb, weights: Array, grads: Array) -> tuple[A
     return first, second
 
 
-def _unbiased(method: AdamW | Lamb, weights: Array, grads: Array) -> Array:
+def _unbiased(method: Lamb, weights: Array, grads: Array) -> Array:
     """m / (1 - beta1^t) / (sqrt(v / (1 - beta2^t)) + epsilon)."""
     first, second = _means(method, weights, grads)
     kind = weights.dtype.type
@@ -75,9 +73,11 @@ class AdamW(OptimMethod):
     leaningrate_schedule: Schedule | None = None
 
     def change(self, weights: Array, grads: Array, rate: np.floating[Any]) -> None:
-        step = _unbiased(self, weights, grads)
-        weights *= 1 - rate * weights.dtype.type(self.weightdecay)
-        weights -= rate * step
+        first, second = self.slot("first", weights), self.slot("second", weights)
+        kept = float(1 - rate * weights.dtype.type(self.weightdecay))
+        bias = (1 - self.beta1**self.steps, 1 - self.beta2**self.steps)
+        means = kernels.AdamMeans(self.beta1, self.beta2, self.epsilon, *bias)
+        kernels.adam(weights, grads, first, second, float(rate), kept, means)
 
 
 @dataclass
@@ -127,12 +127,8 @@ class Adagrad(OptimMethod):
     weightdecay: float = 0.0
 
     def change(self, weights: Array, grads: Array, rate: np.floating[Any]) -> None:
-        kind = weights.dtype.type
-        if self.weightdecay:
-            grads += kind(self.weightdecay) * weights
         total = self.slot("total", weights)
-        total += np.square(grads)
-        weights -= rate * grads / (np.sqrt(total) + kind(1e-10))
+        kernels.rmsprop(weights, grads, total, float(rate), self.weightdecay, 1.0, 1.0, 1e-10)
 
 
 @dataclass
@@ -182,11 +178,8 @@ class RMSprop(OptimMethod):
     epsilon: float = 1e-8
 
     def change(self, weights: Array, grads: Array, rate: np.floating[Any]) -> None:
-        kind = weights.dtype.type
-        squares = self.slot("squares", weights)
-        squares *= kind(self.decayrate)
-        squares += kind(1 - self.decayrate) * np.square(grads)
-        weights -= rate * grads / (np.sqrt(squares) + kind(self.epsilon))
+        squares, share = self.slot("squares", weights), 1 - self.decayrate
+        kernels.rmsprop(weights, grads, squares, float(rate), 0.0, self.decayrate, share, self.epsilon)
 
 
 @dataclass

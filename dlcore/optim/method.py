@@ -11,6 +11,7 @@ from typing import Any, ClassVar, Literal, Self, TypeAlias
 
 import numpy as np
 
+from dlcore import kernels
 from dlcore.activity import Array
 from dlcore.errors import TrainingDivergedError
 from dlcore.number_type import also_spelled
@@ -254,18 +255,14 @@ class SGD(OptimMethod):
             )
 
     def change(self, weights: Array, grads: Array, rate: np.floating[Any]) -> None:
-        kind = weights.dtype.type
-        if self.weightdecay:
-            grads += kind(self.weightdecay) * weights
         if self.weightdecays is not None:
+            if self.weightdecay:
+                grads += weights.dtype.type(self.weightdecay) * weights
             grads += np.asarray(self.weightdecays, weights.dtype) * weights
-        step = grads
+        decay = self.weightdecay if self.weightdecays is None else 0.0
+        velocity, share = None, 1.0
         if self.momentum:
-            is_first = "velocity" not in self.slots
+            share = 1 - self.dampening if "velocity" in self.slots else 1.0
             velocity = self.slot("velocity", weights)
-            velocity *= kind(self.momentum)
-            velocity += grads if is_first else kind(1 - self.dampening) * grads
-            step = grads + kind(self.momentum) * velocity if self.nesterov else velocity
-        if self.learningrates is not None:
-            step = step * np.asarray(self.learningrates, weights.dtype)
-        weights -= rate * step
+        rates = float(rate) if self.learningrates is None else rate * np.asarray(self.learningrates, weights.dtype)
+        kernels.sgd(weights, grads, velocity, rates, decay, self.momentum, share, self.nesterov)

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from dlcore import kernels
 from dlcore.activity import Array
 from dlcore.nn.criterion.criterion import Criterion, Gradient, class_rows, matched
-from dlcore.nn.layers.activation import log_softmax, sigmoid
+from dlcore.nn.layers.activation import sigmoid
 
 _TINY = np.float32(1e-8)
 
@@ -62,13 +63,11 @@ class CrossEntropyCriterion(Criterion):
     size_average: bool = True
 
     def apply(self, output: Array, target: Array) -> tuple[float, Gradient]:
-        logs = log_softmax(output, output.ndim - 1)
+        logs = kernels.log_softmax(output, output.ndim - 1)
         loss, inner = ClassNLLCriterion(self.weights, self.size_average).apply(logs, target)
 
         def gradient() -> Array:
-            grad: Array = inner()
-            back: Array = grad - np.exp(logs) * grad.sum(axis=-1, keepdims=True)
-            return back
+            return kernels.log_softmax_backward(inner(), logs, logs.ndim - 1)
 
         return loss, gradient
 
@@ -96,7 +95,7 @@ class SoftmaxWithCriterion(Criterion):
                 f"{self.label()}: got normalize_mode {self.normalize_mode!r}, expected one of {list(modes)}"
             )
         total = float(max(modes[self.normalize_mode], 1))
-        logs = log_softmax(rows, 1)
+        logs = kernels.log_softmax(rows, 1)
         chosen = logs[np.arange(len(rows)), labels] * counted
 
         def gradient() -> Array:

@@ -150,7 +150,7 @@ class SoftMax(Module):
     def apply(self, x: Array) -> tuple[Array, Pullback]:
         axis = softmax_axis(x, self.pos, self.label())
         y = kernels.softmax(x, axis)
-        return y, lambda grad: y * (grad - (grad * y).sum(axis=axis, keepdims=True))
+        return y, lambda grad: kernels.softmax_backward(grad, y, axis)
 
 
 @dataclass(eq=False)
@@ -160,7 +160,7 @@ class SoftMin(Module):
     def apply(self, x: Array) -> tuple[Array, Pullback]:
         axis = softmax_axis(x, 1, self.label())
         y = kernels.softmax(-x, axis)
-        return y, lambda grad: y * ((grad * y).sum(axis=axis, keepdims=True) - grad)
+        return y, lambda grad: -kernels.softmax_backward(grad, y, axis)
 
 
 @dataclass(eq=False)
@@ -172,8 +172,8 @@ class LogSoftMax(Module):
 
     def apply(self, x: Array) -> tuple[Array, Pullback]:
         axis = softmax_axis(x, 1, self.label())
-        y = log_softmax(x, axis)
-        return y, lambda grad: grad - np.exp(y) * grad.sum(axis=axis, keepdims=True)
+        y = kernels.log_softmax(x, axis)
+        return y, lambda grad: kernels.log_softmax_backward(grad, y, axis)
 
 
 @dataclass(eq=False)
@@ -388,13 +388,4 @@ def sigmoid(x: Array) -> Array:
     """1 / (1 + exp(-x)), without overflow."""
     half = 0.5
     result: Array = half * np.tanh(half * x) + half
-    return result
-
-
-def log_softmax(x: Array, axis: int) -> Array:
-    """log of the softmax over `axis`, without overflow; an empty input is returned as it is."""
-    if x.size == 0:
-        return x
-    shifted = x - x.max(axis=axis, keepdims=True)
-    result: Array = shifted - np.log(np.exp(shifted).sum(axis=axis, keepdims=True))
     return result

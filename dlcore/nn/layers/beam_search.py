@@ -9,8 +9,8 @@ from typing import Any, Self, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from dlcore import kernels
 from dlcore.activity import Array, Pullback, describe, zeros_like
-from dlcore.nn.layers.activation import log_softmax
 from dlcore.nn.layers.table import entries
 from dlcore.nn.module import Module
 from dlcore.nn.shapes import blank
@@ -146,7 +146,7 @@ class SequenceBeamSearch(Module):
             raise ValueError(
                 f"{self.label()}: got logits {logits.shape}, expected {(alive.scores.size, self.vocab_size)}"
             )
-        chances = log_softmax(logits.astype(np.float64), 1).reshape(*alive.scores.shape, self.vocab_size)
+        chances = kernels.log_softmax(logits.astype(np.float64), 1).reshape(*alive.scores.shape, self.vocab_size)
         flat = (chances + alive.scores[..., None]).reshape(len(alive.scores), -1)
         places = _best(flat, 2 * self.beam_size)
         origins, words = np.divmod(places, self.vocab_size)

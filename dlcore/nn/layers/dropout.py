@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from dlcore import kernels
 from dlcore.activity import Array, Pullback, float_type
 from dlcore.nn.layout import Layout
 from dlcore.nn.module import Module
@@ -55,10 +56,8 @@ class Dropout(Module):
         kept = 1.0 - self.init_p
         if not self._training:
             return _unchanged(x) if self.scale else _multiplied(x, float_type(x).type(kept))
-        mask = RNG.bernoulli(kept, x.shape).astype(float_type(x))
-        if self.scale:
-            mask *= 1.0 / kept
-        return _multiplied(x, mask)
+        mask, factor = kernels.bernoulli(RNG, kept, x.shape), 1.0 / kept if self.scale else 1.0
+        return kernels.masked(x, mask, factor), lambda grad: kernels.masked(grad, mask, factor)
 
 
 @dataclass(eq=False)

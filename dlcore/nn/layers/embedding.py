@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from dlcore.activity import Array, Pullback
+from dlcore.activity import Array, Places, Pullback, float_type
 from dlcore.nn.init import RandomNormal
 from dlcore.nn.module import Module
 from dlcore.nn.parameter import Parameter
@@ -56,7 +56,7 @@ class LookupTable(Module):
             self._shorten(np.unique(rows))
 
         def pull(grad: Array) -> Array:
-            self.weight.accumulate(self._summed(rows, grad.reshape(-1, self.n_output)))
+            self._accumulate(rows, grad.reshape(-1, self.n_output))
             return np.zeros(x.shape, grad.dtype)
 
         return self.weight.value[rows].reshape(*x.shape, self.n_output), pull
@@ -65,19 +65,15 @@ class LookupTable(Module):
         shape: Array = blank((*x.shape, self.n_output))
         return shape
 
-    def _shorten(self, rows: np.ndarray[tuple[int, ...], np.dtype[np.intp]]) -> None:
+    def _shorten(self, rows: Places) -> None:
         norms = np.linalg.norm(self.weight.value[rows], self.norm_type, axis=1)
         long = norms > self.max_norm
         self.weight.value[rows[long]] *= (self.max_norm / norms[long])[:, None].astype(np.float32)
 
-    def _summed(self, rows: np.ndarray[tuple[int, ...], np.dtype[np.intp]], grad: Array) -> Array:
-        """The gradient by row: sorted by row first, since adding at repeated places one by one is slow."""
-        total = np.zeros_like(self.weight.value)
+    def _accumulate(self, rows: Places, grad: Array) -> None:
         kept = rows != int(self.padding_value) - 1
-        order = np.argsort(rows[kept], kind="stable")
-        found, starts, counts = np.unique(rows[kept][order], return_index=True, return_counts=True)
-        if len(found):
-            total[found] = np.add.reduceat(grad[kept][order], starts, axis=0)
-            if self.should_scale_grad_by_freq:
-                total[found] /= counts[:, None].astype(np.float32)
-        return total
+        if not kept.all():
+            rows, grad = rows[kept], grad[kept]
+        if self.should_scale_grad_by_freq:
+            grad = grad / np.bincount(rows)[rows, None].astype(float_type(grad))
+        self.weight.accumulate_rows(rows, grad)

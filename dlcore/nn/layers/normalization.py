@@ -171,14 +171,15 @@ class LayerNormalization(Module):
         self.bias = Parameter.create((self.hidden_size,), Zeros(), (1, 1))
 
     def apply(self, x: Array) -> tuple[Array, Pullback]:
-        unit, pull_unit = _standardised(x, self.eps)
+        y, saved = kernels.layer_norm(x, self.weight.value, self.bias.value, self.eps)
 
         def pull(grad: Array) -> Array:
-            self.weight.accumulate((grad * unit).reshape(-1, self.hidden_size).sum(axis=0))
-            self.bias.accumulate(grad.reshape(-1, self.hidden_size).sum(axis=0))
-            return pull_unit(grad * self.weight.value)
+            grad_x, grad_gamma, grad_beta = kernels.layer_norm_backward(grad, saved)
+            self.weight.accumulate(grad_gamma)
+            self.bias.accumulate(grad_beta)
+            return grad_x
 
-        return unit * self.weight.value + self.bias.value, pull
+        return y, pull
 
 
 @dataclass(eq=False)
@@ -328,14 +329,8 @@ class SpatialCrossMapLRN(Module):
 
     def apply(self, x: Array) -> tuple[Array, Pullback]:
         layout = Layout.of(x, self.data_format, None, self.label())
-        y, pullback = _lrn(layout.enter(x), self._sums, self.alpha / self.size, self.beta, self.k)
-        return layout.leave(y), lambda grad: layout.leave(pullback(layout.enter(grad)))
-
-    def _sums(self, x: Array) -> Array:
-        half = self.size // 2
-        rows = np.pad(x.transpose(0, 2, 3, 1), [(0, 0), (0, 0), (0, 0), (half, half)])
-        total = sum(rows[..., i : i + x.shape[1]] for i in range(self.size))
-        return np.asarray(total).transpose(0, 3, 1, 2)
+        y, saved = kernels.lrn(layout.enter(x), self.size, self.alpha, self.beta, self.k)
+        return layout.leave(y), lambda grad: layout.leave(kernels.lrn_backward(layout.enter(grad), saved))
 
 
 @dataclass(eq=False)

@@ -15,6 +15,8 @@ import pytest
 
 from dlcore import kernels
 from dlcore.kernels import backends, interface, mkl, native, onednn_api, reference
+from tests.dlcore.kernels import training_cases
+from tests.dlcore.kernels.training_cases import images, random
 
 BACKENDS = ("auto", "onednn", "mkl", "native", "reference")
 GEOMETRIES = {
@@ -24,14 +26,6 @@ GEOMETRIES = {
     "dilated": ((1, 1), (2, 2, 2, 2), (2, 2), 1),
     "grouped": ((2, 2), (1, 1, 1, 1), (1, 1), 2),
 }
-
-
-def random(*shape: int) -> np.ndarray:
-    return np.random.default_rng(sum(shape)).standard_normal(shape).astype(np.float32)
-
-
-def images(*shape: int) -> np.ndarray:
-    return kernels.channels_last(random(*shape))
 
 
 def convolutions():
@@ -118,9 +112,7 @@ def cases():
     yield "broadcast", "matmul", (random(3, 1, 4, 5), random(2, 5, 6)), None
     yield "transposed", "matmul", (random(5, 4).T, random(6, 5).T), None
     yield "one row", "matmul", (random(1, 5), random(5, 1)), None
-    yield "any", "softmax", (random(3, 4, 5), 1), None
-    yield "images", "relu", (images(2, 3, 4, 5),), None
-    yield "images", "relu_backward", (images(2, 3, 4, 5), images(5, 4, 3, 2).transpose()), None
+    yield from training_cases.cases()
     corners = np.random.default_rng(1).random((90, 2)).astype(np.float32)
     boxes = np.hstack([corners, corners + np.float32(0.3)])
     for top_k in (-1, 0, 25):
