@@ -56,9 +56,18 @@ PAUSE_S = 0.02  # lets the threads of the one before fall asleep, so that they d
 ENOUGH_S = 0.05  # a contender's turn takes so long at least: short calls are made several times
 
 
+CORES = {"wall": THREADS, "cpu": 1}
+"""How many cores' work a second of each clock holds: the processor's time is the sum over all threads."""
+
+
+def clock_name() -> str:
+    """BENCH_CLOCK: "wall" or, where others use the machine, "cpu"."""
+    return os.environ.get("BENCH_CLOCK", "wall")
+
+
 def clock() -> float:
-    """Seconds by BENCH_CLOCK: "wall" or, where others use the machine, "cpu": what this process has used, threads that wait included."""
-    return CLOCKS[os.environ.get("BENCH_CLOCK", "wall")]()
+    """Seconds by `clock_name`; of "cpu" what this process has used, threads that wait included."""
+    return CLOCKS[clock_name()]()
 
 
 @dataclass(frozen=True)
@@ -212,8 +221,8 @@ def measure(name: str, batch: int, rounds: int, precisions: Sequence[str]) -> It
             far = errors(exact, runners, x, precision)
             found = rates(runners, x, rounds)
             best = max((key for key in found if key != "ours"), key=lambda key: found[key])
-            speed, limit = plan.work / batch * found["ours"] / 1e9, peak()
-            share = speed / (limit * THREADS) if limit else None
+            speed, limit = plan.work / batch * found["ours"] / 1e9, peak(clock)
+            share = speed / (limit * CORES[clock_name()]) if limit else None
             ratio = found["ours"] / found[best]
             numbers = (found["ours"], found[best], best, ratio, share, cpu.model(), far["ours"], far[best])
             yield Result(name, precision, batch, *numbers)

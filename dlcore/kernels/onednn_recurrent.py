@@ -183,6 +183,7 @@ def _run_back(grad_y: Array, grad_states: Sequence[Array], saved: Saved) -> tupl
     """Gradients of x, w, all recurrent weights in one, b, the states."""
     sizes, x, states, w, recurrent, bias, y, last, workspace = saved
     back, kind = _backward(sizes), sizes.kind
+    reference_recurrent.require_gradients(f"{kind}_backward", x, sizes.hidden, grad_y, *grad_states)
     given = (w, recurrent[0] if len(recurrent) == 1 else np.concatenate(recurrent))
     weights = [reorder(gates_swapped(kind, each)) for reorder, each in zip(back.reorders, given, strict=True)]
     packed = [np.zeros(floats, np.float32) for floats in back.weights_floats]  # oneDNN adds to what is there
@@ -197,6 +198,7 @@ def _run_back(grad_y: Array, grad_states: Sequence[Array], saved: Saved) -> tupl
 
 def lstm(x: Array, w: Array, u: Array, b: Array, h: Array, c: Array) -> tuple[Array, Array, Array, Saved]:
     """See `interface.Kernels.lstm`."""
+    reference_recurrent.require_lstm(x, w, u, b, h, c)
     if not x.size:
         y, h, c, saved = reference_recurrent.lstm(x, w, u, b, h, c)
         return y, h, c, (None, saved)
@@ -213,6 +215,7 @@ def lstm_backward(grad_y: Array, grad_h: Array, grad_c: Array, saved: Saved) -> 
 
 def gru(x: Array, w: Array, u: Array, v: Array, b: Array, h: Array) -> tuple[Array, Array, Saved]:
     """See `interface.Kernels.gru`."""
+    reference_recurrent.require_gru(x, w, u, v, b, h)
     if not x.size:
         y, h, saved = reference_recurrent.gru(x, w, u, v, b, h)
         return y, h, (None, saved)

@@ -14,8 +14,37 @@ def _sigmoid(x: Array) -> Array:
     return y * np.float32(0.5) + np.float32(0.5)
 
 
+def _require(operation: str, given: dict[str, Array], expected: dict[str, tuple[int, ...]]) -> None:
+    for name, shape in expected.items():
+        if given[name].shape != shape:
+            raise ValueError(f"{operation}: got {name} {given[name].shape}, expected {shape} for x {given['x'].shape}")
+
+
+def require_lstm(x: Array, w: Array, u: Array, b: Array, h: Array, c: Array) -> None:
+    """Raise ValueError unless the arguments of `lstm` fit together: libraries would read what lies behind them."""
+    size, given = h.shape[-1], {"x": x, "w": w, "u": u, "b": b, "h": h, "c": c}
+    states = dict.fromkeys(("h", "c"), (x.shape[1], size))
+    _require("lstm", given, {"w": (4 * size, x.shape[2]), "u": (4 * size, size), "b": (4 * size,), **states})
+
+
+def require_gru(x: Array, w: Array, u: Array, v: Array, b: Array, h: Array) -> None:
+    """Raise ValueError unless the arguments of `gru` fit together."""
+    size, given = h.shape[-1], {"x": x, "w": w, "u": u, "v": v, "b": b, "h": h}
+    weights = {"w": (3 * size, x.shape[2]), "u": (2 * size, size), "v": (size, size), "b": (3 * size,)}
+    _require("gru", given, {**weights, "h": (x.shape[1], size)})
+
+
+def require_gradients(operation: str, x: Array, hidden: int, grad_y: Array, *grad_states: Array) -> None:
+    """Raise ValueError unless gradients have the shapes of what `operation` gave for `x` (T, N, I)."""
+    shapes = [(*x.shape[:2], hidden), *[(x.shape[1], hidden)] * len(grad_states)]
+    found = [grad.shape for grad in (grad_y, *grad_states)]
+    if found != shapes:
+        raise ValueError(f"{operation}: got gradients {found}, expected {shapes}")
+
+
 def lstm(x: Array, w: Array, u: Array, b: Array, h: Array, c: Array) -> tuple[Array, Array, Array, Saved]:
     """See `interface.Kernels.lstm`."""
+    require_lstm(x, w, u, b, h, c)
     y, steps, first = np.empty((len(x), *h.shape), h.dtype), [], h
     for t, share in enumerate(x @ w.T + b):
         values, i_end = share + h @ u.T, h.shape[1]
@@ -31,6 +60,7 @@ def lstm(x: Array, w: Array, u: Array, b: Array, h: Array, c: Array) -> tuple[Ar
 def lstm_backward(grad_y: Array, grad_h: Array, grad_c: Array, saved: Saved) -> tuple[Array, ...]:
     """See `interface.Kernels.lstm_backward`."""
     x, w, u, first, y, steps = saved
+    require_gradients("lstm_backward", x, first.shape[1], grad_y, grad_h, grad_c)
     grad_values = np.empty((len(y), y.shape[1], len(u)), y.dtype)
     for t in reversed(range(len(steps))):
         i, g, f, o, before, shown = steps[t]
@@ -51,6 +81,7 @@ def lstm_backward(grad_y: Array, grad_h: Array, grad_c: Array, saved: Saved) -> 
 
 def gru(x: Array, w: Array, u: Array, v: Array, b: Array, h: Array) -> tuple[Array, Array, Saved]:
     """See `interface.Kernels.gru`."""
+    require_gru(x, w, u, v, b, h)
     y, steps, size = np.empty((len(x), *h.shape), h.dtype), [], h.shape[1]
     for t, share in enumerate(x @ w.T + b):
         opening = _sigmoid(share[:, : 2 * size] + h @ u.T)
@@ -65,6 +96,7 @@ def gru_backward(grad_y: Array, grad_h: Array, saved: Saved) -> tuple[Array, ...
     """See `interface.Kernels.gru_backward`."""
     x, w, u, v, steps = saved
     size = v.shape[0]
+    require_gradients("gru_backward", x, size, grad_y, grad_h)
     grad_values = np.empty((*grad_y.shape[:2], 3 * size), grad_y.dtype)
     for t in reversed(range(len(steps))):
         r, z, n, before = steps[t]
