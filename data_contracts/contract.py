@@ -18,6 +18,8 @@ from data_contracts.reasons import REASONS
 BATCH = "{batch}"
 """Great Expectations puts the audited rows here."""
 SAMPLES = 3
+_UNIQUE = "unique_keys"
+_WINDOW = " OVER ("
 
 
 @dataclass(frozen=True)
@@ -105,22 +107,40 @@ class Contract:
         All rules are one query, and so one pass over the rows: a job for each rule took longer than the stage itself.
         input_keys, input_view: the key columns and the view of the pinned input; none for a stage without input.
         """
-        own = f"SELECT *, {_marks(self._all_own_rules())} AS own_marks FROM {BATCH}"
+        own, own_marks = self._marked_rows()
         if input_keys:
             same = " AND ".join(f"output.{name} = input.{name}" for name in input_keys)
             keys = [
                 f"coalesce(output.{name}, input.{name})" if name in input_keys else f"output.{name}"
                 for name in self.key
             ]
-            rows = f"({own}) AS output FULL OUTER JOIN {input_view} AS input ON {same}"
-            marks = f"concat(coalesce(own_marks, array()), {_marks(self._all_input_rules())})"
+            rows = f"{own} AS output FULL OUTER JOIN {input_view} AS input ON {same}"
+            marks = f"concat({own_marks}, {_marks(self._all_input_rules())})"
         else:
-            keys, rows, marks = list(self.key), f"({own})", "own_marks"
+            keys, rows, marks = list(self.key), own, own_marks
         place = ", ".join(f"CAST({key} AS STRING)" for key in keys)
-        marked = f"SELECT concat_ws('/', {place}) AS place, explode({marks}) AS rule FROM {rows}"
+        marked = f"SELECT concat_ws('/', {place}) AS place, {marks} AS marks FROM {rows}"
+        marked = f"SELECT place, explode(marks) AS rule FROM ({marked}) WHERE concat_ws('', marks) <> ''"
         counted = f"SELECT *, row_number() OVER (PARTITION BY rule ORDER BY place) AS n FROM ({marked}) WHERE rule IS NOT NULL"
         samples = f"collect_list(place) FILTER (WHERE n <= {SAMPLES})"
         return f"SELECT rule, max(n) AS rows, {samples} AS samples FROM ({counted}) GROUP BY rule"
+
+    def _marked_rows(self) -> tuple[str, str]:
+        """Spark SQL for the rows with the rules of their own that they break, and for an array of these, empty for no row.
+
+        First the rules that look at a row alone: what they want of it is not sorted. Those about keys come last, for the rows stay in
+        that order where they are joined with the input.
+        """
+        rules = self._all_own_rules()
+        steps: tuple[list[Rule], ...] = ([], [], [])
+        for rule in rules:
+            steps[2 if rule.name == _UNIQUE else 1 if _WINDOW in rule.bad else 0].append(rule)
+        rows, marks = BATCH, []
+        for number, some in enumerate(steps):
+            if some:
+                rows = f"(SELECT *, {_marks(some)} AS marks_{number} FROM {rows})"
+                marks.append(f"coalesce(marks_{number}, array())")
+        return rows, f"concat({', '.join(marks)})"
 
     def suite(self, violations: str) -> Any:
         """The contract as a `great_expectations.ExpectationSuite`: the query of its violations returns no row."""
@@ -140,7 +160,7 @@ class Contract:
         keys = ", ".join(self.key)
         return (
             Rule("required_columns", f"{', '.join(required)} are never null", f"({is_null})"),
-            Rule("unique_keys", f"({keys}) is unique", f"row_number() OVER (PARTITION BY {keys} ORDER BY {keys}) > 1"),
+            Rule(_UNIQUE, f"({keys}) is unique", f"row_number() OVER (PARTITION BY {keys} ORDER BY {keys}) > 1"),
             Rule("known_reason", "the reason is of the closed list", f"reason NOT IN {list_of(REASONS)}"),
             *self.own_rules,
         )

@@ -7,7 +7,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from spark_jobs.pictured_days import look_up, pictured_days, places, task_per
+from spark_jobs.pictured_days import first_places, look_up, pictured_days, places, task_per
 from spark_jobs.pictured_rows import PLACE, warn_of_left_out
 from spark_jobs.running import runner
 from spark_jobs.running.command_line import NoOptions
@@ -52,14 +52,15 @@ def _whole(job: Job[Any], days: PictureDays, published: Any, folder: str, calibr
     before = published.where(f"verifier = '{limits.verifier}'")
     before = before.where(f"within_code >= {limits.code} AND within_whole >= {limits.whole}")
     known = before.where("other IS NULL").select(PICTURE).distinct().withColumn("is_known", F.lit(True))
-    pictures = places(job, blocks)
-    firsts = _firsts(pictures).localCheckpoint()
-    told = firsts.join(known, PICTURE, "left").selectExpr("place.block", "place.row", "is_known IS NULL AS is_new")
+    told = (
+        first_places(job, blocks).join(known, PICTURE, "left").selectExpr("block", "row", "is_known IS NULL AS is_new")
+    )
     compared = _parts(job, told, folder, blocks)
     found = _found(job, compared, calibration)
     near = f"other IS NOT NULL AND (distance <= {limits.code} OR whole_distance <= {limits.whole})"
     pairs = before.where(near).select(*PAIRS.names).unionByName(found)
-    return _rows(pictures, _placed(pairs, firsts), limits)
+    pictures, ends = places(job, blocks), pairs.select(PICTURE).union(pairs.select("other")).distinct()
+    return _rows(pictures, _placed(pairs, _firsts(pictures.join(ends, PICTURE, "left_semi"))), limits)
 
 
 def _added(job: Job[Any], days: PictureDays, added: Sequence[str], folder: str, calibration: Calibration) -> Any:
@@ -71,7 +72,7 @@ def _added(job: Job[Any], days: PictureDays, added: Sequence[str], folder: str, 
     known = task_per(job, old).mapInArrow(
         partial(known_batches, index=job.settings.index, blocks=old, new=new), "block int, row int"
     )
-    firsts = _firsts(pictures).selectExpr("place.block", "place.row")
+    firsts = first_places(job, new).select("block", "row")
     told = firsts.join(known.distinct(), ["block", "row"], "left_anti").withColumn("is_new", F.lit(True))
     compared = _parts(job, told, folder, new) + old
     # A picture of several old days is compared several times.
@@ -85,7 +86,7 @@ def _firsts(pictures: Any) -> Any:
     """Each picture's first row of all days."""
     from pyspark.sql import functions as F
 
-    return pictures.groupBy(PICTURE).agg(F.min(F.struct(*PLACE, "block", "row")).alias("place"))
+    return pictures.groupBy(PICTURE).agg(F.min(F.struct(*PLACE)).alias("place"))
 
 
 def _parts(job: Job[Any], told: Any, folder: str, blocks: Sequence[Block]) -> list[Block]:

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from spark_jobs.pictured_days import look_up, places
-from spark_jobs.pictured_rows import PLACE, pictured_rows, used_rows
+from spark_jobs.pictured_days import look_up, places, shown_together
+from spark_jobs.pictured_rows import HANDED_OUT, PLACE, pictured_rows, to_all, used_rows
 from spark_jobs.running import runner
 from spark_jobs.running.command_line import NoOptions
 from spark_jobs.running.components import components
@@ -33,21 +33,19 @@ _THRESHOLD = "threshold"
 _AT_ONCE = 20_000
 """Pictures of groups that a task holds, 10 MB, or those of one component."""
 _LARGE = 1000
-_HANDED_OUT = 500_000
-"""Changed rows whose places every task may hold, some 100 MB; of more both sides of a join are shuffled."""
 
 
 def plan(job: Job[NoOptions]) -> Any:
     """Components of the pairs, each grouped whole on a worker; copies of a picture share what it is told."""
     calibration = Calibration.read(job.settings.index)
-    pairs, pictures = _pairs(job, calibration)
+    pairs = _pairs(job, calibration)
     labels = components(pairs, "picture", "other").withColumnRenamed("node", "picture").localCheckpoint()
     job.note("threshold", calibration.threshold)
     days, before = _since(job, calibration)
     added = days.added_to(before.days) if days and before else None
     job.note("days_replaced", "all" if added is None else added)
     if days is None or before is None or added is None:
-        return _all_rows(job, calibration, pairs, pictures, labels)
+        return _all_rows(job, calibration, pairs, labels, days)
     moved = _moved(job, calibration, before.threshold)
     return _changed_rows(job, calibration, pairs, labels, days, added, moved)
 
@@ -81,13 +79,39 @@ def _moved(job: Job[Any], calibration: Calibration, before: float) -> Any:
     return job.read("duplicate_pairs").where(between).select("picture", "other") if lowest < highest else None
 
 
-def _all_rows(job: Job[Any], calibration: Calibration, pairs: Any, pictures: Any, labels: Any) -> Any:
-    """All rows."""
-    rows = pictured_rows(job, calibration)
-    grouped = _grouped(job, calibration, _members(rows, pictures, pairs, labels), _report_components(job, labels))
+def _all_rows(job: Job[Any], calibration: Calibration, pairs: Any, labels: Any, days: PictureDays | None) -> Any:
+    """All rows. days: whose blocks have the pictures; None: they are named anew from the rows of `features`."""
+    known = shown_together(job, labels, days.blocks()).localCheckpoint() if days else _found_in_rows(job, calibration)
+    pictures = _pictures(known)
+    grouped = _grouped(job, calibration, _members(known, pictures, pairs, labels), _report_components(job, labels))
     copied = pictures.where("copies > 1").join(grouped, "picture", "left_anti")
     job.note("groups", grouped.where("is_chosen").count() + copied.count())
-    return _rows(rows, grouped)
+    return _rows(used_rows(job, (*PLACE, "reason")), _shown(known), grouped)
+
+
+def _found_in_rows(job: Job[Any], calibration: Calibration) -> Any:
+    """The pictures of the rows of `features` as blocks would have them: each row alone."""
+    rows = pictured_rows(job, calibration).where("picture IS NOT NULL")
+    alone = ("CAST(1 AS bigint) AS copies", "array(key) AS keys", "array(crop) AS crops")
+    return rows.selectExpr("picture", *PLACE, *alone, *SIGNATURES)
+
+
+def _pictures(known: Any) -> Any:
+    """Each picture with its first row, and how many copies there are. known: the pictures of days."""
+    from pyspark.sql import functions as F
+
+    first = known.groupBy("picture").agg(F.min(F.struct(*PLACE)).alias("place"), F.sum("copies").alias("copies"))
+    return first.select("picture", "place.*", "copies")
+
+
+def _shown(known: Any) -> Any:
+    """The rows that show the pictures of days: place and picture."""
+    from pyspark.sql import functions as F
+
+    place = F.explode(F.arrays_zip("keys", "crops")).alias("place")
+    return known.select("day", "picture", place).selectExpr(
+        "day", "place.keys AS key", "place.crops AS crop", "picture"
+    )
 
 
 def _changed_rows(
@@ -104,8 +128,6 @@ def _changed_rows(
     moved: pairs that another threshold makes or unmakes.   Pictures of their components have other rows too, and those of all
     components of three and more, which are cut by the threshold; a pair alone is a group while it is one.
     """
-    from pyspark.sql import functions as F
-
     folder = folder_of_run()
     job.at_end.callback(remove_folder, job.settings.index, folder)
     new = places(job, days.blocks(added)).select("picture").distinct()
@@ -118,24 +140,16 @@ def _changed_rows(
     near = labels.join(touched, "component", "left_semi").localCheckpoint()
     every = near.select("picture").union(new)
     known = look_up(job, folder, every, days.blocks()).localCheckpoint()
-    pictures = known.groupBy("picture").agg(
-        F.expr("min(struct(day, key, crop))").alias("place"), F.sum("copies").alias("copies")
-    )
-    pictures = pictures.select("picture", "place.*", "copies")
-    members = _members(known, pictures, pairs, near)
+    members = _members(known, _pictures(known), pairs, near)
     _report_components(job, labels)
-    grouped = _grouped(job, calibration, members, near.count())
-    place = F.explode(F.arrays_zip("keys", "crops")).alias("place")
-    shown = known.select("day", "picture", place).selectExpr(
-        "day", "place.keys AS key", "place.crops AS crop", "picture"
-    )
+    grouped, shown = _grouped(job, calibration, members, near.count()), _shown(known)
     is_added = of_days(added)
-    rows = used_rows(job).where(is_added).select(*PLACE, "reason").join(shown.where(is_added), list(PLACE), "left")
-    rows = rows.unionByName(shown.where(f"NOT {is_added}").withColumn("reason", F.lit("ok")))
-    changed = _rows(rows, grouped).localCheckpoint()
-    is_small = changed.count() <= _HANDED_OUT
+    others = shown.where(f"NOT {is_added}").selectExpr(*PLACE, "'ok' AS reason")
+    rows = used_rows(job, (*PLACE, "reason")).where(is_added).unionByName(others)
+    changed = _rows(rows, shown, grouped).localCheckpoint()
+    is_small = changed.count() <= HANDED_OUT
     chosen = "size > 1 AND is_representative"
-    others = job.published().where(chosen).join(_to_all(changed.select(*PLACE), is_small), list(PLACE), "left_anti")
+    others = job.published().where(chosen).join(to_all(changed.select(*PLACE), is_small), list(PLACE), "left_anti")
     job.note("groups", others.count() + changed.where(chosen).count())
     job.replaces(
         Part(
@@ -147,20 +161,15 @@ def _changed_rows(
     return changed
 
 
-def _to_all(few: Any, is_small: bool) -> Any:
-    """The rows for the other side of a join, handed to every task where they are few enough to pass through the driver."""
-    return few.hint("broadcast") if is_small else few
-
-
 def _of_groups(changed: Any, is_small: bool, is_added: str, rows: Any) -> Any:
     """The rows of the groups that have changed, and those of the added days that are in none."""
-    groups = _to_all(changed.where("`group` IS NOT NULL").select("group").distinct(), is_small)
+    groups = to_all(changed.where("`group` IS NOT NULL").select("group").distinct(), is_small)
     return rows.join(groups, "group", "left_semi").unionByName(rows.where(f"`group` IS NULL AND {is_added}"))
 
 
 def _of_places(changed: Any, is_small: bool, rows: Any) -> Any:
     """The rows that have changed."""
-    return rows.join(_to_all(changed.select(*PLACE), is_small), list(PLACE), "left_semi")
+    return rows.join(to_all(changed.select(*PLACE), is_small), list(PLACE), "left_semi")
 
 
 def _grouped(job: Job[Any], calibration: Calibration, members: Any, count: int) -> Any:
@@ -170,24 +179,19 @@ def _grouped(job: Job[Any], calibration: Calibration, members: Any, count: int) 
     return members.repartition(tasks, "component").mapInArrow(group, _GROUPS).localCheckpoint()
 
 
-def _pairs(job: Job[Any], calibration: Calibration) -> tuple[Any, Any]:
-    """The pairs that the calibration takes for duplicates, and all pictures with their first rows and how many copies there are.
+def _pairs(job: Job[Any], calibration: Calibration) -> Any:
+    """The pairs that the calibration takes for duplicates.
 
     Raises:
         ValueError: pictures were compared within other limits.
     """
-    from pyspark.sql import functions as F
-
     limits = Limits.of(calibration)
     published = job.read("duplicate_pairs")
     other = f"verifier <> '{limits.verifier}' OR within_code < {limits.code} OR within_whole < {limits.whole}"
     if not published.where(other).isEmpty():
         raise ValueError("got pairs of another calibration than calibration.json; run compare_pictures again")
     near = f"distance <= {limits.code} OR whole_distance <= {limits.whole}"
-    pairs = published.where(f"probability >= {calibration.threshold!r} AND ({near})").select("picture", "other")
-    of_days = published.where("other IS NULL").selectExpr("picture", "struct(day, key, crop) AS place", "copies")
-    pictures = of_days.groupBy("picture").agg(F.expr("min(place) AS place"), F.expr("sum(copies) AS copies"))
-    return pairs, pictures.select("picture", "place.*", "copies")
+    return published.where(f"probability >= {calibration.threshold!r} AND ({near})").select("picture", "other")
 
 
 def _report_components(job: Job[Any], labels: Any) -> int:
@@ -215,15 +219,17 @@ def _members(rows: Any, pictures: Any, pairs: Any, labels: Any) -> Any:
     return known.join(rows.select(*PLACE, *SIGNATURES), list(PLACE))
 
 
-def _rows(rows: Any, grouped: Any) -> Any:
-    """Rows of the dataset. Of equal rows the first has the picture's pairs and its copies as evidence, the others have the first."""
+def _rows(rows: Any, shown: Any, grouped: Any) -> Any:
+    """Rows of the dataset. Of equal rows the first has the picture's pairs and its copies as evidence, the others have the first.
+
+    rows: all, place and reason.   shown: those whose pictures have copies or are in groups; others are alone.
+    """
     from pyspark.sql import Window
     from pyspark.sql import functions as F
 
     place = F.struct(*PLACE)
     copies = Window.partitionBy("picture")
-    used = rows.where("picture IS NOT NULL").select(*PLACE, "picture")
-    numbered = used.select(
+    numbered = shown.select(
         *PLACE,
         "picture",
         F.row_number().over(copies.orderBy(*PLACE)).alias("number"),
@@ -236,7 +242,7 @@ def _rows(rows: Any, grouped: Any) -> Any:
     told = numbered.join(grouped, "picture", "left").join(listed, "picture", "left")
     told = told.withColumn("place", F.expr("coalesce(group_place, first)"))
     known = told.selectExpr(*PLACE, *[f"{sql} AS told_{name}" for name, (sql, _) in _COLUMNS.items()])
-    every = rows.select(*PLACE, "reason").join(known, list(PLACE), "left")
+    every = rows.join(known, list(PLACE), "left")
     columns = [
         f"coalesce(told_{name}, IF(reason = 'ok', {alone}, NULL)) AS `{name}`" for name, (_, alone) in _COLUMNS.items()
     ]

@@ -11,28 +11,34 @@ from functools import partial
 from itertools import groupby
 from typing import Any
 
-from spark_jobs.pictured_rows import PLACE, named, used_rows, withdrawn_now
+from spark_jobs.pictured_rows import PLACE, used_rows, withdrawn_now
 from spark_jobs.running.runner import Job
 from spark_jobs.sql import of_days
+from spark_jobs.stages.block_writing import WRITTEN_ROW, block_batches
 from spark_jobs.stages.calibration import Calibration
 from spark_jobs.stages.duplicates import check_calibrated, one_version
 from spark_jobs.stages.picture_blocks import (
-    BLOCK_ROW,
     PICTURE,
     PLACE_ROW,
+    ROW_BITS,
     Block,
-    block_batches,
     found_batches,
     name_batches,
+    number_batches,
     place_batches,
+    taken_batches,
 )
 from spark_jobs.stages.picture_days import Kind, PictureDay, PictureDays, newest, usual_size
-from spark_jobs.stages.signature_rows import HAS_SIGNATURES, SIGNATURES
+from spark_jobs.stages.signature_rows import HAS_LENGTHS, SIGNATURES
 
 BLOCK = 65536
 """Pictures of a block: 32 MB, and 4 billion comparisons with another."""
 _SMALLEST = 4096
 _OF_ONE_TASK = 1 << 20
+_BLOCK_AND_ROW = (
+    f"CAST(shiftright(number, {ROW_BITS}) AS int) AS block",
+    f"CAST(number & {(1 << ROW_BITS) - 1} AS int) AS row",
+)
 _CONTENT = f"hex(bit_xor(xxhash64({', '.join((*PLACE, 'reason', 'model_version', *SIGNATURES))}))) AS content"
 
 
@@ -49,14 +55,14 @@ def pictured_days(job: Job[Any], calibration: Calibration) -> PictureDays:
     for day in changed:
         content, kinds = seen.get(day, ("", ()))
         old = kept.days.get(day)
-        blocks = old.blocks if old and old.content == content else ()
-        days[day] = PictureDay(files[day][0], content, files[day][1], kinds, blocks)
+        kept_of = (old.blocks, old.not_finite) if old and old.content == content else ()
+        days[day] = PictureDay(files[day][0], content, files[day][1], kinds, *kept_of)
     check_calibrated(one_version(PictureDays(0, None, days).model_versions()), calibration)
     size = usual_size([kind for day in days.values() for kind in day.kinds])
     is_other = size != kept.descriptor_bytes
     missing = [d for d in days if is_other or d not in kept.days or kept.days[d].content != days[d].content]
     written = _written(job, days, missing, size)
-    days |= {day: replace(days[day], blocks=tuple(written.get(day, ()))) for day in missing}
+    days |= {day: _with_blocks(days[day], written.get(day, [])) for day in missing}
     job.note("days_read", len(changed))
     return PictureDays(size, None, days)
 
@@ -89,7 +95,7 @@ def _seen(job: Job[Any], days: Sequence[str], is_all: bool) -> dict[str, tuple[s
     """A hash of the rows of days, and the kinds of their used rows."""
     if not days:
         return {}
-    kinds = ("reason = 'ok' AS is_used", "octet_length(descriptor) AS size", f"{HAS_SIGNATURES} AS is_whole")
+    kinds = ("reason = 'ok' AS is_used", "octet_length(descriptor) AS size", f"{HAS_LENGTHS} AS is_whole")
     rows = _of_days(used_rows(job), days, is_all).selectExpr("*", *kinds)
     counted = rows.groupBy("day", "is_used", "model_version", "size", "is_whole").agg(
         _sql("count(*)", "rows"), _sql(_CONTENT)
@@ -106,8 +112,14 @@ def _seen(job: Job[Any], days: Sequence[str], is_all: bool) -> dict[str, tuple[s
     return told
 
 
+def _with_blocks(day: PictureDay, written: Sequence[tuple[str | None, int, int]]) -> PictureDay:
+    """The day with blocks that were written. written: (name, rows, left out) of each."""
+    blocks = sorted((name, rows) for name, rows, _ in written if name)
+    return replace(day, blocks=tuple(blocks), not_finite=sum(left_out for *_, left_out in written))
+
+
 def _written(job: Job[Any], days: dict[str, PictureDay], missing: Sequence[str], size: int) -> dict[str, list[Any]]:
-    """The blocks of some days, written by tasks: (name, rows), by day. A picture's name decides in which of its day's it is."""
+    """The blocks of some days, written by tasks: (name, rows, left out), by day. A picture's signatures decide in which it is."""
     if not missing:
         return {}
     rows = {day: days[day].rows for day in missing}
@@ -118,22 +130,50 @@ def _written(job: Job[Any], days: dict[str, PictureDay], missing: Sequence[str],
     buckets = job.spark.createDataFrame(
         [(date.fromisoformat(day), n) for day, n in count.items()], "day date, buckets bigint"
     )
-    pictures = named(_of_days(used_rows(job), missing, len(missing) == len(days)), size).where("picture IS NOT NULL")
-    pictures = pictures.join(buckets.hint("broadcast"), "day").selectExpr(
-        "day", f"CAST(pmod(xxhash64({PICTURE}), buckets) AS bigint) AS bucket", PICTURE, "key", "crop", *SIGNATURES
-    )
+    is_compared = f"reason = 'ok' AND octet_length(descriptor) = {size} AND {HAS_LENGTHS}"
+    pictures = _of_days(used_rows(job), missing, len(missing) == len(days)).where(is_compared)
+    bucket = f"CAST(pmod(xxhash64({', '.join(SIGNATURES)}), buckets) AS bigint) AS bucket"
+    pictures = pictures.join(buckets.hint("broadcast"), "day").selectExpr("day", bucket, "key", "crop", *SIGNATURES)
     tasks = max(min(job.settings.partitions, sum(count.values())), math.ceil(sum(rows.values()) / BLOCK))
-    order = ("day", "bucket", PICTURE, "key", "crop")
-    ordered = pictures.repartition(tasks, "day", "bucket").sortWithinPartitions(*order)
+    write = partial(block_batches, index=job.settings.index)
     blocks: dict[str, list[Any]] = {}
-    for row in ordered.mapInArrow(partial(block_batches, index=job.settings.index), BLOCK_ROW).collect():
-        blocks.setdefault(str(row["day"]), []).append((row["name"], row["rows"]))
-    return {day: sorted(found) for day, found in blocks.items()}
+    for row in pictures.repartition(tasks, "day", "bucket").mapInArrow(write, WRITTEN_ROW).collect():
+        blocks.setdefault(str(row["day"]), []).append((row["name"], row["rows"], row["left_out"]))
+    return blocks
 
 
 def places(job: Job[Any], blocks: Sequence[Block]) -> Any:
     """The pictures of blocks: rows of `picture_blocks.PLACES`."""
     return task_per(job, blocks).mapInArrow(partial(place_batches, index=job.settings.index, blocks=blocks), PLACE_ROW)
+
+
+def first_places(job: Job[Any], blocks: Sequence[Block]) -> Any:
+    """Each picture of blocks, which are in order of their days: (picture, block, row) where its first day has it.
+
+    By one number, which Spark compares where it lies: of several columns it sorts all rows.
+    """
+    return (
+        numbered(job, blocks).groupBy(PICTURE).agg(_sql("min(number)", "number")).selectExpr(PICTURE, *_BLOCK_AND_ROW)
+    )
+
+
+def numbered(job: Job[Any], blocks: Sequence[Block]) -> Any:
+    """The pictures of blocks: (picture, number, copies), of which `_BLOCK_AND_ROW` are parts of the number."""
+    number = partial(number_batches, index=job.settings.index, blocks=blocks)
+    return task_per(job, blocks).mapInArrow(number, f"{PICTURE} string, number bigint, copies bigint")
+
+
+def shown_together(job: Job[Any], labels: Any, blocks: Sequence[Block]) -> Any:
+    """The pictures that several rows show, and those of `labels`, in all blocks that have them: rows of FOUND_ROW.
+
+    Where they are goes to the tasks that have their blocks, so that the signatures of the others stay there.
+    """
+    copies = f"sum(copies) OVER (PARTITION BY {PICTURE}) AS copies"
+    named = labels.select(PICTURE, _sql("true", "is_labelled"))
+    wanted = numbered(job, blocks).selectExpr(PICTURE, "number", copies).join(named, PICTURE, "left")
+    at = wanted.where("copies > 1 OR is_labelled").selectExpr(*_BLOCK_AND_ROW)
+    take = partial(taken_batches, index=job.settings.index, blocks=blocks)
+    return at.repartition(max(1, min(len(blocks), 4 * job.settings.partitions)), "block").mapInArrow(take, FOUND_ROW)
 
 
 def look_up(job: Job[Any], folder: str, names: Any, blocks: Sequence[Block]) -> Any:

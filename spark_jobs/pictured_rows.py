@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from data_contracts.reasons import Reason
@@ -13,6 +14,8 @@ from spark_jobs.stages.picture_days import Kind, usual_size
 from spark_jobs.stages.signature_rows import HAS_SIGNATURES, PICTURE_NAME, SIGNATURES
 
 PLACE = ("day", "key", "crop")
+HANDED_OUT = 500_000
+"""Rows with a key that every task may hold, some 100 MB; of more both sides of a join are shuffled."""
 
 
 def pictured_rows(job: Job[Any], calibration: Calibration) -> Any:
@@ -57,13 +60,22 @@ def warn_of_left_out(job: Job[Any], rows: int) -> None:
         job.warn(f"left {rows} used rows out that lack signatures or have broken ones; extract their days again")
 
 
-def used_rows(job: Job[Any]) -> Any:
-    """The rows of `features`, those of withdrawn keys with that as their reason."""
+def used_rows(job: Job[Any], columns: Sequence[str] = (*PLACE, "reason", "model_version", *SIGNATURES)) -> Any:
+    """The rows of `features`, those of withdrawn keys with that as their reason. columns: key and reason among them."""
     from pyspark.sql import functions as F
 
-    rows = job.read("features", (*PLACE, "reason", "model_version", *SIGNATURES))
-    told = rows.join(withdrawn_now(job).withColumn("decision", F.lit(str(Reason.WITHDRAWN))), "key", "left")
-    return told.withColumn("reason", F.expr("IF(reason = 'ok', coalesce(decision, reason), reason)")).drop("decision")
+    rows, keys = job.read("features", columns), withdrawn_now(job)
+    if not (count := keys.count()):
+        return rows
+    keys = keys.withColumn("decision", F.lit(str(Reason.WITHDRAWN)))
+    told = rows.join(to_all(keys, count <= HANDED_OUT), "key", "left")
+    decided = F.expr("IF(reason = 'ok', coalesce(decision, reason), reason)")
+    return told.withColumn("reason", decided).select(*columns)
+
+
+def to_all(few: Any, is_small: bool) -> Any:
+    """The rows for the other side of a join, handed to every task where they are few enough to pass through the driver."""
+    return few.hint("broadcast") if is_small else few
 
 
 def withdrawn_now(job: Job[Any]) -> Any:

@@ -21,8 +21,11 @@ from scipy.spatial.distance import squareform
 
 Indices = NDArray[np.int64]
 Similarity = Callable[[Indices, Indices], NDArray[np.float64]]
+Condensed = NDArray[np.float64]
+"""Similarities of all pairs i < j of some items, as scipy orders them."""
 MAX_COMPONENT = 1000
 """Items of a component up to which all their pairs are compared."""
+_AT_ONCE = 65536
 
 
 @dataclass(frozen=True)
@@ -50,15 +53,14 @@ def group_pairs(
     graph = coo_matrix((scores[strong], (i[strong], j[strong])), shape=(count, count)).tocsr()
 
     def clusters(members: Indices) -> list[Group]:
-        return list(_clusters(members, similarity, threshold, method))
+        return [group for one in _measured([members], similarity) for group in _clusters(*one, threshold, method)]
 
     _, labels = connected_components(graph, directed=False)
     components = [members for members in _equal_labels(labels) if len(members) > 1]
-    groups = [
-        group
-        for members in components
-        for group in (clusters(members) if len(members) <= MAX_COMPONENT else _stars(members, graph, clusters))
-    ]
+    small = [members for members in components if len(members) <= MAX_COMPONENT]
+    groups = [group for one in _measured(small, similarity) for group in _clusters(*one, threshold, method)]
+    large = (members for members in components if len(members) > MAX_COMPONENT)
+    groups += [group for members in large for group in _stars(members, graph, clusters)]
     return sorted(groups, key=lambda group: int(group.members[0]))
 
 
@@ -106,12 +108,31 @@ def _stars(members: Indices, graph: csr_matrix, clusters: Callable[[Indices], li
                 yield group
 
 
-def _clusters(component: Indices, similarity: Similarity, threshold: float, method: str) -> Iterator[Group]:
-    """Clusters of two and more of a component."""
-    if len(component) < 2:
+def _measured(components: Sequence[Indices], similarity: Similarity) -> Iterator[tuple[Indices, Condensed]]:
+    """Each component with the similarities of all its pairs, those of many components looked up at once; of two alone none is needed."""
+    waiting: list[Indices] = []
+    for number, members in enumerate(components, 1):
+        waiting.append(members)
+        if number == len(components) or sum(map(_pair_count, waiting)) >= _AT_ONCE:
+            pairs = [np.triu_indices(len(part) if len(part) > 2 else 0, 1) for part in waiting]
+            i, j = (
+                np.concatenate([part[ends[side]] for part, ends in zip(waiting, pairs, strict=True)]) for side in (0, 1)
+            )
+            found = np.split(similarity(i, j) if len(i) else np.empty(0), np.cumsum([len(ends[0]) for ends in pairs]))
+            yield from zip(waiting, found[:-1], strict=True)
+            waiting = []
+
+
+def _pair_count(members: Indices) -> int:
+    return len(members) * (len(members) - 1) // 2
+
+
+def _clusters(component: Indices, condensed: Condensed, threshold: float, method: str) -> Iterator[Group]:
+    """Clusters of two and more of a component, whose two members alone are one: they are paired."""
+    if len(component) == 2:
+        yield Group(component, int(component[0]))
+    if len(component) < 3:
         return
-    rows, columns = np.triu_indices(len(component), 1)
-    condensed = similarity(component[rows], component[columns])
     labels = fcluster(linkage(1 - condensed, method), 1 - threshold + 1e-9, "distance")
     matrix = squareform(condensed)
     for inside in _equal_labels(labels):

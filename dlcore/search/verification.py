@@ -39,6 +39,7 @@ COLOURS = {"hue": 1.0, "turn": 2.0, "grid": 2.0, "grey": 1.0}
 _HUES = 12
 _GREY_CHROMA = 5.0
 _PAIRS = 2048
+_NEARLY_EQUAL = 0.99  # a cosine that equal rows are above, however it is rounded
 
 
 @dataclass(frozen=True)
@@ -257,7 +258,9 @@ def _cosine(a: NDArray[np.floating], b: NDArray[np.floating]) -> Floats:
     has_cosine = (np.isfinite(norms) & (norms > 0)).all(axis=0)
     cosine: Floats = np.zeros(len(a))
     cosine[has_cosine] = np.einsum("pd,pd->p", a[has_cosine], b[has_cosine]) / norms[:, has_cosine].prod(axis=0)
-    cosine[((a == b) | (np.isnan(a) & np.isnan(b))).all(axis=1)] = 1.0
+    near = np.flatnonzero(~has_cosine | (cosine > _NEARLY_EQUAL))
+    one, other = a[near], b[near]
+    cosine[near[((one == other) | (np.isnan(one) & np.isnan(other))).all(axis=1)]] = 1.0
     return cosine
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -49,6 +50,9 @@ _ALL_PAIRS = 20  # distinct pictures of a group up to which all their verified p
 MOST_EVIDENCE = 100
 """Pairs that a row names; how many there are is counted."""
 _BLOCK = 65536
+_ROWS = 8192
+_Pair = tuple[int, int, int]
+"""Positions of two pictures, and 1 where the pair is known to be evidence."""
 _NUMBERED = re.compile(r"#[0-9]+\Z")
 _CODE, _DESCRIPTOR = CUES.index("code"), CUES.index("descriptor")
 
@@ -110,8 +114,8 @@ def duplicate_rows(features: pa.Table, calibration: Calibration) -> pa.Table:
     rows = features.select(["day", "key", "crop", "reason"]).to_pylist()
     for number in np.flatnonzero([row["reason"] == Reason.OK for row in rows]):
         rows[number] |= {"group": _name(rows[number]), "size": 1, "is_representative": True} | _told([], rows)
-    for group in groups:
-        _name_group(rows, used, group, _evidence(group, signatures, calibration))
+    for group, evidence in _with_evidence(groups, signatures, calibration):
+        _name_group(rows, used, group, evidence)
     return pa.Table.from_pylist(rows, schema=DUPLICATES.arrow_schema())
 
 
@@ -152,9 +156,14 @@ def group_batches(batches: Iterable[pa.RecordBatch], calibration: Calibration) -
 
     rows = members.select(["picture", *_PLACE, "copies"]).to_pylist()
     pairs = _positions(members.column("picture"), members.column("others"))
-    for group in group_pairs(len(rows), pairs, probability, calibration.threshold):
-        evidence = _evidence(group, signatures, calibration)
-        yield pa.RecordBatch.from_pylist(_grouped(rows, group, evidence), GROUPED)
+    groups = group_pairs(len(rows), pairs, probability, calibration.threshold)
+    told: list[dict[str, Any]] = []
+    for group, evidence in _with_evidence(groups, signatures, calibration):
+        told += _grouped(rows, group, evidence)
+        if len(told) >= _ROWS:
+            yield pa.RecordBatch.from_pylist(told, GROUPED)
+            told = []
+    yield pa.RecordBatch.from_pylist(told, GROUPED)
 
 
 def _positions(names: pa.ChunkedArray, others: pa.ChunkedArray) -> tuple[Indices, Indices]:
@@ -180,39 +189,70 @@ def _grouped(rows: list[dict[str, Any]], group: Group, evidence: list[Evidence])
     return found
 
 
-def _evidence(group: Group, signatures: Signatures, calibration: Calibration) -> list[Evidence]:
-    """The evidence of each member: of a large group a part of the pairs that reaches every member."""
-    members = group.members
-    own = signatures.take(members)
-    left, right = _evidence_pairs(own, int(np.searchsorted(members, group.representative)), calibration)
-    bits = 8 * signatures.codes.shape[1]
-    evidence: list[Evidence] = [[] for _ in members]
-    for a, b, cue in zip(left, right, cues(own, left, right), strict=True):
-        measures = {"distance": round(cue[_CODE] * bits), "similarity": float(np.clip(1 - cue[_DESCRIPTOR], -1, 1))}
-        evidence[a].append((int(members[b]), measures))
-        evidence[b].append((int(members[a]), measures))
-    return evidence
+def _with_evidence(
+    groups: Sequence[Group], signatures: Signatures, calibration: Calibration
+) -> Iterator[tuple[Group, list[Evidence]]]:
+    """Each group with the evidence of its members: of a large one a part of the pairs that reaches every member.
 
-
-def _evidence_pairs(own: Signatures, centre: int, calibration: Calibration) -> tuple[Indices, Indices]:
-    """Pairs left < right of a group's members, in order, each once: a picture and its equals, and verified ones of the others.
-
-    Of these all while they are few; of more, each one's with the `centre` or, where that is not verified, its likeliest.
+    The pairs of many groups are looked at together, since those of one take hardly less time.
     """
-    first, copy_of = own.distinct()
-    copies = np.setdiff1d(np.arange(len(own)), first)
-    pairs = [(first[copy_of[copies]], copies)]
-    if len(first) <= _ALL_PAIRS:
-        rows, columns = np.triu_indices(len(first), 1)
-        pairs.append(_verified(own, first[rows], first[columns], calibration))
-    else:
-        others = first[first != centre]
-        near = _verified(own, np.full(len(others), centre), others, calibration)
-        far = [_likeliest(own, one, first[first != one], calibration) for one in np.setdiff1d(others, near[1])]
-        pairs += [near, *far]
-    one, other = (np.concatenate(part) for part in zip(*pairs, strict=True))
-    found = np.unique(np.stack([np.minimum(one, other), np.maximum(one, other)], axis=1), axis=0)
-    return found[:, 0], found[:, 1]
+    _, copy_of = signatures.distinct()
+    waiting: list[tuple[Group, list[_Pair]]] = []
+    for number, group in enumerate(groups, 1):
+        waiting.append((group, _evidence_pairs(group, copy_of, signatures, calibration)))
+        if number == len(groups) or sum(len(pairs) for _, pairs in waiting) >= _BLOCK:
+            yield from _measured(waiting, signatures, calibration)
+            waiting = []
+
+
+def _measured(
+    waiting: Sequence[tuple[Group, list[_Pair]]], signatures: Signatures, calibration: Calibration
+) -> Iterator[tuple[Group, list[Evidence]]]:
+    """Groups with those of their pairs that are evidence, and what these measure."""
+    pairs = np.array([pair for _, pairs in waiting for pair in pairs], np.int64).reshape(-1, 3)
+    pair_cues = cues(signatures, pairs[:, 0], pairs[:, 1])
+    is_kept = ((pairs[:, 2] == 1) | (calibration.verifier.probability(pair_cues) >= calibration.threshold)).tolist()
+    distances = np.round(pair_cues[:, _CODE] * 8 * signatures.codes.shape[1]).astype(np.int64).tolist()
+    similarities = np.clip(1 - pair_cues[:, _DESCRIPTOR], -1, 1).tolist()
+    measured = zip(is_kept, distances, similarities, strict=True)
+    for group, own in waiting:
+        evidence: dict[int, Evidence] = {member: [] for member in group.members.tolist()}
+        for one, other, _ in own:
+            kept, distance, similarity = next(measured)
+            if kept:
+                measures = {"distance": distance, "similarity": similarity}
+                evidence[one].append((other, measures))
+                evidence[other].append((one, measures))
+        yield group, list(evidence.values())
+
+
+def _evidence_pairs(group: Group, copy_of: Indices, signatures: Signatures, calibration: Calibration) -> list[_Pair]:
+    """Pairs of a group's members that may be evidence, each once: a picture and its equals, and pairs of the others.
+
+    Of these all while they are few; of more, each one's verified one with the representative or, without that, with its likeliest.
+    """
+    first: dict[int, int] = {}
+    members = group.members.tolist()
+    equal = [first.setdefault(which, member) for which, member in zip(copy_of[members].tolist(), members, strict=True)]
+    pairs = [(one, member, 1) for one, member in zip(equal, members, strict=True) if one != member]
+    distinct = list(first.values())
+    if len(distinct) <= _ALL_PAIRS:
+        return pairs + [(one, other, 0) for one, other in combinations(distinct, 2)]
+    centre = first[int(copy_of[group.representative])]
+    own = signatures.take(np.array(distinct))
+    found = _reaching_pairs(own, distinct.index(centre), calibration)
+    return pairs + [(distinct[one], distinct[other], 1) for one, other in found.tolist()]
+
+
+def _reaching_pairs(own: Signatures, centre: int, calibration: Calibration) -> Indices:
+    """Verified pairs (P, 2) of distinct pictures, in order: each one's with the `centre` or, where that is not verified, its likeliest."""
+    every = np.arange(len(own))
+    others = every[every != centre]
+    near = _verified(own, np.full(len(others), centre), others, calibration)
+    far = [_likeliest(own, one, every[every != one], calibration) for one in np.setdiff1d(others, near[1])]
+    one, other = (np.concatenate(part) for part in zip(near, *far, strict=True))
+    found: Indices = np.unique(np.stack([np.minimum(one, other), np.maximum(one, other)], axis=1), axis=0)
+    return found
 
 
 def _verified(own: Signatures, left: Indices, right: Indices, calibration: Calibration) -> tuple[Indices, Indices]:

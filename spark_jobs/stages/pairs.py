@@ -130,8 +130,12 @@ def verified_pairs(left: Bundle, right: Bundle | None, calibration: Calibration)
     for i, j in _candidates(left, right, limits):
         candidates += len(i)
         for start in range(0, len(i), _AT_ONCE):
-            some = slice(start, start + _AT_ONCE)
-            yield _verified(left.take(i[some]), other.take(j[some]), calibration, limits)
+            one, another = i[start : start + _AT_ONCE], j[start : start + _AT_ONCE]
+            plain = left.take(one, has_colours=False).signatures, other.take(another, has_colours=False).signatures
+            # Colours, which cost more, are looked at where they may decide.
+            ceiling = calibration.verifier.ceiling(plain_cues(*plain))
+            likely = np.flatnonzero(ceiling >= limits.least - 10.0**-_DIGITS)
+            yield _verified(left.take(one[likely]), other.take(another[likely]), calibration, limits)
     yield pa.RecordBatch.from_pylist([{"picture": CANDIDATES, "similarity": 0.0, "probability": candidates}], PAIRS)
 
 
@@ -146,11 +150,8 @@ def _candidates(left: Bundle, right: Bundle | None, limits: Limits) -> Iterator[
 
 
 def _verified(left: Pictures, right: Pictures, calibration: Calibration, limits: Limits) -> pa.RecordBatch:
-    """Those pairs of a row of one and the same row of the other that are kept. What costs more is looked at where it may decide."""
-    ceiling = calibration.verifier.ceiling(plain_cues(left.signatures, right.signatures))
-    likely = np.flatnonzero(ceiling >= limits.least - 10.0**-_DIGITS)
-    left, right = left.take(likely), right.take(likely)
-    names, count = np.stack([left.names, right.names]), len(likely)
+    """Those pairs of a row of one and the same row of the other that are kept."""
+    names, count = np.stack([left.names, right.names]), len(left)
     both = joined_signatures(left.signatures, right.signatures)
     # The smaller name comes first, so that who was compared with whom rounds nothing else.
     one, other = np.where(names[0] < names[1], 0, count), np.where(names[0] < names[1], count, 0)

@@ -11,7 +11,6 @@ import io
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property, lru_cache
-from itertools import pairwise
 from typing import Any
 from uuid import uuid4
 
@@ -46,6 +45,8 @@ PLACES = pa.schema(
 )
 """Rows of `place_batches`: a picture, its first row of a day, how many that day has, the number of its block and its row there."""
 PLACE_ROW = "picture string, day date, key string, crop int, copies bigint, block int, row int"
+ROW_BITS = 32
+"""Of a number that is a block's and a row's."""
 _OPEN = 256
 _WORD = 8  # letters of a name that are looked up as a number
 _LISTED = ("keys", "crops")
@@ -96,11 +97,14 @@ class Bundle:
         """(N, 32)."""
         return np.concatenate([part.signatures.wholes for part in self.parts])
 
-    def take(self, rows: Indices) -> Pictures:
-        """The pictures of these rows."""
+    def take(self, rows: Indices, has_colours: bool = True) -> Pictures:
+        """The pictures of these rows. has_colours: False leaves the grids of colours out, a third of what is copied."""
         starts = np.cumsum([0, *map(len, self.parts)])
         number = np.searchsorted(starts, rows, "right") - 1
-        sources = [(part.names, *part.signatures.arrays()) for part in self.parts]
+        cells = slice(None) if has_colours else slice(0)
+        sources = [
+            (part.names, *part.signatures.arrays()[:-1], part.signatures.chroma[:, cells]) for part in self.parts
+        ]
         taken = [
             np.empty((len(rows), *given[0].shape[1:]), np.result_type(*given)) for given in zip(*sources, strict=True)
         ]
@@ -109,56 +113,6 @@ class Bundle:
             for array, target in zip(arrays, taken, strict=True):
                 target[here] = array[rows[here] - starts[n]]
         return Pictures(taken[0], Signatures(*taken[1:]))
-
-
-def block_batches(batches: Iterable[pa.RecordBatch], index: str) -> Iterator[pa.RecordBatch]:
-    """Rows (day, bucket, picture, key, crop, signatures) in this order -> a block of each day and bucket, as rows of BLOCKS."""
-    waiting: list[pa.RecordBatch] = []
-    for batch in batches:
-        for rows in _runs(batch, "day", "bucket"):
-            if waiting and _ends(waiting[0], 0) != _ends(rows, 0):
-                yield _row_of(_written(waiting, index))
-                waiting = []
-            waiting.append(_lean(rows, waiting[-1] if waiting else None))
-    if waiting:
-        yield _row_of(_written(waiting, index))
-
-
-def _runs(batch: pa.RecordBatch, *names: str) -> Iterator[pa.RecordBatch]:
-    """A batch in runs of rows that are equal in some columns."""
-    changes = np.zeros(max(len(batch) - 1, 0), bool)
-    for name in names:
-        column = batch.column(name)
-        changes |= np.asarray(pc.not_equal(column[1:], column[:-1]))
-    for start, end in pairwise([0, *(np.flatnonzero(changes) + 1).tolist(), len(batch)]):
-        if end > start:
-            yield batch.slice(start, end - start)
-
-
-def _ends(batch: pa.RecordBatch, row: int) -> tuple[Any, Any]:
-    return batch.column("day")[row].as_py(), batch.column("bucket")[row].as_py()
-
-
-def _lean(rows: pa.RecordBatch, before: pa.RecordBatch | None) -> pa.RecordBatch:
-    """The rows, of equal pictures only the first with its signatures: a million copies of one would fill the memory."""
-    names = rows.column(PICTURE)
-    last = before.column(PICTURE)[-1] if before is not None else pa.scalar(None, pa.string())
-    earlier = pa.concat_arrays([pa.array([last.as_py()], names.type), names[:-1]])
-    is_first = pc.fill_null(pc.not_equal(names, earlier), True)
-    for name in SIGNATURES:
-        column = rows.column(name)
-        bare = pc.if_else(is_first, column, pa.scalar(None, column.type))
-        rows = rows.set_column(rows.schema.get_field_index(name), name, bare)
-    return rows
-
-
-def _written(waiting: Sequence[pa.RecordBatch], index: str) -> Block:
-    rows = pa.Table.from_batches(waiting).combine_chunks()
-    first = np.flatnonzero(np.asarray(pc.is_valid(rows.column("code"))))
-    starts = pa.array([*first, len(rows)], pa.int32())
-    keys, crops = rows.column("key").combine_chunks(), rows.column("crop").combine_chunks()
-    lists = {"keys": pa.ListArray.from_arrays(starts, keys), "crops": pa.ListArray.from_arrays(starts, crops)}
-    return write_block(index, KEPT, rows.column("day")[0].as_py(), rows.take(pa.array(first)), lists)
 
 
 def write_block(
@@ -217,6 +171,27 @@ def place_batches(batches: Iterable[pa.RecordBatch], index: str, blocks: Sequenc
             pictures = open_block(index, blocks[number].name)
             rows = np.arange(len(pictures))
             yield _places(number, blocks[number], pictures.names, _listed(pictures, rows), rows)
+
+
+def number_batches(batches: Iterable[pa.RecordBatch], index: str, blocks: Sequence[Block]) -> Iterator[pa.RecordBatch]:
+    """Numbers of blocks (`id`) -> (picture, number, copies) of all in them; number: the block's before ROW_BITS bits of the row's."""
+    for batch in batches:
+        for number in batch.column("id").to_pylist():
+            pictures = open_block(index, blocks[number].name)
+            rows = np.arange(len(pictures))
+            copies = pc.list_value_length(_listed(pictures, rows).column("keys").combine_chunks()).cast(pa.int64())
+            columns = [pa.array(pictures.names).cast(pa.string()), pa.array((number << ROW_BITS) + rows), copies]
+            yield pa.RecordBatch.from_arrays(columns, names=[PICTURE, "number", "copies"])
+
+
+def taken_batches(batches: Iterable[pa.RecordBatch], index: str, blocks: Sequence[Block]) -> Iterator[pa.RecordBatch]:
+    """Rows (block, row), a block's number -> PLACES of these, `keys` and `crops` of all their rows, and signatures."""
+    parts = list(batches)
+    if not parts:
+        return
+    number, row = (pa.Table.from_batches(parts).column(name).to_numpy() for name in ("block", "row"))
+    for one in np.unique(number).tolist():
+        yield _found(one, blocks[one], open_block(index, blocks[one].name), np.sort(row[number == one]))
 
 
 def _places(number: int, block: Block, names: NDArray[np.bytes_], listed: pa.Table, rows: Indices) -> pa.RecordBatch:

@@ -32,7 +32,8 @@ _FORMAT = 1
 
 @dataclass(frozen=True)
 class Kind:
-    """Used rows of a day that are alike: their model, the bytes of a descriptor, whether their signatures are whole, how many they are."""
+    """Used rows of a day that are alike: their model, the bytes of a descriptor, whether the other signatures have their lengths, how many
+    they are."""
 
     model_version: str | None
     descriptor_bytes: int | None
@@ -46,6 +47,7 @@ class PictureDay:
 
     files: hash of the names of its files and of the keys withdrawn from it; the same files are the same rows.
     content: hash of the rows themselves, which a compaction leaves.   rows: of all kinds.   blocks: (name, rows) of its pictures.
+    not_finite: used rows that are in no block because their descriptors are not.
     """
 
     files: str
@@ -53,6 +55,7 @@ class PictureDay:
     rows: int
     kinds: tuple[Kind, ...] = ()
     blocks: tuple[tuple[str, int], ...] = ()
+    not_finite: int = 0
 
 
 @dataclass(frozen=True)
@@ -75,7 +78,8 @@ class PictureDays:
     def left_out(self) -> int:
         """Used rows that cannot be compared."""
         kinds = (kind for day in self.days.values() for kind in day.kinds)
-        return sum(kind.rows for kind in kinds if not kind.is_whole or kind.descriptor_bytes != self.descriptor_bytes)
+        unlike = sum(kind.rows for kind in kinds if not kind.is_whole or kind.descriptor_bytes != self.descriptor_bytes)
+        return unlike + sum(day.not_finite for day in self.days.values())
 
     def added_to(self, before: PictureDays) -> list[str] | None:
         """The days that are new beside those of before, when nothing else is: all later, the others unchanged; None otherwise."""
@@ -114,7 +118,8 @@ class PictureDays:
 def _day(values: Mapping[str, object]) -> PictureDay:
     kinds = tuple(Kind(**kind) for kind in values["kinds"])  # type: ignore[attr-defined]
     blocks = tuple((name, rows) for name, rows in values["blocks"])  # type: ignore[attr-defined]
-    return PictureDay(values["files"], values["content"], values["rows"], kinds, blocks)  # type: ignore[arg-type]
+    of_rows = values["files"], values["content"], values["rows"]
+    return PictureDay(*of_rows, kinds, blocks, values.get("not_finite", 0))  # type: ignore[arg-type]
 
 
 def lists(index: str) -> list[str]:

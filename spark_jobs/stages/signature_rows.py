@@ -96,6 +96,8 @@ def _matrix(rows: pa.Table, name: str, dtype: Any) -> NDArray[Any]:
 
 
 _LENGTHS = " AND ".join(f"octet_length({name}) IN ({', '.join(map(str, sizes))})" for name, sizes in _SIZES.items())
+HAS_LENGTHS = f"coalesce({_LENGTHS}, false)"
+"""Spark SQL for whether the signatures of a row of `features` are as long as they may be; of the descriptor that decides the most usual."""
 HAS_SIGNATURES = f"coalesce({_LENGTHS} AND NOT hex(descriptor) RLIKE '{INFINITE_OR_NAN}', false)"
 """Spark SQL for whether a row of `features` has whole signatures, as `comparable_rows` has it, but for the descriptor's length."""
 

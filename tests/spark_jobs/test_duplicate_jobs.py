@@ -132,6 +132,9 @@ def check_nothing_is_left_to_do(lake: Lake, reader: Any) -> None:
     shutil.rmtree(f"{lake.settings.index.removeprefix('file://')}/{KEPT}")
     assert run(lake, "compare_pictures", "from-nothing")["extra"]["pictures"]["new"] > len(CHANGES)
     assert sorted(map(str, reader.table(table).toArrow().to_pylist())) == pairs
+    shutil.rmtree(f"{lake.settings.index.removeprefix('file://')}/{KEPT}")
+    assert run(lake, "find_duplicates", "without-blocks")["extra"]["days_replaced"] == "all"
+    assert groups(lake, reader) == grouped
 
 
 def test_decisions_made_at_once_are_all_kept(lake: Lake, reader: Any, monkeypatch: pytest.MonkeyPatch) -> None:

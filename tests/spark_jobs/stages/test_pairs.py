@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import date
 from functools import partial
+from hashlib import sha256
 from itertools import combinations
 
 import numpy as np
@@ -13,11 +14,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dlcore.search.verification import cues
+from spark_jobs.stages.block_writing import block_batches
 from spark_jobs.stages.duplicates import find_groups, group_batches
 from spark_jobs.stages.pairs import CANDIDATES, bundles_of, compared_tiles, tile, tile_count
 from spark_jobs.stages.picture_blocks import (
     Block,
-    block_batches,
     found_batches,
     known_batches,
     name_batches,
@@ -33,19 +34,21 @@ POOL = {day: feature_rows(np.random.default_rng(day.day), day, 30) for day in DA
 
 
 def pictures_of(days: list[pa.Table]) -> pa.Table:
-    """The used rows of some days with a name for each picture: here its signatures themselves, in digits."""
+    """The used rows of some days with a name for each picture: a hash of its signatures."""
     rows = pa.concat_tables(days)
     rows = rows.filter(pc.equal(rows.column("reason"), "ok"))
-    names = ["".join(row[name].hex() for name in SIGNATURES) for row in rows.select(list(SIGNATURES)).to_pylist()]
+    signatures = rows.select(list(SIGNATURES)).to_pylist()
+    names = [sha256(b"".join(row[name] for name in SIGNATURES)).hexdigest()[:32] for row in signatures]
     return rows.select(["day", "key", "crop", *SIGNATURES]).append_column("picture", pa.array(names, pa.string()))
 
 
 def blocks_of(index: str, rows: pa.Table, tasks: int) -> list[Block]:
     """The rows of a day in blocks, its pictures spread over some buckets."""
-    buckets = [hash(name) % tasks for name in rows.column("picture").to_pylist()]
-    rows = rows.append_column("bucket", pa.array(buckets, pa.int64()))
-    rows = rows.sort_by([(name, "ascending") for name in ("day", "bucket", "picture", "key", "crop")])
-    return blocks_in(block_batches(rows.to_batches(max_chunksize=7), index))
+    buckets = [int(name, 16) % tasks for name in rows.column("picture").to_pylist()]
+    rows = rows.append_column("bucket", pa.array(buckets, pa.int64())).drop_columns("picture")
+    written = rows_of(block_batches(rows.to_batches(max_chunksize=7), index))
+    assert not any(row.pop("left_out") for row in written)
+    return [Block(**row) for row in written]
 
 
 def blocks_in(batches) -> list[Block]:
