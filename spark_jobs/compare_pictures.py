@@ -104,7 +104,8 @@ def _found(job: Job[Any], blocks: list[Block], calibration: Calibration) -> Any:
     """The verified pairs of the new pictures with all, a task for each two bundles of blocks."""
     new, every = (sum(block.rows for block in blocks if block.is_new or not is_new) for is_new in (True, False))
     job.note("pictures", {"new": new, "all": every})
-    bundles = bundles_of(blocks, 2 * job.settings.partitions)
+    # Two tiles a core, less one: with two cores half of the pictures with the other half takes as long as both with themselves.
+    bundles = bundles_of(blocks, job.settings.partitions - 1)
     tiles = tile_count(bundles)
     compare = partial(compared_tiles, index=job.settings.index, bundles=bundles, calibration=calibration)
     schema = "picture string, other string, distance int, whole_distance int, similarity float, probability double"
