@@ -1,4 +1,4 @@
-"""Softmax and normalisations by the native kernels, where what belongs together lies side by side in memory."""
+"""Softmax and normalisations by the native kernels, which want what belongs together side by side in memory: else it is copied."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ class _Lrn(ctypes.Structure):
 
 
 def _softmax(x: Array, axis: int, is_log: bool) -> Array:
-    rows = np.moveaxis(x, axis, -1)
+    rows = contiguous(np.moveaxis(x, axis, -1))
     y, shape = empty(rows.shape), Rows(rows.size // rows.shape[-1], rows.shape[-1], threads())
     library().dlcore_softmax(ctypes.addressof(shape), rows.ctypes.data, y.ctypes.data, is_log)
     return np.moveaxis(y, -1, axis)
 
 
 def _softmax_backward(grad_y: Array, y: Array, axis: int, is_log: bool) -> Array:
-    rows, grads = np.moveaxis(y, axis, -1), contiguous(np.moveaxis(grad_y, axis, -1))
+    rows, grads = (contiguous(np.moveaxis(each, axis, -1)) for each in (y, grad_y))
     grad_x, shape = empty(rows.shape), Rows(rows.size // rows.shape[-1], rows.shape[-1], threads())
     places = (grads.ctypes.data, rows.ctypes.data, grad_x.ctypes.data)
     library().dlcore_softmax_backward(ctypes.addressof(shape), *places, is_log)
@@ -64,12 +64,12 @@ def log_softmax_backward(grad_y: Array, y: Array, axis: int) -> Array:
     return _softmax_backward(grad_y, y, axis, True)
 
 
-def _is_in_rows(x: Array, axis: int) -> bool:
-    return x.size > 0 and np.moveaxis(x, axis, -1).flags.c_contiguous
+def _suits_softmax(x: Array, axis: int) -> bool:
+    return x.size > 0
 
 
 def _suits_softmax_backward(grad_y: Array, y: Array, axis: int) -> bool:
-    return _is_in_rows(y, axis) and grad_y.shape == y.shape
+    return y.size > 0 and grad_y.shape == y.shape
 
 
 # --- layer normalisation ----------------------------------------------------------------------------------------------
@@ -127,7 +127,7 @@ def _suits_lrn(x: Array, size: int, alpha: float, beta: float, k: float) -> bool
 
 
 SUITS = {
-    **dict.fromkeys(("softmax", "log_softmax"), _is_in_rows),
+    **dict.fromkeys(("softmax", "log_softmax"), _suits_softmax),
     **dict.fromkeys(("softmax_backward", "log_softmax_backward"), _suits_softmax_backward),
     "layer_norm": _suits_layer_norm,
     "lrn": _suits_lrn,

@@ -169,7 +169,8 @@ def combine(rows: Sequence[Array] | Array, records: Sequence[int], out: Array | 
     total, kind = max(sum(records), 1), rows[0].dtype.type
     into: Array = rows[0] if out is None else out
     if len(rows) == 1:
-        into[...] = rows[0]
+        if out is not None:
+            out[...] = rows[0]
         return into
     np.multiply(rows[0], kind(records[0] / total), out=into)
     for row, count in zip(rows[1:], records[1:], strict=True):
