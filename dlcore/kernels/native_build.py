@@ -37,7 +37,7 @@ FLAGS: dict[str, tuple[str, ...]] = {
     "hamming_portable.cpp": (),
     "hamming_avx512.cpp": (*_AVX512, "-mavx512vpopcntdq"),
     "hamming_scan_portable.cpp": (),
-    "hamming_scan_avx2.cpp": ("-mavx2", "-mfma"),
+    "hamming_scan_avx2.cpp": ("-mavx2", "-mfma", "-mtune=znver3"),
     "hamming_scan_avx512.cpp": (*_AVX512, "-mavx512vpopcntdq"),
     "peak_avx2.cpp": ("-mavx2", "-mfma"),
     "peak_avx512.cpp": _AVX512,

@@ -20,7 +20,7 @@ struct Lanes {
     static Vector odds(Vector a, Vector b) {
         return _mm512_permutex2var_epi64(a, _mm512_setr_epi64(1, 3, 5, 7, 9, 11, 13, 15), b);
     }
-    static constexpr bool kSideBySide = true;
+    static constexpr int64_t kSideBySide = 1;  // so many queries
     // Of eight codes that lie one after another: sums of neighbours until each code is one lane. Asks for what comes `ahead` bytes on.
     template <int64_t kWords>
     static Vector side_by_side(const uint64_t* query, const uint64_t* words, int64_t ahead) {
@@ -37,6 +37,10 @@ struct Lanes {
             }
         }
         return sums[0];
+    }
+    template <int64_t kWords>
+    static Vector in_order(Vector apart) {
+        return apart;
     }
     static Vector add(Vector a, Vector b) { return _mm512_add_epi64(a, b); }
     static void store(uint64_t* words, Vector a) { _mm512_storeu_si512(words, a); }

@@ -107,6 +107,7 @@ int64_t near(const uint64_t* query, int64_t given_words, const uint64_t* planes,
             if (!Lanes::any_within(apart, limits)) continue;
         }
         for (int64_t v = 0; v < 4; v++) {
+            if constexpr (kAsTheyLie) apart[v] = Lanes::in_order<kWords>(apart[v]);
             uint64_t distances[Lanes::kCount];
             Lanes::store(distances, apart[v]);
             for (uint32_t lanes = Lanes::within(apart[v], limits); lanes; lanes &= lanes - 1) {
@@ -121,10 +122,10 @@ int64_t near(const uint64_t* query, int64_t given_words, const uint64_t* planes,
 using Near = int64_t(const uint64_t* query, int64_t words, const uint64_t* planes, int64_t count, int64_t stride, int64_t limit,
                      uint64_t* found);
 
-// For one query, codes as they lie: planes would cost more than they save.
+// For few queries, codes as they lie: planes would cost more than they save.
 Near* choose_as_they_lie(int64_t queries, int64_t bytes) {
-    if (queries > 1) return nullptr;
-    if constexpr (Lanes::kSideBySide) {
+    if (queries > Lanes::kSideBySide) return nullptr;
+    if constexpr (Lanes::kSideBySide > 0) {
         switch (bytes) {
             case 8: return near<1, kAll, true>;
             case 16: return near<2, kAll, true>;

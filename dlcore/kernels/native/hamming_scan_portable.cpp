@@ -17,9 +17,11 @@ struct Lanes {
     static Vector load(const void* words);
     static Vector evens(Vector a, Vector b);
     static Vector odds(Vector a, Vector b);
-    static constexpr bool kSideBySide = false;
+    static constexpr int64_t kSideBySide = 0;
     template <int64_t kWords>
     static Vector side_by_side(const uint64_t* query, const uint64_t* words, int64_t ahead);
+    template <int64_t kWords>
+    static Vector in_order(Vector apart);
     static Vector add(Vector a, Vector b) { return a + b; }
     static void store(uint64_t* words, Vector a) { *words = a; }
     static uint32_t within(Vector apart, Vector limits) { return static_cast<int64_t>(apart) <= static_cast<int64_t>(limits); }

@@ -52,7 +52,7 @@ def assert_exact(queries: np.ndarray, codes: np.ndarray, k: int, radius: int) ->
 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
-    st.sampled_from([0, 1, 3, 65]), COUNTS, st.sampled_from(SIZES), st.integers(1, 300),
+    st.sampled_from([0, 1, 2, 3, 9, 65]), COUNTS, st.sampled_from(SIZES), st.integers(1, 300),
     st.sampled_from([0, 1, 5, 100, 5000]), st.integers(-1, 5000), st.integers(0, 2**32 - 1),
 )  # fmt: skip
 def test_what_is_found_is_exact(instructions, queries, count, size, values, k, radius, seed) -> None:
@@ -68,6 +68,14 @@ def test_radii_and_ranks_of_every_length(instructions: str, size: int) -> None:
     for radius in (0, size // 2, size, 2 * size, 4 * size):
         assert_exact(codes[:9], codes, 20, radius)
         assert_exact(codes[:1], codes, 20, radius)
+
+
+def test_the_opposite_of_a_query_is_the_farthest(instructions: str) -> None:
+    """A sum of 256 does not fit the bytes that half bytes are added in."""
+    codes = np.random.default_rng(5).integers(0, 256, (300, 32), np.uint8)
+    codes[17] = ~codes[0]
+    for radius in (0, 120, 255, 256):
+        assert_exact(codes[np.zeros(16, int)], codes, 300, radius)
 
 
 @pytest.mark.parametrize("count", [2, 3, 7])
