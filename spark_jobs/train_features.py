@@ -4,20 +4,24 @@ python -m spark_jobs.train_features --run manual --attempt 1 --steps 1800
 python -m spark_jobs.train_features --run manual --attempt 1 --backbone efficientnet-lite0 --catalogue FOLDER
 
 The first trains the small DeepBit network. The second trains the code of whole pictures on the features of a published network, also
-on a shop's own pictures; the crop's code is that of `start`.
+on a shop's own pictures; the crop's code is that of `start`. With `--verifier-only` an artefact keeps its weights, and learns anew
+which pairs are duplicates.
 """
 
 from __future__ import annotations
 
 import logging
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
+from functools import partial
 from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-from dlcore.interop.artefact import load_artefact, save_artefact
+from dlcore.interop.artefact import load_artefact, names, save_artefact
 from dlcore.interop.published import Backbone
 from dlcore.models.deepbit import DeepBitConfig, deepbit_small
+from dlcore.models.deepbit_joint import BACKBONE
+from dlcore.models.pretrained import LITE0_WEIGHTS
 from dlcore.nn.module import Module
 from dlcore.optim.adaptive import Adam
 from dlcore.optim.loop import Optimizer
@@ -30,9 +34,11 @@ from sample_data.catalogue.demo import DEVELOPMENT_SEED, HELD_OUT_SEED, TRAIN_SE
 from sample_data.catalogue.views import ViewPool
 from spark_jobs.mistakes import Mistake
 from spark_jobs.running import runner
+from spark_jobs.running.command_line import DetectorOptions
 from spark_jobs.running.runner import Job
 from spark_jobs.settings import artefact_uri
-from spark_jobs.training.extractor_cards import card, joint_card
+from spark_jobs.stages.detect import NO_DETECTOR
+from spark_jobs.training.extractor_cards import joint_card, small_card
 from spark_jobs.training.feature_judging import evaluate, judged_catalogue, learn_verifier
 from spark_jobs.training.feature_training import CodeCriterion, ViewSource
 from spark_jobs.training.feature_views import ARTICLES, VIEWS
@@ -68,6 +74,10 @@ class Options:
         default="",
         metadata={"help": "URI of an artefact whose weights to start from; with a backbone, which codes the crop"},
     )
+    verifier_only: bool = field(
+        default=False,
+        metadata={"help": "keep the weights of the artefact, or of `start`, and learn anew which pairs are duplicates"},
+    )
     backbone: str = field(
         default="",
         metadata={"help": f"'{LITE0}': train the code of whole pictures on its features; empty: the small network"},
@@ -77,6 +87,13 @@ class Options:
         default="", metadata={"help": "folder of a shop's own pictures to train on as well, with a backbone"}
     )
     cache: str = field(default="", metadata={"help": "folder to keep what the backbone makes of drawn pictures"})
+    detector: str = field(
+        default="",
+        metadata={
+            "help": f"URI of the detector that cuts what is judged, as in the pipeline; {NO_DETECTOR!r}: cut beside the true boxes; "
+            "empty: the usual one, if it is there"
+        },
+    )
     least_map: float = field(default=0.8, metadata={"help": "retrieval mAP below which nothing is promoted"})
     seed: int = field(default=1, metadata={"help": "of weights and views"})
     workers: int = field(default=2, metadata={"help": "processes that compute gradients"})
@@ -118,6 +135,8 @@ def plan(job: Job[Options]) -> None:
     options = job.options
     if options.backbone not in ("", LITE0):
         raise Mistake(f"got backbone {options.backbone!r}, expected {LITE0!r} or none")
+    if options.verifier_only:
+        return _plan_verifier(job)
     (_plan_joint if options.backbone else _plan_small)(job)
 
 
@@ -128,8 +147,8 @@ def _plan_small(job: Job[Options]) -> None:
     model = train(options, config, Preprocessing(SIDE))
     spent = {"wall": round(perf_counter() - start), "cpu": round(cpu_seconds())}
     about = {"config": asdict(config), "preprocessing": Preprocessing(SIDE).metadata(), "threshold": 0.0}
-    metadata = {**judged_metadata(model, about, options), "seconds": spent}
-    text = card(metadata["scores"], command_of("train_features", options), spent)
+    metadata = {**judged_metadata(job, model, about, options), "seconds": spent}
+    text = small_card(metadata, command_of("train_features", options))
     _promote(job, options.artefact or SMALL, model, metadata, text)
 
 
@@ -146,10 +165,27 @@ def _plan_joint(job: Job[Options]) -> None:
     if joint.shop and in_use and not _is_better(job, joint, joint.shop, in_use):
         return
     told = replace(options, cache="")  # where features were kept changes nothing in them
-    metadata = judged_metadata(joint.model, joint.metadata, told)
+    metadata = judged_metadata(job, joint.model, joint.metadata, told)
     metadata |= {"seconds": spent, "comparison": joint.comparison, "views": joint.views}
     text = joint_card(metadata, command_of("train_features", told))
     _promote(job, name, joint.model, metadata, text, joint.backbone)
+
+
+def _plan_verifier(job: Job[Options]) -> None:
+    """The weights of an artefact with another verifier: a new version, since pairs are verified otherwise."""
+    options = job.options
+    name = options.artefact or (JOINT if options.backbone else SMALL)
+    artefact = load_artefact(options.start or artefact_uri(job.settings.models, name))
+    told = {**artefact.metadata, "verified": command_of("train_features", options)}
+    metadata = told | judged_metadata(job, artefact.model, told, options) | {"options": told.get("options", {})}
+    write, backbone = (joint_card, Backbone(BACKBONE, LITE0_WEIGHTS)) if told.get("whole") else (small_card, None)
+    _promote(job, name, artefact.model, metadata, write(metadata, _command_before(metadata)), backbone)
+
+
+def _command_before(metadata: dict[str, Any]) -> str:
+    """The command that made the weights of an artefact, as its options say."""
+    known = {option.name for option in fields(Options)}
+    return command_of("train_features", Options(**{k: v for k, v in metadata["options"].items() if k in known}))
 
 
 def _head_training(options: Options) -> HeadTraining:
@@ -193,18 +229,33 @@ def _promote(
     logger.info("%s: version %s, mAP %.3f", folder, version[:12], found)
 
 
-def judged_metadata(model: Module, about: dict[str, Any], options: Options) -> dict[str, Any]:
+def _detector(job: Job[Options]) -> str:
+    """URI of the detector that cuts the pictures to judge on; empty where there is none."""
+    asked = job.options.detector
+    if asked:
+        return "" if asked == NO_DETECTOR else asked
+    usual = DetectorOptions.detector
+    if usual in names(job.settings.models):
+        return artefact_uri(job.settings.models, usual)
+    job.warn(
+        f"there is no detector {usual!r} in {job.settings.models}: the verifier learns of pictures cut beside their true boxes"
+    )
+    return ""
+
+
+def judged_metadata(job: Job[Options], model: Module, about: dict[str, Any], options: Options) -> dict[str, Any]:
     """What the artefact says of the network: its input, its verifier, its scores on a held-out catalogue.
 
     about: preprocessing, threshold and what else is known of it.
     """
     extractor = extractor_of(model, about, "unsaved")
-    verifier = learn_verifier(extractor, judged_catalogue(DEVELOPMENT_SEED, 2 * options.judged, HASH_SIDE))
+    judge = partial(judged_catalogue, side=HASH_SIDE, workers=options.workers, detector=_detector(job))
+    verifier = learn_verifier(extractor, judge(DEVELOPMENT_SEED, 2 * options.judged))
     return {
         "kind": "deepbit",
         **about,
         "verifier": asdict(verifier),
-        "scores": evaluate(extractor, verifier, judged_catalogue(HELD_OUT_SEED, options.judged, HASH_SIDE)),
+        "scores": evaluate(extractor, verifier, judge(HELD_OUT_SEED, options.judged)),
         "options": asdict(options),
     }
 

@@ -17,7 +17,9 @@ from dlcore.search.codes import Codes, Indices
 from dlcore.search.signatures import GRID, LOW_HASH_BYTES, chroma_numbers, mirrored_hash
 
 Floats = NDArray[np.float64]
-CUES = ("code", "descriptor", "hash", "low_hash", "whole", "hue", "turn", "grid", "grey")
+CUES = (
+    "code", "descriptor", "hash", "low_hash", "whole", "second_code", "second_descriptor", "hue", "turn", "grid", "grey",
+)  # fmt: skip
 PRODUCTS = (
     ("hash", "grey"),
     ("descriptor", "grey"),
@@ -31,8 +33,24 @@ PRODUCTS = (
     ("whole", "descriptor"),
     ("whole", "grey"),
     ("whole", "hue"),
+    ("descriptor", "second_descriptor"),
+    ("second_descriptor", "second_descriptor"),
+    ("second_descriptor", "hash"),
+    ("second_descriptor", "whole"),
+    ("second_descriptor", "grey"),
+    ("second_descriptor", "hue"),
 )
-PLAIN = CUES[:5]
+_LATER = 6  # products of the second half's cues
+INPUTS: tuple[str | tuple[str, str], ...] = (
+    *(name for name in CUES if not name.startswith("second")),
+    *PRODUCTS[:-_LATER],
+    *(name for name in CUES if name.startswith("second")),
+    *PRODUCTS[-_LATER:],
+)
+"""What a verifier weighs, in the order of its weights. Those of before, which know no second half, have the first ones alone."""
+FIRST_BITS = 128
+"""Bits of a code that are of the crop. Those beyond them, its second half, are of the whole picture."""
+PLAIN = CUES[:7]
 """The cues that cost little."""
 COLOURS = {"hue": 1.0, "turn": 2.0, "grid": 2.0, "grey": 1.0}
 """The others, each from 0 to this."""
@@ -88,10 +106,11 @@ def cues(signatures: Signatures, i: Indices, j: Indices) -> Floats:
     """Cues of the pairs (i, j), both (P,) -> (P, len(CUES)); 0 is no difference, except `grey`.
 
     code: share of differing bits · descriptor: 1 - cosine · hash, low_hash: share of differing bits of the luminance hash, all
-    of it and its coarse part, the smaller of direct and mirrored · whole: the same of the whole image's hash · hue: how
-    far the two hue histograms of the middle disagree · turn: 1 - cosine of the hue shift that aligns the colour grids,
-    times their coherence · grid: 1 - correlation of the colour grids · grey: near 1 when either picture has hardly any
-    colour; hue, turn and grid are then near 0.
+    of it and its coarse part, the smaller of direct and mirrored · whole: the same of the whole image's hash · second_code,
+    second_descriptor: code and descriptor of the second half alone, 0 where there is none · hue: how far the two hue
+    histograms of the middle disagree · turn: 1 - cosine of the hue shift that aligns the colour grids, times their coherence ·
+    grid: 1 - correlation of the colour grids · grey: near 1 when either picture has hardly any colour; hue, turn and grid are
+    then near 0.
     """
     parts = [
         _cues(signatures, i[start : start + _PAIRS], j[start : start + _PAIRS]) for start in range(0, len(i), _PAIRS)
@@ -109,21 +128,24 @@ def plain_cues(first: Signatures, second: Signatures) -> Floats:
 
 @dataclass(frozen=True)
 class Verifier:
-    """Logistic regression over cues and their products: P(duplicate) = sigmoid(bias + weights . inputs)."""
+    """Logistic regression over cues and their products: P(duplicate) = sigmoid(bias + weights . inputs).
+
+    weights: of the first of INPUTS, as many as there are.
+    """
 
     weights: tuple[float, ...]
     bias: float
 
     def probability(self, pair_cues: Floats) -> Floats:
         """P(duplicate) of pairs from their cues (P, len(CUES)) -> (P,)."""
-        weighed = (_inputs(pair_cues) * np.array(self.weights)).sum(
+        weighed = (_inputs(pair_cues)[:, : len(self.weights)] * np.array(self.weights)).sum(
             axis=1
         )  # a matrix product rounds by how many rows there are
         return _sigmoid(weighed + self.bias)
 
     def ceiling(self, plain: Floats) -> Floats:
         """The most that P(duplicate) can be of pairs whose first cues (P, len(PLAIN)) alone are known -> (P,)."""
-        weight = dict(zip((*CUES, *PRODUCTS), self.weights, strict=True))
+        weight = dict.fromkeys(INPUTS, 0.0) | dict(zip(INPUTS, self.weights, strict=False))
         known = {name: plain[:, column] for column, name in enumerate(PLAIN)}
         most = np.full(len(plain), self.bias)
         for name, values in known.items():
@@ -179,8 +201,17 @@ def _plain(first: Signatures, second: Signatures) -> Floats:
         np.minimum(_share(straight), _share(mirrored)),
         np.minimum(_share(straight[:, :LOW_HASH_BYTES]), _share(mirrored[:, :LOW_HASH_BYTES])),
         np.minimum(_share(first.wholes ^ second.wholes), _share(first.wholes ^ mirrored_hash(second.wholes))),
+        *_second_half(first, second),
     )
     return np.stack(columns, axis=1).astype(np.float64)
+
+
+def _second_half(first: Signatures, second: Signatures) -> tuple[Floats, Floats]:
+    """second_code and second_descriptor of pairs, row by row."""
+    codes = first.codes[:, FIRST_BITS // 8 :] ^ second.codes[:, FIRST_BITS // 8 :]
+    if not codes.shape[1] or first.descriptors.shape[1] <= FIRST_BITS:
+        return np.zeros(len(first)), np.zeros(len(first))
+    return _share(codes), 1 - _cosine(first.descriptors[:, FIRST_BITS:], second.descriptors[:, FIRST_BITS:])
 
 
 def _highest(slope: Floats, bend: float, top: float) -> Floats:
@@ -233,10 +264,10 @@ def _middle_weights() -> NDArray[np.float32]:
 
 
 def _inputs(pair_cues: Floats) -> Floats:
-    """Cues and their products (P, len(CUES) + len(PRODUCTS))."""
-    place = {name: column for column, name in enumerate(CUES)}
-    products = [pair_cues[:, place[a]] * pair_cues[:, place[b]] for a, b in PRODUCTS]
-    return np.concatenate([pair_cues, np.stack(products, axis=1)], axis=1)
+    """Cues and their products (P, len(INPUTS))."""
+    of = {name: pair_cues[:, column] for column, name in enumerate(CUES)}
+    columns = [of[name] if isinstance(name, str) else of[name[0]] * of[name[1]] for name in INPUTS]
+    return np.stack(columns, axis=1)
 
 
 def _share(difference: Codes) -> Floats:

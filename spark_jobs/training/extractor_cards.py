@@ -10,8 +10,8 @@ def _times(seconds: dict[str, int]) -> str:
     return ", ".join(f"{name} {value} s" for name, value in seconds.items())
 
 
-def card(scores: dict[str, Any], command: str, seconds: dict[str, int]) -> str:
-    """The model card, in Markdown."""
+def small_card(metadata: dict[str, Any], command: str) -> str:
+    """The model card of the small network, in Markdown."""
     lines = [
         "# deepbit-small",
         "",
@@ -21,10 +21,11 @@ def card(scores: dict[str, Any], command: str, seconds: dict[str, int]) -> str:
         "",
         "- Network: residual, 64 x 64 RGB, about 0.08 GFLOP and 1 million parameters, trained from nothing.",
         "- Data: generated pictures only (sample_data/catalogue, seed 1001); no photographs, no labels.",
-        f"- Made by: `{command}` ({_times(seconds)}).",
+        f"- Made by: `{command}` ({_times(metadata['seconds'])}).",
+        *_verified(metadata),
         "- Limits: never saw photographs in training. Thresholds belong to a catalogue: `calibrate_duplicates` finds them.",
         "",
-        *_scores(scores),
+        *_scores(metadata["scores"]),
     ]
     return "\n".join(lines) + "\n"
 
@@ -49,6 +50,7 @@ def joint_card(metadata: dict[str, Any], command: str) -> str:
         "- Data of the layer: generated pictures only (sample_data/catalogue, seed 1001), "
         f"{metadata['views']} views of whole pictures; no labels.",
         f"- Made by: `{command}` ({_times(metadata['seconds'])} for the layer).",
+        *_verified(metadata),
         "- Limits: a code needs the whole picture beside the crop. Thresholds belong to a catalogue: `calibrate_duplicates` finds them.",
         "",
         "The layer's 128 bits alone, retrieval mAP among views of held-out generated pictures, each in five views and a recoloured",
@@ -61,6 +63,11 @@ def joint_card(metadata: dict[str, Any], command: str) -> str:
         *_scores(metadata["scores"]),
     ]
     return "\n".join(lines) + "\n"
+
+
+def _verified(metadata: dict[str, Any]) -> list[str]:
+    """The line about a verifier that was made after the weights."""
+    return [f"- Its verifier and the scores below: `{metadata['verified']}`."] if metadata.get("verified") else []
 
 
 def _scores(scores: dict[str, Any]) -> list[str]:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from functools import partial
+from itertools import count as count_from
 from multiprocessing import get_context
 from typing import Any
 
@@ -16,18 +18,18 @@ from PIL import Image
 from dlcore.search.codes import distances
 from dlcore.search.signatures import luminance_hash
 from dlcore.search.verification import Signatures, Verifier, cues, fit_verifier, joined
-from dlcore.vision.detector import FoundObject
+from dlcore.vision.detector import Detector, FoundObject, load_detector
 from dlcore.vision.extractor import HASH_SIDE, Extractor
 from dlcore.vision.pixels import Pixels, resized
-from sample_data.catalogue.demo import draw_entry
+from sample_data.catalogue.demo import File, draw_entry
 from sample_data.catalogue.planting import Entry, plan_catalogue
 from sample_data.catalogue.stronger_transforms import STRONGER
 from sample_data.catalogue.transforms import TRANSFORMS, recoloured
 from spark_jobs.scoring.baselines import baselines
 from spark_jobs.scoring.evaluation import Address, Truth, labels_of, score_codes, score_duplicates
 from spark_jobs.stages.calibration import ChangedViews, calibrate
-from spark_jobs.stages.changed_copies import LOOK_ALIKES, Changes, Picture, View, changed_views
-from spark_jobs.stages.crop import CropPolicy, choose_crops
+from spark_jobs.stages.changed_copies import LOOK_ALIKES, Changes, Picture, View, changed_views, cut_by
+from spark_jobs.stages.crop import WHOLE_IMAGE, CropPolicy, choose_crops
 from spark_jobs.stages.duplicates import find_groups
 
 CHANGES = Changes({**TRANSFORMS, **STRONGER}, recoloured)
@@ -40,8 +42,8 @@ _JITTER = 0.03
 class Judged:
     """A catalogue with its truth, as the features see it.
 
-    crops, wholes: RGB pictures (N, S, S, 3), cut a little beside the true boxes, and whole. truth: row by row. copies: changed
-    copies of some of the pictures, (row, change, crop, whole). look_alikes: pairs that are no duplicates.
+    crops, wholes: RGB pictures (N, S, S, 3), cut by a detector or a little beside the true boxes, and whole. truth: row by row.
+    copies: changed copies of some of the pictures, (row, change, crop, whole). look_alikes: pairs that are no duplicates.
     """
 
     crops: Pixels
@@ -68,46 +70,72 @@ def _signatures(extractor: Extractor, crops: Pixels, wholes: Pixels) -> Signatur
     return extractor.signatures(crops, hashes, wholes)
 
 
-def judged_catalogue(seed: int, count: int, side: int, workers: int = 2, sample: int = 4) -> Judged:
+def judged_catalogue(seed: int, count: int, side: int, workers: int = 2, sample: int = 4, detector: str = "") -> Judged:
     """About `count` pictures of the catalogue with `seed`, encoded and decoded as in the pipeline (60 ms each and core).
 
-    One of `sample` pictures gets changed copies to calibrate on.
+    One of `sample` pictures gets changed copies to calibrate on. detector: URI of the artefact that cuts all of them as the pipeline
+    does; empty: all are cut a little beside the true boxes.
     """
     plan = plan_catalogue(seed, [date(2026, 1, day) for day in (1, 2, 3)], count // 3)
     entries = [entry for entry in plan.entries if entry.bad is None]
-    with get_context("fork").Pool(workers) as pool:
-        rows = pool.map(partial(_judged, side=side, sample=sample), list(enumerate(entries)), chunksize=4)
     pairs = [(_address(pair.first), _address(pair.second), pair.kind) for pair in plan.look_alikes]
+    return judged_of(entries, pairs, side, workers, sample, detector)
+
+
+def judged_of(
+    entries: Sequence[Entry],
+    look_alikes: list[tuple[Address, Address, str]],
+    side: int,
+    workers: int,
+    sample: int,
+    detector: str = "",
+) -> Judged:
+    """These pictures of a catalogue, as `judged_catalogue` has them."""
+    others = [*entries[1:], entries[0]]
+    judge = partial(_judged, side=side, sample=sample, detector=detector)
+    with get_context("fork").Pool(workers) as pool:
+        rows = pool.map(judge, list(zip(count_from(0), entries, others, strict=False)), chunksize=4)
     crops, wholes = np.stack([row[0] for row in rows]), np.stack([row[1] for row in rows])
-    return Judged(crops, wholes, [row[2] for row in rows], [copy for row in rows for copy in row[3]], pairs)
+    return Judged(crops, wholes, [row[2] for row in rows], [copy for row in rows for copy in row[3]], look_alikes)
 
 
 def _judged(
-    numbered: tuple[int, Entry], side: int, sample: int
+    numbered: tuple[int, Entry, Entry], side: int, sample: int, detector: str
 ) -> tuple[Pixels, Pixels, Truth, list[tuple[int, str, Pixels, Pixels]]]:
-    number, entry = numbered
+    number, entry, other = numbered
     drawn = draw_entry(entry)
-    pixels = np.asarray(Image.open(io.BytesIO(drawn.data)).convert("RGB"))
-    height, width = pixels.shape[:2]
-    box = drawn.boxes[0].astype(np.float64) if len(drawn.boxes) else np.array([0.0, 0.0, 1.0, 1.0])
-    size = np.tile(box[2:] - box[:2], 2)
-    corners = np.clip(box + np.random.default_rng(number).normal(0, _JITTER, 4) * size, 0, 1)
-    crop = choose_crops([FoundObject("", 1.0, *(float(v) for v in corners))], width, height, CropPolicy(least_area=0))[
-        0
-    ]
-    part = pixels[crop.y_min : crop.y_max, crop.x_min : crop.x_max]
     truth = Truth(
         _address(entry), drawn.boxes, tuple(drawn.labels), entry.group, entry.transform, is_counted=entry.is_counted
     )
+    cutter = load_detector(detector, 1) if detector else None
+    picture = _cut_out(drawn, np.random.default_rng(number), cutter)
     copies: list[tuple[int, str, Pixels, Pixels]] = []
     if number % sample == 0:
-        picture = Picture(pixels, (crop.x_min, crop.y_min, crop.x_max, crop.y_max))
         rng = np.random.default_rng([number, 1])
-        views = changed_views(picture, None, CHANGES, rng)
+        behind = _cut_out(draw_entry(other), rng, cutter) if cutter else None
+        views = changed_views(picture, behind, CHANGES, rng)
+        parts = cut_by(cutter)([view.pixels for view in views]) if cutter else [_beside(view, rng) for view in views]
         copies = [
-            (number, view.change, resized(_beside(view, rng), side), resized(view.pixels, WHOLE_SIDE)) for view in views
+            (number, view.change, resized(part, side), resized(view.pixels, WHOLE_SIDE))
+            for view, part in zip(views, parts, strict=True)
         ]
-    return resized(part, side), resized(pixels, WHOLE_SIDE), truth, copies
+    return resized(picture.crop, side), resized(picture.pixels, WHOLE_SIDE), truth, copies
+
+
+def _cut_out(drawn: File, rng: np.random.Generator, detector: Detector | None) -> Picture:
+    """A drawn picture with the box of its crop, which a detector chooses; or its true one, off by a few percent."""
+    pixels = np.asarray(Image.open(io.BytesIO(drawn.data)).convert("RGB"))
+    height, width = pixels.shape[:2]
+    if detector:
+        crop = choose_crops(detector.find([pixels])[0].objects, width, height, CropPolicy())[0]
+        is_whole = crop.source == WHOLE_IMAGE
+        return Picture(pixels, None if is_whole else (crop.x_min, crop.y_min, crop.x_max, crop.y_max))
+    box = drawn.boxes[0].astype(np.float64) if len(drawn.boxes) else np.array([0.0, 0.0, 1.0, 1.0])
+    size = np.tile(box[2:] - box[:2], 2)
+    corners = np.clip(box + rng.normal(0, _JITTER, 4) * size, 0, 1)
+    found = [FoundObject("", 1.0, *(float(v) for v in corners))]
+    crop = choose_crops(found, width, height, CropPolicy(least_area=0))[0]
+    return Picture(pixels, (crop.x_min, crop.y_min, crop.x_max, crop.y_max))
 
 
 def _beside(view: View, rng: np.random.Generator) -> Pixels:

@@ -33,5 +33,11 @@ def command_of(stage: str, options: Any) -> str:
     """The command line that repeats a training: the options, a dataclass whose fields all have defaults, that are not those."""
     usual = asdict(type(options)())
     changed = {name: value for name, value in asdict(options).items() if value != usual[name]}
-    flags = "".join(f" --{name.replace('_', '-')} {value}" for name, value in changed.items())
+    flags = "".join(f" {_flag(name.replace('_', '-'), value)}" for name, value in changed.items())
     return f"python -m spark_jobs.{stage} --run manual --attempt 1{flags}"
+
+
+def _flag(name: str, value: Any) -> str:
+    if isinstance(value, bool):
+        return f"--{name}" if value else f"--no-{name}"
+    return f"--{name} {value}"

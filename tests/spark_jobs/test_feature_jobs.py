@@ -22,7 +22,7 @@ from dlcore.models.efficientnet_lite import efficientnet_lite
 from dlcore.rng import RNG
 from dlcore.search.index import Index, open_index
 from dlcore.search.manifest import publish_manifest
-from dlcore.search.verification import CUES, PRODUCTS, Verifier
+from dlcore.search.verification import INPUTS, Verifier
 from dlcore.vision.preprocessing import Preprocessing
 from sample_data.catalogue.demo import draw_entry
 from sample_data.catalogue.planting import plan_catalogue
@@ -83,8 +83,8 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Three random extractors whose verifier goes by the whole image's hash and by turned hues; `other` codes whole images as well."""
     folder: Path = tmp_path_factory.mktemp("models")
     RNG.set_seed(3)
-    weights = [0.0] * (len(CUES) + len(PRODUCTS))
-    weights[CUES.index("whole")], weights[CUES.index("turn")] = -60.0, -40.0
+    weights = [0.0] * len(INPUTS)
+    weights[INPUTS.index("whole")], weights[INPUTS.index("turn")] = -60.0, -40.0
     metadata = {
         "kind": "deepbit",
         "preprocessing": Preprocessing(32).metadata(),

@@ -13,8 +13,9 @@ from dlcore.search.signatures import chroma_grid, luminance_hash
 from dlcore.search.verification import (
     COLOURS,
     CUES,
+    FIRST_BITS,
+    INPUTS,
     PLAIN,
-    PRODUCTS,
     Signatures,
     Verifier,
     cues,
@@ -60,6 +61,34 @@ def test_cues_of_known_pairs(signatures):
 def test_cues_are_symmetric(signatures):
     i, j = np.triu_indices(4, 1)
     np.testing.assert_allclose(cues(signatures, i, j), cues(signatures, j, i), atol=1e-6)
+
+
+def test_the_second_half_of_a_code_is_a_cue_of_its_own(signatures):
+    generator = np.random.default_rng(5)
+    codes = generator.integers(0, 256, (4, 32), np.uint8)
+    codes[1] = codes[0]
+    codes[1, FIRST_BITS // 8 :] ^= 0x0F
+    descriptors = generator.normal(size=(4, 2 * FIRST_BITS)).astype(np.float16)
+    joint = replace(signatures, codes=codes, descriptors=descriptors)
+    assert (cue(joint, "code", 0, 1), cue(joint, "second_code", 0, 1)) == (0.25, 0.5)
+    one, other = descriptors[[0, 1], FIRST_BITS:].astype(np.float64)
+    cosine = one @ other / np.linalg.norm(one) / np.linalg.norm(other)
+    assert cue(joint, "second_descriptor", 0, 1) == pytest.approx(1 - cosine, abs=1e-4)
+    assert cue(signatures, "second_code", 0, 1) == cue(signatures, "second_descriptor", 0, 1) == 0
+
+
+def test_a_verifier_of_before_goes_on():
+    """It weighs nine cues and twelve of their products, in the order in which calibrations of lakes hold them."""
+    known = ("code", "descriptor", "hash", "low_hash", "whole", "hue", "turn", "grid", "grey")
+    pair_cues = np.random.default_rng(2).random((1, len(CUES)))
+    weights = np.random.default_rng(3).normal(size=21)
+    value = {name: pair_cues[0, CUES.index(name)] for name in known}
+    products = "hash grey, descriptor grey, hash descriptor, descriptor descriptor, hue hue, hue descriptor, turn hash, hash hash, "
+    products += "whole whole, whole descriptor, whole grey, whole hue"
+    pairs = [pair.split() for pair in products.split(", ")]
+    score = 0.5 + weights @ [*(value[name] for name in known), *(value[a] * value[b] for a, b in pairs)]
+    found = Verifier(tuple(weights), 0.5).probability(pair_cues)
+    assert found[0] == pytest.approx(1 / (1 + np.exp(-score)))
 
 
 def test_joined_keeps_the_rows(signatures):
@@ -110,7 +139,7 @@ def test_distinct_rows_are_those_that_equal_none_before(signatures):
 
 
 @given(
-    st.lists(st.floats(-12, 12), min_size=len(CUES) + len(PRODUCTS), max_size=len(CUES) + len(PRODUCTS)),
+    st.lists(st.floats(-12, 12), min_size=len(INPUTS), max_size=len(INPUTS)),
     st.lists(st.floats(0, 1), min_size=len(CUES), max_size=len(CUES)),
 )
 def test_no_pair_is_likelier_than_its_plain_cues_allow(weights, shares):
@@ -122,7 +151,7 @@ def test_no_pair_is_likelier_than_its_plain_cues_allow(weights, shares):
 
 
 def test_the_ceiling_is_reached_by_colours_that_favour_it():
-    weights = dict.fromkeys((*CUES, *PRODUCTS), 0.0) | {"hue": 3.0, ("hue", "hue"): -2.0, "turn": -5.0}
+    weights = dict.fromkeys(INPUTS, 0.0) | {"hue": 3.0, ("hue", "hue"): -2.0, "turn": -5.0}
     verifier = Verifier(tuple(weights.values()), 0.0)
     best = np.zeros((1, len(CUES)))
     best[0, CUES.index("hue")] = 0.75
