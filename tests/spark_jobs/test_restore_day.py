@@ -36,9 +36,14 @@ def reader(lake: Lake) -> Iterator[Any]:
 
 def run_day(lake: Lake, run: str, day: str, rows: int) -> None:
     """The first two datasets of a day, as one run."""
-    for stage, of_stage in ((STAGE, plan), ("preprocess_images", checked_images)):
-        line = ["--run", run, "--day", day, "--remote", lake.remote(), "--rows", str(rows)]
-        assert runner.execute(stage, of_stage, Options, line, lake.settings) == EXIT_OK
+    run_stage(lake, run, day, rows)
+    run_stage(lake, run, day, rows, "preprocess_images", checked_images)
+
+
+def run_stage(lake: Lake, run: str, day: str, rows: int, stage: str = STAGE, of_stage: Any = plan) -> None:
+    """One dataset of a day, by default the first."""
+    line = ["--run", run, "--day", day, "--remote", lake.remote(), "--rows", str(rows)]
+    assert runner.execute(stage, of_stage, Options, line, lake.settings) == EXIT_OK
 
 
 def restore(lake: Lake, monkeypatch: pytest.MonkeyPatch, *arguments: str) -> Result:
@@ -126,8 +131,7 @@ def test_a_state_before_a_new_column_comes_back_with_nulls(
 ) -> None:
     run_day(lake, "old", DAY, 5)
     noted_images()
-    line = ["--run", "new", "--day", DAY, "--remote", lake.remote(), "--rows", "3"]
-    assert runner.execute(STAGE, noted_plan, Options, line, lake.settings) == EXIT_OK
+    run_stage(lake, "new", DAY, 3, STAGE, noted_plan)
     done = restore(lake, monkeypatch)
     assert done.exit_code == 0, done.output
     assert published(reader, "raw_images", DAY) == {"old"}
@@ -143,8 +147,8 @@ def noted_plan(job: runner.Job[Options]) -> Any:
 @pytest.mark.spark
 def test_a_state_that_has_expired_is_an_error(lake: Lake, reader: Any) -> None:
     day = "2026-04-03"
-    run_day(lake, "first", day, 5)
-    run_day(lake, "second", day, 3)
+    run_stage(lake, "first", day, 5)
+    run_stage(lake, "second", day, 3)
     change = publishing.last_change(reader, "lake.pipeline.raw_images", date.fromisoformat(day))
     assert change is not None and change.run == "second" and change.before is not None
     reader.sql(
