@@ -1,9 +1,10 @@
-"""How well each detector finds things on pictures of other makers, how alike it cuts a picture and its changed copy, and what that costs.
+"""How well each detector finds things on pictures of other makers, how alike it cuts a picture and its changed copy,
+and what that costs.
 
     .venv/bin/python benchmarks/bench_boxes.py [--json] [--sets stamps emoji fashion] [--models FOLDER]
 
-Every artefact `detector-*` of the folder is judged on the sets of `bench_quality.py`. Costs are CPU time, the detectors in turn over the
-same pictures; the column `cost` is that of the first detector times.
+Every artefact `detector-*` of the folder is judged on the sets of `bench_quality.py`. Costs are CPU time, the detectors
+in turn over the same pictures; the column `cost` is that of the first detector times.
 """
 
 from __future__ import annotations

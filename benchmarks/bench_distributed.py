@@ -1,11 +1,12 @@
-"""What a step of a distributed training costs beside the gradient: ours and the plain loop of treeAggregate and broadcast.
+"""What a step of a distributed training costs beside the gradient: ours and the plain loop of treeAggregate and
+broadcast.
 
     .venv/bin/python benchmarks/bench_distributed.py [--json] [--cluster] [--sizes 1e5 1e6 25e6] [--steps 15]
 
-Two cores of one machine, `local[2]` or (--cluster) a standalone master with two one-core workers. The gradient is a fill, the method SGD
-with momentum, so that a step is synchronisation alone; both take steps in turn, medians are compared. sync_ms is by the clock, with
-the load beside it; cpu_ms is what driver, JVM and workers compute in a step, which other programs on the machine change less. --json
-prints one object alone.
+Two cores of one machine, `local[2]` or (--cluster) a standalone master with two one-core workers. The gradient is a
+fill, the method SGD with momentum, so that a step is synchronisation alone; both take steps in turn, medians are
+compared. sync_ms is by the clock, with the load beside it; cpu_ms is what driver, JVM and workers compute in a step,
+which other programs on the machine change less. --json prints one object alone.
 """
 
 from __future__ import annotations
@@ -46,7 +47,8 @@ WARM = 2
 
 @dataclass
 class Result:
-    """Medians of a size, in ms by the clock and of the CPU: ours, which takes so many jobs a step, and the naive loop; the load average."""
+    """Medians of a size, in ms by the clock and of the CPU: ours, which takes so many jobs a step, and the naive loop;
+    the load average."""
 
     jobs: int
     sync_ms: dict[str, float]

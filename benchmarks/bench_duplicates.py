@@ -2,11 +2,12 @@
 
     .venv/bin/python benchmarks/bench_duplicates.py --codes 100000 --codes 1000000 [--json]
 
-A Spark Connect server of its own has the features of N pictures, of which 5 % are changed copies of others, drawn from a seed:
-codes whose distances spread like those of 46 independent bits, as measured on photographs of others. The distances are chosen for N as
-`calibrate_duplicates` does. Seconds are those of the jobs `compare_pictures` and `find_duplicates`, with their audits.
-`--bundle N` compares two bundles of N pictures in this process and extrapolates to all, where the machine is too busy for these.
-`--day N` adds a day of N pictures afterwards, and measures it as a row of its own.
+A Spark Connect server of its own has the features of N pictures, of which 5 % are changed copies of others, drawn from
+a seed: codes whose distances spread like those of 46 independent bits, as measured on photographs of others. The
+distances are chosen for N as `calibrate_duplicates` does. Seconds are those of the jobs `compare_pictures` and
+`find_duplicates`, with their audits. `--bundle N` compares two bundles of N pictures in this process and extrapolates
+to all, where the machine is too busy for these. `--day N` adds a day of N pictures afterwards, and measures it as a row
+of its own.
 """
 
 from __future__ import annotations
@@ -62,9 +63,11 @@ _SAMPLE = 2048
 
 @dataclass(frozen=True)
 class Result:
-    """One measurement. codes: compared with one another, new of them first seen in it.   cpu_s: what the driver, the server and its
-    workers took of all cores.   radius: bits of the code within which pairs are verified.   driver_mb: peak of the process that drives
-    the jobs; server_mb: of the Connect server, whose Java also carries the tasks' rows here; task_mb: of the largest Python worker.
+    """One measurement. codes: compared with one another, new of them first seen in it.
+    cpu_s: what the driver, the server and its workers took of all cores.
+    radius: bits of the code within which pairs are verified.
+    driver_mb: peak of the process that drives the jobs; server_mb: of the Connect server, whose Java also carries the
+    tasks' rows here; task_mb: of the largest Python worker.
     load: runnable processes of this machine at the end.
     """
 
@@ -96,7 +99,8 @@ def words(article: NDArray[np.int64], count: int, salt: int) -> NDArray[np.uint6
 
 
 def signatures(number: NDArray[np.int64]) -> dict[str, NDArray[Any]]:
-    """Signatures of pictures by their numbers: every PLANTED-th is the copy of an earlier one, with a few bits changed."""
+    """Signatures of pictures by their numbers: every PLANTED-th is the copy of an earlier one, with a few bits
+    changed."""
     is_copy = (number % PLANTED == 0) & (number > 0)
     article = np.where(is_copy, words(number, 1, 1)[:, 0] % np.maximum(number, 1).astype(np.uint64), number).astype(
         np.int64
@@ -145,8 +149,8 @@ def calibrated(settings: Settings, codes: int) -> Calibration:
 
 
 class Peaks(threading.Thread):
-    """Peak memory of the server's Java and of its Python workers, as the kernel counts it (VmHWM), and the time of the CPU that they and
-    this process take; looked at twice a second."""
+    """Peak memory of the server's Java and of its Python workers, as the kernel counts it (VmHWM), and the time of the
+    CPU that they and this process take; looked at twice a second."""
 
     def __init__(self, folder: Path) -> None:
         super().__init__(daemon=True)
@@ -259,7 +263,8 @@ def results(codes: int, day: int) -> Iterator[Result]:
 
 @dataclass(frozen=True)
 class Extrapolated:
-    """What the comparison alone takes of one core, without Spark, from that of a bundle with itself and with another."""
+    """What the comparison alone takes of one core, without Spark, from that of a bundle with itself and with
+    another."""
 
     codes: int
     bundle: int

@@ -1,9 +1,11 @@
-"""How long the search index of N items takes to write, from nothing and with the next day, how long to open, and how much memory.
+"""How long the search index of N items takes to write, from nothing and with the next day, how long to open, and how
+much memory.
 
     .venv/bin/python benchmarks/bench_index.py --items 100000 --items 1000000 --day 100000 [--json]
 
-The pictures of `bench_duplicates`, without thumbnails; every 20th is in a group with the one before it. Seconds are those of the job
-`build_index`; an index is opened in a process of its own, which finds the nearest of a code and looks a key up.
+The pictures of `bench_duplicates`, without thumbnails; every 20th is in a group with the one before it. Seconds are
+those of the job `build_index`; an index is opened in a process of its own, which finds the nearest of a code and looks
+a key up.
 """
 
 from __future__ import annotations
@@ -55,8 +57,10 @@ print(opened - start, searched - opened, time.perf_counter() - searched)
 
 @dataclass(frozen=True)
 class Result:
-    """One measurement. items: of the index, new of them of days that were written.   cpu_s: what the driver, the server and its workers
-    took of all cores.   opened_s, first_search_s, look_up_s: in a process that has nothing mapped.   driver_mb, server_mb, task_mb: peaks.
+    """One measurement. items: of the index, new of them of days that were written.
+    cpu_s: what the driver, the server and its workers took of all cores.
+    opened_s, first_search_s, look_up_s: in a process that has nothing mapped.
+    driver_mb, server_mb, task_mb: peaks.
     load: runnable processes of this machine at the end.
     """
 
@@ -76,7 +80,8 @@ class Result:
 
 
 def grouped_batches(batches: Iterator[pa.RecordBatch], day: date) -> Iterator[pa.RecordBatch]:
-    """Numbers of pictures (`id`) -> rows of `duplicates`, every PLANTED-th of which is in the group of the one before it."""
+    """Numbers of pictures (`id`) -> rows of `duplicates`, every PLANTED-th of which is in the group of the one before
+    it."""
     for batch in batches:
         number = batch.column("id").to_pylist()
         is_paired = [n % PLANTED in (PLANTED - 1, 0) and n > 0 for n in number]

@@ -1,11 +1,12 @@
-"""How many images (texts, pairs) a second: our plans beside OpenVINO and ONNX Runtime, the same weights, the same threads.
+"""How many images (texts, pairs) a second: our plans beside OpenVINO and ONNX Runtime, the same weights, the same
+threads.
 
-Run in the environment of the benchmarks: `.venv-bench/bin/python benchmarks/bench_inference.py [--json] [--models ssd300,vgg16]`.
-They run alternately, batch by batch; medians are compared, and all outputs are checked to agree. On a machine that others use
-too, DLCORE_THREADS=1 BENCH_CLOCK=cpu compares the processor's time.
+Run in the environment of the benchmarks: `.venv-bench/bin/python benchmarks/bench_inference.py [--json] [--models
+ssd300,vgg16]`. They run alternately, batch by batch; medians are compared, and all outputs are checked to agree. On a
+machine that others use too, DLCORE_THREADS=1 BENCH_CLOCK=cpu compares the processor's time.
 
-`--precisions fp32,bf16,int8`: the peer of bf16 and int8 is OpenVINO, whose int8 is NNCF's, on the samples that calibrate ours. In fewer
-bits than fp32 the rows also say how far both are from fp32.
+`--precisions fp32,bf16,int8`: the peer of bf16 and int8 is OpenVINO, whose int8 is NNCF's, on the samples that
+calibrate ours. In fewer bits than fp32 the rows also say how far both are from fp32.
 """
 
 from __future__ import annotations
@@ -72,7 +73,8 @@ def clock() -> float:
 
 @dataclass(frozen=True)
 class Contest:
-    """A model, the shape of one of its inputs, the batch sizes. words: above 0, inputs are whole numbers from 1 to it."""
+    """A model, the shape of one of its inputs, the batch sizes. words: above 0, inputs are whole numbers from 1 to
+    it."""
 
     build: Callable[[], Module]
     row: tuple[int, ...]
@@ -103,7 +105,8 @@ MODELS = {
 
 @dataclass
 class Result:
-    """One line: rows of input per second of ours and of the better peer, and ours as a share of the fp32 peak of as many threads.
+    """One line: rows of input per second of ours and of the better peer, and ours as a share of the fp32 peak of as
+    many threads.
 
     error, peer_error: the mean distance from fp32, as shares of the largest value.
     """
@@ -127,7 +130,8 @@ def ours(plan: Plan) -> Runner:
 
 
 def openvino_runner(path: Path, precision: str, samples: np.ndarray) -> Runner:
-    """OpenVINO on the same threads (its default is bf16 where the CPU has it); int8 by NNCF, the rest of that in fp32."""
+    """OpenVINO on the same threads (its default is bf16 where the CPU has it); int8 by NNCF, the rest of that in
+    fp32."""
     core = openvino.Core()
     model = core.read_model(str(path))
     if precision == "int8":
@@ -165,11 +169,13 @@ def seconds(run: Runner, x: np.ndarray, times: int) -> float:
 
 
 LIMITS = {"fp32": 1e-3, "bf16": 0.05, "int8": 0.2}
-"""Precision -> the mean distance from fp32 from which on a result is wrong. The weights are random: trained ones are nearer."""
+"""Precision -> the mean distance from fp32 from which on a result is wrong. The weights are random: trained ones are
+nearer."""
 
 
 def errors(exact: Plan, runners: dict[str, Runner], x: np.ndarray, precision: str) -> dict[str, float]:
-    """How far each is from our fp32: the mean, for fp32 itself the largest, as a share of the largest value, of the worst output.
+    """How far each is from our fp32: the mean, for fp32 itself the largest, as a share of the largest value, of the
+    worst output.
 
     Raises:
         SystemExit: one is too far.

@@ -1,11 +1,13 @@
-"""How many images a second the five jobs of a day make of SSD300-VGG16 and VGG16-DeepBit, beside the bare plans on the same cores.
+"""How many images a second the five jobs of a day make of SSD300-VGG16 and VGG16-DeepBit, beside the bare plans on the
+same cores.
 
 Run as the other benchmarks: `.venv-bench/bin/python benchmarks/bench_pipeline.py [--images 256] [--json]`.
 
-A stack of its own (HBase, Thrift, Spark Connect) runs three days: one that warms the server up; one of a few images, whose staging
-time is that of the start (workers, loading and packing the models, empty commits); and the measured one. What the third takes longer
-than the second is the time of its further images. The bare plans run one after the other on ready input, a process of one thread
-per core, before and after the days. Weights are random; the detector's threshold lets some hundred boxes pass.
+A stack of its own (HBase, Thrift, Spark Connect) runs three days: one that warms the server up; one of a few images,
+whose staging time is that of the start (workers, loading and packing the models, empty commits); and the measured one.
+What the third takes longer than the second is the time of its further images. The bare plans run one after the other on
+ready input, a process of one thread per core, before and after the days. Weights are random; the detector's threshold
+lets some hundred boxes pass.
 """
 
 from __future__ import annotations
@@ -65,8 +67,8 @@ IN_TURN = extraction.BATCH
 
 @dataclass(frozen=True)
 class StageTimes:
-    """Seconds of one stage: of its start (workers, models, an empty commit), of its images, of audit and publication, and of
-    the whole process."""
+    """Seconds of one stage: of its start (workers, models, an empty commit), of its images, of audit and publication,
+    and of the whole process."""
 
     stage: str
     start_up_s: float
@@ -77,7 +79,8 @@ class StageTimes:
 
 @dataclass(frozen=True)
 class Result:
-    """Images a second, and seconds. ratio: of the jobs to the plans; `_with_start`: start-up, audits and processes included.
+    """Images a second, and seconds. ratio: of the jobs to the plans; `_with_start`: start-up, audits and processes
+    included.
 
     hbase_wait_share: of the time of the reading tasks, what they waited for HBase.
     """
@@ -217,7 +220,8 @@ def table(result: Result) -> Iterable[str]:
     yield f"{result.images} images, {result.cores} cores: {result.ratio:.2f} x the bare plans"
     yield f"  jobs {result.jobs:.2f} images/s, bare plans {result.plans:.2f} images/s"
     yield (
-        f"  with start-up, audits and processes: {result.ratio_with_start:.2f} x ({result.jobs_with_start:.2f} images/s)"
+        f"  with start-up, audits and processes: {result.ratio_with_start:.2f} x ({result.jobs_with_start:.2f} "
+        f"images/s)"
     )
     yield f"  waited for HBase: {result.hbase_wait_s:.2f} s, {result.hbase_wait_share:.0%} of the reading tasks' time"
     yield f"  {'seconds':18}{'images':>9}{'start-up':>10}{'audit':>8}{'process':>9}"

@@ -1,11 +1,12 @@
-"""How well the product as it ships finds copies, and products in pictures, on pictures that nobody here made, and on generated ones.
+"""How well the product as it ships finds copies, and products in pictures, on pictures that nobody here made, and on
+generated ones.
 
     .venv/bin/python benchmarks/bench_quality.py [--json] [--sets stamps emoji fashion generated]
         [--models FOLDER] [--extractor NAME]
 
-Each set goes through the stages' own functions: detect, crop, extract, calibrate without labels, group. Only the scores see the
-truth. Beside it stand pHash, ITQ and random projection at the threshold that suits each best on that truth (`f1`), which no
-calibration could better, and those at 98 % precision.
+Each set goes through the stages' own functions: detect, crop, extract, calibrate without labels, group. Only the scores
+see the truth. Beside it stand pHash, ITQ and random projection at the threshold that suits each best on that truth
+(`f1`), which no calibration could better, and those at 98 % precision.
 """
 
 from __future__ import annotations
@@ -61,7 +62,8 @@ _SAMPLE, _COPIES = 160, 8
 """As the job `calibrate_duplicates` has them by default."""
 FOLDER = Path(tempfile.gettempdir()) / "quality_sets"
 _PLAIN = (
-    "f1", "precision", "precision_without_look_alikes", "promised_precision", "recall", "promised_recall", "r_at_1", "map",
+    "f1", "precision", "precision_without_look_alikes", "promised_precision", "recall", "promised_recall", "r_at_1",
+    "map",
     "any_ap50", "repeatability", "images_per_second",
 )  # fmt: skip
 
@@ -162,7 +164,8 @@ def _group_names(truth: Sequence[Truth], found: Sequence[Group]) -> dict[Address
 def _duplicate_scores(
     made: QualitySet, truth: Sequence[Truth], look_alikes: Sequence[Pair], found: Sequence[Group]
 ) -> dict[str, Any]:
-    """Scores of the groups; `precision_without_look_alikes` is among all items but the second of each look-alike pair."""
+    """Scores of the groups; `precision_without_look_alikes` is among all items but the second of each look-alike
+    pair."""
     groups = _group_names(truth, found)
     scores = score_duplicates(truth, groups, look_alikes)
     left_out = {second for _, second, _ in made.look_alikes}

@@ -1,9 +1,10 @@
 """How many codes a second a search passes over: our top 100 beside those of faiss and usearch, one thread each.
 
 Run in the environment of the benchmarks: `.venv-bench/bin/python benchmarks/bench_search.py [--json] [--ranges]`.
-Random codes; they run alternately, call by call, medians of the CPU's time are compared (one thread on an idle machine needs as
-much by the clock), and all distances found are checked to be equal. `ours` and `peer` (whichever is the faster) are billions of
-codes a second times queries; `of_bandwidth` is what we read of the codes a second, as a share of what summing an array reads.
+Random codes; they run alternately, call by call, medians of the CPU's time are compared (one thread on an idle machine
+needs as much by the clock), and all distances found are checked to be equal. `ours` and `peer` (whichever is the
+faster) are billions of codes a second times queries; `of_bandwidth` is what we read of the codes a second, as a share
+of what summing an array reads.
 """
 
 from __future__ import annotations
@@ -88,7 +89,8 @@ def within(codes: np.ndarray, queries: np.ndarray, flat: Any, radius: int) -> di
 
 
 def rates(searches: dict[str, Search], distances: int, rounds: int) -> dict[str, float]:
-    """Billions of distances a second of ours and of the peer whose first call was the faster, by the median of alternating calls.
+    """Billions of distances a second of ours and of the peer whose first call was the faster, by the median of
+    alternating calls.
 
     Raises:
         SystemExit: they do not find the same.

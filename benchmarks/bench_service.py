@@ -1,10 +1,11 @@
 """How fast the search service answers, beside FAISS behind the same HTTP server.
 
-Run in the environment of the benchmarks: `.venv-bench/bin/python benchmarks/bench_service.py [--json] [--items 10000000]`.
-Random codes of 128 bits, in segments of a million without thumbnails. Ours and FAISS (IndexBinaryFlat, in place of our scan, fed by the
-same batches) serve at once and are asked alternately, round by round; medians over rounds, and the distances that both find are checked
-to be equal. Clients are threads with bare sockets on the same cores. The targets are those of two idle cores; `..._cpu_ms`, the time of
-the CPU that the workers spend on one query, and `ratio`, FAISS's of it over ours, hardly depend on what else runs.
+Run in the environment of the benchmarks: `.venv-bench/bin/python benchmarks/bench_service.py [--json] [--items
+10000000]`. Random codes of 128 bits, in segments of a million without thumbnails. Ours and FAISS (IndexBinaryFlat, in
+place of our scan, fed by the same batches) serve at once and are asked alternately, round by round; medians over
+rounds, and the distances that both find are checked to be equal. Clients are threads with bare sockets on the same
+cores. The targets are those of two idle cores; `..._cpu_ms`, the time of the CPU that the workers spend on one query,
+and `ratio`, FAISS's of it over ours, hardly depend on what else runs.
 """
 
 from __future__ import annotations
@@ -318,7 +319,8 @@ def measure(items: int, rounds: int, seconds: float) -> Result:
 
 
 def figures(rounds: Sequence[Round]) -> tuple[float, float, float, float]:
-    """Medians over the rounds: of the 50th and the 99th percentile, of the queries a second, of the CPU's time for one."""
+    """Medians over the rounds: of the 50th and the 99th percentile, of the queries a second, of the CPU's time for
+    one."""
     halves, tails = ([float(np.percentile(each.times, share)) for each in rounds] for share in (50, 99))
     middle = [halves, tails, [each.rate for each in rounds], [each.cpu_ms for each in rounds]]
     first, second, third, fourth = (float(np.median(values)) for values in middle)
@@ -348,7 +350,8 @@ def main() -> None:
         ),
     }
     print(
-        f"{r.items} items, {r.workers} workers, load before {r.load_before:.1f}; the CPU spends {r.ratio:.1f} x with FAISS"
+        f"{r.items} items, {r.workers} workers, load before {r.load_before:.1f}; the CPU spends {r.ratio:.1f} x with "
+        f"FAISS"
     )
     for kind, (rate, half, tail, cpu) in kinds.items():
         print(f"{kind}: {rate:.0f} queries/s, p50 {half:.0f} ms, p99 {tail:.0f} ms, CPU {cpu:.1f} ms a query")

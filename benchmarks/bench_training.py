@@ -1,11 +1,12 @@
-"""How many records a second are trained: forward, backward and update beside PyTorch and TensorFlow, on the same threads.
+"""How many records a second are trained: forward, backward and update beside PyTorch and TensorFlow, on the same
+threads.
 
     .venv/bin/python benchmarks/bench_training.py [--json] [--models lenet,ncf] [--batch 4] [--rounds 5]
 
-Each contender is a process of its own; they take steps in turn and medians are compared. The peers' environments are made by hand,
-`python3.11 -m venv .venv-bench-torch && .venv-bench-torch/bin/pip install torch numpy` and the same with tensorflow-cpu; one that is not
-there has no row of its own, and the row says so. On a machine that others use too, DLCORE_THREADS=1 BENCH_CLOCK=cpu compares the
-processor's time.
+Each contender is a process of its own; they take steps in turn and medians are compared. The peers' environments are
+made by hand, `python3.11 -m venv .venv-bench-torch && .venv-bench-torch/bin/pip install torch numpy` and the same with
+tensorflow-cpu; one that is not there has no row of its own, and the row says so. On a machine that others use too,
+DLCORE_THREADS=1 BENCH_CLOCK=cpu compares the processor's time.
 """
 
 from __future__ import annotations
@@ -32,7 +33,8 @@ WARM = 2
 
 @dataclass
 class Result:
-    """A model: records a second of ours and of the better peer, their ratio; by contender rates, peak memory, or why there is none."""
+    """A model: records a second of ours and of the better peer, their ratio; by contender rates, peak memory, or why
+    there is none."""
 
     model: str
     batch: int

@@ -41,7 +41,8 @@ OPSET = 17
 
 
 class _Writer:
-    """The nodes and constants so far; each operation has a name, and the shape that its result has for the given input."""
+    """The nodes and constants so far; each operation has a name, and the shape that its result has for the given
+    input."""
 
     def __init__(self) -> None:
         self.nodes: list[Any] = []

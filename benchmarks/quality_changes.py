@@ -1,5 +1,5 @@
-"""What people do to pictures on their way from shop to shop, for `quality_sets.py`: stronger, and of other code than what the product
-trains and calibrates with."""
+"""What people do to pictures on their way from shop to shop, for `quality_sets.py`: stronger, and of other code than
+what the product trains and calibrates with."""
 
 from __future__ import annotations
 

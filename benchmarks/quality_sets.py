@@ -1,9 +1,11 @@
-"""Pictures of other makers with a truth: what `bench_quality.py` judges codes, boxes and thresholds on. Nothing is trained on them.
+"""Pictures of other makers with a truth: what `bench_quality.py` judges codes, boxes and thresholds on. Nothing is
+trained on them.
 
-The things and backdrops come out of Debian packages, which are fetched by apt's client and unpacked beside the benchmark, never
-installed: stamps of Tux Paint (photographs and artwork, GPL-2), emoji (Noto, OFL), Fashion-MNIST (MIT), wallpapers (GNOME, CC-BY-SA).
-A set is a few hundred items, their copies by changes stronger and of another code than those the product trains and calibrates
-with, and look-alikes: pairs that a person would keep apart. One set has generated things in the place of those of packages.
+The things and backdrops come out of Debian packages, which are fetched by apt's client and unpacked beside the
+benchmark, never installed: stamps of Tux Paint (photographs and artwork, GPL-2), emoji (Noto, OFL), Fashion-MNIST
+(MIT), wallpapers (GNOME, CC-BY-SA). A set is a few hundred items, their copies by changes stronger and of another code
+than those the product trains and calibrates with, and look-alikes: pairs that a person would keep apart. One set has
+generated things in the place of those of packages.
 """
 
 from __future__ import annotations
@@ -41,7 +43,8 @@ _CUT_OUT_SIDE = 320
 
 @dataclass(frozen=True)
 class Item:
-    """A picture of a set. pixels (H, W, 3). box: corners of its thing in pixels.   group: those of one group are duplicates.
+    """A picture of a set. pixels (H, W, 3). box: corners of its thing in pixels.
+    group: those of one group are duplicates.
     change: what was done to the original, None for an original.   grade: how hard that is: easy, medium or hard.
     matrix: (2, 3), what took the original's points here."""
 
@@ -143,7 +146,8 @@ def _backdrop(backdrops: list[Image.Image], rng: np.random.Generator) -> Image.I
 def _copies(
     scenes: list[_Scene], has_twin: set[int], backdrops: list[Image.Image], rng: np.random.Generator
 ) -> list[Item]:
-    """COPIES copies, every change in turn, of about half as many originals; no colourless ones of what exists in another colour."""
+    """COPIES copies, every change in turn, of about half as many originals; no colourless ones of what exists in
+    another colour."""
     popular = rng.permutation(len(scenes))[: COPIES // 2]
     copies = []
     for number in range(COPIES):
@@ -174,7 +178,8 @@ def _look_alikes(
     backdrops: list[Image.Image],
     rng: np.random.Generator,
 ) -> list[tuple[int, int, str]]:
-    """LOOK_ALIKES pairs; the second of each is added to the items. Two of three are recoloured, the others share a backdrop."""
+    """LOOK_ALIKES pairs; the second of each is added to the items. Two of three are recoloured, the others share a
+    backdrop."""
     pairs: list[tuple[int, int, str]] = []
     order = [int(n) for n in rng.permutation(len(scenes))]
     for number in order:
@@ -240,7 +245,8 @@ def _glyph(text: str, font: ImageFont.FreeTypeFont) -> Image.Image:
 
 
 def _fashion(root: Path, rng: np.random.Generator) -> list[Image.Image]:
-    """Clothes of Fashion-MNIST, 28 pixels made larger, each in a colour of its own; the dark around them is transparent."""
+    """Clothes of Fashion-MNIST, 28 pixels made larger, each in a colour of its own; the dark around them is
+    transparent."""
     (path,) = [path for path in root.rglob("t10k-images*ubyte*") if path.is_file()]
     data = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
     pictures = np.frombuffer(data, np.uint8, offset=16).reshape(-1, 28, 28)

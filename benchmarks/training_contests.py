@@ -1,4 +1,5 @@
-"""What `bench_training.py` trains, and how a contender takes its steps. Standard library alone: the peers' environments read it too."""
+"""What `bench_training.py` trains, and how a contender takes its steps. Standard library alone: the peers' environments
+read it too."""
 
 from __future__ import annotations
 
@@ -15,8 +16,8 @@ THREADS = int(os.environ.get("DLCORE_THREADS", "2"))
 
 @dataclass(frozen=True)
 class Contest:
-    """A batch of so many rows of this shape, and classes. words: above 0, inputs are whole numbers from 1 to it. adam: the method, in
-    place of SGD with momentum. is_sequence: a class for each step."""
+    """A batch of so many rows of this shape, and classes. words: above 0, inputs are whole numbers from 1 to it. adam:
+    the method, in place of SGD with momentum. is_sequence: a class for each step."""
 
     batch: int
     row: tuple[int, ...]
@@ -49,12 +50,13 @@ INCEPTION = {
     "5a": (832, 256, 160, 320, 32, 128, 128),
     "5b": (832, 384, 192, 384, 48, 128, 128),
 }
-"""Planes into each block; of its 1x1, of 3x3 before and behind, of 5x5 before and behind, behind the pooling (Szegedy et al. 2014)."""
+"""Planes into each block; of its 1x1, of 3x3 before and behind, of 5x5 before and behind, behind the pooling (Szegedy
+et al. 2014)."""
 
 
 def serve(step: Callable[[], float]) -> None:
-    """Take as many steps as each line of the standard input says; answer each with wall and CPU seconds a step, the last loss and the
-    largest memory so far in MB."""
+    """Take as many steps as each line of the standard input says; answer each with wall and CPU seconds a step, the
+    last loss and the largest memory so far in MB."""
     for line in sys.stdin:
         count, start, used, loss = int(line), time.perf_counter(), time.process_time(), 0.0
         for _ in range(count):

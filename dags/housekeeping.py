@@ -24,7 +24,8 @@ with DAG(
         "quiet_hours": number_param(
             24,
             title="Quiet hours",
-            description="A day changed within these is not compacted. Tables without days are rewritten whenever they want it; "
+            description="A day changed within these is not compacted. Tables without days are rewritten whenever they "
+            "want it; "
             "a run under way then computes its rows anew.",
         ),
         "keep_index_versions": number_param(3, least=1, title="Index versions", description="Index versions to keep."),

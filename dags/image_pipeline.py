@@ -29,7 +29,8 @@ PARAMS = {
         None,
         type=["null", "string"],
         title="Placeholders",
-        description="A list of pictures that stand for none, as a URI: a SHA-256 a line. Empty: the setting PIPELINE_PLACEHOLDERS.",
+        description="A list of pictures that stand for none, as a URI: a SHA-256 a line. Empty: the setting "
+        "PIPELINE_PLACEHOLDERS.",
     ),
     "models": MODELS,
     "detector": DETECTOR,
@@ -39,7 +40,8 @@ PARAMS = {
         whole=False,
         title="Margin",
         example="0.15",
-        description="What a crop keeps around its object, 0 to 1: a share of the object's longer side. Empty: the usual 0.08.",
+        description="What a crop keeps around its object, 0 to 1: a share of the object's longer side. Empty: the "
+        "usual 0.08.",
     ),
     "crops_per_image": number_param(
         None,
@@ -52,7 +54,8 @@ PARAMS = {
         True,
         type="boolean",
         title="Whole image without an object",
-        description="An image in which no object is found is used whole; else it gets no code, with the reason no_object.",
+        description="An image in which no object is found is used whole; else it gets no code, with the reason "
+        "no_object.",
     ),
     "extractor": EXTRACTOR,
     "codes": CODES,
@@ -61,7 +64,8 @@ PARAMS = {
         least=1,
         title="Limit",
         example="10",
-        description="For a trial: read at most this many images. Their rows go to tables beside, never to the day, groups or index; "
+        description="For a trial: read at most this many images. Their rows go to tables beside, never to the day, "
+        "groups or index; "
         "`python -m spark_jobs.remove_trials` removes them. Empty: all of the day.",
     ),
     "allow_empty": Param(

@@ -1,6 +1,7 @@
 """By hand: train the small detector and an extractor on generated images, score them on held-out ones.
 
-With a backbone the code of whole pictures is trained, also on a shop's own; then only what finds these better is promoted.
+With a backbone the code of whole pictures is trained, also on a shop's own; then only what finds these better is
+promoted.
 """
 
 from __future__ import annotations
@@ -32,13 +33,15 @@ with DAG(
             type="string",
             enum=["", "efficientnet-lite0"],
             title="Backbone",
-            description="Train the code of whole pictures on its features. Empty: the small network, which codes the crop.",
+            description="Train the code of whole pictures on its features. Empty: the small network, which codes the "
+            "crop.",
         ),
         "catalogue": Param(
             None,
             type=["null", "string"],
             title="Catalogue",
-            description="With a backbone: a folder of the shop's pictures, on the machine that trains, to train on as well.",
+            description="With a backbone: a folder of the shop's pictures, on the machine that trains, to train on as "
+            "well.",
         ),
     },
     default_args=DEFAULT_ARGS[MODEL_TRAINING],

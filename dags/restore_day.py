@@ -2,8 +2,9 @@
 
     airflow dags trigger restore_day --conf '{"day": "2026-11-02"}'
 
-The same as `python -m spark_jobs.restore_day`, and as the button *Undo* of the page *Image pipeline*. Run again it takes the undoing back,
-so it is never tried again by itself; with a run's name it is refused when another run has published the day since.
+The same as `python -m spark_jobs.restore_day`, and as the button *Undo* of the page *Image pipeline*. Run again it
+takes the undoing back, so it is never tried again by itself; with a run's name it is refused when another run has
+published the day since.
 """
 
 from __future__ import annotations

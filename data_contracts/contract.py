@@ -38,8 +38,8 @@ class Rule:
     """What every row must keep.
 
     name: in reports and messages.   meaning: what is right, for people.
-    bad: Spark SQL condition that is true for a bad row; null counts as kept. It may look at other rows, by a window or by
-    a subquery of BATCH.
+    bad: Spark SQL condition that is true for a bad row; null counts as kept. It may look at other rows, by a window or
+    by a subquery of BATCH.
     """
 
     name: str
@@ -69,7 +69,8 @@ class Contract:
     key: columns that are unique together, `day` first.   columns: all of them, in order.
     own_rules: about the rows of the dataset alone.   input_rules: about a row `output` beside its row `input` of the
     first dataset that the stage reads. Both besides the rules that every dataset has.
-    is_partitioned: by day. A dataset over all days, of which a run replaces all rows or a part, is where it is read day by day.
+    is_partitioned: by day. A dataset over all days, of which a run replaces all rows or a part, is where it is read day
+    by day.
     is_one_for_one: whether it has a row for each row of the first dataset that the stage reads.
     """
 
@@ -102,7 +103,8 @@ class Contract:
         return self._all_own_rules() + (self._all_input_rules() if has_input else ())
 
     def violations(self, input_keys: tuple[str, ...] = (), input_view: str = "") -> str:
-        """Spark SQL over `{batch}`: a row for each broken rule (`rule`, `rows`, up to three `samples`), none when all hold.
+        """Spark SQL over `{batch}`: a row for each broken rule (`rule`, `rows`, up to three `samples`), none when all
+        hold.
 
         All rules are one query, and so one pass over the rows: a job for each rule took longer than the stage itself.
         input_keys, input_view: the key columns and the view of the pinned input; none for a stage without input.
@@ -121,15 +123,19 @@ class Contract:
         place = ", ".join(f"CAST({key} AS STRING)" for key in keys)
         marked = f"SELECT concat_ws('/', {place}) AS place, {marks} AS marks FROM {rows}"
         marked = f"SELECT place, explode(marks) AS rule FROM ({marked}) WHERE concat_ws('', marks) <> ''"
-        counted = f"SELECT *, row_number() OVER (PARTITION BY rule ORDER BY place) AS n FROM ({marked}) WHERE rule IS NOT NULL"
+        counted = (
+            f"SELECT *, row_number() OVER (PARTITION BY rule ORDER BY place) AS n FROM ({marked}) WHERE rule IS NOT "
+            f"NULL"
+        )
         samples = f"collect_list(place) FILTER (WHERE n <= {SAMPLES})"
         return f"SELECT rule, max(n) AS rows, {samples} AS samples FROM ({counted}) GROUP BY rule"
 
     def _marked_rows(self) -> tuple[str, str]:
-        """Spark SQL for the rows with the rules of their own that they break, and for an array of these, empty for no row.
+        """Spark SQL for the rows with the rules of their own that they break, and for an array of these, empty for no
+        row.
 
-        First the rules that look at a row alone: what they want of it is not sorted. Those about keys come last, for the rows stay in
-        that order where they are joined with the input.
+        First the rules that look at a row alone: what they want of it is not sorted. Those about keys come last, for
+        the rows stay in that order where they are joined with the input.
         """
         rules = self._all_own_rules()
         steps: tuple[list[Rule], ...] = ([], [], [])

@@ -59,5 +59,5 @@ DUPLICATE_PAIRS = Contract(
     ),
     is_one_for_one=False,
 )
-"""Of every picture there is a row of its own on each day that shows it: it has been compared with every other within the limits that
-the row names."""
+"""Of every picture there is a row of its own on each day that shows it: it has been compared with every other within
+the limits that the row names."""

@@ -7,11 +7,13 @@ import pyarrow as pa
 from data_contracts.contract import CROP, DAY, KEY, ONE_MODEL_VERSION, REASON, Column, Contract, Rule
 
 CODE_LENGTHS = (16, 32)
-"""Bytes that a code may have: 128 bits of the crop, or these and 128 of the whole picture. Those of one model have one length."""
+"""Bytes that a code may have: 128 bits of the crop, or these and 128 of the whole picture. Those of one model have one
+length."""
 
 INFINITE_OR_NAN = "^.{2}(?:.{4})*?[7F][C-F]"
-"""In hexadecimal digits, a float16 (little endian) whose exponent is all ones (IEEE 754). One pattern: 128 conditions took Spark
-half a minute to plan. Every row is looked through: a group that takes all numbers first and gives them back one by one took 15 us more."""
+"""In hexadecimal digits, a float16 (little endian) whose exponent is all ones (IEEE 754). One pattern: 128 conditions
+took Spark half a minute to plan. Every row is looked through: a group that takes all numbers first and gives them back
+one by one took 15 us more."""
 
 _IN_A_TEMPLATE = INFINITE_OR_NAN.replace("{", "{{").replace("}", "}}")
 
@@ -48,7 +50,8 @@ FEATURES = Contract(
         ),
         Rule(
             "verification_length",
-            "descriptor of whole float16 numbers and not empty, luminance_hash and whole_hash of 32 bytes, chroma of 128",
+            "descriptor of whole float16 numbers and not empty, luminance_hash and whole_hash of 32 bytes, chroma of "
+            "128",
             "octet_length(descriptor) % 2 = 1 OR octet_length(descriptor) = 0 OR octet_length(luminance_hash) <> 32"
             " OR octet_length(whole_hash) <> 32 OR octet_length(chroma) <> 128",
         ),

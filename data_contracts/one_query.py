@@ -12,7 +12,8 @@ _ROWS, _COUNT = "unexpected_rows_query.table", "unexpected_rows_query.row_count"
 class NoRowsOfOneQuery(UnexpectedRowsExpectation):
     """Expect that a query returns no row; it gives 200 at the most.
 
-    The expectation that it builds upon computes the query twice, for the rows and for their number: over all rows of a day both times.
+    The expectation that it builds upon computes the query twice, for the rows and for their number: over all rows of a
+    day both times.
     """
 
     metric_dependencies: ClassVar[tuple[str, ...]] = (_ROWS,)

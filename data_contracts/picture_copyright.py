@@ -1,4 +1,5 @@
-"""picture_copyright: pictures of an owner that appear under another owner or in another shop, over all days: a row for each."""
+"""picture_copyright: pictures of an owner that appear under another owner or in another shop, over all days: a row for
+each."""
 
 from __future__ import annotations
 
@@ -9,7 +10,8 @@ from data_contracts.duplicates import EVIDENCE
 
 OTHER_OWNER, OTHER_SHOP = "other_owner", "other_shop"
 KINDS = (OTHER_OWNER, OTHER_SHOP)
-"""Shown under the name of another owner; shown in another shop under the same owner, or where one of the two names none."""
+"""Shown under the name of another owner; shown in another shop under the same owner, or where one of the two names
+none."""
 SHA256, PHASH, TITLE = "sha256", "phash", "title"
 METHODS = (SHA256, PHASH, TITLE)
 """The simple methods: same file, near pHash of the whole picture, same title."""

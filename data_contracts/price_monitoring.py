@@ -41,13 +41,15 @@ PRICE_MONITORING = Contract(
         Rule(
             "prices_in_order",
             "prices are positive, lowest, median and highest in this order, the spread is theirs",
-            "NOT (lowest > 0 AND lowest <= median AND median <= highest AND abs(spread - (highest / lowest - 1)) < 1e-6)",
+            "NOT (lowest > 0 AND lowest <= median AND median <= highest AND abs(spread - (highest / lowest - 1)) < "
+            "1e-6)",
         ),
         Rule("shops_are_of_pictures", "no more shops than pictures", "shops < 0 OR shops > pictures"),
         Rule(
             "others_find_some",
             "the simple methods find some of the pictures, not more",
-            "least(same_sha256, near_phash, same_title) < 0 OR greatest(same_sha256, near_phash, same_title) > pictures",
+            "least(same_sha256, near_phash, same_title) < 0 OR greatest(same_sha256, near_phash, same_title) > "
+            "pictures",
         ),
         Rule("groups_are_used", "all groups are of used pictures", "reason <> 'ok'"),
     ),

@@ -82,8 +82,9 @@ class Airflow:
     ) -> int:
         """Create a backfill of every day from first to last; returns its id.
 
-        at_once: how many of its runs run at a time.   repeated: which days that have a run get another: none, failed or completed,
-        that is, all.   conf: of its runs.
+        at_once: how many of its runs run at a time.
+        repeated: which days that have a run get another: none, failed or completed, that is, all.
+        conf: of its runs.
 
         Raises:
             AirflowError: Airflow refuses it, for example because another backfill of the DAG is active.
@@ -125,7 +126,8 @@ class Airflow:
 
     def log(self, dag: str, task: Task) -> list[str]:
         """The messages of a task's last attempt, with their errors."""
-        path = f"/api/v2/dags/{dag}/dagRuns/{quote(task.run)}/taskInstances/{task.name}/logs/{task.attempt}?full_content=true"
+        instance = f"/api/v2/dags/{dag}/dagRuns/{quote(task.run)}/taskInstances/{task.name}"
+        path = f"{instance}/logs/{task.attempt}?full_content=true"
         content = (self._found(path) or {}).get("content", [])
         return [str(entry.get("event", "")) if isinstance(entry, dict) else str(entry) for entry in content]
 

@@ -1,14 +1,13 @@
 """The whole pipeline on a generated catalogue: `make demo`, `make demo LAKE=hdfs`, or `docker compose run --rm demo`.
 
-Draws a catalogue of three days, starts every server, loads HBase, lets Airflow backfill the three days and settle the similar
-images, searches by the search service, writes `report.html` and `report.json` into `build/demo` (or `--report FOLDER`), and stops
-everything that it started.
-Exit code 0 only if every run succeeded. Its data lies in `<PIPELINE_HOME>/demo`, made anew each time: look at it with
-`make up PIPELINE_HOME=var/demo`.
+Draws a catalogue of three days, starts every server, loads HBase, lets Airflow backfill the three days and settle the
+similar images, searches by the search service, writes `report.html` and `report.json` into `build/demo` (or `--report
+FOLDER`), and stops everything that it started. Exit code 0 only if every run succeeded. Its data lies in
+`<PIPELINE_HOME>/demo`, made anew each time: look at it with `make up PIPELINE_HOME=var/demo`.
 
-With `--running` the servers are there already: those of the PIPELINE_ variables, and of Airflow PIPELINE_AIRFLOW_URL and
-PIPELINE_AIRFLOW_PASSWORD (its user `admin`), of the search service PIPELINE_SEARCH_URL
-and PIPELINE_SEARCH_TOKEN (PIPELINE_SEARCH_PAGE: its address in a browser). They are left running.
+With `--running` the servers are there already: those of the PIPELINE_ variables, and of Airflow PIPELINE_AIRFLOW_URL
+and PIPELINE_AIRFLOW_PASSWORD (its user `admin`), of the search service PIPELINE_SEARCH_URL and PIPELINE_SEARCH_TOKEN
+(PIPELINE_SEARCH_PAGE: its address in a browser). They are left running.
 """
 
 from __future__ import annotations
@@ -54,7 +53,8 @@ class DemoError(RuntimeError):
 
 
 def demo_days(today: date) -> list[date]:
-    """The days of the catalogue: always the same three, unless this machine's clock is before them (Airflow backfills the past only)."""
+    """The days of the catalogue: always the same three, unless this machine's clock is before them (Airflow backfills
+    the past only)."""
     first = FIRST_DAY if FIRST_DAY + timedelta(days=DAYS) <= today else today - timedelta(days=DAYS)
     return [first + timedelta(days=i) for i in range(DAYS)]
 
@@ -84,8 +84,9 @@ def _forget_other_servers() -> None:
 
 @dataclass(frozen=True)
 class Site:
-    """Where the demo runs. environment: the variables of the servers' clients.   airflow: its interface.   search_url, search_token: of
-    the search service."""
+    """Where the demo runs. environment: the variables of the servers' clients.
+    airflow: its interface.
+    search_url, search_token: of the search service."""
 
     environment: Mapping[str, str]
     airflow: Airflow
@@ -184,7 +185,8 @@ def _run_module(site: Site, module: str, *arguments: str) -> None:
 def _process(
     site: Site, module: str, *arguments: str, output: BinaryIO | None = None
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """Run a module as a client of the servers, in a session of its own; ended with its children when the block is left."""
+    """Run a module as a client of the servers, in a session of its own; ended with its children when the block is
+    left."""
     process = subprocess.Popen(
         [sys.executable, "-m", module, *arguments],
         cwd=REPOSITORY,
@@ -253,7 +255,8 @@ def _has_settled(airflow: Airflow) -> bool:
 
 
 def _check_runs(airflow: Airflow, runs: list[Run], days: int, console: Console) -> None:
-    """Raise DemoError unless every run succeeded and none but the backfill's, and those its features started, exists."""
+    """Raise DemoError unless every run succeeded and none but the backfill's, and those its features started,
+    exists."""
     failed = [run for run in runs if run.state != "success"]
     for run in failed:
         _explain(airflow, run, console)
@@ -296,14 +299,18 @@ def main(
         else:
             stack = demo_stack(cast(Lake, lake))
             run_with_servers(stack, days, per_day, report, console)
-            page = f"{stack.search_url}, the search page, after `make up PIPELINE_HOME={stack.home}`, which prints its token"
+            page = (
+                f"{stack.search_url}, the search page, after `make up PIPELINE_HOME={stack.home}`, which prints its "
+                f"token"
+            )
     except KeyboardInterrupt:
         raise SystemExit("interrupted" if running else "interrupted; everything is stopped") from None
     except (DemoError, StackError, AirflowError, OSError, ValueError) as error:
         console.print(str(error), style="red", markup=False, soft_wrap=True)
         raise SystemExit(1) from None
     print(
-        f"done in {time.monotonic() - started:.0f} s; look at\n  {report / 'report.html'}\n  {report / 'report.json'}\n  {page}"
+        f"done in {time.monotonic() - started:.0f} s; look at\n  {report / 'report.html'}\n  "
+        f"{report / 'report.json'}\n  {page}"
     )
 
 

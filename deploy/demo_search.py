@@ -21,7 +21,8 @@ _POLL_S = 0.2
 
 @dataclass(frozen=True)
 class Searched:
-    """Milliseconds from question to answer by key, one after another: half and 99 of 100 took no longer; items of the index."""
+    """Milliseconds from question to answer by key, one after another: half and 99 of 100 took no longer; items of the
+    index."""
 
     p50_ms: float
     p99_ms: float

@@ -1,6 +1,7 @@
-"""Install what the project needs, once: `python3.11 -m deploy.install`. Standard library only: it runs before anything else is there.
+"""Install what the project needs, once: `python3.11 -m deploy.install`. Standard library only: it runs before anything
+else is there.
 
-    Debian packages (Java 17, Maven, g++)   through apt-get as root or by password-less sudo, else one line says what to install
+    Debian packages (Java 17, Maven, g++)   by apt-get, as root or password-less sudo; else it says what to install
     .venv                                   from requirements.lock, every file checked by its hash
     build/java/{hbase,hdfs,spark}           the Java services, by Maven from the pom.xml beside this file
     build/postgresql-*                      PostgreSQL's server, by Maven too; root's in OPEN_TO_ALL
@@ -34,7 +35,8 @@ TOOLS = REPOSITORY / "build" / "tools"
 LOGS = REPOSITORY / "build" / "logs"
 JAVA_SERVICES = ("hbase", "hdfs", "spark")
 OPEN_TO_ALL = Path("/var/lib/product-image-pipeline")
-"""Where root puts what another user runs for it: that user may not enter every folder that root may, for example below /root."""
+"""Where root puts what another user runs for it: that user may not enter every folder that root may, for example below
+/root."""
 _COPY_JARS = "org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-dependencies"
 _JAVA_VERSION = 17
 
@@ -118,7 +120,8 @@ def install_environment(name: str = ".venv", lock: str = "requirements.lock") ->
     python = folder / "bin" / "python"
     if not python.exists():
         _logged(name, [str(uv), "venv", "--allow-existing", "--python", sys.executable, str(folder)])
-    # Compiled once here: each job is a process of its own, and where Python may not write byte code it would compile anew each time.
+    # Compiled once here: each job is a process of its own, and where Python may not write byte code it would compile
+    # anew each time.
     sync = [str(uv), "pip", "sync", "--require-hashes", "--compile-bytecode"]
     _logged(name, [*sync, "--python", str(python), str(REPOSITORY / lock)])
     stamp.touch()
@@ -220,7 +223,8 @@ PARTS: dict[str, Callable[[], None]] = {
 """What can be installed by name: `python3.11 -m deploy.install java`."""
 
 _ROUNDS = (("packages",), ("environment", "java"), ("kernels", "postgres"))
-"""The parts of a plain install; those of a round run side by side, since one waits for the disk while the other downloads."""
+"""The parts of a plain install; those of a round run side by side, since one waits for the disk while the other
+downloads."""
 
 
 def install() -> None:

@@ -1,7 +1,8 @@
 """Become PostgreSQL, which keeps Airflow's data: `python -m deploy.postgres_server`.
 
-It refuses to run as root. Started by root it runs as `nobody`, who may not enter every folder that root may, such as a home of mode
-0700: its data then lies in OPEN_TO_ALL, under a name that comes of the stack's secrets. Otherwise it lies in the stack's home.
+It refuses to run as root. Started by root it runs as `nobody`, who may not enter every folder that root may, such as a
+home of mode 0700: its data then lies in OPEN_TO_ALL, under a name that comes of the stack's secrets. Otherwise it lies
+in the stack's home.
 """
 
 from __future__ import annotations
@@ -49,7 +50,8 @@ def database_answers(stack: Stack) -> bool:
 
 
 def dags_are_read(stack: Stack) -> bool:
-    """Whether Airflow has read every file of DAGs: it knows the DAG that the file is named after, or why there is none."""
+    """Whether Airflow has read every file of DAGs: it knows the DAG that the file is named after, or why there is
+    none."""
     files = {path.stem for path in (REPOSITORY / "dags").glob("*.py")}
     try:
         with (

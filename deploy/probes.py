@@ -13,7 +13,8 @@ def _text(field: int, value: bytes) -> bytes:
     return b"\x0b" + field.to_bytes(2) + len(value).to_bytes(4) + value
 
 
-# Thrift's binary protocol: getRow(tableName, row, attributes) on the table that knows where all others are, for a row it has not.
+# Thrift's binary protocol: getRow(tableName, row, attributes) on the table that knows where all others are, for a row
+# it has not.
 _NAME = b"\x00\x00\x00\x06getRow" + b"\x00\x00\x00\x00"
 _NO_ATTRIBUTES = b"\x0d\x00\x03" + b"\x0b\x0b" + b"\x00\x00\x00\x00"
 _GET_ROW = b"\x80\x01\x00\x01" + _NAME + _text(1, b"hbase:meta") + _text(2, b"-") + _NO_ATTRIBUTES + b"\x00"
@@ -31,7 +32,8 @@ def listens(host: str, port: int) -> bool:
 
 
 def thrift_answers(host: str, port: int) -> bool:
-    """Whether HBase reads through Thrift: a fresh server accepts connections before the master is ready or its first region is up."""
+    """Whether HBase reads through Thrift: a fresh server accepts connections before the master is ready or its first
+    region is up."""
     try:
         with socket.create_connection((host, port), timeout=_TIMEOUT_S) as connection:
             connection.sendall(_GET_ROW)

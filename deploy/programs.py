@@ -21,11 +21,15 @@ _HERE = "127.0.0.1"
 class Program:
     """One process that the supervisor keeps running.
 
-    name, title: for commands and for people.   command: its arguments.   is_ready: whether it serves (None: it runs
-    once, and is ready when it has ended well).   needs: programs that must be ready before it starts.   ports: of `stack.PORTS`.
+    name, title: for commands and for people.
+    command: its arguments.
+    is_ready: whether it serves (None: it runs once, and is ready when it has ended well).
+    needs: programs that must be ready before it starts.
+    ports: of `stack.PORTS`.
     group: a name that stands for several programs.   lake: the only lake it belongs to, or None for both.
-    limit_s: how long it may take to become ready.   stop_signal: what asks it to stop.   stop_s: how long it may take to stop
-    before it is killed.
+    limit_s: how long it may take to become ready.
+    stop_signal: what asks it to stop.
+    stop_s: how long it may take to stop before it is killed.
     """
 
     name: str

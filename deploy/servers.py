@@ -27,7 +27,8 @@ _AIRFLOW = {
 
 
 def java_server(name: str, home: Path, heap: str, *arguments: str) -> list[str]:
-    """The command of a server of HDFS or HBase with the configuration that the stack at `home` has for it. heap: e.g. `512m`."""
+    """The command of a server of HDFS or HBase with the configuration that the stack at `home` has for it. heap: e.g.
+    `512m`."""
     jars, *main = _JAVA[name]
     return java_command(home, jars, heap, *main, *arguments)
 

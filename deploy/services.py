@@ -1,6 +1,6 @@
 """Start, stop and watch the servers of a stack.
 
-    python -m deploy.services up [--only hbase,connect] [--lake hdfs]     start, wait until all serve, leave them running
+    python -m deploy.services up [--only hbase,connect] [--lake hdfs]     start, wait until all serve, leave running
     python -m deploy.services status | restart NAME | down | remove
     eval "$(python -m deploy.services environment)"                       then `airflow ...` and the jobs see this stack
 
@@ -116,8 +116,8 @@ def running(stack: Stack, only: tuple[str, ...] = (), console: Console | None = 
 def interruptible() -> None:
     """Have SIGINT, SIGTERM and SIGHUP end this process as Ctrl-C does, so that what it started is stopped.
 
-    A process inherits what its shell ignores, and a script's background jobs ignore SIGINT: without this such a demo could only be
-    killed. An ignored SIGHUP stays so: that is what `nohup` is for.
+    A process inherits what its shell ignores, and a script's background jobs ignore SIGINT: without this such a demo
+    could only be killed. An ignored SIGHUP stays so: that is what `nohup` is for.
     """
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:
@@ -168,7 +168,8 @@ def _refuse_earlier_airflow(stack: Stack, programs: list[Program]) -> None:
     earlier = stack.home / "airflow" / "airflow.db"
     if earlier.exists() and "postgres" in {program.name for program in programs}:
         raise StackError(
-            f"got {earlier} of an earlier version, expected Airflow's data in PostgreSQL: to start Airflow anew, with images, lake "
+            f"got {earlier} of an earlier version, expected Airflow's data in PostgreSQL: to start Airflow anew, with "
+            f"images, lake "
             f"and reports as they are, `make down`, `rm -r {earlier.parent}`, `make up`"
         )
 

@@ -82,11 +82,12 @@ _USERS_OWN = (
 """Variables with which users point the stack at servers and folders of their own; it keeps them."""
 
 _SPECIAL = '%:;,*?[]$"\\'
-"""What no path of a home may have: class paths, lists of folders, patterns and values of Airflow and supervisor are written with these."""
+"""What no path of a home may have: class paths, lists of folders, patterns and values of Airflow and supervisor are
+written with these."""
 
 _KEPT = "PIPELINE_KEPT"
-"""In the stack's environment: which of these were the user's. Without it, a shell that took over the environment of one stack
-would point the next one at the first one's servers."""
+"""In the stack's environment: which of these were the user's. Without it, a shell that took over the environment of one
+stack would point the next one at the first one's servers."""
 
 
 @dataclass(frozen=True)
@@ -109,7 +110,8 @@ class Stack:
         """The stack that PIPELINE_HOME, PIPELINE_PORT_OFFSET and PIPELINE_LAKE describe; by default `var`, 0 and local.
 
         Raises:
-            ValueError: the offset is no number, the lake is unknown, or the home's path has a character that a server takes for its own.
+            ValueError: the offset is no number, the lake is unknown, or the home's path has a character that a server
+            takes for its own.
         """
         variables = os.environ if environment is None else environment
         kind = lake or variables.get("PIPELINE_LAKE") or "local"
@@ -123,7 +125,8 @@ class Stack:
         if wrong := sorted({sign for sign in str(home) if sign in _SPECIAL or not sign.isprintable()}):
             raise ValueError(
                 f"PIPELINE_HOME: got {str(home)!r} with {' '.join(map(repr, wrong))}, expected a path without "
-                f"{' '.join(_SPECIAL)}: Java, Spark, Airflow and supervisor take these for their own; choose another folder"
+                f"{' '.join(_SPECIAL)}: Java, Spark, Airflow and supervisor take these for their own; choose another "
+                f"folder"
             )
         return cls(
             home=home,
@@ -192,7 +195,8 @@ class Stack:
         pairs = [tuple(entry.strip().split(":")) for entry in entries]
         if wrong := [":".join(pair) for pair in pairs if len(pair) != 2 or pair[1] not in ROLES]:
             raise ValueError(
-                f"PIPELINE_USERS: got {wrong[0]!r}, expected name:role entries separated by commas, the role one of {', '.join(ROLES)}"
+                f"PIPELINE_USERS: got {wrong[0]!r}, expected name:role entries separated by commas, the role one of "
+                f"{', '.join(ROLES)}"
             )
         return {"admin": "admin", **{name: role for name, role in pairs if name != "admin"}}
 
@@ -221,7 +225,8 @@ class Stack:
         return {**_python_variables(), **servers, **pipeline}
 
     def full_environment(self) -> dict[str, str]:
-        """`environment()` on top of this process's own variables, with the marker by which the stack finds its processes."""
+        """`environment()` on top of this process's own variables, with the marker by which the stack finds its
+        processes."""
         # Airflow renames its processes; SPT_NOENV keeps that from overwriting their variables, and so the marker.
         return {**os.environ, **self.environment(), MARKER: str(self.home), "SPT_NOENV": "1"}
 

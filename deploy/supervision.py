@@ -1,7 +1,7 @@
 """The supervisor of a stack: its configuration, its start, its stop, and what it says of each program.
 
-One supervisord per stack home keeps every program running (`autorestart`: a dead one takes nothing with it). It listens on a
-unix socket that only its owner may use.
+One supervisord per stack home keeps every program running (`autorestart`: a dead one takes nothing with it). It listens
+on a unix socket that only its owner may use.
 """
 
 from __future__ import annotations
@@ -44,7 +44,8 @@ class StackError(RuntimeError):
 
 @dataclass(frozen=True)
 class ProgramState:
-    """What the supervisor says of a program. state: RUNNING, STARTING, STOPPED, EXITED, BACKOFF or FATAL · pid: 0 if none."""
+    """What the supervisor says of a program. state: RUNNING, STARTING, STOPPED, EXITED, BACKOFF or FATAL · pid: 0 if
+    none."""
 
     name: str
     state: str
@@ -237,7 +238,8 @@ def _rpc(stack: Stack) -> Any:
 
 
 def _socket_path(stack: Stack) -> Path:
-    """The supervisor's socket: in the home, or in the temporary folder when the home's path is too long for a socket."""
+    """The supervisor's socket: in the home, or in the temporary folder when the home's path is too long for a
+    socket."""
     path = stack.home / "run" / "supervisor.sock"
     if len(str(path)) < _SOCKET_PATH_LIMIT:
         return path

@@ -15,10 +15,11 @@ Places: TypeAlias = NDArray[np.intp]
 
 @dataclass(frozen=True, eq=False)
 class SparseMatrix:
-    """A matrix (N, M) of few values, by row (CSR): row i has values[starts[i] : starts[i + 1]], in the columns beside them.
+    """A matrix (N, M) of few values, by row (CSR): row i has values[starts[i] : starts[i + 1]], in the columns beside
+    them.
 
-    values: (K,) float32. columns: (K,), 0-based, in the order given. starts: (N + 1,), from 0 to K. Repeated places add up. It
-    is read only by what takes it: nothing of it may be changed. Source: BigDL's JTensor.sparse.
+    values: (K,) float32. columns: (K,), 0-based, in the order given. starts: (N + 1,), from 0 to K. Repeated places add
+    up. It is read only by what takes it: nothing of it may be changed. Source: BigDL's JTensor.sparse.
 
     Raises:
         ValueError: the parts do not fit together.
@@ -40,7 +41,8 @@ class SparseMatrix:
         count = len(self.values)
         if len(self.columns) != count or not len(self.starts) or self.starts[0] != 0 or self.starts[-1] != count:
             raise ValueError(
-                f"got {count} values, {len(self.columns)} columns and row starts {self.starts}, expected as many columns as "
+                f"got {count} values, {len(self.columns)} columns and row starts {self.starts}, expected as many "
+                f"columns as "
                 "values and starts from 0 to their number"
             )
         if (np.diff(self.starts) < 0).any():
@@ -151,8 +153,8 @@ _KEPT = tuple(np.dtype(kind) for kind in (np.float32, np.float64, np.int32, np.i
 def as_activity(x: Any, kind: DTypeLike | None = None) -> Activity:
     """`x` with every leaf an array or a SparseMatrix; lists and tuples become tables, unless they hold plain numbers.
 
-    Arrays of float32, float64 and whole numbers of 32 or 64 bits stay what they are; plain numbers and arrays of other types
-    become float32. With `kind` every array becomes one of that type. Copies only where the type differs.
+    Arrays of float32, float64 and whole numbers of 32 or 64 bits stay what they are; plain numbers and arrays of other
+    types become float32. With `kind` every array becomes one of that type. Copies only where the type differs.
 
     Raises:
         ValueError: whole numbers that float32 does not hold would have to become it.
@@ -169,11 +171,13 @@ def as_activity(x: Any, kind: DTypeLike | None = None) -> Activity:
 
 
 def require_exact(numbers: np.ndarray[Any, Any]) -> None:
-    """Raise ValueError if `numbers` are whole and float32 does not hold them all: labels and places must not become others."""
+    """Raise ValueError if `numbers` are whole and float32 does not hold them all: labels and places must not become
+    others."""
     is_wide = numbers.dtype.kind in "iu" and numbers.itemsize > 2 and numbers.size
     if is_wide and max(-int(numbers.min()), int(numbers.max())) > _LARGEST_INTEGER:
         raise ValueError(
-            f"got integers from {numbers.min()} to {numbers.max()}, expected at most {_LARGEST_INTEGER} in size: float32 holds "
+            f"got integers from {numbers.min()} to {numbers.max()}, expected at most {_LARGEST_INTEGER} in size: "
+            f"float32 holds "
             "no more exactly; number them anew, or pass floats where rounding does no harm"
         )
 

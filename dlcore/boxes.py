@@ -57,8 +57,8 @@ def decode(locations: Array, priors: Array, variances: Variances | Array = VARIA
 
 
 def prior_extents(min_size: float, max_size: float | None, ratios: Sequence[float]) -> Array:
-    """(K, 2) widths and heights: a square of `min_size`, one of sqrt(min_size max_size) if there is a max_size, and for each
-    ratio of width to height a rectangle with the area of the first."""
+    """(K, 2) widths and heights: a square of `min_size`, one of sqrt(min_size max_size) if there is a max_size, and for
+    each ratio of width to height a rectangle with the area of the first."""
     rows = [(min_size, min_size)]
     if max_size is not None:
         rows.append(((min_size * max_size) ** 0.5,) * 2)

@@ -1,4 +1,5 @@
-"""Arguments that all of a kind take: `bigdl_type`, the type of numbers that a layer or criterion computes in, and other spellings."""
+"""Arguments that all of a kind take: `bigdl_type`, the type of numbers that a layer or criterion computes in, and other
+spellings."""
 
 from __future__ import annotations
 

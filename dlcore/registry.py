@@ -32,7 +32,8 @@ class Registry(Mapping[str, Kind], Generic[Kind]):
         self._keys: dict[Kind, str] = {}
 
     def add(self, kind: Kind, namespace: str | None = None) -> None:
-        """Enter `kind`; without `namespace` its module says which. The same class defined again takes the place of the first.
+        """Enter `kind`; without `namespace` its module says which. The same class defined again takes the place of the
+        first.
 
         Raises:
             ValueError: another class has this name.
@@ -41,7 +42,8 @@ class Registry(Mapping[str, Kind], Generic[Kind]):
         other = self._kinds.get(key)
         if other is not None and (other.__module__, other.__qualname__) != (kind.__module__, kind.__qualname__):
             raise ValueError(
-                f"got two classes called {key!r}, in {other.__module__} and {kind.__module__}, expected one; give one of "
+                f"got two classes called {key!r}, in {other.__module__} and {kind.__module__}, expected one; give one "
+                f"of "
                 f"them another name, or a namespace of its own: class {kind.__name__}(..., namespace='...')"
             )
         self._kinds[key] = kind

@@ -53,7 +53,8 @@ class RandomGenerator:
         return flat.reshape(size)
 
     def normal(self, mean: float, standard_deviation: float, size: Size, kind: DTypeLike = np.float32) -> Array:
-        """Normal numbers; each pair (x, y) of draws gives rho cos(2 pi x) and rho sin(2 pi x), rho = sqrt(-2 ln(1-y))."""
+        """Normal numbers; each pair (x, y) of draws gives rho cos(2 pi x) and rho sin(2 pi x), rho = sqrt(-2
+        ln(1-y))."""
         if rows := self.streams(size):
             return np.concatenate([row.normal(mean, standard_deviation, shape, kind) for row, shape in rows])
         count = int(np.prod(size))
@@ -100,8 +101,9 @@ class RandomGenerator:
 
     @contextmanager
     def by_row(self, seeds: Sequence[int]) -> Iterator[None]:
-        """Within this context what is drawn for as many rows as there are seeds, or for a multiple of them, comes row by row from
-        their own streams: a record gets the same numbers in any batch. The rest comes from the stream as ever."""
+        """Within this context what is drawn for as many rows as there are seeds, or for a multiple of them, comes row
+        by row from their own streams: a record gets the same numbers in any batch. The rest comes from the stream as
+        ever."""
         self._rows = [RandomGenerator(seed) for seed in seeds]
         try:
             yield
@@ -109,7 +111,8 @@ class RandomGenerator:
             self._rows = []
 
     def streams(self, size: Size) -> list[tuple[RandomGenerator, tuple[int, ...]]]:
-        """Each row's generator and the shape that it draws, if rows have generators and `size` is one of rows; else none."""
+        """Each row's generator and the shape that it draws, if rows have generators and `size` is one of rows; else
+        none."""
         shape = np.atleast_1d(size).tolist()
         if not self._rows or shape[0] % len(self._rows):
             return []

@@ -64,8 +64,8 @@ def attached(name: str) -> Callable[..., Any]:
 
 
 def offered(package: str, homes: Sequence[str]) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
-    """`__getattr__` and `__dir__` of a package that offers the names of its modules `homes`, which are imported when one of these
-    names is first asked for."""
+    """`__getattr__` and `__dir__` of a package that offers the names of its modules `homes`, which are imported when
+    one of these names is first asked for."""
 
     @cache
     def known() -> dict[str, Any]:

@@ -44,8 +44,8 @@ _DIRECTIONS = 4
 class LayerCase:
     """A layer to check: how to build it, an input, and the slow formula of its output where there is one.
 
-    Set has_batch=False where rows are not independent samples, is_differentiable=False where the gradient is not that of the
-    output by design.
+    Set has_batch=False where rows are not independent samples, is_differentiable=False where the gradient is not that
+    of the output by design.
     """
 
     make: Callable[[], Module]
@@ -143,7 +143,8 @@ def _copied(x: Activity) -> Activity:
 
 
 def _check_output_shape(case: LayerCase, x: Activity) -> None:
-    """Of this input and, where rows are samples, of a batch of unknown size; nothing of the layer or the generator changes."""
+    """Of this input and, where rows are samples, of a batch of unknown size; nothing of the layer or the generator
+    changes."""
     y = shape_of(_forward(_made(case), x))
     module = _made(case)
     before = pickle.dumps([module, RNG.state()])
@@ -362,8 +363,8 @@ def check_criterion(
 
 
 def check_optim_method(make: Callable[[], OptimMethod], steps: int = 200, factor: float = 0.5) -> None:
-    """Check a method: it makes a quadratic bowl's value fall to `factor`, goes on exactly from its saved state, and refuses
-    arrays of different shapes.
+    """Check a method: it makes a quadratic bowl's value fall to `factor`, goes on exactly from its saved state, and
+    refuses arrays of different shapes.
 
     Raises:
         AssertionError: a promise is broken.

@@ -26,7 +26,8 @@ _OVERLAP = 0.5
 
 @dataclass(frozen=True)
 class Seen:
-    """An image with what was found in it and what is there. missed, wrong: true things not found, found things not there."""
+    """An image with what was found in it and what is there. missed, wrong: true things not found, found things not
+    there."""
 
     address: Address
     found: list[tuple[str, float, Box]]
@@ -37,7 +38,8 @@ class Seen:
 
 @dataclass(frozen=True)
 class Member:
-    """An image of a group. distance: bits from the representative. similarity: cosine, None where the pair was not verified.
+    """An image of a group. distance: bits from the representative. similarity: cosine, None where the pair was not
+    verified.
 
     is_right: whether the truth has it in the representative's group, None where the truth says nothing.
     """
@@ -52,7 +54,8 @@ class Member:
 
 @dataclass(frozen=True)
 class Mistake:
-    """Two images that share a group and should not, or the other way round; kind says which, change what the images are."""
+    """Two images that share a group and should not, or the other way round; kind says which, change what the images
+    are."""
 
     first: Address
     second: Address
@@ -63,7 +66,8 @@ class Mistake:
 
 @dataclass(frozen=True)
 class Neighbours:
-    """A query and what is nearest to its code: image, bits apart, whether it shows the same (None: the truth says nothing)."""
+    """A query and what is nearest to its code: image, bits apart, whether it shows the same (None: the truth says
+    nothing)."""
 
     query: Address
     found: list[tuple[Address, int, bool | None]] = field(default_factory=list)

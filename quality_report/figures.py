@@ -30,7 +30,8 @@ def days_of(reports: Iterable[PastRun]) -> list[str]:
 
 
 def figures(reports: Sequence[PastRun], in_hbase: dict[str, int]) -> Figures:
-    """`rows` by stage and day, `reasons`, `seconds` and `images_per_second` by stage, all days together; `warnings` of the runs.
+    """`rows` by stage and day, `reasons`, `seconds` and `images_per_second` by stage, all days together; `warnings` of
+    the runs.
 
     in_hbase: rows of the image table by day.
     """

@@ -1,4 +1,5 @@
-"""The report as one HTML page: figures first, then the pictures behind them. No script, nothing from outside the file."""
+"""The report as one HTML page: figures first, then the pictures behind them. No script, nothing from outside the
+file."""
 
 from __future__ import annotations
 
@@ -70,7 +71,8 @@ def page(content: Content) -> str:
     body = "".join([_rows(content), _speed(content), _quality(content.figures), _reports(content.figures), *sheets])
     return (
         "<!doctype html><html lang='en'><head><meta charset='utf-8'><meta name='viewport' content='width=device-width'>"
-        f"<title>Product images: what the pipeline made of them</title><style>{STYLE.read_text('utf-8')}</style></head><body>"
+        f"<title>Product images: what the pipeline made of "
+        f"them</title><style>{STYLE.read_text('utf-8')}</style></head><body>"
         f"{_head(content)}<nav><div>{links}</div></nav><main>{body}</main>{_foot(content)}</body></html>"
     )
 
@@ -95,8 +97,10 @@ def _head(content: Content) -> str:
     when = f"{days[0]} to {days[-1]}" if len(days) > 1 else "".join(days)
     warnings = "".join(f"<p class='warning'>{escape(said)}</p>" for said in figures["warnings"])
     return (
-        f"<header><h1>What the pipeline made of the product images</h1><p>{escape(when)} · from HBase through detection and "
-        f"cropping to binary codes, groups of duplicates and a search index. The same numbers are in <code>report.json</code> "
+        f"<header><h1>What the pipeline made of the product images</h1><p>{escape(when)} · from HBase through "
+        f"detection and "
+        f"cropping to binary codes, groups of duplicates and a search index. The same numbers are in "
+        f"<code>report.json</code> "
         f"beside this file.</p>{warnings}<div class='tiles'>{''.join(tiles)}</div></header>"
     )
 
@@ -137,7 +141,8 @@ def _rows(content: Content) -> str:
     return parts.section(
         "rows",
         "Every row accounted for",
-        "A row that comes out of HBase goes through all five jobs. An image that cannot be used stays a row, with the reason why.",
+        "A row that comes out of HBase goes through all five jobs. An image that cannot be used stays a row, with the "
+        "reason why.",
         parts.table(["Stage", *days, "all days", ""], body, classes),
         "<h3>Reasons</h3>",
         parts.table(["Reason", "Meaning", "Images", ""], why, ["", "", "n"]),
@@ -145,7 +150,8 @@ def _rows(content: Content) -> str:
 
 
 def _verdict(name: str, by_day: Mapping[str, int], first: Mapping[str, int]) -> str:
-    """Whether no row of the table is missing: of each day, or, in a stage over all days, in all; "" where not each has a row."""
+    """Whether no row of the table is missing: of each day, or, in a stage over all days, in all; "" where not each has
+    a row."""
     contract = load_contract(STAGES[name]) if name in STAGES else None
     if by_day is first or (contract is not None and not contract.is_one_for_one):
         return ""
@@ -203,7 +209,8 @@ def _quality(figures: Mapping[str, Any]) -> str:
     return parts.section(
         "quality",
         "Scores against the truth",
-        "Duplicates are planted with known changes. The threshold of DeepBit was chosen without looking at the truth, on changed "
+        "Duplicates are planted with known changes. The threshold of DeepBit was chosen without looking at the truth, "
+        "on changed "
         "copies of the catalogue's own pictures; the others get the distance that suits them best on this very truth.",
         parts.table(
             ["", *(_METHODS[name] for name in methods)], _measures(scores, methods), ["", *["n"] * len(methods)], True
@@ -231,8 +238,10 @@ def _reports(figures: Mapping[str, Any]) -> str:
     return parts.section(
         "reports",
         "What the two reports are worth",
-        "Against what was planted: shops that sell one product at their own prices, and shops that show pictures of others. "
-        "Beside them what the same rules would report if pictures were the same by file (SHA-256), by pHash or by title alone.",
+        "Against what was planted: shops that sell one product at their own prices, and shops that show pictures of "
+        "others. "
+        "Beside them what the same rules would report if pictures were the same by file (SHA-256), by pHash or by "
+        "title alone.",
         *(tables or ["<p>The truth file says nothing of shops and owners.</p>"]),
     )
 
@@ -274,6 +283,8 @@ def _classes(classes: Mapping[str, float]) -> str:
 def _foot(content: Content) -> str:
     versions = " · ".join(f"{escape(name)} <code>{escape(value)}</code>" for name, value in content.versions.items())
     return (
-        f"<footer><p>{versions}</p><p>Look at the data itself: <code>make up PIPELINE_HOME=var/demo</code> starts the servers on "
-        "what this run left; then the page of the pipeline in Airflow, or <code>python -m spark_jobs.search KEY</code>.</p></footer>"
+        f"<footer><p>{versions}</p><p>Look at the data itself: <code>make up PIPELINE_HOME=var/demo</code> starts the "
+        f"servers on "
+        "what this run left; then the page of the pipeline in Airflow, or <code>python -m spark_jobs.search "
+        "KEY</code>.</p></footer>"
     )

@@ -26,7 +26,8 @@ def tile(number: str, name: str, about: str) -> str:
 def table(
     header: Sequence[str], rows: Iterable[Sequence[str]], classes: Sequence[str] = (), is_even: bool = False
 ) -> str:
-    """A table. header: text. rows: HTML of whole cells (see `cell`). classes: of the headings. is_even: columns of one width."""
+    """A table. header: text. rows: HTML of whole cells (see `cell`). classes: of the headings. is_even: columns of one
+    width."""
     names = [*classes, *[""] * (len(header) - len(classes))]
     head = "".join(f"<th class='{name}'>{escape(text)}</th>" for text, name in zip(header, names, strict=True))
     body = "".join(f"<tr>{''.join(row)}</tr>" for row in rows)
@@ -61,7 +62,8 @@ def phases(seconds: Mapping[str, float], most: float) -> str:
     """Seconds by phase as one bar of several colours; most: seconds of a bar of full width."""
     total = sum(seconds.get(name, 0.0) for name in PHASES)
     parts = "".join(
-        f"<i class='{colour}' style='flex:{seconds.get(name, 0.0):.3f}' title='{name} {seconds.get(name, 0.0):.1f} s'></i>"
+        f"<i class='{colour}' style='flex:{seconds.get(name, 0.0):.3f}' title='{name} {seconds.get(name, 0.0):.1f} "
+        f"s'></i>"
         for name, colour in PHASES.items()
     )
     return f"<div class='phases' style='width:{100 * total / max(most, 1e-9):.1f}%'>{parts}</div>"

@@ -1,4 +1,5 @@
-"""Which cases of the two reports are shown: the largest spreads of prices, and the earliest pictures under another name."""
+"""Which cases of the two reports are shown: the largest spreads of prices, and the earliest pictures under another
+name."""
 
 from __future__ import annotations
 
@@ -35,7 +36,10 @@ def choose_prices(known: Known, count: int) -> list[Case]:
             f"{row[end]:,.2f} {row['currency'] or ''}, {row[f'{end}_shop'] or 'no shop'}"
             for end in ("lowest", "highest")
         ]
-        about = f"{row['title'] or row['key']}: {row['pictures']} pictures of {row['shops']} shops, {100 * row['spread']:.0f} % apart"
+        about = (
+            f"{row['title'] or row['key']}: {row['pictures']} pictures of {row['shops']} shops, "
+            f"{100 * row['spread']:.0f} % apart"
+        )
         found.append(Case(((ends[0], prices[0]), (ends[1], prices[1])), about, known.same(ends[0], ends[1])))
     return found
 

@@ -172,13 +172,15 @@ SHEETS: tuple[tuple[str, str, str, Callable[[Sheets], str]], ...] = (
     (
         "crops",
         "Crops",
-        "What the codes are made of: the best object with a margin, or the whole image (framed) where nothing was found.",
+        "What the codes are made of: the best object with a margin, or the whole image (framed) where nothing was "
+        "found.",
         _crops,
     ),
     (
         "groups",
         "Groups of duplicates",
-        "The largest groups, each led by the image that stands for it. Bits: how far the codes are apart. Green: the truth agrees.",
+        "The largest groups, each led by the image that stands for it. Bits: how far the codes are apart. Green: the "
+        "truth agrees.",
         _groups,
     ),
     (
@@ -190,13 +192,15 @@ SHEETS: tuple[tuple[str, str, str, Callable[[Sheets], str]], ...] = (
     (
         "prices",
         "Prices",
-        "The largest differences between shops for one product picture, the cheapest on the left. Green: the truth agrees that it is one.",
+        "The largest differences between shops for one product picture, the cheapest on the left. Green: the truth "
+        "agrees that it is one.",
         lambda sheets: _cases(sheets, sheets.prices),
     ),
     (
         "copyright",
         "Pictures under another name",
-        "On the left the earliest picture of a group, on the right one that came later under another owner or in another shop; first "
+        "On the left the earliest picture of a group, on the right one that came later under another owner or in "
+        "another shop; first "
         "those that no simple method finds.",
         lambda sheets: _cases(sheets, sheets.copies),
     ),
@@ -204,7 +208,8 @@ SHEETS: tuple[tuple[str, str, str, Callable[[Sheets], str]], ...] = (
     (
         "bad",
         "Bad images",
-        "One of each kind that a catalogue holds, with what the pipeline said. Of a file that is no picture the first bytes are shown.",
+        "One of each kind that a catalogue holds, with what the pipeline said. Of a file that is no picture the first "
+        "bytes are shown.",
         _bad,
     ),
 )

@@ -2,8 +2,8 @@
 
     python -m quality_report.write --truth var/demo/catalogue/truth.jsonl --folder build/demo
 
-Reads what is published through the Spark Connect server, counts the rows of HBase, and takes the figures of the stages from
-their run reports; the scores are those of `evaluate_models` for a published run. The servers must be up.
+Reads what is published through the Spark Connect server, counts the rows of HBase, and takes the figures of the stages
+from their run reports; the scores are those of `evaluate_models` for a published run. The servers must be up.
 """
 
 from __future__ import annotations
@@ -47,8 +47,10 @@ _DETECTIONS, _CROPS, _GROUPS, _MEMBERS, _QUERIES, _NEIGHBOURS, _MISTAKES, _CASES
 def write_report(settings: Settings, truth: Path, folder: Path, more: Mapping[str, Any] | None = None) -> None:
     """Write `report.html` and `report.json` about everything that is published.
 
-    settings: of the running stack.  truth: the catalogue's `truth.jsonl`; look-alikes may lie beside it.  folder: where the
-    report goes.  more: figures that others have measured.
+    settings: of the running stack.
+    truth: the catalogue's `truth.jsonl`; look-alikes may lie beside it.
+    folder: where the report goes.
+    more: figures that others have measured.
 
     Raises:
         ConnectionError, HBaseError: a server is not there.
@@ -100,7 +102,8 @@ def _sheets(
     whole = read_images(spark, settings, "images", [*large, *small])
     stored = read_images(spark, settings, "raw_images", list(bad))
     return Sheets(
-        detections, worst, [(address, known.published.crops[address]) for address in crops], groups, neighbours, merged, missed,
+        detections, worst, [(address, known.published.crops[address]) for address in crops], groups, neighbours, merged,
+        missed,
         _bad(spark, settings, bad, stored), prices, copies,
         pictures(whole, large, LARGE), pictures(whole, small, SMALL),
         pictures(read_images(spark, settings, "crops", cut), cut, SMALL), pictures(stored, bad, SMALL),

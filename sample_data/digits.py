@@ -1,4 +1,5 @@
-"""Pictures of digits as people and printers write them: in several typefaces, leaning, stretched, thick and thin, with noise."""
+"""Pictures of digits as people and printers write them: in several typefaces, leaning, stretched, thick and thin, with
+noise."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Who took what: people with tastes and things with properties, drawn so that people take what lies near their taste."""
+"""Who took what: people with tastes and things with properties, drawn so that people take what lies near their
+taste."""
 
 from __future__ import annotations
 
@@ -11,8 +12,8 @@ Pairs = NDArray[np.int64]
 def taken(users: int, items: int, each: int, seed: int, traits: int = 3) -> Pairs:
     """(users, each) the numbers of the items, from 0, that each user takes, none twice.
 
-    Users and items lie in a cube of `traits` sides; the chance of an item falls with its squared distance from the user, and some
-    items are liked by all more than others.
+    Users and items lie in a cube of `traits` sides; the chance of an item falls with its squared distance from the
+    user, and some items are liked by all more than others.
 
     Raises:
         ValueError: more items for each user than there are.

@@ -61,7 +61,8 @@ def role_of(request: Request) -> Role | None:
 
 
 def role_in(options: Options, request: Request) -> Role | None:
-    """Who asks: by the header `Authorization: Bearer TOKEN`, or else by the cookie, which counts for requests of our own pages alone."""
+    """Who asks: by the header `Authorization: Bearer TOKEN`, or else by the cookie, which counts for requests of our
+    own pages alone."""
     scheme, _, token = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() == "bearer":
         return role_of_token(options, token.strip())

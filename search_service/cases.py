@@ -60,7 +60,8 @@ class CaseFiles:
 
 
 def shown(report: Report, words: str, withdrawn: Collection[str], **exact: str) -> list[Case]:
-    """The cases of a report that have all the words somewhere and the given values, without those of pictures that were taken down."""
+    """The cases of a report that have all the words somewhere and the given values, without those of pictures that were
+    taken down."""
     wanted = words.lower().split()
 
     def passes(case: Case) -> bool:

@@ -82,7 +82,8 @@ class Client:
             found: Json = answer.json()
         except (httpx.HTTPError, ValueError) as error:
             raise ConnectionError(
-                f"{self.url}: got no answer of the search service ({type(error).__name__} {error}); start it (make up), or correct --url"
+                f"{self.url}: got no answer of the search service ({type(error).__name__} {error}); start it (make "
+                f"up), or correct --url"
             ) from None
         if answer.status_code != httpx.codes.OK:
             got, expected, do = (found.get(name, answer.status_code) for name in ("error", "expected", "do"))

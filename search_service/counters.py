@@ -1,6 +1,7 @@
 """Counters of all worker processes, in memory that they share: whichever is asked for the metrics knows those of all.
 
-Each worker writes into a row of its own, which the process that follows a dead one goes on with, so that counters never fall.
+Each worker writes into a row of its own, which the process that follows a dead one goes on with, so that counters never
+fall.
 """
 
 from __future__ import annotations

@@ -37,7 +37,8 @@ ORDERS: Mapping[str, tuple[str, Callable[[Row], Any]]] = {
     "entropy": ("sample", lambda row: row.get("entropy") or 0.0),
     "key": ("sample", lambda row: row["key"]),
 }
-"""Orders, the worst first; each with the choice of `draw_days` that it goes through, where the sheet has only part of the day."""
+"""Orders, the worst first; each with the choice of `draw_days` that it goes through, where the sheet has only part of
+the day."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,8 @@ class DaySheets:
         return days
 
     def newest(self, most: int) -> list[Sheet]:
-        """The newest sheets, the newest first, without one that is damaged or has just gone: the others are shown all the same."""
+        """The newest sheets, the newest first, without one that is damaged or has just gone: the others are shown all
+        the same."""
         found = []
         for day in self.days()[:most]:
             try:
@@ -120,7 +122,8 @@ class DaySheets:
         return read_picture(store_of(self.index), sheet, rows[number])
 
     def face(self, sheet: Sheet, number: int, withdrawn: Collection[str]) -> bytes:
-        """The JPEG of one of the pictures that stand for a day, without reading what is on its sheet; empty as above."""
+        """The JPEG of one of the pictures that stand for a day, without reading what is on its sheet; empty as
+        above."""
         if not 0 <= number < len(sheet.faces) or sheet.faces[number]["key"] in withdrawn:
             return b""
         return read_picture(store_of(self.index), sheet, sheet.faces[number])

@@ -1,4 +1,5 @@
-"""What every request passes: limits on its size, on the time for it and on how many are under way; headers; the counters."""
+"""What every request passes: limits on its size, on the time for it and on how many are under way; headers; the
+counters."""
 
 from __future__ import annotations
 
@@ -17,7 +18,8 @@ from search_service.refusal import Refusal
 
 HEADERS = {
     "content-security-policy": (
-        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; connect-src 'self'; font-src 'self'; "
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; connect-src 'self'; "
+        "font-src 'self'; "
         "manifest-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
     ),
     "x-content-type-options": "nosniff",
@@ -36,7 +38,8 @@ JSON_BYTES = 2 << 20
 BODIES = 4
 """Of the largest size that a worker holds at once."""
 STRANGERS = 16
-"""Requests of callers without a token that are under way at once, such as the login: they take no place from the others."""
+"""Requests of callers without a token that are under way at once, such as the login: they take no place from the
+others."""
 STRANGER_BYTES = 64 << 10
 """The most of such a request's body: a token, and the address of the page that was asked for."""
 
@@ -73,7 +76,8 @@ class Gate:
             self._counters.request(scope.get("kind", "other"), status, time.monotonic() - started)
 
     def _most_bytes(self, scope: Scope, is_known: bool) -> int:
-        """Of the body of a request. Who has no token is refused before the body comes: the slowest would keep its place longest.
+        """Of the body of a request. Who has no token is refused before the body comes: the slowest would keep its place
+        longest.
 
         Raises:
             Refusal: 401.
@@ -99,7 +103,8 @@ class Gate:
         most = self._options.at_once if is_known else min(STRANGERS, self._options.at_once)
         if self._under_way[is_known] >= most or self._bytes + size > BODIES * self._options.most_bytes:
             raise Refusal(
-                429, f"{self._under_way[is_known]} requests under way", f"at most {most}, of {BODIES} large pictures at a time",
+                429, f"{self._under_way[is_known]} requests under way", f"at most {most}, of {BODIES} large pictures "
+                f"at a time",
                 "wait a second and ask again; more workers take more (PIPELINE_SEARCH_WORKERS)", {"Retry-After": "1"},
             )  # fmt: skip
         self._under_way[is_known] += 1
@@ -134,7 +139,8 @@ class _Body:
                 message = await self._receive()
         except TimeoutError:
             raise Refusal(
-                408, f"a body that is not whole after {BODY_S:.0f} s", "a faster one", "send it again", {"Connection": "close"}
+                408, f"a body that is not whole after {BODY_S:.0f} "
+                f"s", "a faster one", "send it again", {"Connection": "close"}
             ) from None  # fmt: skip
         self._bytes += len(message.get("body", b""))
         self._is_whole = not message.get("more_body", False)
@@ -146,7 +152,8 @@ class _Body:
 def too_large(size_bytes: int, most_bytes: int) -> Refusal:
     """The refusal of a body."""
     return Refusal(
-        413, f"a body of {size_bytes} bytes or more", f"at most {most_bytes}", "send a smaller picture, or fewer queries at a time",
+        413, f"a body of {size_bytes} bytes or more", f"at most {most_bytes}", "send a smaller picture, or fewer "
+        "queries at a time",
         {"Connection": "close"},
     )  # fmt: skip
 

@@ -1,7 +1,7 @@
 """The index as it is served: the newest version, opened whole beside the one in use and put in its place in one step.
 
-Whoever has begun with a version keeps it until the answer is complete; its files stay mapped until nobody holds it. The version
-before stays open for a while, so that several services can answer one query by the same version.
+Whoever has begun with a version keeps it until the answer is complete; its files stay mapped until nobody holds it. The
+version before stays open for a while, so that several services can answer one query by the same version.
 """
 
 from __future__ import annotations
@@ -74,7 +74,8 @@ class View:
 class LiveIndex:
     """Follows the index at a URI.
 
-    part: which part of the segments is searched here, from 0, and of how many.   watch_s: how often a new version is looked for.
+    part: which part of the segments is searched here, from 0, and of how many.
+    watch_s: how often a new version is looked for.
     """
 
     def __init__(self, uri: str, part: tuple[int, int] = (0, 1), watch_s: float = 2.0) -> None:
@@ -90,7 +91,8 @@ class LiveIndex:
         self._has_looked = threading.Event()
 
     def start(self) -> None:
-        """Follow the index from now on, in a thread of its own; returns after the first look, or when that takes long."""
+        """Follow the index from now on, in a thread of its own; returns after the first look, or when that takes
+        long."""
         threading.Thread(target=self._follow, name="watch", daemon=True).start()
         self._has_looked.wait(FIRST_LOOK_S)
 

@@ -1,7 +1,7 @@
 """Work with pictures, done in the main thread of a worker while requests come and go in another.
 
-There alone can `stages.limits.time_limit` interrupt the decoding of a hostile file; and one at a time is as fast as this machine is,
-since plans share their buffers.
+There alone can `stages.limits.time_limit` interrupt the decoding of a hostile file; and one at a time is as fast as
+this machine is, since plans share their buffers.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """What the search service is told when it starts: addresses, tokens, limits. Read once from environment variables.
 
-Index, models and HBase are those of `spark_jobs.settings`; the others have a variable of their name in capitals with the prefix
-`PIPELINE_SEARCH_`: `PIPELINE_SEARCH_TOKEN`, `PIPELINE_SEARCH_WORKERS` ...
+Index, models and HBase are those of `spark_jobs.settings`; the others have a variable of their name in capitals with
+the prefix `PIPELINE_SEARCH_`: `PIPELINE_SEARCH_TOKEN`, `PIPELINE_SEARCH_WORKERS` ...
 """
 
 from __future__ import annotations
@@ -25,13 +25,16 @@ class Options:
     token: opens pages and API.   operator_token: opens withdrawal as well; without one nobody can withdraw here.
     metrics_token: opens /metrics alone, for Prometheus.
     host, port: where it listens; other hosts reach it through a proxy that ends TLS.   workers: processes that answer.
-    detector, extractor: artefacts in the folder of models; no extractor: the one that made the index.   image_column: of HBase's table.
+    detector, extractor: artefacts in the folder of models; no extractor: the one that made the index.
+    image_column: of HBase's table.
     part: `2/3` when this service searches the second of three parts of the segments; empty: all of them.
-    peers: addresses of services that have the parts, separated by commas: this one asks them all and merges what they find.
+    peers: addresses of services that have the parts, separated by commas: this one asks them all and merges what they
+    find.
     at_once: requests that a worker has under way; more are refused (429).   timeout_s: for one request.
     most_bytes: of a request's body.   most_neighbours: k.   most_queries: of one request.
     most_found: k times the queries of one request.
-    cache_bytes: of pictures that a worker keeps in memory.   watch_s: how often it looks for a new version of the index.
+    cache_bytes: of pictures that a worker keeps in memory.
+    watch_s: how often it looks for a new version of the index.
     """
 
     token: str = field(repr=False)
@@ -60,13 +63,15 @@ class Options:
             value = getattr(self, name)
             if len(value) < _SHORTEST_TOKEN and (value or name == "token"):
                 raise ValueError(
-                    f"{PREFIX}{name.upper()}: got {len(value)} characters, expected at least {_SHORTEST_TOKEN} that nobody guesses; "
+                    f"{PREFIX}{name.upper()}: got {len(value)} characters, expected at least {_SHORTEST_TOKEN} that "
+                    f"nobody guesses; "
                     "draw one: python -c 'import secrets; print(secrets.token_urlsafe(32))'"
                 )
         for name in ("token", "operator_token", "metrics_token"):
             if any(not "!" <= sign <= "~" for sign in getattr(self, name)):
                 raise ValueError(
-                    f"{PREFIX}{name.upper()}: got a space or a sign that is not ASCII, expected what a header carries as it is"
+                    f"{PREFIX}{name.upper()}: got a space or a sign that is not ASCII, expected what a header carries "
+                    f"as it is"
                 )
         if self.operator_token == self.token:
             raise ValueError(f"{PREFIX}OPERATOR_TOKEN: got that of everybody, expected another one")

@@ -1,6 +1,7 @@
 """Several services that each have a part of the segments: one asks all of them and merges what they find.
 
-All answers that are merged are of one version of the index: a peer that has not opened it yet, or not any more, says so.
+All answers that are merged are of one version of the index: a peer that has not opened it yet, or not any more, says
+so.
 """
 
 from __future__ import annotations

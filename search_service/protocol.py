@@ -13,7 +13,8 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 HEADER_BYTES = 32 << 10
 HEADERS_S = 15.0
-"""From the first byte of a request, or from the connection, until its headers are there; and for what nobody reads any more."""
+"""From the first byte of a request, or from the connection, until its headers are there; and for what nobody reads any
+more."""
 READING_S = 60.0
 """For a client to read an answer that waits for it: until then the answer keeps its memory, and its request a place."""
 _MALFORMED = {
@@ -69,10 +70,12 @@ class Protocol(H11Protocol):
         """Say as JSON what is wrong with a request that is none."""
         content = json.dumps(_MALFORMED).encode()
         headers = [
-            (b"content-type", b"application/json"), (b"content-length", str(len(content)).encode()), (b"connection", b"close"),
+            (b"content-type", b"application/json"), (b"content-length", str(len(content)).encode()),
+            (b"connection", b"close"),
         ]  # fmt: skip
         for event in (
-            h11.Response(status_code=400, headers=headers, reason=b"Bad Request"), h11.Data(data=content), h11.EndOfMessage(),
+            h11.Response(status_code=400, headers=headers, reason=b"Bad Request"), h11.Data(data=content),
+            h11.EndOfMessage(),
         ):  # fmt: skip
             self.transport.write(self.conn.send(event) or b"")
         self.transport.close()

@@ -120,8 +120,9 @@ def query_of_file(index: Index, path: Path, models: Models) -> Query:
 
 @dataclass(frozen=True)
 class Models:
-    """Which artefacts see a picture. models: URI of their folder.   detector: `none` takes the whole picture.   extractor: empty for
-    the one that made the index."""
+    """Which artefacts see a picture. models: URI of their folder.
+    detector: `none` takes the whole picture.
+    extractor: empty for the one that made the index."""
 
     models: str
     detector: str
@@ -138,9 +139,9 @@ class UnusablePicture(ValueError):
 
 @dataclass(frozen=True)
 class Seen:
-    """What was seen in a picture of `width` x `height` pixels, upright: the crop that is searched for, its code (1, B), its
-    pixels, and the things that the detector found. Where the extractor codes whole pictures as well, `code` is also of all that is
-    around the crop."""
+    """What was seen in a picture of `width` x `height` pixels, upright: the crop that is searched for, its code (1, B),
+    its pixels, and the things that the detector found. Where the extractor codes whole pictures as well, `code` is also
+    of all that is around the crop."""
 
     code: Codes
     picture: Image.Image
@@ -198,7 +199,8 @@ def _crop_in(box: Box, width: int, height: int) -> Crop:
 
 
 def extractor_of(index: Index, models: Models) -> Extractor:
-    """The version of an extractor that made the index, whichever version its name stands for now, and whatever that is unless asked for.
+    """The version of an extractor that made the index, whichever version its name stands for now, and whatever that is
+    unless asked for.
 
     Raises:
         FileNotFoundError, ModuleNotFoundError, ValueError: see `see`.
@@ -243,9 +245,11 @@ def neighbours(
     withdrawn: Collection[str] = (),
     search: Search | None = None,
 ) -> list[Neighbour]:
-    """The `k` nearest items that pass the filters, all crops of the query's own picture and of `withdrawn` keys left out.
+    """The `k` nearest items that pass the filters, all crops of the query's own picture and of `withdrawn` keys left
+    out.
 
-    More are searched for while too many of those found are withdrawn. The keys are not looked up: the list has all that ever were.
+    More are searched for while too many of those found are withdrawn. The keys are not looked up: the list has all that
+    ever were.
     search: what searches the index with the filters, by default the index itself.
     """
     own = _same_picture(index, query)

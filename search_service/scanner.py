@@ -1,7 +1,9 @@
-"""Queries that come together are scanned together: the kernel passes over many codes' distances in one reading of the index.
+"""Queries that come together are scanned together: the kernel passes over many codes' distances in one reading of the
+index.
 
-A query that finds the scanner idle is scanned at once; those that come meanwhile are scanned together as soon as it ends. After such a
-scan as many are waited for again, though not for long: their askers are being answered one after another, and ask again.
+A query that finds the scanner idle is scanned at once; those that come meanwhile are scanned together as soon as it
+ends. After such a scan as many are waited for again, though not for long: their askers are being answered one after
+another, and ask again.
 """
 
 from __future__ import annotations
@@ -36,7 +38,8 @@ class _Asked:
 
     @property
     def kind(self) -> tuple[object, ...]:
-        """Equal for those that can be scanned together: of the same version and filters, and about as many neighbours."""
+        """Equal for those that can be scanned together: of the same version and filters, and about as many
+        neighbours."""
         where = tuple(sorted((name, tuple(sorted(values))) for name, values in (self.where or {}).items()))
         return id(self.index), where, self.codes.shape[1], (self.k - 1).bit_length() // 3
 

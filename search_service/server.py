@@ -1,8 +1,8 @@
 """The processes of the service: one that listens and watches, and workers that answer, forked from it.
 
-A worker that dies is followed by another at once, and loses the requests that it had under way, no others: all accept from one
-socket. Forked, since the modules are then in memory once and a worker answers within a second. SIGTERM lets each worker end what is
-under way; after `timeout_s` the rest is given up.
+A worker that dies is followed by another at once, and loses the requests that it had under way, no others: all accept
+from one socket. Forked, since the modules are then in memory once and a worker answers within a second. SIGTERM lets
+each worker end what is under way; after `timeout_s` the rest is given up.
 """
 
 from __future__ import annotations
@@ -111,7 +111,8 @@ def _work(options: Options, listener: socket.socket, counters: Counters, row: in
     service = Service.of(options, counters, main_thread)
     server = uvicorn.Server(
         uvicorn.Config(
-            create_app(service), http=Protocol, ws="none", lifespan="off", log_config=None, access_log=False, server_header=False,
+            create_app(service), http=Protocol, ws="none", lifespan="off", log_config=None, access_log=False,
+            server_header=False,
             h11_max_incomplete_event_size=HEADER_BYTES, limit_concurrency=None, timeout_keep_alive=30,
             timeout_graceful_shutdown=round(options.timeout_s) + 1, proxy_headers=False,
         )

@@ -47,7 +47,8 @@ class Service:
         )  # fmt: skip
 
     def warm_up(self) -> None:
-        """Load the models and run them once, so that the first picture does not wait for it; without them all else is served."""
+        """Load the models and run them once, so that the first picture does not wait for it; without them all else is
+        served."""
         models = Models(self.options.settings.models, self.options.detector, self.options.extractor)
         try:
             warm_up(models, self._opened())

@@ -1,7 +1,7 @@
 """Writes the search index of all codes: features, duplicates and crops of every day -> a version of index files.
 
-Tasks write the segments of the days that have changed, and all groups; this process sees how many rows a day has, and names of
-parts. Days whose features are what they were keep their segments; many small segments become few.
+Tasks write the segments of the days that have changed, and all groups; this process sees how many rows a day has, and
+names of parts. Days whose features are what they were keep their segments; many small segments become few.
 """
 
 from __future__ import annotations
@@ -58,7 +58,8 @@ def plan(job: Job[Options]) -> None:
     check_reached(store, [*segments, *groups, *lists])
     if before != versions(store)[-1:]:
         raise MixedInputs(
-            f"{store.uri}: another run has published version {versions(store)[-1]} since this one began; nothing was published, try again"
+            f"{store.uri}: another run has published version {versions(store)[-1]} since this one began; nothing was "
+            f"published, try again"
         )
     job.note("version", publish_manifest(store, model, code_bytes, segments, groups, job.options.afresh, lists))
     job.note("codes", sum(part.count for part in segments))
@@ -68,7 +69,8 @@ def plan(job: Job[Options]) -> None:
 
 @dataclass(frozen=True)
 class Day:
-    """What is known of a day's used rows without reading them here: how many, of which models, and a hash of their content."""
+    """What is known of a day's used rows without reading them here: how many, of which models, and a hash of their
+    content."""
 
     rows: int
     models: tuple[str, ...]
@@ -80,7 +82,8 @@ def _days(job: Job[Options]) -> dict[str, Day]:
     features = _items(job, _FINGERPRINT)
     hashed = f"hex(bit_xor(xxhash64({', '.join(_FINGERPRINT)})))"
     counted = features.groupBy("day").agg(
-        _sql("count(*)", "rows"), _sql("collect_set(model_version)", "models"), _sql("max(length(code))", "size"), _sql(hashed, "state"),
+        _sql("count(*)", "rows"), _sql("collect_set(model_version)", "models"), _sql("max(length(code))", "size"),
+        _sql(hashed, "state"),
     )  # fmt: skip
     return {
         str(row["day"]): Day(row["rows"], tuple(row["models"]), row["size"], f"{row['rows']} rows {row['state']}")

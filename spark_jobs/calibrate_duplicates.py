@@ -1,4 +1,5 @@
-"""Chooses how alike two pictures must be to be duplicates, on changed copies of the catalogue's own pictures, without labels.
+"""Chooses how alike two pictures must be to be duplicates, on changed copies of the catalogue's own pictures, without
+labels.
 
 The result is `calibration.json` beside the index; `find_duplicates` reads it.
 """
@@ -34,7 +35,8 @@ from spark_jobs.stages.signature_rows import SIGNATURES, signatures_of
 
 CHANGES = Changes({**TRANSFORMS, **STRONGER}, recoloured)
 SAMPLE = 2048
-"""Distinct pictures whose pairs show how often different ones are near by chance, 1 MB; chosen by their names, which are hashes."""
+"""Distinct pictures whose pairs show how often different ones are near by chance, 1 MB; chosen by their names, which
+are hashes."""
 COUNTED = 512
 """Those of them whose duplicates are looked for in all of a larger catalogue."""
 _PLACE = ("day", "key")
@@ -91,7 +93,8 @@ def plan(job: Job[Options]) -> None:
 
 
 def _population(job: Job[Options], pictures: Any, sample: pa.Table, version: str) -> Population:
-    """What the sample stands for: of a larger catalogue its pairs are counted on the workers, those of a part of the sample with all."""
+    """What the sample stands for: of a larger catalogue its pairs are counted on the workers, those of a part of the
+    sample with all."""
     count = len(sample) if len(sample) < SAMPLE else pictures.select("picture").distinct().count()
     before = _distances_before(job, version)
     if count <= SAMPLE:
@@ -141,14 +144,16 @@ def _detector(job: Job[Options], models: str, crops: pa.Table) -> str:
         if asked:
             raise
         job.warn(
-            f"there is no detector {DetectorOptions.detector!r} in {models}: copies are compared whole, and thresholds promise too "
+            f"there is no detector {DetectorOptions.detector!r} in {models}: copies are compared whole, and "
+            f"thresholds promise too "
             "much; name the detector that cut the pictures"
         )
         return NO_DETECTOR
 
 
 def _sample(job: Job[Options], crops: pa.Table) -> Any:
-    """The pictures to change with their boxes, each with another one, whose thing and backdrop make look-alikes of it."""
+    """The pictures to change with their boxes, each with another one, whose thing and backdrop make look-alikes of
+    it."""
     named = crops.select([*_PLACE, *BOX])
     days, keys = (sorted(set(named.column(name).to_pylist())) for name in _PLACE)
     images = job.read("images", (*_PLACE, "image"))

@@ -1,4 +1,5 @@
-"""Pictures that appear under another owner or in another shop than first: duplicates, features, images, raw_images -> picture_copyright.
+"""Pictures that appear under another owner or in another shop than first: duplicates, features, images, raw_images ->
+picture_copyright.
 
 The earliest picture of a group counts as the original.
 """
@@ -42,7 +43,8 @@ _COUNTED = {"cases": "1", OTHER_OWNER: f"int(kind = '{OTHER_OWNER}')"} | {
     f"found_by_{method}": f"int(array_contains(found_by, '{method}'))" for method in METHODS
 }
 _PAIR = (
-    "coalesce(get(filter(evidence, e -> struct(e.day, e.key, e.crop) = struct(original.day, original.key, original.crop)), 0),"
+    "coalesce(get(filter(evidence, e -> struct(e.day, e.key, e.crop) = struct(original.day, original.key, "
+    "original.crop)), 0),"
     " get(filter(original.evidence, e -> struct(e.day, e.key, e.crop) = struct(day, key, crop)), 0))"
 )
 """What `duplicates` says of the two, in the row of one or the other."""

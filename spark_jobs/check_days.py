@@ -1,7 +1,7 @@
 """Finds days that were never run and pictures that came after their day's run: the job `check_days`.
 
-Airflow does not run days that passed while it stood still, and a day's run reads what HBase has at that time. The numbers
-stand in the run report, and from there in the metrics; `python -m spark_jobs.catch_up` runs such days.
+Airflow does not run days that passed while it stood still, and a day's run reads what HBase has at that time. The
+numbers stand in the run report, and from there in the metrics; `python -m spark_jobs.catch_up` runs such days.
 """
 
 from __future__ import annotations

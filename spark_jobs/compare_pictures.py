@@ -1,4 +1,5 @@
-"""Compares the pictures that are new with all: features -> duplicate_pairs, the verified pairs of distinct pictures of all days."""
+"""Compares the pictures that are new with all: features -> duplicate_pairs, the verified pairs of distinct pictures of
+all days."""
 
 from __future__ import annotations
 
@@ -45,7 +46,8 @@ def plan(job: Job[NoOptions]) -> Any:
 
 
 def _whole(job: Job[Any], days: PictureDays, published: Any, folder: str, calibration: Calibration) -> Any:
-    """All rows, where days were replaced or came in between; pictures that were compared before are not compared again."""
+    """All rows, where days were replaced or came in between; pictures that were compared before are not compared
+    again."""
     from pyspark.sql import functions as F
 
     limits, blocks = Limits.of(calibration), days.blocks()
@@ -90,7 +92,8 @@ def _firsts(pictures: Any) -> Any:
 
 
 def _parts(job: Job[Any], told: Any, folder: str, blocks: Sequence[Block]) -> list[Block]:
-    """The pictures to compare, each once, as blocks of new and of known ones; those that lie in a block whole stay there.
+    """The pictures to compare, each once, as blocks of new and of known ones; those that lie in a block whole stay
+    there.
 
     told: (block, row, is_new), of each picture once.
     """
@@ -104,7 +107,8 @@ def _found(job: Job[Any], blocks: list[Block], calibration: Calibration) -> Any:
     """The verified pairs of the new pictures with all, a task for each two bundles of blocks."""
     new, every = (sum(block.rows for block in blocks if block.is_new or not is_new) for is_new in (True, False))
     job.note("pictures", {"new": new, "all": every})
-    # Two tiles a core, less one: with two cores half of the pictures with the other half takes as long as both with themselves.
+    # Two tiles a core, less one: with two cores half of the pictures with the other half takes as long as both with
+    # themselves.
     bundles = bundles_of(blocks, job.settings.partitions - 1)
     tiles = tile_count(bundles)
     compare = partial(compared_tiles, index=job.settings.index, bundles=bundles, calibration=calibration)

@@ -1,8 +1,9 @@
-"""Draws the day sheets, the pages "a day in pictures": some pictures of each day with what became of them, in files beside the index.
+"""Draws the day sheets, the pages "a day in pictures": some pictures of each day with what became of them, in files
+beside the index.
 
-A sheet is bounded whatever the size of the day: pictures by chance, those with the lowest scores, those in which nothing was found,
-the most blurred, new members of groups, and refused ones of each reason. Tasks draw and write; days that are what they were keep
-their sheets.
+A sheet is bounded whatever the size of the day: pictures by chance, those with the lowest scores, those in which
+nothing was found, the most blurred, new members of groups, and refused ones of each reason. Tasks draw and write; days
+that are what they were keep their sheets.
 """
 
 from __future__ import annotations
@@ -84,14 +85,16 @@ def _pictures(job: Job[Options]) -> Any:
         .join(_groups(job), list(_PLACE), "left")
     )
     return rows.selectExpr(
-        *_PLACE, "coalesce(if(is_withdrawn, '" + Reason.WITHDRAWN + "', cut), reason) reason", "source_format", "width", "height",
+        *_PLACE, "coalesce(if(is_withdrawn, '" + Reason.WITHDRAWN + "', cut), reason) "
+        "reason", "source_format", "width", "height",
         "round(blur, 2) blur", "round(entropy, 3) entropy", "flags", "objects", "crops", "groups",
         "array_max(transform(objects, o -> o.score)) score", "coalesce(is_member, false) is_member",
     )  # fmt: skip
 
 
 def _groups(job: Job[Options]) -> Any:
-    """Of each picture whether it was taken down, its groups of two and more, and whether it joined one: is not the first there."""
+    """Of each picture whether it was taken down, its groups of two and more, and whether it joined one: is not the
+    first there."""
     first = "`group` NOT IN (concat(day, '/', key), concat(day, '/', key, '#', crop))"
     rows = job.read("duplicates", (*_PLACE, "crop", "reason", "group", "size"))
     return rows.groupBy(*_PLACE).agg(
@@ -151,7 +154,8 @@ def _chosen(pictures: Any, most: int) -> Any:
     rows = pictures.selectExpr("*", *ranks).where(" OR ".join(f"of_{name}" for name in CHOICES))
     names = ", ".join(f"IF(of_{name}, '{name}', NULL)" for name in CHOICES)
     about = (
-        f"to_json(struct(key, reason, array_compact(array({names})) chosen, source_format, width, height, blur, entropy, score, flags,"
+        f"to_json(struct(key, reason, array_compact(array({names})) chosen, source_format, width, height, blur, "
+        f"entropy, score, flags,"
         " objects, crops, groups, is_member))"
     )
     return rows.selectExpr(*_PLACE, "reason", f"{about} about")

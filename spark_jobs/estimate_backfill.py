@@ -2,9 +2,10 @@
 
     python -m spark_jobs.estimate_backfill --from 2024-01-01 --to 2026-10-31
 
-The images are counted in HBase by their keys; `--no-count` takes the mean of past days instead. All else comes from the run
-reports of past days, as if the same cluster did it again: the time during which their stages were under way is divided
-into a part that grows with the images (computing and writing them) and one that each day costs anyhow (sessions, audits).
+The images are counted in HBase by their keys; `--no-count` takes the mean of past days instead. All else comes from the
+run reports of past days, as if the same cluster did it again: the time during which their stages were under way is
+divided into a part that grows with the images (computing and writing them) and one that each day costs anyhow
+(sessions, audits).
 """
 
 from __future__ import annotations
@@ -60,7 +61,8 @@ class Past:
         if not images:
             raise ValueError(
                 f"got no past day with images and a run report of every stage, expected at least one; run a day first: "
-                f'airflow dags trigger {IMAGE_PIPELINE} --conf \'{{"day": "..."}}\' (or set PIPELINE_REPORTS to where its reports are)'
+                f'airflow dags trigger {IMAGE_PIPELINE} --conf \'{{"day": "..."}}\' '
+                f"(or set PIPELINE_REPORTS to where its reports are)"
             )
         busy = busy_seconds(used)
         share = sum(report["seconds"].get("stage", 0.0) for report in used) / sum(map(total_seconds, used))
@@ -103,8 +105,9 @@ def days_between(first: date, last: date) -> list[date]:
 def cost_sheet(past: Past, found: Estimate, source: str, done: int, cores: int) -> str:
     """The estimate for people.
 
-    source: where the number of images is from.   done: how many of the days have been published already.   cores: that the
-    past runs had.
+    source: where the number of images is from.
+    done: how many of the days have been published already.
+    cores: that the past runs had.
     """
     written = sum(found.written_bytes.values())
     sizes = ", ".join(f"{dataset} {_size(size)}" for dataset, size in found.written_bytes.items())
@@ -117,7 +120,8 @@ def cost_sheet(past: Past, found: Estimate, source: str, done: int, cores: int) 
             f"core-hours   {found.hours * cores:,.2f} at {cores} cores",
             f"from HBase   {_size(found.read_bytes)}",
             f"to the lake  {_size(written)}: {sizes}",
-            f"measured on  {len(past.days):,} past days, {past.images:,} images, {rate:,.2f} images/s from HBase to codes",
+            f"measured on  {len(past.days):,} past days, {past.images:,} images, {rate:,.2f} images/s from HBase to "
+            f"codes",
         )
     )
 

@@ -2,9 +2,9 @@
 
     python -m spark_jobs.estimate_search --pictures 380e6 --day 1e6 --bits 128 --cores 1200
 
-From the constants below, for one core of an AMD EPYC with AVX-512; `--rate` scales them to another. Those of comparing, scanning and
-verifying were measured, on a busy machine; those of a picture are estimates. Forecast and measurement of a million pictures with another
-million: 41 and 45 seconds of one core; no forecast was compared with a whole run yet.
+From the constants below, for one core of an AMD EPYC with AVX-512; `--rate` scales them to another. Those of comparing,
+scanning and verifying were measured, on a busy machine; those of a picture are estimates. Forecast and measurement of a
+million pictures with another million: 41 and 45 seconds of one core; no forecast was compared with a whole run yet.
 Comparing grows with the square of the catalogue, all else with its size. What Spark adds is in the seconds a picture.
 """
 
@@ -18,8 +18,9 @@ from rich.console import Console
 from rich.table import Table
 
 COMPARISONS_S = {64: 370e9, 128: 130e9, 256: 41e9, 512: 12e9}
-"""Pairs of codes that a join gets through in a second of a core (dlcore.search.join), a million codes with a million, within the
-distance that leaves 20 candidates by chance among ten million: most of them it does not look at. Smaller sets take longer a pair."""
+"""Pairs of codes that a join gets through in a second of a core (dlcore.search.join), a million codes with a million,
+within the distance that leaves 20 candidates by chance among ten million: most of them it does not look at. Smaller
+sets take longer a pair."""
 HASHED_S = 35e9
 """The same of the hashes of whole images, 256 bits within 51."""
 SCANNED_S = {64: 3.7e9, 128: 2.1e9, 256: 1.1e9, 512: 0.6e9}
@@ -27,13 +28,17 @@ SCANNED_S = {64: 3.7e9, 128: 2.1e9, 256: 1.1e9, 512: 0.6e9}
 VERIFIED_S = 350_000
 """Candidates by chance that a core verifies in a second (spark_jobs.stages.pairs.verified_pairs)."""
 PICTURE_S = 4e-4
-"""Estimated core seconds of a new picture besides: read, named, written to a block, its row written and audited, in both jobs."""
+"""Estimated core seconds of a new picture besides: read, named, written to a block, its row written and audited, in
+both jobs."""
 KNOWN_PICTURE_S = 1e-5
-"""Estimated of one that is known already: its rows are passed over. To look a day's names up among them, 4e-7 of it, was measured."""
+"""Estimated of one that is known already: its rows are passed over. To look a day's names up among them, 4e-7 of it,
+was measured."""
 NEW_PICTURE_S = 5e-5
-"""Core seconds to write a picture to the index, without its thumbnail: of 300,000, what a job takes in any case among them."""
+"""Core seconds to write a picture to the index, without its thumbnail: of 300,000, what a job takes in any case among
+them."""
 KEY_BYTES = 48
-"""In the index besides the code: a key of 14 letters, where it ends and its place by name, day, crop, label, where its picture ends."""
+"""In the index besides the code: a key of 14 letters, where it ends and its place by name, day, crop, label, where its
+picture ends."""
 SERVICE_BYTES = 0.33e9
 """Of the search service besides the index: two workers with both models, as benchmarks/bench_service.py measured."""
 TASK_BYTES = 0.9e9
@@ -44,8 +49,10 @@ SIGNATURE_BYTES = {"descriptor": 2, "fixed": 32 + 32 + 128}
 
 @dataclass(frozen=True)
 class Catalogue:
-    """pictures: distinct ones in all.   day: new ones a day.   bits: of a code.   candidates: others a picture is verified with by
-    chance, at most, for each of the two joins."""
+    """pictures: distinct ones in all.
+    day: new ones a day.
+    bits: of a code.
+    candidates: others a picture is verified with by chance, at most, for each of the two joins."""
 
     pictures: float
     day: float
@@ -101,7 +108,8 @@ def main(
     """Print what search and duplicates want."""
     if bits not in COMPARISONS_S or not (pictures > 0 and day >= 0 and cores > 0 and cores_each > 0 and rate > 0):
         raise SystemExit(
-            f"estimate_search: got {bits} bits, {pictures} pictures, {cores} cores; expected bits of {list(COMPARISONS_S)} and more than 0"
+            f"estimate_search: got {bits} bits, {pictures} pictures, {cores} cores; expected bits of "
+            f"{list(COMPARISONS_S)} and more than 0"
         )
     catalogue = Catalogue(pictures, day, bits, candidates)
     table = Table(
@@ -120,7 +128,8 @@ def main(
         )
     Console(width=140).print(table)
     typer.echo(
-        f"queries/s a core, exact, one at a time: {queries_s(catalogue) * rate:,.2f}; memory of the index is mapped, of duplicates a task's"
+        f"queries/s a core, exact, one at a time: {queries_s(catalogue) * rate:,.2f}; memory of the index is mapped, "
+        f"of duplicates a task's"
     )
 
 

@@ -3,8 +3,9 @@
     python -m spark_jobs.evaluate_models --run manual --attempt 1
     python -m spark_jobs.evaluate_models --run manual --attempt 1 --truth truth.jsonl
 
-A truth file has one JSON line per image: day, key, boxes, labels, group (sample_data/catalogue/demo.py writes one); pairs
-that must not share a group may stand in `look_alikes.jsonl` beside it. The second form needs the Spark Connect server.
+A truth file has one JSON line per image: day, key, boxes, labels, group (sample_data/catalogue/demo.py writes one);
+pairs that must not share a group may stand in `look_alikes.jsonl` beside it. The second form needs the Spark Connect
+server.
 """
 
 from __future__ import annotations

@@ -1,6 +1,8 @@
-"""Writes what was published of both reports as CSV files: price_monitoring, picture_copyright -> `<exports>/<table>.csv`.
+"""Writes what was published of both reports as CSV files: price_monitoring, picture_copyright ->
+`<exports>/<table>.csv`.
 
-The largest spreads come first, and the earliest pictures. A file has as many rows as a spreadsheet takes; the dataset has all.
+The largest spreads come first, and the earliest pictures. A file has as many rows as a spreadsheet takes; the dataset
+has all.
 """
 
 from __future__ import annotations

@@ -29,7 +29,8 @@ class Options(ExtractorOptions):
 
 
 def plan(job: Job[Options]) -> Any:
-    """Each crop through the network, with its image where the network codes both, in as many tasks as the settings say."""
+    """Each crop through the network, with its image where the network codes both, in as many tasks as the settings
+    say."""
     models = job.options.models or job.settings.models
     extractor = pinned_extractor(job, models, job.options.extractor)
     metadata = metadata_of(artefact_uri(models, extractor))
@@ -41,7 +42,8 @@ def plan(job: Job[Options]) -> Any:
 
 
 def with_images(job: Job[Options], crops: Any) -> Any:
-    """The crops with the images that they are of. Neither side is sent to all workers: Spark takes image bytes for few."""
+    """The crops with the images that they are of. Neither side is sent to all workers: Spark takes image bytes for
+    few."""
     images = job.read("images", ("day", "key", "image")).withColumnRenamed("image", WHOLE)
     return crops.join(images.hint("merge"), ["day", "key"], "left")
 
@@ -72,7 +74,8 @@ def _warn_of_another_model(job: Job[Options], before: dict[str, str], day: str) 
     if before and now and set(before.values()) != set(now.values()):
         named = " ".join(with_version(*artefact) for artefact in before.items())
         job.warn(
-            f"codes of model version {', '.join(now.values())}, those of day {day} are of another, and similar_images takes one: "
+            f"codes of model version {', '.join(now.values())}, those of day {day} are of another, and similar_images "
+            f"takes one: "
             f"extract the other days again, or this one with extractor {named}"
         )
 

@@ -1,4 +1,5 @@
-"""Groups the crops of all days that show the same product picture: features and duplicate_pairs -> duplicates, one row for one row."""
+"""Groups the crops of all days that show the same product picture: features and duplicate_pairs -> duplicates, one row
+for one row."""
 
 from __future__ import annotations
 
@@ -59,7 +60,8 @@ class Grouped:
 
 
 def _since(job: Job[Any], calibration: Calibration) -> tuple[PictureDays | None, Grouped | None]:
-    """The list of days that the pairs were made from, and what the published groups were; None of what is not known, or does not fit."""
+    """The list of days that the pairs were made from, and what the published groups were; None of what is not known, or
+    does not fit."""
     job.published()
     made, then = job.state("duplicate_pairs"), job.state().told
     days = PictureDays.told(job.settings.index, made.told)
@@ -73,7 +75,8 @@ def _since(job: Job[Any], calibration: Calibration) -> tuple[PictureDays | None,
 
 
 def _moved(job: Job[Any], calibration: Calibration, before: float) -> Any:
-    """The pairs that are above one of the two thresholds, of before and of now, and not above the other; None where these are the same."""
+    """The pairs that are above one of the two thresholds, of before and of now, and not above the other; None where
+    these are the same."""
     lowest, highest = sorted((before, calibration.threshold))
     between = f"other IS NOT NULL AND probability >= {lowest!r} AND probability < {highest!r}"
     return job.read("duplicate_pairs").where(between).select("picture", "other") if lowest < highest else None
@@ -125,8 +128,9 @@ def _changed_rows(
 ) -> Any:
     """The rows of added days, and of all pictures that these have or that are in one component with one of these.
 
-    moved: pairs that another threshold makes or unmakes.   Pictures of their components have other rows too, and those of all
-    components of three and more, which are cut by the threshold; a pair alone is a group while it is one.
+    moved: pairs that another threshold makes or unmakes.
+    Pictures of their components have other rows too, and those of all components of three and more, which are cut by
+    the threshold; a pair alone is a group while it is one.
     """
     folder = folder_of_run()
     job.at_end.callback(remove_folder, job.settings.index, folder)
@@ -195,20 +199,23 @@ def _pairs(job: Job[Any], calibration: Calibration) -> Any:
 
 
 def _report_components(job: Job[Any], labels: Any) -> int:
-    """How many pictures have duplicates; those of components too large for all their pairs to be compared are in the report."""
+    """How many pictures have duplicates; those of components too large for all their pairs to be compared are in the
+    report."""
     sizes = labels.groupBy("component").count()
     total, largest, large = sizes.selectExpr("sum(count)", "max(count)", f"count_if(count > {_LARGE})").collect()[0]
     job.note("largest_component", largest or 0)
     if large:
         job.warn(
-            f"{large} components have more than {_LARGE} pictures, the largest {largest}: they are grouped around their most typical "
+            f"{large} components have more than {_LARGE} pictures, the largest {largest}: they are grouped around "
+            f"their most typical "
             "pictures; look at them before relying on them"
         )
     return total or 0
 
 
 def _members(rows: Any, pictures: Any, pairs: Any, labels: Any) -> Any:
-    """The pictures that have duplicates: component, first row, copies, signatures and the others that each is paired with.
+    """The pictures that have duplicates: component, first row, copies, signatures and the others that each is paired
+    with.
 
     rows: with their signatures.   pictures: with their first row and how many copies there are.   labels: components.
     """
@@ -220,7 +227,8 @@ def _members(rows: Any, pictures: Any, pairs: Any, labels: Any) -> Any:
 
 
 def _rows(rows: Any, shown: Any, grouped: Any) -> Any:
-    """Rows of the dataset. Of equal rows the first has the picture's pairs and its copies as evidence, the others have the first.
+    """Rows of the dataset. Of equal rows the first has the picture's pairs and its copies as evidence, the others have
+    the first.
 
     rows: all, place and reason.   shown: those whose pictures have copies or are in groups; others are alone.
     """
@@ -257,7 +265,10 @@ def _name(place: str) -> str:
 
 def _strongest(entries: str) -> str:
     """Spark SQL for the most similar entries of an array, in order of their places."""
-    ranked = f"array_sort(transform({entries}, e -> struct(-e.similarity AS similarity, e.distance AS distance, e AS entry)))"
+    ranked = (
+        f"array_sort(transform({entries}, e -> struct(-e.similarity AS similarity, e.distance AS distance, e AS "
+        f"entry)))"
+    )
     return f"array_sort(transform(slice({ranked}, 1, {MOST_EVIDENCE}), e -> e.entry))"
 
 

@@ -1,4 +1,5 @@
-"""Say what runs now and how far it is, and what became of the runs of the newest days: the page *Image pipeline* in a terminal.
+"""Say what runs now and how far it is, and what became of the runs of the newest days: the page *Image pipeline* in a
+terminal.
 
 python -m spark_jobs.list_runs --days 7
 watch -n 5 python -m spark_jobs.list_runs
@@ -40,7 +41,8 @@ def main(
     for attempt in attempts:
         said = "; ".join(filter(None, (state_of(attempt, now), silence_of(attempt))))
         typer.echo(
-            f"now  {attempt.get('day') or 'all days'}  {attempt.get('stage')}: {said}  {name_of(str(attempt.get('run')))}"
+            f"now  {attempt.get('day') or 'all days'}  {attempt.get('stage')}: {said}  "
+            f"{name_of(str(attempt.get('run')))}"
         )
     typer.echo("\n".join((HEADING, *map(_line, runs))) if runs else "no run of these days yet")
 

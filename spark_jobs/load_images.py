@@ -4,9 +4,9 @@
     python -m spark_jobs.load_images catalogue/manifest.jsonl
 
 Broken files are loaded as they are: the pipeline says later what is wrong with them. A file that cannot be read, or
-whose bytes HBase does not take, becomes a row without an image that says why (`load_error`). Loading again replaces rows,
-their metadata too. A manifest names files below its own folder, unless `--anywhere` trusts it with every file that the
-loader may read; links are followed.
+whose bytes HBase does not take, becomes a row without an image that says why (`load_error`). Loading again replaces
+rows, their metadata too. A manifest names files below its own folder, unless `--anywhere` trusts it with every file
+that the loader may read; links are followed.
 
 The loader's own metadata are `file`, `loaded_at`, `size_bytes`, `sha256` and `load_error`; a manifest's value of such a
 name is kept as `given_file` and so on.
@@ -143,7 +143,8 @@ def cells_of(entry: Entry, loaded_at: str) -> Cells:
 
 
 def _read(path: Path) -> bytes:
-    """The bytes of a file; OSError when there are more than a Thrift message holds, so that no file fills the memory."""
+    """The bytes of a file; OSError when there are more than a Thrift message holds, so that no file fills the
+    memory."""
     if path.exists() and not path.is_file():
         raise OSError(errno.EINVAL, "it is no regular file")  # opening a pipe would wait for its writer
     with path.open("rb") as file:
@@ -177,7 +178,8 @@ def main(
         raise typer.Exit(EXIT_MISTAKE if isinstance(error, ValueError) else EXIT_FAILURE) from None
     days = len({entry.day for entry in entries})
     console.print(
-        f"{loaded.rows} images of {days} {'day' if days == 1 else 'days'}, {loaded.size_bytes / 1e6:.1f} MB, in table {loaded.table} "
+        f"{loaded.rows} images of {days} {'day' if days == 1 else 'days'}, {loaded.size_bytes / 1e6:.1f} MB, in table "
+        f"{loaded.table} "
         f"({loaded.salt_buckets} salts), {loaded.seconds:.1f} s"
     )
     console.print("\n".join(what_next(entries)), soft_wrap=True, highlight=False, markup=False)

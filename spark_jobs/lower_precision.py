@@ -3,8 +3,8 @@
     python -m spark_jobs.lower_precision detector-small --precision int8
     python -m spark_jobs.lower_precision deepbit-small --precision int8 --promote
 
-The name of the model moves only with --promote; a stage also takes the version as `detector-small@VERSION`. Codes of another
-arithmetic are another version's, and are not mixed.
+The name of the model moves only with --promote; a stage also takes the version as `detector-small@VERSION`. Codes of
+another arithmetic are another version's, and are not mixed.
 """
 
 from __future__ import annotations

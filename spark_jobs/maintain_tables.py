@@ -1,10 +1,10 @@
-"""Keeps the lake small: expires snapshots, compacts quiet days, removes orphaned files, old versions of the index, and what killed
-publications and comparisons left beside it.
+"""Keeps the lake small: expires snapshots, compacts quiet days, removes orphaned files, old versions of the index, and
+what killed publications and comparisons left beside it.
 
 Snapshots younger than `keep_days` stay: the runs of these days read them pinned, or are still to publish them. A day
-that changed within `quiet_hours` is not compacted, since a run of it may be under way (it would only have to stage again).
-Tables without days are rewritten whenever they want it; a run under way then computes its rows anew.
-With `--codes NAME` that set's own tables and index alone are maintained, not those it shares with others.
+that changed within `quiet_hours` is not compacted, since a run of it may be under way (it would only have to stage
+again). Tables without days are rewritten whenever they want it; a run under way then computes its rows anew. With
+`--codes NAME` that set's own tables and index alone are maintained, not those it shares with others.
 """
 
 from __future__ import annotations
@@ -59,7 +59,8 @@ def plan(job: Job[Options]) -> None:
 
 
 def maintain(spark: Any, table: str, options: Options) -> dict[str, int]:
-    """Compact, expire and clean one table; return how many files, or branches of failed attempts, each step has removed."""
+    """Compact, expire and clean one table; return how many files, or branches of failed attempts, each step has
+    removed."""
     now = datetime.now(UTC)
     kept_since = now - timedelta(days=options.keep_days)
     old = f"TIMESTAMP '{kept_since:%Y-%m-%d %H:%M:%S}'"
@@ -96,7 +97,8 @@ def _compact(spark: Any, table: str, procedures: str, quiet_since: datetime) -> 
 
 
 def _compact_whole(spark: Any, table: str, procedures: str) -> int:
-    """Rewrite files of a table without partitions of which many lists say that rows are gone, and small ones where there are many.
+    """Rewrite files of a table without partitions of which many lists say that rows are gone, and small ones where
+    there are many.
 
     When it changed does not matter: a run that builds upon it computes its rows anew.
     """

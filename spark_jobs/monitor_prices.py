@@ -50,8 +50,8 @@ def counted(sums: dict[str, int | None]) -> dict[str, int]:
 def members(job: Job[Any]) -> Any:
     """The pictures of groups of two and more, each once a group, with what their shops say: a DataFrame.
 
-    Columns: day, key, crop, group, is_representative, evidence, code, whole_hash, sha256, `since` (first_seen, or the day), and
-    those of `listings`.
+    Columns: day, key, crop, group, is_representative, evidence, code, whole_hash, sha256, `since` (first_seen, or the
+    day), and those of `listings`.
     """
     from pyspark.sql import Window
     from pyspark.sql import functions as F

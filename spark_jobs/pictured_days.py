@@ -1,4 +1,5 @@
-"""Days of `features` as blocks of distinct pictures: those of days that are what they were are kept, the others written by tasks."""
+"""Days of `features` as blocks of distinct pictures: those of days that are what they were are kept, the others written
+by tasks."""
 
 from __future__ import annotations
 
@@ -119,7 +120,8 @@ def _with_blocks(day: PictureDay, written: Sequence[tuple[str | None, int, int]]
 
 
 def _written(job: Job[Any], days: dict[str, PictureDay], missing: Sequence[str], size: int) -> dict[str, list[Any]]:
-    """The blocks of some days, written by tasks: (name, rows, left out), by day. A picture's signatures decide in which it is."""
+    """The blocks of some days, written by tasks: (name, rows, left out), by day. A picture's signatures decide in which
+    it is."""
     if not missing:
         return {}
     rows = {day: days[day].rows for day in missing}
@@ -179,7 +181,8 @@ def shown_together(job: Job[Any], labels: Any, blocks: Sequence[Block]) -> Any:
 def look_up(job: Job[Any], folder: str, names: Any, blocks: Sequence[Block]) -> Any:
     """The pictures of a column of names, in all blocks that have them: rows of FOUND_ROW, with their signatures.
 
-    folder: of the run.   One task writes all names to a file there, which the tasks that search blocks read: none passes the driver.
+    folder: of the run.
+    One task writes all names to a file there, which the tasks that search blocks read: none passes the driver.
     """
     write = partial(name_batches, index=job.settings.index, folder=folder)
     (told,) = names.distinct().coalesce(1).mapInArrow(write, "file string").collect() or [{"file": ""}]

@@ -22,7 +22,8 @@ def pictured_rows(job: Job[Any], calibration: Calibration) -> Any:
     """Rows of `features` with the name of their `picture`, null for one that is not used or cannot be compared.
 
     Raises:
-        ValueError: the used rows have codes of several model versions, or of another than the calibration's, or no descriptors.
+        ValueError: the used rows have codes of several model versions, or of another than the calibration's, or no
+        descriptors.
     """
     version, rows = versioned_rows(job)
     check_calibrated(version, calibration)
@@ -74,7 +75,8 @@ def used_rows(job: Job[Any], columns: Sequence[str] = (*PLACE, "reason", "model_
 
 
 def to_all(few: Any, is_small: bool) -> Any:
-    """The rows for the other side of a join, handed to every task where they are few enough to pass through the driver."""
+    """The rows for the other side of a join, handed to every task where they are few enough to pass through the
+    driver."""
     return few.hint("broadcast") if is_small else few
 
 

@@ -73,7 +73,8 @@ class Stage:
     lists: datasets that people add to, read like the others, but there from the start, if without rows.
     writes: the dataset it replaces; None when it writes files.
     all_days: whether it reads every day, and replaces all rows of its table or the part of them that its job names.
-    adds: whether what it writes are the rows of before and more, so that it reads them again when another run was first.
+    adds: whether what it writes are the rows of before and more, so that it reads them again when another run was
+    first.
     reads_hbase: whether it reads HBase, of whose readers an Airflow pool keeps the number low.
     session: `any` (Spark Connect or spark-submit), `classic` (spark-submit: needs RDDs), `none` (a plain process).
     options: the options of its script that a DAG run may set.   sql: Spark SQL settings, those of run time only.
@@ -299,7 +300,8 @@ UNDOING = "restore_day"
 """Stands for the DAG in the run reports of a day that was undone."""
 
 PUBLISHED = ("published", "already_published", "empty")
-"""How a run report ends whose rows, perhaps none, are those that readers got: also by an earlier attempt of the same run."""
+"""How a run report ends whose rows, perhaps none, are those that readers got: also by an earlier attempt of the same
+run."""
 
 REFUSED = "refused"
 """How a run report ends whose stage was asked for what cannot be."""
@@ -322,9 +324,11 @@ def stages_of(dag: str) -> tuple[Stage, ...]:
 
 
 def is_in_use(report: Mapping[str, Any], codes: str) -> bool:
-    """Whether a run report counts as one of the pipeline's: not that of another set of codes, of an undone day or a trial.
+    """Whether a run report counts as one of the pipeline's: not that of another set of codes, of an undone day or a
+    trial.
 
-    codes: name of the set in use, empty for the first. A report without one is of a stage to which all sets are the same.
+    codes: name of the set in use, empty for the first. A report without one is of a stage to which all sets are the
+    same.
 
     >>> find = {"stage": "find_duplicates", "codes": "v2"}
     >>> is_in_use(find, codes=""), is_in_use(find, codes="v2"), is_in_use({"stage": "read_images"}, codes="v2")

@@ -27,7 +27,8 @@ class Options:
     placeholders: str = field(
         default="",
         metadata={
-            "help": "URI of a list of images that stand for none, a SHA-256 a line; by default the `placeholders` setting"
+            "help": "URI of a list of images that stand for none, a SHA-256 a line; by default the `placeholders` "
+            "setting"
         },
     )
 

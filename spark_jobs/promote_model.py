@@ -1,4 +1,5 @@
-"""Move the name of a model to another of its versions, or bring a version from another folder and move the name to that.
+"""Move the name of a model to another of its versions, or bring a version from another folder and move the name to
+that.
 
     python -m spark_jobs.promote_model deepbit-small                          which versions there are
     python -m spark_jobs.promote_model deepbit-small --version 3f1c...        back, or on

@@ -83,7 +83,8 @@ def refuse_empty_table(settings: Settings, table: str) -> None:
 
 
 def refuse_first_day(day: str, table: str) -> None:
-    """Leave alone the day before the DAG was switched on: nobody has loaded images of it, and no day has been processed yet.
+    """Leave alone the day before the DAG was switched on: nobody has loaded images of it, and no day has been processed
+    yet.
 
     Raises:
         NothingYet: always.

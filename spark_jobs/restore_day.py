@@ -1,11 +1,12 @@
-"""Undo the last publish of a day: every dataset that its run replaced gets the rows from before, and other days keep theirs.
+"""Undo the last publish of a day: every dataset that its run replaced gets the rows from before, and other days keep
+theirs.
 
     python -m spark_jobs.restore_day --day 2026-11-02 --remote "$PIPELINE_CONNECT_URL"
 
-Not a rollback of tables: the day's rows of the snapshot before are staged, audited against their contract and published like
-those of any run, so that what other days have published since stays, and the same command again takes the undoing back.
-One that fails halfway says what is done, and the command with `--run` that goes on.
-Search index and duplicates follow with the next run of the DAG `similar_images`.
+Not a rollback of tables: the day's rows of the snapshot before are staged, audited against their contract and published
+like those of any run, so that what other days have published since stays, and the same command again takes the undoing
+back. One that fails halfway says what is done, and the command with `--run` that goes on. Search index and duplicates
+follow with the next run of the DAG `similar_images`.
 """
 
 from __future__ import annotations

@@ -6,8 +6,8 @@
     python -m spark_jobs.search mug-4004-00021/0 --filter shop=north --filter price=10..20
     python -m spark_jobs.search photo.jpg --url "$PIPELINE_SEARCH_URL"          asks the search service
 
-Prints the neighbours and writes a contact sheet where `--sheet` says. A file is searched as the pipeline would see it: checked, its product
-found and cut out, coded by the model that made the index.
+Prints the neighbours and writes a contact sheet where `--sheet` says. A file is searched as the pipeline would see it:
+checked, its product found and cut out, coded by the model that made the index.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Where everything is: the lake, the models, HBase, Spark. Read once from environment variables.
 
-Every field has a variable of its name in capitals with the prefix `PIPELINE_`: `PIPELINE_HOME`, `PIPELINE_WAREHOUSE` ...
-`PIPELINE_PORT_OFFSET` moves every default port of the local stack, so that two stacks can share a machine.
-Standard library only.
+Every field has a variable of its name in capitals with the prefix `PIPELINE_`: `PIPELINE_HOME`, `PIPELINE_WAREHOUSE`
+... `PIPELINE_PORT_OFFSET` moves every default port of the local stack, so that two stacks can share a machine. Standard
+library only.
 
 >>> Settings.from_environment({"PIPELINE_HOME": "/srv/pipeline", "PIPELINE_PORT_OFFSET": "100"}).warehouse
 'file:///srv/pipeline/lake'
@@ -39,20 +39,23 @@ class Settings:
     """One place for every address and limit; no job knows which machine or file system it runs on.
 
     home: folder of everything the local stack writes.   port_offset: added to every default port of the local stack.
-    hbase_gateways: `host:port` of Thrift servers, separated by commas.   hbase_wire: what they speak, transport/protocol:
-    buffered or framed / binary or compact.   hbase_table: the table of images.
+    hbase_gateways: `host:port` of Thrift servers, separated by commas.
+    hbase_wire: what they speak, transport/protocol: buffered or framed / binary or compact.
+    hbase_table: the table of images.
     hbase_command: runs a class of HBase, as its own `hbase` script does; only used to create a table that is split.
     salt_buckets: how many key prefixes a new table is spread over; the table remembers it.
     warehouse, models, reports, index: URIs (`file://`, `hdfs://` ...) of the lake, the artefacts, the run reports and
     the search index.
-    connect_url: `sc://host:port` of the Spark Connect server; with `/;use_ssl=false` the token travels in clear text, for a network
-    of one's own.   connect_token: its token, None when it has none.
-    iceberg_jar: the Iceberg runtime for classic sessions, empty when Spark has it already; a Connect server has its own.
+    connect_url: `sc://host:port` of the Spark Connect server; with `/;use_ssl=false` the token travels in clear text,
+    for a network of one's own.
+    connect_token: its token, None when it has none.
+    iceberg_jar: the Iceberg runtime for classic sessions, empty when Spark has it already; a Connect server has its
+    own.
     catalog, namespace: tables are `<catalog>.<namespace>.<dataset>`.
     codes: name of a set of codes beside the first, of another model; its features, duplicates and index carry the name.
     reference_day: the day with whose codes those of later days are compared, by default of each day the day before.
-    metadata_columns: which cell of an image's row holds its shop, price, currency, owner, first_seen or title where it has another name:
-    `shop=merchant,price=unit_price`.
+    metadata_columns: which cell of an image's row holds its shop, price, currency, owner, first_seen or title where it
+    has another name: `shop=merchant,price=unit_price`.
     index_filters: which of these columns, and of the other cells, a search can filter by: `shop,owner,price`, `none`.
     exports: URI of the folder of CSV files.
     placeholders: URI of a list of pictures that stand for none, a SHA-256 a line; empty for none.
@@ -131,7 +134,8 @@ class Settings:
         return settings.with_codes(given["codes"]) if "codes" in given else settings
 
     def with_codes(self, name: str) -> Settings:
-        """The same with the set of codes of that name: tables `features_<name>`, `duplicates_<name>` and so on, index `<index>-<name>`.
+        """The same with the set of codes of that name: tables `features_<name>`, `duplicates_<name>` and so on, index
+        `<index>-<name>`.
 
         Raises:
             ValueError: the name has other characters than small letters, digits and underscores.
@@ -219,8 +223,8 @@ def static_spark_conf(settings: Settings) -> dict[str, str]:
 def driver_variables(environment: Mapping[str, str] | None = None) -> dict[str, str]:
     """The variables that give a driver on another machine, which inherits none, the settings of this process.
 
-    Without them it would look for the lake, and leave its report, in folders of its own. Those it need not know (`OF_ONE_MACHINE`) stay
-    here: they would be on the command line of spark-submit.
+    Without them it would look for the lake, and leave its report, in folders of its own. Those it need not know
+    (`OF_ONE_MACHINE`) stay here: they would be on the command line of spark-submit.
 
     >>> driver_variables({"PIPELINE_WAREHOUSE": "hdfs://nameservice1/lake", "PIPELINE_CONNECT_TOKEN": "secret"})
     {'PIPELINE_WAREHOUSE': 'hdfs://nameservice1/lake'}

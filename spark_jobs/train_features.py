@@ -3,9 +3,9 @@
 python -m spark_jobs.train_features --run manual --attempt 1 --steps 1800
 python -m spark_jobs.train_features --run manual --attempt 1 --backbone efficientnet-lite0 --catalogue FOLDER
 
-The first trains the small DeepBit network. The second trains the code of whole pictures on the features of a published network, also
-on a shop's own pictures; the crop's code is that of `start`. With `--verifier-only` an artefact keeps its weights, and learns anew
-which pairs are duplicates.
+The first trains the small DeepBit network. The second trains the code of whole pictures on the features of a published
+network, also on a shop's own pictures; the crop's code is that of `start`. With `--verifier-only` an artefact keeps its
+weights, and learns anew which pairs are duplicates.
 """
 
 from __future__ import annotations
@@ -90,7 +90,8 @@ class Options:
     detector: str = field(
         default="",
         metadata={
-            "help": f"URI of the detector that cuts what is judged, as in the pipeline; {NO_DETECTOR!r}: cut beside the true boxes; "
+            "help": f"URI of the detector that cuts what is judged, as in the pipeline; {NO_DETECTOR!r}: cut beside "
+            f"the true boxes; "
             "empty: the usual one, if it is there"
         },
     )
@@ -153,7 +154,8 @@ def _plan_small(job: Job[Options]) -> None:
 
 
 def _plan_joint(job: Job[Options]) -> None:
-    """The code of whole pictures beside that of crops; on a shop's pictures only what is better there than the one in use."""
+    """The code of whole pictures beside that of crops; on a shop's pictures only what is better there than the one in
+    use."""
     options, start = job.options, perf_counter()
     crop = options.start or artefact_uri(job.settings.models, SMALL)
     shop, cache = (Path(text) if text else None for text in (options.catalogue, options.cache))
@@ -238,7 +240,8 @@ def _detector(job: Job[Options]) -> str:
     if usual in names(job.settings.models):
         return artefact_uri(job.settings.models, usual)
     job.warn(
-        f"there is no detector {usual!r} in {job.settings.models}: the verifier learns of pictures cut beside their true boxes"
+        f"there is no detector {usual!r} in {job.settings.models}: the verifier learns of pictures cut beside their "
+        f"true boxes"
     )
     return ""
 

@@ -1,9 +1,11 @@
-"""Take pictures down: from the next run of `similar_images` they are in no group and no index, and searches leave them out within a minute.
+"""Take pictures down: from the next run of `similar_images` they are in no group and no index, and searches leave them
+out within a minute.
 
     python -m spark_jobs.withdraw sku-17/0 sku-17/1 --reason "asked by the owner" --remote "$PIPELINE_CONNECT_URL"
     python -m spark_jobs.withdraw sku-17/0 --undo
 
-Every decision is a row of the dataset `withdrawn`; the last one on a key holds. Without a key the list beside the index is written anew.
+Every decision is a row of the dataset `withdrawn`; the last one on a key holds. Without a key the list beside the index
+is written anew.
 """
 
 from __future__ import annotations
@@ -71,7 +73,8 @@ def keys_now(settings: Settings, remote: str | None) -> list[str]:
 
 
 def write_list(settings: Settings, remote: str | None) -> tuple[list[str], list[str]]:
-    """Write the keys that are withdrawn now beside the index of every set of codes -> the keys, the URIs of the indexes.
+    """Write the keys that are withdrawn now beside the index of every set of codes -> the keys, the URIs of the
+    indexes.
 
     Whoever writes last looks again, so that of two commands at once the slower leaves no older list.
     """
@@ -82,7 +85,8 @@ def write_list(settings: Settings, remote: str | None) -> tuple[list[str], list[
 
 
 def not_indexed(index: str, keys: Iterable[str]) -> list[str]:
-    """Those of the keys that the newest version of the index at a URI does not have; none where no index can be read."""
+    """Those of the keys that the newest version of the index at a URI does not have; none where no index can be
+    read."""
     try:
         opened = open_index(index)
         return [key for key in keys if not len(opened.find(key))]
@@ -107,7 +111,8 @@ def main(
             raise SystemExit(code)
     now, places = write_list(settings, remote or None)
     typer.echo(
-        f"{len(now)} keys are withdrawn now, in {', '.join(places)}; for the groups and the index run: airflow dags trigger similar_images"
+        f"{len(now)} keys are withdrawn now, in {', '.join(places)}; for the groups and the index run: airflow dags "
+        f"trigger similar_images"
     )
     if keys and not undo and (missing := not_indexed(settings.index, keys)):
         typer.echo(

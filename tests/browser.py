@@ -43,7 +43,8 @@ _FLAGS = (
 
 
 class Page:
-    """One tab. problems: what its console reports as errors, and what the page's policy refused.   asked: addresses of requests."""
+    """One tab. problems: what its console reports as errors, and what the page's policy refused.
+    asked: addresses of requests."""
 
     def __init__(self, socket: ClientConnection) -> None:
         self._socket, self._number = socket, 0

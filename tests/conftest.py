@@ -31,7 +31,8 @@ SHARES = {
     "tests/search_service/api/": "Airflow",
     "tests/search_service/test_pictures.py": "Airflow",
 }
-"""Tests that use the same servers, and so go to one process; the first row that fits counts. All others go by their file."""
+"""Tests that use the same servers, and so go to one process; the first row that fits counts. All others go by their
+file."""
 LONGEST = ("jobs", "Airflow", "tests/end_to_end/test_demo.py", "tests/end_to_end/test_readme.py")
 """What begins first."""
 

@@ -24,7 +24,10 @@ DOCUMENTS = (
     "docs/README.md",
     "docs/commands.md",
     "docs/operations.md",
+    "docs/tested.md",
+    "CHANGELOG.md",
 )
+WIDTH = 120
 FOLDERS = (
     "dlcore",
     "spark_jobs",
@@ -79,6 +82,18 @@ def options_of(command):
     app.command()(command)
     parameters = typer.main.get_command(app).params
     return {flag.removeprefix("--") for item in parameters for flag in (*item.opts, *item.secondary_opts)}
+
+
+def prose_of(text):
+    """The lines of a document that are neither code, nor a table, nor a picture."""
+    without_code = re.sub(r"^```.*?^```$", "", text, flags=re.MULTILINE | re.DOTALL)
+    return [line for line in without_code.splitlines() if not line.startswith(("    ", "|", "!["))]
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_prose_is_as_wide_as_code(document):
+    prose = prose_of((PROJECT / document).read_text("utf-8"))
+    assert prose and [line for line in prose if len(line) > WIDTH] == []
 
 
 def test_every_document_is_in_the_index():

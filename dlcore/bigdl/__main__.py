@@ -10,7 +10,8 @@ import dlcore.bigdl  # noqa: F401  (sets the hook)
 
 _USAGE = """usage: python -m dlcore.bigdl SCRIPT [ARGUMENT ...]
        python -m dlcore.bigdl -m MODULE [ARGUMENT ...]
-Run a Python program whose imports are of bigdl (or dl, or zoo.pipeline.api) on dlcore. `python -m dlcore.bigdl -m pytest FOLDER` runs
+Run a Python program whose imports are of bigdl (or dl, or zoo.pipeline.api) on dlcore.
+`python -m dlcore.bigdl -m pytest FOLDER` runs
 tests; in a notebook, `import dlcore.bigdl` before the program's own imports does the same."""
 
 

@@ -1,4 +1,5 @@
-"""Names of BigDL's that cannot be here: programs import them by the way, and are told what they lack when they use them."""
+"""Names of BigDL's that cannot be here: programs import them by the way, and are told what they lack when they use
+them."""
 
 from __future__ import annotations
 

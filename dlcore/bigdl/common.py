@@ -1,4 +1,5 @@
-"""What BigDL's util.common and util.engine offer beside samples and tensors: the engine's start, Spark, numbers, versions."""
+"""What BigDL's util.common and util.engine offer beside samples and tensors: the engine's start, Spark, numbers,
+versions."""
 
 from __future__ import annotations
 
@@ -68,7 +69,8 @@ class RNG:
         return PROCESS_RNG.uniform(a, b, size, FLOATS[self.bigdl_type])
 
 
-# --- the engine: nothing has to be started, so that programs which do it go on ------------------------------------------
+# --- the engine: nothing has to be started, so that programs which do it go on
+# ------------------------------------------
 
 
 def init_engine(bigdl_type: str = "float") -> None:
@@ -96,7 +98,8 @@ def show_bigdl_info_logs(bigdl_type: str = "float") -> None:
 
 
 def get_bigdl_engine_type(bigdl_type: str = "float") -> str:
-    """BigDL's name of an engine on the processor's own kernels; programs ask whether it is "MklDnn", which wants formats set."""
+    """BigDL's name of an engine on the processor's own kernels; programs ask whether it is "MklDnn", which wants
+    formats set."""
     return "MklBlas"
 
 
@@ -120,7 +123,8 @@ def get_bigdl_conf() -> dict[str, str]:
     return {}
 
 
-# --- Spark --------------------------------------------------------------------------------------------------------------
+# --- Spark
+# --------------------------------------------------------------------------------------------------------------
 
 
 def create_spark_conf() -> Any:
@@ -148,7 +152,8 @@ def get_spark_sql_context(sc: Any) -> Any:
 
 
 def get_node_and_core_number(bigdl_type: str = "float") -> tuple[int, int]:
-    """(1, cores): this machine, and the cores that a local Spark was given, without one all that the process may use."""
+    """(1, cores): this machine, and the cores that a local Spark was given, without one all that the process may
+    use."""
     context = import_module("pyspark").SparkContext._active_spark_context
     return 1, len(os.sched_getaffinity(0)) if context is None else int(context.defaultParallelism)
 
@@ -160,7 +165,8 @@ def to_sample_rdd(x: Array, y: Array, numSlices: int | None = None) -> Any:
     return pairs.map(lambda pair: Sample.from_ndarray(pair[0], pair[1]))
 
 
-# --- small things -------------------------------------------------------------------------------------------------------
+# --- small things
+# -------------------------------------------------------------------------------------------------------
 
 
 def to_list(a: Any) -> list[Any]:

@@ -1,4 +1,5 @@
-"""BigDL's models in Keras's style: labels of classes count from 1 there, where Keras's and Analytics Zoo's count from 0."""
+"""BigDL's models in Keras's style: labels of classes count from 1 there, where Keras's and Analytics Zoo's count from
+0."""
 
 from __future__ import annotations
 

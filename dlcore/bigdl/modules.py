@@ -25,7 +25,8 @@ PACKAGES = {name.rsplit(".", count)[0] for name in MODULES for count in range(1,
 def install() -> None:
     """Let BigDL's names be imported in this process from now on; done twice is as done once.
 
-    The Python workers of its Spark run this Python, unless PYSPARK_PYTHON says another, and import dlcore from where it is here.
+    The Python workers of its Spark run this Python, unless PYSPARK_PYTHON says another, and import dlcore from where it
+    is here.
     """
     if any(isinstance(finder, Finder) for finder in sys.meta_path):
         return
@@ -38,7 +39,8 @@ def install() -> None:
 
 
 def installed(name: str) -> ModuleType:
-    """The module of this name, where the hook may not be there yet: how a module is pickled, for Spark's Python workers."""
+    """The module of this name, where the hook may not be there yet: how a module is pickled, for Spark's Python
+    workers."""
     install()
     return import_module(name)
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 Homes = dict[str, str]
-"""Module -> the names that it gives, by spaces: "*" for all that are public, "Module=Layer" for one under another name, "=np" for the
-module itself. What a module with "?" before it gives is there if that is installed."""
+"""Module -> the names that it gives, by spaces: "*" for all that are public, "Module=Layer" for one under another name,
+"=np" for the module itself. What a module with "?" before it gives is there if that is installed."""
 
 _KERAS: Homes = {
     "dlcore.keras.layer": "*",
@@ -18,8 +18,10 @@ _TOPOLOGY: Homes = {
 }
 
 _CHANGES = (
-    "AspectScale Brightness BytesToMat CenterCrop ChannelNormalize ChannelOrder ChannelScaledNormalizer ColorJitter Contrast Expand "
-    "Filler FixedCrop HFlip Hue MatToFloats MatToTensor PixelBytesToMat PixelNormalize RandomAspectScale RandomCrop Resize Saturation"
+    "AspectScale Brightness BytesToMat CenterCrop ChannelNormalize ChannelOrder ChannelScaledNormalizer ColorJitter "
+    "Contrast Expand "
+    "Filler FixedCrop HFlip Hue MatToFloats MatToTensor PixelBytesToMat PixelNormalize RandomAspectScale RandomCrop "
+    "Resize Saturation"
 )
 _PREPROCESSING = (
     " ".join(f"{name}=Image{name}" for name in _CHANGES.split()) + " RandomTransformer=ImageRandomPreprocessing"
@@ -126,13 +128,19 @@ ROOTS = {"dl": "bigdl"}
 """First names of packages that stand for another: BigDL was called dl before its release."""
 
 _IMPORTERS = "dlcore does not read such models"
-_BY_NAME = "compile takes names, such as 'adam', 'mse' and 'accuracy', and objects of bigdl.optim.optimizer and bigdl.nn.criterion"
+_BY_NAME = (
+    "compile takes names, such as 'adam', 'mse' and 'accuracy', and objects of bigdl.optim.optimizer and "
+    "bigdl.nn.criterion"
+)
 ABSENT: dict[str, str] = {
     "bigdl.contrib.onnx": _IMPORTERS,
-    "bigdl.keras": "it converts models of Keras 1.2.2, which needs TensorFlow or Theano; write them with bigdl.nn.keras",
+    "bigdl.keras": "it converts models of Keras 1.2.2, which needs TensorFlow or Theano; write them with "
+    "bigdl.nn.keras",
     "bigdl.util.tf_utils": _IMPORTERS,
-    "zoo.models": "of Analytics Zoo there are zoo.pipeline.api.net, .keras, .nnframes, zoo.feature.common, .image and zoo.common.nncontext",
-    "zoo.pipeline.api.autograd": "write a layer of your own with dlcore.nn.module.Module, or put layers together in a graph",
+    "zoo.models": "of Analytics Zoo there are zoo.pipeline.api.net, .keras, .nnframes, zoo.feature.common, .image and "
+    "zoo.common.nncontext",
+    "zoo.pipeline.api.autograd": "write a layer of your own with dlcore.nn.module.Module, or put layers together in a "
+    "graph",
     "zoo.pipeline.api.keras.metrics": _BY_NAME,
     "zoo.pipeline.api.keras.objectives": _BY_NAME,
     "zoo.pipeline.api.keras.optimizers": _BY_NAME,

@@ -14,7 +14,8 @@ class Net:
 
     @staticmethod
     def load_bigdl(model_path: str, weight_path: str | None = None, bigdl_type: str = "float") -> Graph:
-        """The model that `save` or `saveModel` wrote, as a graph of its layers. A path may begin with "file:", or "dfs:" or "dbfs:".
+        """The model that `save` or `saveModel` wrote, as a graph of its layers. A path may begin with "file:", or
+        "dfs:" or "dbfs:".
 
         Raises:
             ValueError: it begins with another scheme.

@@ -53,8 +53,8 @@ class FixedLength(DefaultPadding):
 class PaddingParam:
     """How shorter tensors of a batch are filled up.
 
-    padding_tensor: for each tensor of a sample what stands in the places added: a number, or an array of the shape of one element
-    along the first dimension; zeros without. padding_strategy: how long the first dimension becomes.
+    padding_tensor: for each tensor of a sample what stands in the places added: a number, or an array of the shape of
+    one element along the first dimension; zeros without. padding_strategy: how long the first dimension becomes.
     Source: BigDL's PaddingParam.
     """
 
@@ -68,7 +68,8 @@ class PaddingParam:
 
 @dataclass(frozen=True)
 class MiniBatch:
-    """Several records: input and target are arrays, sparse matrices or tables with the records along the first dimension.
+    """Several records: input and target are arrays, sparse matrices or tables with the records along the first
+    dimension.
 
     target is None where records have no labels.
     """
@@ -147,7 +148,8 @@ def _column(tensors: list[JTensor], place: int, what: str, padding: PaddingParam
     if len(shapes) > 1:
         found = ", ".join(map(str, sorted(shapes)[:3]))
         raise ValueError(
-            f"batch: got {what} {place + 1} of shapes {found}, expected one shape in all samples; bring them to one size, "
+            f"batch: got {what} {place + 1} of shapes {found}, expected one shape in all samples; bring them to one "
+            f"size, "
             "or fill them up: DataSet.array(samples, feature_padding=PaddingParam())"
         )
     return np.stack(arrays)
@@ -167,7 +169,8 @@ def _sparse(tensors: list[JTensor], place: int, what: str) -> SparseMatrix:
     shapes = sorted({tensor.shape for tensor in tensors})
     if len(shapes) > 1 or len(shapes[0]) != 1:
         raise ValueError(
-            f"batch: got sparse {what} {place + 1} of shapes {shapes[:3]}, expected one shape (M,) in all samples; others as dense"
+            f"batch: got sparse {what} {place + 1} of shapes {shapes[:3]}, expected one shape (M,) in all samples; "
+            f"others as dense"
         )
     rows = np.repeat(np.arange(len(tensors)), [tensor.storage.size for tensor in tensors])
     columns = np.concatenate([tensor.indices.reshape(-1) for tensor in tensors])

@@ -1,6 +1,7 @@
 """CIFAR-10's small pictures of ten kinds of things, from its binary files.
 
-Source: Krizhevsky 2009, "Learning multiple layers of features from tiny images", https://www.cs.toronto.edu/~kriz/cifar.html.
+Source: Krizhevsky 2009, "Learning multiple layers of features from tiny images",
+https://www.cs.toronto.edu/~kriz/cifar.html.
 """
 
 from __future__ import annotations
@@ -25,7 +26,8 @@ _RECORD_BYTES = 1 + 3 * _SIDE * _SIDE
 def read_data_sets(folder: str | Path, data_type: str = "train") -> tuple[Bytes, Bytes]:
     """(images (N, 3, 32, 32) of 0 to 255, in RGB order, labels (N,) of 0 to 9), both uint8, of "train" or "test".
 
-    The folder, or `cifar-10-batches-bin` in it, has `data_batch_1.bin` to `data_batch_5.bin` and `test_batch.bin`, gzipped or not.
+    The folder, or `cifar-10-batches-bin` in it, has `data_batch_1.bin` to `data_batch_5.bin` and `test_batch.bin`,
+    gzipped or not.
 
     Raises:
         FileNotFoundError: a file is missing; the message says what to put where.
@@ -44,7 +46,8 @@ def _read(folder: Path, name: str) -> Bytes:
     content = read_limited(path)
     if not content or len(content) % _RECORD_BYTES:
         raise ValueError(
-            f"{path}: got {len(content)} bytes, expected a multiple of {_RECORD_BYTES}; the file is damaged, fetch it again"
+            f"{path}: got {len(content)} bytes, expected a multiple of {_RECORD_BYTES}; the file is damaged, fetch it "
+            f"again"
         )
     records = np.frombuffer(content, np.uint8).reshape(-1, _RECORD_BYTES)
     if records[:, 0].max() >= len(CLASSES):

@@ -17,7 +17,8 @@ from dlcore.rng import RNG
 
 @dataclass(frozen=True)
 class ArrayRecords(Sequence[Sample]):
-    """Arrays, sparse matrices, or tables of them, with the records along the first dimension, as samples made when asked for.
+    """Arrays, sparse matrices, or tables of them, with the records along the first dimension, as samples made when
+    asked for.
 
     Raises:
         ValueError: features and labels of different lengths.
@@ -67,9 +68,10 @@ class ArrayRecords(Sequence[Sample]):
 class DataSet:
     """Records, and what is done with each when it is asked for, so that what is random is drawn anew in every epoch.
 
-    records: Samples, or what `transformers` make Samples of, such as ImageFeatures. feature_padding, label_padding: how a batch is
-    filled up where records differ in size. The Optimizer takes a DataSet, asks for its records in another order each epoch, and
-    seeds the generator for each record, so that a record depends on the seed, the epoch and its place alone.
+    records: Samples, or what `transformers` make Samples of, such as ImageFeatures. feature_padding, label_padding: how
+    a batch is filled up where records differ in size. The Optimizer takes a DataSet, asks for its records in another
+    order each epoch, and seeds the generator for each record, so that a record depends on the seed, the epoch and its
+    place alone.
     Source: BigDL's DataSet.
 
     Raises:
@@ -122,8 +124,8 @@ class DataSet:
         return self._frame
 
     def transform(self, transformer: Callable[[Any], Any]) -> DataSet:
-        """A DataSet whose records also go through `transformer`: a FeatureTransformer, or a function of a record. Of a SampleToMiniBatch
-        it takes how batches are filled up; their size is the Optimizer's.
+        """A DataSet whose records also go through `transformer`: a FeatureTransformer, or a function of a record. Of a
+        SampleToMiniBatch it takes how batches are filled up; their size is the Optimizer's.
 
         Raises:
             TypeError: it cannot be called.
@@ -222,7 +224,8 @@ def is_data_set(data: Any) -> bool:
 
 
 def data_set_of(data: Any) -> DataSet | None:
-    """`data` as a DataSet if it is one, a list of Samples, an ImageFrame or an RDD of Samples; None if it is something else."""
+    """`data` as a DataSet if it is one, a list of Samples, an ImageFrame or an RDD of Samples; None if it is something
+    else."""
     if is_rdd(data):
         return DataSet(collected(data))
     if isinstance(data, (list, tuple)) and data and all(isinstance(record, Sample) for record in data):

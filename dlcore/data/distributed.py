@@ -15,8 +15,9 @@ def is_rdd(data: Any) -> bool:
 
 
 def elsewhere(data: Any, is_labelled: bool = True) -> Any:
-    """The RDD of samples, or of what holds one, that `data` is or that a DataFrame or a DistributedImageFrame stands for; None if its
-    records are on this machine. A DataFrame's columns are called "features" and, where labels are wanted, "label"."""
+    """The RDD of samples, or of what holds one, that `data` is or that a DataFrame or a DistributedImageFrame stands
+    for; None if its records are on this machine. A DataFrame's columns are called "features" and, where labels are
+    wanted, "label"."""
     if is_rdd(data):
         return data
     if hasattr(data, "is_distributed") and data.is_distributed():
@@ -38,8 +39,10 @@ def collected(rdd: Any) -> list[Any]:
         size += _bytes_of(record)
         if size > limit:
             raise ValueError(
-                f"got an RDD whose first {len(records) + 1} records have {size} bytes, expected at most {limit} in all: its records are "
-                "brought to this machine to train; raise DLCORE_MAX_DATA_BYTES if it has the memory, or take a sample of them"
+                f"got an RDD whose first {len(records) + 1} records have {size} bytes, expected at most {limit} in "
+                f"all: its records are "
+                "brought to this machine to train; raise DLCORE_MAX_DATA_BYTES if it has the memory, or take a sample "
+                "of them"
             )
         records.append(record)
     return records

@@ -98,5 +98,6 @@ def found_file(folder: str | Path, names: Sequence[str], what: str, source: str)
             return path
     wanted = " or ".join(names)
     raise FileNotFoundError(
-        f"{Path(folder)}: got no {wanted}, expected {what}; nothing is downloaded: put the file there, it is from {source}"
+        f"{Path(folder)}: got no {wanted}, expected {what}; nothing is downloaded: put the file there, it is from "
+        f"{source}"
     )

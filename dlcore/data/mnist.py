@@ -42,13 +42,15 @@ def read_data_sets(train_dir: str | Path, data_type: str = "train") -> tuple[Byt
         labels = extract_labels(file)
     if len(images) != len(labels):
         raise ValueError(
-            f"{Path(train_dir)}: got {len(images)} images and {len(labels)} labels, expected as many; the files do not belong together"
+            f"{Path(train_dir)}: got {len(images)} images and {len(labels)} labels, expected as many; the files do "
+            f"not belong together"
         )
     return images, labels
 
 
 def load_data(location: str | Path = "/tmp/mnist") -> tuple[tuple[Array, Bytes], tuple[Array, Bytes]]:
-    """((images, labels) to train, the same to test): images normalised by the mean and deviation of those to train, labels 1-based.
+    """((images, labels) to train, the same to test): images normalised by the mean and deviation of those to train,
+    labels 1-based.
 
     Raises:
         FileNotFoundError, ValueError: see `read_data_sets`.
@@ -94,6 +96,7 @@ def _read(file: IO[bytes], magic: int, dimensions: int) -> tuple[list[int], Byte
     expected = math.prod(sizes)
     if len(content) - start != expected:
         raise ValueError(
-            f"{name}: got {len(content) - start} bytes behind the head, expected {expected}; the file is damaged, fetch it again"
+            f"{name}: got {len(content) - start} bytes behind the head, expected {expected}; the file is damaged, "
+            f"fetch it again"
         )
     return sizes, np.frombuffer(content, np.uint8, offset=start)

@@ -1,7 +1,7 @@
 """MovieLens' ratings of films by people.
 
-Source: Harper, Konstan 2015, "The MovieLens datasets: history and context", https://grouplens.org/datasets/movielens/1m; BigDL's
-dataset.movielens.
+Source: Harper, Konstan 2015, "The MovieLens datasets: history and context",
+https://grouplens.org/datasets/movielens/1m; BigDL's dataset.movielens.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The articles of 20 newsgroups, and GloVe's vectors of words.
 
-Source: Lang 1995, "NewsWeeder", http://qwone.com/~jason/20Newsgroups; Pennington et al. 2014, "GloVe", https://nlp.stanford.edu/projects/glove;
-BigDL's dataset.news20.
+Source: Lang 1995, "NewsWeeder", http://qwone.com/~jason/20Newsgroups; Pennington et al. 2014, "GloVe",
+https://nlp.stanford.edu/projects/glove; BigDL's dataset.news20.
 """
 
 from __future__ import annotations
@@ -21,10 +21,11 @@ _NEWS, _GLOVE = "20news-18828", "glove.6B"
 
 
 def get_news20(source_dir: str | Path = "./data/news20/") -> list[tuple[str, int]]:
-    """(text, label) of each article, groups and articles by name; labels are 1-based, in the order of the groups' names.
+    """(text, label) of each article, groups and articles by name; labels are 1-based, in the order of the groups'
+    names.
 
-    The folder has `20news-18828`, a folder for each group with a file for each article, or `20news-18828.tar.gz`, which is read
-    without being unpacked. Source: BigDL's get_news20.
+    The folder has `20news-18828`, a folder for each group with a file for each article, or `20news-18828.tar.gz`, which
+    is read without being unpacked. Source: BigDL's get_news20.
 
     Raises:
         FileNotFoundError: neither is there; the message says what to put where.
@@ -55,8 +56,8 @@ def _of_archive(path: Path) -> Iterator[tuple[str, str, str]]:
 def get_glove_w2v(source_dir: str | Path = "./data/news20/", dim: int = 100) -> dict[str, Array]:
     """Word -> its vector (dim,) float32.
 
-    The folder has `glove.6B/glove.6B.100d.txt`, that file itself, or `glove.6B.zip`, which is read without being unpacked; dim is one of
-    50, 100, 200 and 300. Source: BigDL's get_glove_w2v.
+    The folder has `glove.6B/glove.6B.100d.txt`, that file itself, or `glove.6B.zip`, which is read without being
+    unpacked; dim is one of 50, 100, 200 and 300. Source: BigDL's get_glove_w2v.
 
     Raises:
         FileNotFoundError: none is there; the message says what to put where.

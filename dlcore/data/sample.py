@@ -13,13 +13,14 @@ from dlcore.number_type import FLOATS
 
 
 class JTensor(NDArrayOperatorsMixin):
-    """An array of float32, or one that is mostly zeros, by the places of its values, in memory of its own. It behaves as the array in
-    every respect.
+    """An array of float32, or one that is mostly zeros, by the places of its values, in memory of its own. It behaves
+    as the array in every respect.
 
-    storage: the values, of as many elements as `shape` says; for a sparse tensor (K,) values. indices: for a sparse tensor (D, K),
-    or (K,) for one dimension, the 0-based places of the values; repeated places add up. bigdl_type: "double" keeps float64. All three
-    may also be bytes, of floats and of int32, as BigDL's own tensors are pickled.
-    The array's methods are the tensor's, and what numpy computes of it is a plain array; a sparse one is made dense for that.
+    storage: the values, of as many elements as `shape` says; for a sparse tensor (K,) values. indices: for a sparse
+    tensor (D, K), or (K,) for one dimension, the 0-based places of the values; repeated places add up. bigdl_type:
+    "double" keeps float64. All three may also be bytes, of floats and of int32, as BigDL's own tensors are pickled. The
+    array's methods are the tensor's, and what numpy computes of it is a plain array; a sparse one is made dense for
+    that.
     Source: BigDL's JTensor.
 
     Raises:
@@ -180,7 +181,8 @@ class Sample:
 
     @classmethod
     def from_ndarray(cls, features: Any, labels: Any = (), bigdl_type: str = "float") -> Sample:
-        """From an array or a list of arrays each; a label may be a number. Without labels a sample is only to predict on."""
+        """From an array or a list of arrays each; a label may be a number. Without labels a sample is only to predict
+        on."""
         return cls(_tensors(features, bigdl_type), _tensors(labels, bigdl_type), bigdl_type)
 
     @classmethod

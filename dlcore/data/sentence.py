@@ -48,7 +48,8 @@ def read_localfile(fileName: str | Path) -> list[str]:
 
 
 def sentences_split(line: str) -> list[str]:
-    """The sentences of a text: they end at . ! or ? before a capital letter or a digit, but not behind an initial or a usual abbreviation.
+    """The sentences of a text: they end at . ! or ? before a capital letter or a digit, but not behind an initial or a
+    usual abbreviation.
 
     Example:
         >>> sentences_split("Dr. Smith paid $3.50. Why? J. R. knew!")
@@ -77,7 +78,8 @@ def sentences_bipadding(sent: str) -> str:
 
 
 def sentence_tokenizer(sentences: str) -> list[str]:
-    """The words and signs of a text, as the Penn Treebank takes it apart: contractions are two words; quotation marks stay as they are.
+    """The words and signs of a text, as the Penn Treebank takes it apart: contractions are two words; quotation marks
+    stay as they are.
 
     Example:
         >>> sentence_tokenizer("They don't pay $1,000 to Smith's shop, do they?")

@@ -30,7 +30,8 @@ def text_to_words(text: str) -> list[str]:
 class Dictionary:
     """The most frequent words of texts, by a 0-based number, most frequent first, equals by the alphabet.
 
-    sentences: lists of words. vocab_size: how many words to keep; without it all. All others share the number vocab_size().
+    sentences: lists of words. vocab_size: how many words to keep; without it all. All others share the number
+    vocab_size().
     Source: BigDL's Dictionary.
 
     Raises:
@@ -114,7 +115,8 @@ class Dictionary:
 def pad_sequences(
     sequences: Sequence[Sequence[float]], length: int | None = None, value: float = 0.0, at_front: bool = False
 ) -> Array:
-    """(N, length) the sequences cut off or filled up with `value`, at the end, or at the front, where the last elements are kept.
+    """(N, length) the sequences cut off or filled up with `value`, at the end, or at the front, where the last elements
+    are kept.
 
     Without `length` that of the longest.
 
@@ -137,8 +139,9 @@ def pad_sequences(
 
 
 def next_word_sample(indices: Sequence[int], length: int | None = None) -> Sample:
-    """The Sample from which a language model learns: features are all words but the last, labels the words that follow them, as 1-based
-    numbers of the 0-based ones given. With `length` both are cut off or filled up to it with their last element.
+    """The Sample from which a language model learns: features are all words but the last, labels the words that follow
+    them, as 1-based numbers of the 0-based ones given. With `length` both are cut off or filled up to it with their
+    last element.
 
     Source: BigDL's TextToLabeledSentence and LabeledSentenceToSample.
 

@@ -12,12 +12,14 @@ from dlcore.data.sample import Sample
 def normalizer(data: Any, mean: Any, std: Any = None) -> Any:
     """(data - mean) / std of an array.
 
-    As BigDL 0.1 has it, `normalizer(mean, std)` is the function that does so with the features of a Sample, or with an array.
+    As BigDL 0.1 has it, `normalizer(mean, std)` is the function that does so with the features of a Sample, or with an
+    array.
     Source: BigDL's dataset.transformer.
 
     Example:
-        >>> normalizer(np.array([1.0, 5.0]), 3.0, 2.0), normalizer(3.0, 2.0)(Sample.from_ndarray(np.ones(1), 4)).feature.tolist()
-        (array([-1.,  1.]), [-1.0])
+        >>> normalizer(np.array([1.0, 5.0]), 3.0, 2.0), normalizer(3.0, 2.0)(Sample.from_ndarray(np.ones(1),
+        4)).feature.tolist() (array([-1.,
+        1.]), [-1.0])
     """
     if std is None:
         return lambda record: _normalised(record, data, mean)

@@ -15,7 +15,8 @@ from dlcore.inference.plan import Plan
 class Agreement:
     """Of one array of the results.
 
-    largest_error, mean_error: of a value, as shares of the largest size of a value. cosine: between both, rows averaged.
+    largest_error, mean_error: of a value, as shares of the largest size of a value. cosine: between both, rows
+    averaged.
     same_choice: the share of rows whose largest value is in the same place.
     """
 

@@ -26,9 +26,11 @@ _MAX_BYTES = 4 << 20
 
 @dataclass(frozen=True)
 class Calibration:
-    """The ranges of a model's results, in the order in which they are computed: its input, then (name, low, high) of each.
+    """The ranges of a model's results, in the order in which they are computed: its input, then (name, low, high) of
+    each.
 
-    Results whose range no plan asks for have one from 0 to 0. It holds for any batch size, and for the weights that it was made with.
+    Results whose range no plan asks for have one from 0 to 0. It holds for any batch size, and for the weights that it
+    was made with.
     """
 
     method: str

@@ -1,4 +1,5 @@
-"""Which rule of a plan holds for a module: that of its class, or of the nearest class above whose `apply` it still runs."""
+"""Which rule of a plan holds for a module: that of its class, or of the nearest class above whose `apply` it still
+runs."""
 
 from __future__ import annotations
 
@@ -11,7 +12,8 @@ Rule = TypeVar("Rule")
 
 
 def computes_as(module: Module, kind: type[Module]) -> bool:
-    """Whether `module` is a `kind` and computes what one computes: neither its class nor itself has an `apply` of its own."""
+    """Whether `module` is a `kind` and computes what one computes: neither its class nor itself has an `apply` of its
+    own."""
     return isinstance(module, kind) and getattr(module.apply, "__func__", None) is kind.apply
 
 

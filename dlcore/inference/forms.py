@@ -44,8 +44,8 @@ def largest_weight() -> int:
 
 
 class Scaled(NamedTuple):
-    """Weights (O, ...) in eight bits, and what a primitive computes with: `factors` (O,) for sums of products, bias (O,), ceiling;
-    the result is divided by `divisor`, last of all.
+    """Weights (O, ...) in eight bits, and what a primitive computes with: `factors` (O,) for sums of products, bias
+    (O,), ceiling; the result is divided by `divisor`, last of all.
     """
 
     weight: NDArray[np.int8]
@@ -58,8 +58,9 @@ class Scaled(NamedTuple):
 def scaled(weight: Array, bias: Array, ceiling: float, x: Form, residual: Form | None, y: Form) -> Scaled:
     """Each row of `weight` with a scale of its own.
 
-    All is computed in units of the residual's scale, so that its whole numbers are added as they are. oneDNN itself halves the weights
-    of convolutions of signed bytes where two products are added in sixteen bits: those are given twice as large.
+    All is computed in units of the residual's scale, so that its whole numbers are added as they are. oneDNN itself
+    halves the weights of convolutions of signed bytes where two products are added in sixteen bits: those are given
+    twice as large.
     """
     rows = weight.reshape(len(weight), -1)
     is_halved = not cpu.multiplies_bytes() and x.number == "s8" and weight.ndim > 2

@@ -47,7 +47,8 @@ class Product(Op):
 
 @dataclass(eq=False)
 class Convolution(Op):
-    """A convolution of any rank, then in this order: plus a residual (its second source), ReLU, at most `ceiling`, pooling by 2x2."""
+    """A convolution of any rank, then in this order: plus a residual (its second source), ReLU, at most `ceiling`,
+    pooling by 2x2."""
 
     weight: Array
     bias: Array
@@ -65,7 +66,8 @@ Weighted = Product | Convolution
 
 @dataclass(eq=False)
 class Inverted(Op):
-    """Convolutions one after the other that nothing else reads: 1x1 (perhaps), plane by plane, 1x1 with perhaps a residual.
+    """Convolutions one after the other that nothing else reads: 1x1 (perhaps), plane by plane, 1x1 with perhaps a
+    residual.
 
     parts: the convolutions; the first takes what this takes first, each other one the one before.
     """
@@ -102,7 +104,8 @@ def _weighted(op: Op) -> Weighted | None:
 
 
 def expose_weights(network: Network) -> None:
-    """Convolutions and linear layers become operations whose weights may be changed, unless what they take is dynamic."""
+    """Convolutions and linear layers become operations whose weights may be changed, unless what they take is
+    dynamic."""
     dynamic = network.dynamic()
     for position, op in enumerate(list(network.ops)):
         weighted = _weighted(op) if op not in dynamic else None
@@ -214,7 +217,8 @@ def _absorb_one(network: Network, op: Weighted, users: dict[Op, list[Op]]) -> bo
 
 
 def _add_residual(network: Network, op: Convolution, user: Op) -> bool:
-    """A sum of this convolution and something else becomes the convolution's residual; it is then computed in the sum's place."""
+    """A sum of this convolution and something else becomes the convolution's residual; it is then computed in the sum's
+    place."""
     if not isinstance(user, Layer) or not computes_as(user.module, CAddTable) or len(user.sources) != 2:
         return False
     if user in network.dynamic():
@@ -247,7 +251,8 @@ def _is_depthwise(op: Op) -> bool:
 
 
 def _chain(op: Op, network: Network, users: dict[Op, list[Op]]) -> list[Convolution]:
-    """The convolutions of an inverted block that ends with the 1x1 convolution `op`; none where there is no such block."""
+    """The convolutions of an inverted block that ends with the 1x1 convolution `op`; none where there is no such
+    block."""
     deep = op.sources[0]
     if not _is_pointwise(op) or not _is_depthwise(deep) or _only_user(network, deep, users) is not op:
         return []

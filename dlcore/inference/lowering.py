@@ -27,11 +27,12 @@ Rule: TypeAlias = "Callable[[Lowering, Any], steps.Operand]"
 class Lowering:
     """The state of one lowering: what has been computed so far, and where it lies.
 
-    values: operation -> its arrays, of logical shape (N, C, ...), or what holds its dynamic result. Images and volumes lie
-    channels-last unless they are views; sequences lie as the layer that gives them likes it.
+    values: operation -> its arrays, of logical shape (N, C, ...), or what holds its dynamic result. Images and volumes
+    lie channels-last unless they are views; sequences lie as the layer that gives them likes it.
     dynamic: the operations whose results, or operands, have sizes that depend on data.
     flattened: operation -> (C, H, W) where its rows are in the order (H, W, C) instead of (C, H, W).
-    forms: operation -> how its result is stored, where not as fp32. ends: operation -> the number of steps until it is computed.
+    forms: operation -> how its result is stored, where not as fp32. ends: operation -> the number of steps until it is
+    computed.
     """
 
     network: Network

@@ -70,7 +70,8 @@ def _weighted(
     residual: Stored | None = None,
     scales: Scales | None = None,
 ) -> Bound:
-    """Forward `kind` of (x, weight, bias, y), x, y and residual lying in memory as `order` says; rectified: see `api.Attributes`."""
+    """Forward `kind` of (x, weight, bias, y), x, y and residual lying in memory as `order` says; rectified: see
+    `api.Attributes`."""
     x, weight, bias, y = arrays
     source, biases, target = order(x), api.Layout.plain(bias.shape), order(y)
     added = None if residual is None else order(residual)
@@ -95,7 +96,8 @@ def _weighted(
 
 
 def _scales(scales: Scales, rows: int) -> dict[int, tuple[int, Array]]:
-    """Execution argument -> the dimensions along which its scales differ, as bits (`rows` of the weights), and they themselves."""
+    """Execution argument -> the dimensions along which its scales differ, as bits (`rows` of the weights), and they
+    themselves."""
     factors, divisor = scales
     found = {api.WEIGHTS: (rows, np.ascontiguousarray(factors, np.float32))}
     if divisor != 1:
@@ -104,7 +106,8 @@ def _scales(scales: Scales, rows: int) -> dict[int, tuple[int, Array]]:
 
 
 def conversion(x: Stored, given: Form, y: Stored, wanted: Form) -> Bound:
-    """The numbers of `x`, stored as `given`, into `y` as `wanted`; both contiguous in the same memory order, one of them fp32."""
+    """The numbers of `x`, stored as `given`, into `y` as `wanted`; both contiguous in the same memory order, one of
+    them fp32."""
     source, target = (api.Layout.plain((x.size,), _number(each)) for each in (x, y))
     scales = {api.SRC: given.scale, api.DST: wanted.scale}
     factors = {part: np.array([scale], np.float32) for part, scale in scales.items() if scale != 1}
@@ -123,7 +126,8 @@ def convolution(
     rectified: tuple[bool, float],
     scales: Scales | None = None,
 ) -> Bound:
-    """arrays: x (N, C, ...), weight (K, C / groups, *kernel), bias (K,), y; x, y and what is added, residual, in channels-last memory.
+    """arrays: x (N, C, ...), weight (K, C / groups, *kernel), bias (K,), y; x, y and what is added, residual, in
+    channels-last memory.
 
     rectified: whether a ReLU follows, and what it lets through at most. scales: of weights in eight bits.
     """
@@ -141,7 +145,8 @@ def convolution(
 def product(
     arrays: tuple[Stored, Stored, Array, Stored], rectified: tuple[bool, float], scales: Scales | None = None
 ) -> Bound:
-    """arrays: x (N, I), weight (O, I), bias (O,), y (N, O); rectified: whether a ReLU follows, and what it lets through at most."""
+    """arrays: x (N, I), weight (O, I), bias (O,), y (N, O); rectified: whether a ReLU follows, and what it lets through
+    at most."""
     return _weighted("inner_product", arrays, _plain, rectified, scales=scales)
 
 
@@ -161,7 +166,8 @@ def pooling(
 def recurrence(
     kind: str, arrays: tuple[Array, Array], parameters: list[Array], states: list[Array], is_reversed: bool
 ) -> Bound:
-    """arrays: x (N, T, I), y (N, T, H), both row-major; parameters, states: of `kernels.lstm` or `kernels.gru`; states (N, H)."""
+    """arrays: x (N, T, I), y (N, T, H), both row-major; parameters, states: of `kernels.lstm` or `kernels.gru`; states
+    (N, H)."""
     x, y = arrays
     sizes = onednn_recurrent.Sizes(kind, x.shape[1], len(x), x.shape[2], y.shape[2], is_reversed, True)
     run = onednn_recurrent.built(sizes, False)
@@ -173,7 +179,8 @@ def recurrence(
 
 
 def softmax(x: Array, y: Array, axis: int, is_log: bool) -> Bound:
-    """exp(x) divided by its sum along `axis`, or the logarithm of that; x and y in channels-last memory if they are images."""
+    """exp(x) divided by its sum along `axis`, or the logarithm of that; x and y in channels-last memory if they are
+    images."""
     layout = api.Layout.channels_last(x.shape) if x.ndim > 3 else api.Layout.plain(x.shape)
     algorithm = api.LOG_SOFTMAX if is_log else api.SOFTMAX
     description = api.Description(
@@ -183,7 +190,8 @@ def softmax(x: Array, y: Array, axis: int, is_log: bool) -> Bound:
 
 
 def lrn(x: Array, y: Array, size: int, alpha: float, beta: float, k: float) -> Bound:
-    """x (k + alpha / size * sum of x^2 over `size` neighbouring planes)^-beta; x and y (N, C, ...) in channels-last memory."""
+    """x (k + alpha / size * sum of x^2 over `size` neighbouring planes)^-beta; x and y (N, C, ...) in channels-last
+    memory."""
     layout = api.Layout.channels_last(x.shape)
     numbers = ctypes.c_int64(size), float(alpha), float(beta), float(k)
     description = api.Description(

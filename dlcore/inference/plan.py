@@ -48,8 +48,9 @@ class Plan:
 
     Equal inputs give bit-identical results on one machine, whatever the rest of the batch holds.
 
-    model: what was compiled, in evaluation mode, sharing its weights. input_shape: the shape of the input, or a list of shapes for a
-    table. recipe: how it was compiled. prepared: the weights that are packed for kernels. steps: the names of what is computed.
+    model: what was compiled, in evaluation mode, sharing its weights. input_shape: the shape of the input, or a list of
+    shapes for a table. recipe: how it was compiled. prepared: the weights that are packed for kernels. steps: the names
+    of what is computed.
     work: the floating-point operations of its convolutions and products, as if all were computed directly.
     """
 
@@ -93,7 +94,8 @@ class Plan:
         """The output for any number of rows: batch by batch, the last one filled up with ones that are cut off again.
 
         Raises:
-            ValueError: the rows have another shape than the planned ones, the arrays of a table different numbers of rows, or
+            ValueError: the rows have another shape than the planned ones, the arrays of a table different numbers of
+            rows, or
                 the output has no row for each row of the input; or rows for a plan of none.
         """
         inputs = _arrays(x) if _rows(x) == _rows(self._x) else []
@@ -109,9 +111,11 @@ class Plan:
         return _stack([self._padded(inputs, start, size) for start in range(0, max(count, 1), max(size, 1))])
 
     def explain(self, x: Any = None, repeats: int = 5) -> str:
-        """A table of the steps: what each gives, which kernel computes it, its median milliseconds in `repeats` runs, its GFLOP/s.
+        """A table of the steps: what each gives, which kernel computes it, its median milliseconds in `repeats` runs,
+        its GFLOP/s.
 
-        x: the input to run on, as the plan takes it; ones unless given. GFLOP/s count convolutions as computed directly.
+        x: the input to run on, as the plan takes it; ones unless given. GFLOP/s count convolutions as computed
+        directly.
 
         Raises:
             ValueError: `x` is not what the plan takes, or there is no run.
@@ -131,8 +135,8 @@ class Plan:
         return [after - before for before, after in pairwise(moments)]
 
     def save(self, path: str | Path) -> Path:
-        """Write it, with the weights as the model has them now, to a file that `dlcore.interop.plan_file.load_plan` maps, so that
-        processes share them.
+        """Write it, with the weights as the model has them now, to a file that `dlcore.interop.plan_file.load_plan`
+        maps, so that processes share them.
 
         Raises:
             ModelFormatError: a layer has an argument that cannot be written.
@@ -182,7 +186,8 @@ def _arrays(x: Any) -> list[Array]:
 
 
 def _rows(x: Any) -> Any:
-    """The shapes of `x` without the number of rows, in the nesting of `x`; of what is no array itself, or has no rows, the name."""
+    """The shapes of `x` without the number of rows, in the nesting of `x`; of what is no array itself, or has no rows,
+    the name."""
     if isinstance(x, (list, tuple)):
         return [_rows(part) for part in x]
     return x.shape[1:] if isinstance(x, np.ndarray) and x.ndim else describe(x)
@@ -216,21 +221,23 @@ def compile(
 ) -> Plan:
     """Lower `model` for inputs of `input_shape` (N, ...), or, where the model takes a table, of a list of such shapes.
 
-    Batch normalisation is folded into weights; bias, residual sums, ReLU and pooling are computed with their convolution;
-    weights are packed or copied once, so that a later change of the model's weights has no effect; layers without a faster step
-    run as they are, with the weights that they have then, in evaluation mode for good. The model is put into it too; its hidden
-    states are where the plan's own begin. What a layer with `is_dynamic` gives, and what depends on it, is computed layer by
-    layer, in whatever size it comes. Inputs may be arrays of integers, such as the places in a LookupTable.
+    Batch normalisation is folded into weights; bias, residual sums, ReLU and pooling are computed with their
+    convolution; weights are packed or copied once, so that a later change of the model's weights has no effect; layers
+    without a faster step run as they are, with the weights that they have then, in evaluation mode for good. The model
+    is put into it too; its hidden states are where the plan's own begin. What a layer with `is_dynamic` gives, and what
+    depends on it, is computed layer by layer, in whatever size it comes. Inputs may be arrays of integers, such as the
+    places in a LookupTable.
 
-    precision: "bf16" computes convolutions and linear layers in bf16 where that is faster on this CPU, adding up in fp32; "int8" computes
-    them in whole numbers of eight bits, each plane of weights with a scale of its own, the results between them with those of
-    `calibration` (see `calibrate`). All else stays fp32.
-    product_weights: "bf16" stores the weights of linear layers so, in a plan that is fp32 otherwise. force: bf16 wherever there is a
-    kernel for it, faster or not.
+    precision: "bf16" computes convolutions and linear layers in bf16 where that is faster on this CPU, adding up in
+    fp32; "int8" computes them in whole numbers of eight bits, each plane of weights with a scale of its own, the
+    results between them with those of `calibration` (see `calibrate`). All else stays fp32.
+    product_weights: "bf16" stores the weights of linear layers so, in a plan that is fp32 otherwise. force: bf16
+    wherever there is a kernel for it, faster or not.
     threads: for the native kernels; by default OMP_NUM_THREADS, else all CPUs; one in a forked process.
 
     Raises:
-        ValueError: an unknown precision, int8 without a calibration or with another model's, layers of double, no number of threads,
+        ValueError: an unknown precision, int8 without a calibration or with another model's, layers of double, no
+        number of threads,
             what is no shape, or an input shape the model refuses.
 
     Example:
@@ -246,7 +253,8 @@ def compile(
 
 
 def compiled(model: Module, recipe: Recipe, prepared: Sequence[Array] | None = None) -> Plan:
-    """See `compile`; prepared: the packed weights of a plan that was compiled alike, used in place of packing them anew.
+    """See `compile`; prepared: the packed weights of a plan that was compiled alike, used in place of packing them
+    anew.
 
     Raises:
         PreparedMismatchError: they are another plan's.
@@ -266,7 +274,8 @@ def compiled(model: Module, recipe: Recipe, prepared: Sequence[Array] | None = N
 def _check(recipe: Recipe) -> None:
     if recipe.precision not in PRECISIONS or recipe.product_weights not in PRODUCT_WEIGHTS:
         raise ValueError(
-            f"compile: got precision {recipe.precision!r} and product_weights {recipe.product_weights!r}, expected one of "
+            f"compile: got precision {recipe.precision!r} and product_weights {recipe.product_weights!r}, expected "
+            f"one of "
             f"{PRECISIONS} and of {PRODUCT_WEIGHTS}"
         )
     if type(recipe.threads) is not int or not 1 <= recipe.threads <= MOST_THREADS:
@@ -276,10 +285,13 @@ def _check(recipe: Recipe) -> None:
 
 
 def calibrate(model: Module | Plan, samples: Any, method: str = "percentile") -> Calibration:
-    """The ranges in which the results of `model` (or of a plan's) lie for `samples`, for `compile(..., "int8", calibration=...)`.
+    """The ranges in which the results of `model` (or of a plan's) lie for `samples`, for `compile(..., "int8",
+    calibration=...)`.
 
-    samples: (N, ...), or, where the model takes a table, a list of such arrays; a hundred rows like those of later use suffice.
-    method: "min_max" stores the whole range, "percentile" 99.99 % of the values, "kl" what keeps most of their distribution.
+    samples: (N, ...), or, where the model takes a table, a list of such arrays; a hundred rows like those of later use
+    suffice.
+    method: "min_max" stores the whole range, "percentile" 99.99 % of the values, "kl" what keeps most of their
+    distribution.
 
     Raises:
         ValueError: an unknown method, no samples, or values that are no numbers.
@@ -306,7 +318,8 @@ def _fused(model: Module, precision_of: Callable[[Weighted], str]) -> tuple[Netw
     for path, part in model.named_modules():
         if part.bigdl_type == "double":
             raise ValueError(
-                f"compile: got {part.label()} at {path!r} of double, expected float: plans compute in float32; call forward, "
+                f"compile: got {part.label()} at {path!r} of double, expected float: plans compute in float32; call "
+                f"forward, "
                 "or cast(model, np.float32) first"
             )
     own = model.evaluate().sharing_weights()

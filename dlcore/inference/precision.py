@@ -16,11 +16,13 @@ from dlcore.nn.layer import InferReshape, Reshape, SpatialMaxPooling, View
 PRECISIONS = ("fp32", "bf16", "int8")
 PRODUCT_WEIGHTS = ("fp32", "bf16")
 FEW_ROWS = 16
-"""Up to so many rows a product takes the time of reading its weights, so that half the bytes are half the time on any CPU."""
+"""Up to so many rows a product takes the time of reading its weights, so that half the bytes are half the time on any
+CPU."""
 
 
 def effective(name: str) -> str:
-    """What `name` of `PRECISIONS`, forced, comes to here: another text where the CPU or the kernels in use make other numbers of it."""
+    """What `name` of `PRECISIONS`, forced, comes to here: another text where the CPU or the kernels in use make other
+    numbers of it."""
     if name == "int8" and uses("onednn"):
         return f"int8 {'with' if cpu.multiplies_bytes() else 'without'} VNNI, weights up to {largest_weight()}"
     return "bf16" if name == "bf16" and uses("onednn") and cpu.instruction_set() == "avx512" else "fp32"
@@ -30,8 +32,8 @@ def effective(name: str) -> str:
 class Precision:
     """A plan's arithmetic.
 
-    name: of `PRECISIONS`. product_weights: what those of products are stored in where `name` is fp32. is_forced: bf16 also where fp32 is
-    faster here. rows: of a batch; 0 where unknown.
+    name: of `PRECISIONS`. product_weights: what those of products are stored in where `name` is fp32. is_forced: bf16
+    also where fp32 is faster here. rows: of a batch; 0 where unknown.
     """
 
     name: str = "fp32"

@@ -1,7 +1,7 @@
 """Models whose layers compute with numbers of eight bits, as `model.quantize()` of BigDL's makes them.
 
-They need no samples: what a layer takes is scaled anew each time. They say what eight bits do to a model; what makes it fast as well is
-`compile(model, shape, "int8", calibration=calibrate(model, samples))`.
+They need no samples: what a layer takes is scaled anew each time. They say what eight bits do to a model; what makes it
+fast as well is `compile(model, shape, "int8", calibration=calibrate(model, samples))`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ LARGEST = np.float32(127)
 
 
 def rounded(x: Array, samples: int) -> Array:
-    """`x` as whole numbers from -127 to 127 times a scale, for each of `samples` along the first axis: max |x| / 127."""
+    """`x` as whole numbers from -127 to 127 times a scale, for each of `samples` along the first axis: max |x| /
+    127."""
     rows = x.reshape(samples, -1)
     largest = np.abs(rows).max(axis=1, initial=0.0, keepdims=True)
     scale = np.where(largest > 0, largest, np.float32(1)) / LARGEST
@@ -58,7 +59,8 @@ class Linear(Quantized, layer.Linear, namespace="quantized"):
 
 
 class SpatialConvolution(Quantized, layer.SpatialConvolution, namespace="quantized"):
-    """A SpatialConvolution with weights, and for each picture inputs, in eight bits; BigDL's scales each window of a picture apart.
+    """A SpatialConvolution with weights, and for each picture inputs, in eight bits; BigDL's scales each window of a
+    picture apart.
 
     x: (N, n_input_plane, H, W) -> (N, n_output_plane, H', W').
     Source: BigDL's quantized.SpatialConvolution.
@@ -90,7 +92,8 @@ KINDS: dict[type[Module], type[Module]] = {
 def quantize(model: Module) -> Module:
     """A copy of `model` for prediction whose linear layers and convolutions compute with numbers of eight bits.
 
-    Each row or plane of weights is rounded to multiples of its largest size / 127, and so is what a layer takes. All else is as it was.
+    Each row or plane of weights is rounded to multiples of its largest size / 127, and so is what a layer takes. All
+    else is as it was.
 
     Example:
         >>> print(quantize(layer.Linear(3, 2)))  # doctest: +ELLIPSIS

@@ -1,4 +1,5 @@
-"""How far from 0 the values of a result lie that eight bits should hold: the whole of them, nearly all, or as many as blur least.
+"""How far from 0 the values of a result lie that eight bits should hold: the whole of them, nearly all, or as many as
+blur least.
 
 Nagel et al. 2021, A White Paper on Neural Network Quantization; Migacz 2017, 8-bit Inference with TensorRT.
 """
@@ -22,7 +23,8 @@ Counts = NDArray[np.int64]
 
 @dataclass
 class Observed:
-    """The values of a result seen so far: the lowest, the highest, and how many lie in each of `BINS` shares of the largest size."""
+    """The values of a result seen so far: the lowest, the highest, and how many lie in each of `BINS` shares of the
+    largest size."""
 
     low: float = np.inf
     high: float = -np.inf
@@ -47,8 +49,8 @@ class Observed:
         self.low, self.high = min(self.low, low), max(self.high, high)
 
     def count(self, values: Array) -> None:
-        """Count `values`, which the range has taken in before, but for zeros: every scale has one, and a ReLU gives so many that they
-        would decide alone.
+        """Count `values`, which the range has taken in before, but for zeros: every scale has one, and a ReLU gives so
+        many that they would decide alone.
         """
         if self.largest > 0:
             sizes = np.abs(values[values != 0])
@@ -69,7 +71,8 @@ def nearly_all(counts: Counts, levels: int) -> float:
 
 
 def least_divergence(counts: Counts, levels: int) -> float:
-    """The share of the largest size that, cut off there and stored in so many `levels`, tells the values apart best (Kullback-Leibler)."""
+    """The share of the largest size that, cut off there and stored in so many `levels`, tells the values apart best
+    (Kullback-Leibler)."""
     ends = range(max(levels, _STEP), BINS + 1, _STEP)
     return min(ends, key=lambda end: _divergence(counts, end, levels)) / BINS
 
@@ -90,7 +93,8 @@ METHODS: Mapping[str, Callable[[Counts, int], float]] = {
     "percentile": nearly_all,
     "kl": least_divergence,
 }
-"""Method -> the share of the largest size up to which values are told apart, of their counts and the number of levels above 0."""
+"""Method -> the share of the largest size up to which values are told apart, of their counts and the number of levels
+above 0."""
 
 
 def chosen(observed: Observed, method: str) -> tuple[float, float]:

@@ -17,7 +17,8 @@ from dlcore.kernels.memory import empty
 from dlcore.nn.layers.cells import Whole
 
 FEW_SEQUENCES, MEMORY_BYTES = 4, 512 << 10
-"""The native kernel is the faster one for so few sequences, and for weights that leave a core's cache from one step to the next."""
+"""The native kernel is the faster one for so few sequences, and for weights that leave a core's cache from one step to
+the next."""
 
 
 def recurrence(

@@ -25,8 +25,8 @@ from dlcore.nn.module import Module
 class Step:
     """One call of a plan.
 
-    kernel: what computes it; work: its floating-point operations, 0 where they are not counted. name, shape: what is computed, and what
-    it gives. precision: of its arithmetic; of a conversion, from what to what.
+    kernel: what computes it; work: its floating-point operations, 0 where they are not counted. name, shape: what is
+    computed, and what it gives. precision: of its arithmetic; of a conversion, from what to what.
     """
 
     run: Callable[[], None]
@@ -67,7 +67,8 @@ def store(result: Activity, into: Activity) -> None:
 
 
 def applied(module: Module) -> Callable[[Activity], Any]:
-    """The output of `module`; one that keeps states gets inputs of its own, since the memory of a plan is used again."""
+    """The output of `module`; one that keeps states gets inputs of its own, since the memory of a plan is used
+    again."""
     if not module.keeps_states():
         return lambda x: module.apply(x)[0]
     return lambda x: module.apply(map_leaves(lambda leaf: leaf.copy(order="K"), x))[0]
@@ -81,7 +82,8 @@ def eager(module: Module, x: Activity, y: Activity) -> Step:
         result = function(x)
         if describe(result) != planned:
             raise ValueError(
-                f"plan: {module.label()}: got a result of shape {describe(result)}, expected {planned} as for other values "
+                f"plan: {module.label()}: got a result of shape {describe(result)}, expected {planned} as for other "
+                f"values "
                 "of the same shape; set is_dynamic = True in the class of a layer whose output size depends on data"
             )
         store(result, y)
@@ -99,7 +101,8 @@ def dynamic(function: Callable[[Any], Activity], x: Operand, y: Dynamic) -> Step
 
 
 def copy(x: Array, y: Array) -> Step:
-    """x in the memory order of y; plane by plane where there are few: numpy would go over short rows of channels, three times as slow."""
+    """x in the memory order of y; plane by plane where there are few: numpy would go over short rows of channels, three
+    times as slow."""
     parts = [(x, y)]
     if x.ndim > 2 and x.shape[1] <= _FEW_PLANES and x.shape == y.shape:
         parts = [(x[:, plane], y[:, plane]) for plane in range(x.shape[1])]
@@ -207,7 +210,8 @@ def average_pooling(
 def winograd(
     op: Convolution, x: Array, residual: Array | None, y: Array, padding: kernels.Padding, threads: int
 ) -> Step:
-    """By the native kernel, everything fused, for images; x, residual and y are (N, C, H, W) in channels-last memory."""
+    """By the native kernel, everything fused, for images; x, residual and y are (N, C, H, W) in channels-last
+    memory."""
     rows = [None if part is None else part.transpose(0, 2, 3, 1) for part in (x, y, residual)]
     run = native.WinogradConvolution(
         rows[0],  # type: ignore[arg-type]
@@ -279,7 +283,8 @@ def lrn(x: Array, y: Array, size: int, alpha: float, beta: float, k: float) -> S
 
 
 def lookup(x: Array, y: Array, module: Any) -> Step:
-    """The rows of a LookupTable, which remains the model's, at numbers from 1; x (N,), evenly spaced; y (N, width), row-major.
+    """The rows of a LookupTable, which remains the model's, at numbers from 1; x (N,), evenly spaced; y (N, width),
+    row-major.
 
     The table may have become another array by then.
     """

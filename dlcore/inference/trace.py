@@ -1,4 +1,5 @@
-"""From nested modules to a flat list of operations: containers and graphs are taken apart, everything else is one operation."""
+"""From nested modules to a flat list of operations: containers and graphs are taken apart, everything else is one
+operation."""
 
 from __future__ import annotations
 
@@ -16,7 +17,8 @@ from dlcore.nn.module import Module
 
 @dataclass(eq=False)
 class Op:
-    """One operation; `taken` is what it takes: an operation's result, or a table of results. The input takes nothing."""
+    """One operation; `taken` is what it takes: an operation's result, or a table of results. The input takes
+    nothing."""
 
     taken: Value
 
@@ -110,7 +112,8 @@ class Network:
 
 
 def trace(model: Module) -> Network:
-    """Take `model` apart. What passes its input on (dropout, identity) leaves no operation; the input may be a table."""
+    """Take `model` apart. What passes its input on (dropout, identity) leaves no operation; the input may be a
+    table."""
     start = Op([])
     ops: list[Op] = []
     output = _take_apart(model, start, ops)

@@ -25,7 +25,8 @@ from dlcore.nn.module import Module
 
 
 def _taken(state: Lowering, op: Weighted) -> tuple[list[Stored], list[Form]]:
-    """What `op` takes, the first in the form that its precision wants, what is added as it is stored; and these forms."""
+    """What `op` takes, the first in the form that its precision wants, what is added as it is stored; and these
+    forms."""
     if op.precision == "fp32" or not all(isinstance(state.values[source], np.ndarray) for source in op.sources):
         op.precision = "fp32"
         arrays = state.arrays(op)
@@ -74,7 +75,8 @@ def _convolved(
     result: Stored,
     forms: steps.Forms,
 ) -> Array:
-    """The step of (x, residual, y), all in channels-last memory and stored as `forms` say; gives `result`, which is y."""
+    """The step of (x, residual, y), all in channels-last memory and stored as `forms` say; gives `result`, which is
+    y."""
     x, residual, y = arrays
     if suits_winograd(op):
         state.program.append(steps.winograd(op, x, residual, y, padding, state.threads))
@@ -132,7 +134,8 @@ def recurrent(state: Lowering, op: Op) -> Activity:
 def _recurrence(
     state: Lowering, op: Op, cell: Module, holder: Module | None, is_reversed: bool = False
 ) -> Array | None:
-    """The result of `cell` over the steps of what `op` takes, from the states that `holder` has when it runs, else from zeros."""
+    """The result of `cell` over the steps of what `op` takes, from the states that `holder` has when it runs, else from
+    zeros."""
     x = state.array(op)
     if (
         not isinstance(cell, GatedCell)

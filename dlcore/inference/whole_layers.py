@@ -1,4 +1,5 @@
-"""Rules of a plan for what it takes as it is: layers without a faster step, views, entries of tables, what depends on data."""
+"""Rules of a plan for what it takes as it is: layers without a faster step, views, entries of tables, what depends on
+data."""
 
 from __future__ import annotations
 
@@ -107,7 +108,8 @@ def view(state: Lowering, op: Op) -> Activity:
 
 
 def reshape(state: Lowering, op: Op) -> Activity:
-    """A view where memory allows; flattening in memory order where only products read it, which then permute their weights."""
+    """A view where memory allows; flattening in memory order where only products read it, which then permute their
+    weights."""
     if (kept := _flat_as_stored(state, op)) is not None:
         return kept
     x, y = state.array(op), outlined(state, op)

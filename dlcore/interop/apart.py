@@ -12,7 +12,8 @@ from dlcore.nn.module import Module
 def save_apart(
     module: Module, modelPath: str | Path, weightPath: str | Path | None = None, over_write: bool = False
 ) -> Path:
-    """Write `module` to the folder `modelPath`, and its weights to the file `weightPath`, if that is given; the weights first.
+    """Write `module` to the folder `modelPath`, and its weights to the file `weightPath`, if that is given; the weights
+    first.
 
     Raises:
         FileExistsError: there is one of them and over_write is False, or something else than a model is there.

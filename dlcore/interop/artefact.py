@@ -1,8 +1,8 @@
 """Artefacts: a trained model with everything that is needed to use it, addressed by its content.
 
-A version is a folder of four files: topology.json and weights.npz (see `native`), model.json (metadata of the model's own:
-preprocessing, classes, thresholds, metrics; and the digests of the first two), card.md (for people). It is called by the SHA-256
-of model.json, which covers all but the card. Nothing in an artefact is executed.
+A version is a folder of four files: topology.json and weights.npz (see `native`), model.json (metadata of the model's
+own: preprocessing, classes, thresholds, metrics; and the digests of the first two), card.md (for people). It is called
+by the SHA-256 of model.json, which covers all but the card. Nothing in an artefact is executed.
 
     <folder>/                        the first version, as it was saved or copied there; it may be read-only
     <folder>/versions/<version>/     each later one, beside it: what has been saved is never written over
@@ -10,8 +10,9 @@ of model.json, which covers all but the card. Nothing in an artefact is executed
 
 A URI with `@<version>` at its end is that very version, whatever the name stands for now: see `pinned`.
 
-Loading unpacks the weights once per machine into a cache: one flat float32 file, memory-mapped read-only by every process.
-When another version comes in, those that nothing has loaded for 30 days go; a process that has one mapped keeps it.
+Loading unpacks the weights once per machine into a cache: one flat float32 file, memory-mapped read-only by every
+process. When another version comes in, those that nothing has loaded for 30 days go; a process that has one mapped
+keeps it.
 """
 
 from __future__ import annotations
@@ -102,7 +103,8 @@ def save_artefact(
 
 
 def promote(uri: str | Path, version: str) -> None:
-    """Make a version that is there the one that the name of its folder stands for; those who are at work finish with theirs.
+    """Make a version that is there the one that the name of its folder stands for; those who are at work finish with
+    theirs.
 
     Raises:
         FileNotFoundError: there is no such version.
@@ -122,7 +124,8 @@ def promote(uri: str | Path, version: str) -> None:
 
 
 def bring(source: str | Path, uri: str | Path) -> str:
-    """Copy a version from another folder beside those of `uri`, model.json last, which makes it one; the version. Promotes nothing.
+    """Copy a version from another folder beside those of `uri`, model.json last, which makes it one; the version.
+    Promotes nothing.
 
     Raises:
         FileNotFoundError: there is no artefact at `source`.
@@ -187,7 +190,8 @@ def split_version(uri: str) -> tuple[str, str]:
 
 
 def load_artefact(uri: str | Path) -> Artefact:
-    """The artefact at `uri`: a path or a URI that fsspec opens (file, hdfs, webhdfs, s3, ...), with or without `@<version>`.
+    """The artefact at `uri`: a path or a URI that fsspec opens (file, hdfs, webhdfs, s3, ...), with or without
+    `@<version>`.
 
     What this machine has loaded before comes from the cache (DLCORE_CACHE) after one look at model.json.
 
@@ -220,7 +224,8 @@ def metadata_of(uri: str | Path) -> dict[str, Any]:
 
 
 def missing_weights(uri: str | Path) -> Published | None:
-    """The published weights that the artefact at `uri` builds on, where their package is not installed here; None when all is there.
+    """The published weights that the artefact at `uri` builds on, where their package is not installed here; None when
+    all is there.
 
     Raises:
         FileNotFoundError, ModelFormatError: as `metadata_of`.
@@ -291,7 +296,8 @@ def _described_version(place: _Place, uri: str) -> tuple[str, dict[str, Any]]:
             f"{place.root}/{METADATA}: got another content than its version; copy the artefact again"
         )
     raise FileNotFoundError(
-        f"{uri}: got no version {place.version}, expected one in its folder `{VERSIONS}`, or {version}, which lies there; "
+        f"{uri}: got no version {place.version}, expected one in its folder `{VERSIONS}`, or {version}, which lies "
+        f"there; "
         "copy it there, or name another"
     )
 
@@ -353,7 +359,8 @@ def _cached(folder: Path) -> Module:
 
 
 def _drop_unused(cache: Path) -> None:
-    """Remove what no process has loaded for _UNUSED_S, and what a killed one left half unpacked: gone at once, then deleted."""
+    """Remove what no process has loaded for _UNUSED_S, and what a killed one left half unpacked: gone at once, then
+    deleted."""
     for entry in cache.iterdir():
         with suppress(OSError):  # another process does the same
             if time.time() - entry.stat().st_mtime > _UNUSED_S:
@@ -370,7 +377,8 @@ def _checked(place: _Place, name: str, digest: str) -> bytes:
 
 
 def _unpack(place: _Place, described: dict[str, Any], folder: Path) -> None:
-    """Fetch, check and flatten an artefact into `folder`, which appears whole; another process may be doing the same."""
+    """Fetch, check and flatten an artefact into `folder`, which appears whole; another process may be doing the
+    same."""
     logger.info("unpacking model %s into %s", place.root, folder)
     folder.parent.mkdir(parents=True, exist_ok=True)
     partial = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))

@@ -1,4 +1,5 @@
-"""dlcore's own model format: a folder with topology.json and weights.npz. Nothing in it is executed when it is loaded."""
+"""dlcore's own model format: a folder with topology.json and weights.npz. Nothing in it is executed when it is
+loaded."""
 
 from __future__ import annotations
 
@@ -92,7 +93,8 @@ def require_free(target: Path, over_write: bool) -> None:
 
 
 def put_in_place(partial: Path, target: Path) -> None:
-    """Let `partial` be `target`. The model that was there goes when the new one stands, so that a kill never leaves half of one."""
+    """Let `partial` be `target`. The model that was there goes when the new one stands, so that a kill never leaves
+    half of one."""
     former = target.with_name(f".{target.name}.{os.getpid()}.former")
     if target.exists():
         target.replace(former)
@@ -103,8 +105,8 @@ def put_in_place(partial: Path, target: Path) -> None:
 def load_module(folder: str | Path, weights: Mapping[str, NDArray[Any]] | None = None) -> Module:
     """The module that `save_module` wrote.
 
-    weights: arrays by name in place of weights.npz; float32 arrays are used as they are, without a copy, so that they may be
-    memory-mapped (such a model cannot be trained when they are read-only).
+    weights: arrays by name in place of weights.npz; float32 arrays are used as they are, without a copy, so that they
+    may be memory-mapped (such a model cannot be trained when they are read-only).
 
     Raises:
         FileNotFoundError: the folder has no model, or no weights.
@@ -178,7 +180,8 @@ def _no_model(source: Path) -> OSError | ModelFormatError:
     expected = f"the folder that save wrote, with {TOPOLOGY} and {WEIGHTS}"
     if source.is_file():
         return ModelFormatError(
-            f"{source}: got a file, expected {expected}; checkpoints are for Optimizer.resume, methods for OptimMethod.load"
+            f"{source}: got a file, expected {expected}; checkpoints are for Optimizer.resume, methods for "
+            f"OptimMethod.load"
         )
     found = "a folder without a model" if source.exists() else "nothing"
     return FileNotFoundError(f"{source}: got {found}, expected {expected}")
@@ -223,7 +226,8 @@ def check_size(size_bytes: int, where: Path) -> None:
     limit = settings().max_model_bytes
     if size_bytes > limit:
         raise ModelFormatError(
-            f"{where}: got a model of {size_bytes} bytes, expected at most {limit}; raise DLCORE_MAX_MODEL_BYTES if you trust it"
+            f"{where}: got a model of {size_bytes} bytes, expected at most {limit}; raise DLCORE_MAX_MODEL_BYTES if "
+            f"you trust it"
         )
 
 
@@ -237,6 +241,7 @@ def _fill(holders: dict[str, Parameter | Buffer], weights: Mapping[str, NDArray[
         value = weights[name]
         if value.shape != holder.value.shape or value.dtype not in (np.float32, np.float16, np.float64):
             raise ModelFormatError(
-                f"{where}: got {name} of shape {value.shape} and type {value.dtype}, expected {holder.value.shape} float32"
+                f"{where}: got {name} of shape {value.shape} and type {value.dtype}, expected {holder.value.shape} "
+                f"float32"
             )
         holder.value = np.asarray(value, np.float64 if value.dtype == np.float64 else np.float32)

@@ -1,9 +1,10 @@
-"""A plan in one file whose weights are memory-mapped: processes that load it share them, also those that are packed for a kernel.
+"""A plan in one file whose weights are memory-mapped: processes that load it share them, also those that are packed for
+a kernel.
 
-Nothing in it is executed. After 32 bytes (what it is, the sizes and checksums of what follows) come the model's topology and how it was
-compiled, as JSON, then arrays, each at a cache line: the model's weights, and those that compiling had packed. What is packed fits the
-CPU, the kernels and the number of threads that it was packed for. Elsewhere, loading packs the model's weights anew, into memory of the
-process's own.
+Nothing in it is executed. After 32 bytes (what it is, the sizes and checksums of what follows) come the model's
+topology and how it was compiled, as JSON, then arrays, each at a cache line: the model's weights, and those that
+compiling had packed. What is packed fits the CPU, the kernels and the number of threads that it was packed for.
+Elsewhere, loading packs the model's weights anew, into memory of the process's own.
 """
 
 from __future__ import annotations
@@ -46,13 +47,15 @@ _REFUSED = (
     TypeError, ValueError, LookupError, AttributeError, ArithmeticError, MemoryError, RecursionError, OneDnnError
 )  # fmt: skip
 _PACKING = 1
-"""To be raised with every change of what is packed, or in which order, that is not a change of the native kernels' sources."""
+"""To be raised with every change of what is packed, or in which order, that is not a change of the native kernels'
+sources."""
 
 
 def save_plan(plan: Plan, path: str | Path) -> Path:
     """Write `plan` to `path`, whole or not at all; what was there goes. Its hidden states are not saved.
 
-    The weights are those that its model has now, packed anew: what `compile` would make of it, wherever they have changed since.
+    The weights are those that its model has now, packed anew: what `compile` would make of it, wherever they have
+    changed since.
 
     Raises:
         ModelFormatError: a layer has an argument that cannot be written.
@@ -132,7 +135,8 @@ def _opened(source: Path) -> tuple[dict[str, Any], NDArray[np.uint8]]:
         is_aligned = (_PREAMBLE.size + text_bytes) % CACHE_LINE_BYTES == 0
         if file_bytes != size or text_bytes > min(_MAX_JSON_BYTES, size) or not is_aligned:
             raise ModelFormatError(
-                f"{source}: got {size} bytes and {text_bytes} of JSON, expected {file_bytes} in whole cache lines; copy the file anew"
+                f"{source}: got {size} bytes and {text_bytes} of JSON, expected {file_bytes} in whole cache lines; "
+                f"copy the file anew"
             )
         text = file.read(text_bytes)
     body = (
@@ -187,7 +191,8 @@ def _check_input(shape: Any, source: Path) -> None:
     size, limit = _input_bytes(shape), settings().max_data_bytes
     if size > limit:
         raise ModelFormatError(
-            f"{source}: got a plan for inputs of {size} bytes, expected at most {limit}; raise DLCORE_MAX_DATA_BYTES if you trust it"
+            f"{source}: got a plan for inputs of {size} bytes, expected at most {limit}; raise DLCORE_MAX_DATA_BYTES "
+            f"if you trust it"
         )
 
 

@@ -1,4 +1,5 @@
-"""Weights that come inside a package of their own and are named by their hash: models that build on them do not store them."""
+"""Weights that come inside a package of their own and are named by their hash: models that build on them do not store
+them."""
 
 from __future__ import annotations
 
@@ -20,7 +21,10 @@ from dlcore.interop.torch_files import read_torch_state
 class Published:
     """A file of weights in an installed package, as PyTorch saves them.
 
-    package: as it is imported.   version: of the package that has the file.   file: its path in there.   sha256: of the file.
+    package: as it is imported.
+    version: of the package that has the file.
+    file: its path in there.
+    sha256: of the file.
     """
 
     package: str
@@ -60,7 +64,8 @@ class Published:
 class Backbone:
     """The part of a model whose weights are published ones, and which of them.
 
-    prefix: of that part in the names of the model's weights.   names: in the file, of the weights that the model takes as they are.
+    prefix: of that part in the names of the model's weights.
+    names: in the file, of the weights that the model takes as they are.
     """
 
     prefix: str

@@ -114,7 +114,8 @@ class Decoder:
         return number
 
     def _fill(self, container: Container, specs: list[Any], depth: int) -> None:
-        """Add the modules of `specs` in place of those that a subclass has added as it was built, also where it keeps them by name."""
+        """Add the modules of `specs` in place of those that a subclass has added as it was built, also where it keeps
+        them by name."""
         built = list(container.modules)
         container.modules.clear()
         for spec in specs:
@@ -130,7 +131,8 @@ class Decoder:
             build: Callable[..., Module] = Module.registry.find(str(kind))
         except LookupError as error:
             raise ModelFormatError(
-                f"got layer type {kind!r}, expected a known one; import the module that defines it before loading ({error})"
+                f"got layer type {kind!r}, expected a known one; import the module that defines it before loading "
+                f"({error})"
             ) from error
         try:
             if "bigdl_type" in spec:

@@ -1,4 +1,5 @@
-"""Weights from PyTorch's files, without PyTorch: the zip files that it writes since 1.6, and the rows of pickles of before.
+"""Weights from PyTorch's files, without PyTorch: the zip files that it writes since 1.6, and the rows of pickles of
+before.
 
 Nothing in a file is executed: `torch_pickle` interprets what a state dictionary consists of and refuses all else.
 """
@@ -27,9 +28,11 @@ _MAGIC, _PROTOCOL = 0x1950A86A20F9469CFC6C, 1001
 
 
 def read_torch_state(path: str | Path, entry: str | None = None) -> State:
-    """Name -> array, read-only, of each tensor of a state dictionary that `torch.save` wrote; other values are left out.
+    """Name -> array, read-only, of each tensor of a state dictionary that `torch.save` wrote; other values are left
+    out.
 
-    entry: where the state dictionary lies if the file is a dictionary around it, such as "state_dict". bfloat16 becomes float32.
+    entry: where the state dictionary lies if the file is a dictionary around it, such as "state_dict". bfloat16 becomes
+    float32.
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -139,8 +142,9 @@ def _view(tensor: Tensor, numbers: NDArray[Any]) -> NDArray[Any]:
 def load_torch_state(model: Module, state: Mapping[str, NDArray[Any]], name_map: NameMap | None = None) -> Module:
     """Copy `state` into the parameters and buffers of `model`, all of them, and give `model`.
 
-    name_map: from a name in `state` to the path in `model.named_parameters()` or `model.buffers()`, or to None for what is left out; by
-    default the names are the same. The counters of batches that PyTorch keeps are left out unless they are named.
+    name_map: from a name in `state` to the path in `model.named_parameters()` or `model.buffers()`, or to None for what
+    is left out; by default the names are the same. The counters of batches that PyTorch keeps are left out unless they
+    are named.
 
     Raises:
         ValueError: names or shapes do not fit; then nothing was copied.
@@ -150,7 +154,8 @@ def load_torch_state(model: Module, state: Mapping[str, NDArray[Any]], name_map:
     missing, unknown = sorted(holders.keys() - named.keys()), sorted(named.keys() - holders.keys())
     if missing or unknown:
         raise ValueError(
-            f"{model.label()}: got a state without {missing[:5]} ({len(missing)}) and with {unknown[:5]} ({len(unknown)}) that the "
+            f"{model.label()}: got a state without {missing[:5]} ({len(missing)}) and with {unknown[:5]} "
+            f"({len(unknown)}) that the "
             "model does not have; pass a name_map"
         )
     for name, holder in holders.items():

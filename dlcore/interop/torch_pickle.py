@@ -1,7 +1,8 @@
-"""The pickles inside PyTorch's files, interpreted: dictionaries, numbers, text and tensors, and nothing that could be called.
+"""The pickles inside PyTorch's files, interpreted: dictionaries, numbers, text and tensors, and nothing that could be
+called.
 
-Python's own unpickler is not used. A table has an entry for each instruction that a state dictionary needs; any other is refused,
-and so is every global but those of `_GLOBALS`.
+Python's own unpickler is not used. A table has an entry for each instruction that a state dictionary needs; any other
+is refused, and so is every global but those of `_GLOBALS`.
 """
 
 from __future__ import annotations
@@ -33,7 +34,8 @@ class Storage:
 
 @dataclass(frozen=True)
 class Tensor:
-    """A view of a storage: element [i, j] is at offset + i strides[0] + j strides[1]; within the storage, no larger than it."""
+    """A view of a storage: element [i, j] is at offset + i strides[0] + j strides[1]; within the storage, no larger
+    than it."""
 
     storage: Storage
     offset: int
@@ -57,7 +59,8 @@ def _refused(what: str) -> ModelFormatError:
 
 
 def said(value: object) -> str:
-    """A value for messages; of what is no text or number only the kind: small files can hold values that are endless in writing."""
+    """A value for messages; of what is no text or number only the kind: small files can hold values that are endless in
+    writing."""
     return repr(value)[:80] if type(value) in (str, int, bool) else type(value).__name__
 
 

@@ -30,7 +30,8 @@ class ELU(KerasLayer):
 
 @keras_layer
 class LeakyReLU(KerasLayer):
-    """x where positive, else alpha x. x: any shape -> same shape. Source: BigDL's and Keras's LeakyReLU; Maas et al. 2013."""
+    """x where positive, else alpha x. x: any shape -> same shape. Source: BigDL's and Keras's LeakyReLU; Maas et al.
+    2013."""
 
     alpha: float = 0.01
 
@@ -40,7 +41,8 @@ class LeakyReLU(KerasLayer):
 
 @keras_layer
 class ThresholdedReLU(KerasLayer):
-    """x where x > theta, else 0. x: any shape -> same shape. Source: BigDL's and Keras's ThresholdedReLU; Konda et al. 2014."""
+    """x where x > theta, else 0. x: any shape -> same shape. Source: BigDL's and Keras's ThresholdedReLU; Konda et al.
+    2014."""
 
     theta: float = 1.0
 
@@ -53,8 +55,8 @@ class SReLU(KerasLayer):
     """S-shaped: a_left (x - t_left) + t_left below t_left, a_right (x - t_right) + t_right above t_right, x between.
 
     x: (N, *input_shape) -> same shape.
-    Each of the four is learned per element, one for each of `shared_axes` (1-based without the batch). t_right is the place
-    itself, as in BigDL; Keras learns its distance from t_left.
+    Each of the four is learned per element, one for each of `shared_axes` (1-based without the batch). t_right is the
+    place itself, as in BigDL; Keras learns its distance from t_left.
     Source: BigDL's SReLU; Jin et al. 2015.
     """
 
@@ -96,7 +98,8 @@ class BatchNormalization(KerasLayer):
         ndim = len(shape) + 1
         if self.mode != 0 or self.axis not in (1, -1, ndim - 1):
             raise ValueError(
-                f"{self.label()}: got mode {self.mode} and axis {self.axis}, expected mode 0, and axis 1 or -1 (the last)"
+                f"{self.label()}: got mode {self.mode} and axis {self.axis}, expected mode 0, and axis 1 or -1 (the "
+                f"last)"
             )
         is_at_end = ndim > 2 and (is_last(self) or self.axis != 1)
         kind = normalization.BatchNormalization if ndim == 2 else normalization.SpatialBatchNormalization

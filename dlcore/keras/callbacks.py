@@ -27,7 +27,8 @@ class Callback:
 
 @dataclass
 class History(Callback):
-    """The losses and metrics of all epochs: `history["val_loss"][i]` is that of epoch `epoch[i]`. Source: Keras's History."""
+    """The losses and metrics of all epochs: `history["val_loss"][i]` is that of epoch `epoch[i]`. Source: Keras's
+    History."""
 
     epoch: list[int] = field(default_factory=list)
     history: dict[str, list[float]] = field(default_factory=dict)
@@ -42,7 +43,8 @@ class History(Callback):
 class EarlyStopping(Callback):
     """End the training when `monitor` has not become better by more than `min_delta` for `patience` epochs.
 
-    mode: "min" or "max" is better, or "auto": max for accuracies. restore_best_weights: give the model those of its best epoch.
+    mode: "min" or "max" is better, or "auto": max for accuracies. restore_best_weights: give the model those of its
+    best epoch.
     Source: Keras's EarlyStopping.
 
     Raises:

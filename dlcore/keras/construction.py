@@ -17,7 +17,8 @@ Kind = TypeVar("Kind", bound="KerasLayer")
 
 
 def as_shape(given: Any) -> ActivityShape:
-    """A tuple of sizes, None where one is unknown, or for several inputs the list of their shapes; of any lists and tuples."""
+    """A tuple of sizes, None where one is unknown, or for several inputs the list of their shapes; of any lists and
+    tuples."""
     sizes = [given] if isinstance(given, int) else list(given)
     if any(isinstance(size, (list, tuple)) for size in sizes):
         return [as_shape(size) for size in sizes]
@@ -38,8 +39,9 @@ def unbatched(shape: ActivityShape) -> ActivityShape:
 class KerasLayer(Composed):
     """A layer that puts its body together when it learns what it takes: `input_shape`, without the batch.
 
-    Its constructor's arguments are BigDL's, in BigDL's order. `input_shape` is wanted of a model's first layer only; the others
-    learn it when they are added, or called on a node. Keras's options `name`, `trainable` and `batch_input_shape` are taken too.
+    Its constructor's arguments are BigDL's, in BigDL's order. `input_shape` is wanted of a model's first layer only;
+    the others learn it when they are added, or called on a node. Keras's options `name`, `trainable` and
+    `batch_input_shape` are taken too.
     """
 
     rank: ClassVar[int | None] = None
@@ -84,7 +86,8 @@ class KerasLayer(Composed):
     def built(self) -> Module:
         if self.body is None:
             raise ValueError(
-                f"{self.label()}: got no input shape, expected one; pass input_shape=(...), without the batch, or add the layer "
+                f"{self.label()}: got no input shape, expected one; pass input_shape=(...), without the batch, or add "
+                f"the layer "
                 "to a model that knows it"
             )
         return self.body
@@ -133,14 +136,15 @@ def connect(module: Module, *previous: Any) -> KerasNode:
 
 @dataclass_transform(eq_default=False)
 def keras_layer(kind: type[Kind]) -> type[Kind]:
-    """A dataclass of the declared arguments, whose constructor takes `input_shape` behind them and Keras's options by name."""
+    """A dataclass of the declared arguments, whose constructor takes `input_shape` behind them and Keras's options by
+    name."""
     made = dataclass(eq=False)(kind)
     declared = [each for each in fields(made) if each.init and not each.kw_only]
     construct: Callable[..., None] = made.__init__
     own = {argument: name for name, argument in made.renamed.items()}
 
     def __init__(self: KerasLayer, *arguments: Any, **options: Any) -> None:
-        made.__signature__.bind(*arguments, **options)  # type: ignore[attr-defined]  # says what is missing by its public name
+        made.__signature__.bind(*arguments, **options)  # type: ignore[attr-defined]  # names what is missing
         if len(arguments) == len(declared) + 1:
             options["input_shape"] = arguments[-1]
             arguments = arguments[:-1]
@@ -159,7 +163,8 @@ def keras_layer(kind: type[Kind]) -> type[Kind]:
 
 
 def _take_lengths(options: dict[str, Any], declared: list[str]) -> None:
-    """Let `input_length` and `input_dim`, where the layer does not declare them, say the input's shape: (length, dim)."""
+    """Let `input_length` and `input_dim`, where the layer does not declare them, say the input's shape: (length,
+    dim)."""
     given = {
         name: options.pop(name) for name in ("input_length", "input_dim") if name in options and name not in declared
     }

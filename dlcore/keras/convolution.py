@@ -130,7 +130,8 @@ class AtrousConvolution2D(KerasLayer):
 
 @keras_layer
 class Convolution3D(KerasLayer):
-    """Convolution over volumes. x: (N, C, D1, D2, D3) -> (N, nb_filter, D1', D2', D3'). Source: BigDL's and Keras's Convolution3D."""
+    """Convolution over volumes. x: (N, C, D1, D2, D3) -> (N, nb_filter, D1', D2', D3'). Source: BigDL's and Keras's
+    Convolution3D."""
 
     rank = 4
     nb_filter: int
@@ -157,9 +158,10 @@ class Convolution3D(KerasLayer):
 class Deconvolution2D(KerasLayer):
     """Transposed convolution over images.
 
-    x: (N, C, H, W) -> (N, nb_filter, H', W'), H' = (H - 1) subsample[0] + nb_row for 'valid', H subsample[0] for 'same'.
-    output_shape: (nb_filter, H', W') as BigDL has it, or (N, nb_filter, H', W') as Keras, or None; its last two sizes ('th') may say
-    H' and W' larger, as far as a convolution of the same stride gives H and W back.
+    x: (N, C, H, W) -> (N, nb_filter, H', W'), H' = (H - 1) subsample[0] + nb_row for 'valid', H subsample[0] for
+    'same'.
+    output_shape: (nb_filter, H', W') as BigDL has it, or (N, nb_filter, H', W') as Keras, or None; its last two sizes
+    ('th') may say H' and W' larger, as far as a convolution of the same stride gives H and W back.
     Source: BigDL's and Keras's Deconvolution2D; Zeiler et al. 2010.
 
     Raises:
@@ -208,7 +210,8 @@ class Deconvolution2D(KerasLayer):
             fits, before = places(given, kernel, stride) == size, 0
         if not fits:
             raise ValueError(
-                f"{self.label()}: got output_shape {self.output_sizes} for inputs of size {size}, expected a size from which a "
+                f"{self.label()}: got output_shape {self.output_sizes} for inputs of size {size}, expected a size "
+                f"from which a "
                 f"convolution of kernel {kernel} and stride {stride} gives {size}; None takes the usual one"
             )
         added = max(given - whole, 0)

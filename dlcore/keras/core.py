@@ -57,7 +57,8 @@ def width(layer: _Named, shape: Shape, axis: int = -1) -> int:
 
 @keras_layer
 class InputLayer(KerasLayer):
-    """The start of a model: its input as it is. x: (N, *input_shape) -> same shape. Source: BigDL's and Keras's InputLayer."""
+    """The start of a model: its input as it is. x: (N, *input_shape) -> same shape. Source: BigDL's and Keras's
+    InputLayer."""
 
     def compose(self, shape: Shape) -> Module:
         return Identity()
@@ -171,7 +172,8 @@ class Embedding(KerasLayer):
 
 @keras_layer
 class Flatten(KerasLayer):
-    """Each sample as one row, its last dimension running fastest. x: (N, ...) -> (N, F). Source: BigDL's and Keras's Flatten."""
+    """Each sample as one row, its last dimension running fastest. x: (N, ...) -> (N, F). Source: BigDL's and Keras's
+    Flatten."""
 
     def compose(self, shape: Shape) -> Module:
         return _reshaped(shape, (-1,))

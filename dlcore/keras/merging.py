@@ -37,11 +37,12 @@ def joining(mode: str, axis: int = -1) -> Module:
 
 @keras_layer
 class Merge(KerasLayer):
-    """One array of several: their "sum", product ("mul"), mean ("ave"), maximum ("max"), all of one shape; "concat" along
-    `concat_axis`, the batch being 0; inner product ("dot") or cosine ("cos") of the rows of two.
+    """One array of several: their "sum", product ("mul"), mean ("ave"), maximum ("max"), all of one shape; "concat"
+    along `concat_axis`, the batch being 0; inner product ("dot") or cosine ("cos") of the rows of two.
 
     x: [(N, ...), ...] -> (N, ...); [(N, F), (N, F)] -> (N, 1) for "dot", (N, 1, 1) for "cos".
-    layers: the layers or models, each of which takes one entry of the input and gives what is merged; without them the input is.
+    layers: the layers or models, each of which takes one entry of the input and gives what is merged; without them the
+    input is.
     Source: BigDL's and Keras's Merge.
 
     Raises:

@@ -89,7 +89,8 @@ ACTIVATIONS: dict[str, Callable[[int], Module]] = {
     "softsign": lambda _: SoftSign(),
     "tanh": lambda _: Tanh(),
 }
-"""Activation by name, made for an input of so many dimensions without the batch; the softmax is that of the last one."""
+"""Activation by name, made for an input of so many dimensions without the batch; the softmax is that of the last
+one."""
 
 
 def one_of(table: Mapping[str, Named], name: Any, what: str) -> Named:
@@ -139,7 +140,8 @@ def start(parameter: Parameter | None, init: str, regularizer: Regularizer | Non
 
 
 def start_weights(layer: Any, module: Any) -> Any:
-    """`module`, whose weight and bias begin as the Keras layer's arguments say: init, W_regularizer, b_regularizer, bias."""
+    """`module`, whose weight and bias begin as the Keras layer's arguments say: init, W_regularizer, b_regularizer,
+    bias."""
     start(module.weight, getattr(layer, "init", "glorot_uniform"), layer.W_regularizer)
     if not layer.bias:
         module.bias = None

@@ -60,7 +60,8 @@ class Dropout(KerasLayer):
 
 @keras_layer
 class SpatialDropout1D(KerasLayer):
-    """Drop whole features, all steps of them, and scale the rest. x: (N, T, C) -> same shape. Source: Keras's SpatialDropout1D."""
+    """Drop whole features, all steps of them, and scale the rest. x: (N, T, C) -> same shape. Source: Keras's
+    SpatialDropout1D."""
 
     rank = 2
     p: float = 0.5
@@ -107,7 +108,8 @@ class GaussianDropout(KerasLayer):
 
 @keras_layer
 class GaussianNoise(KerasLayer):
-    """Add normal noise of mean 0 and deviation sigma. x: any shape -> same shape. Source: BigDL's and Keras's GaussianNoise."""
+    """Add normal noise of mean 0 and deviation sigma. x: any shape -> same shape. Source: BigDL's and Keras's
+    GaussianNoise."""
 
     sigma: float
 

@@ -1,4 +1,5 @@
-"""What `compile` calls by text: optimisation methods, losses and metrics. Class labels are 0-based here, as in Keras."""
+"""What `compile` calls by text: optimisation methods, losses and metrics. Class labels are 0-based here, as in
+Keras."""
 
 from __future__ import annotations
 
@@ -21,7 +22,8 @@ from dlcore.optim.metric import MAE, Loss, MeanTally, Tally, Top1Accuracy, Top5A
 
 @dataclass(eq=False)
 class SparseCategoricalCrossEntropy(Criterion):
-    """Mean of -log(output at the label / sum of output). output: (N, ..., C) probabilities; target: (N, ...) 0-based labels.
+    """Mean of -log(output at the label / sum of output). output: (N, ..., C) probabilities; target: (N, ...) 0-based
+    labels.
 
     Source: Keras's sparse_categorical_crossentropy.
 
@@ -36,7 +38,8 @@ class SparseCategoricalCrossEntropy(Criterion):
         wrong = labels[(labels < 0) | (labels >= classes)]
         if wrong.size:
             raise ValueError(
-                f"{self.label()}: got label {wrong[0]}, expected 0 to {classes - 1}; labels are 0-based (subtract 1 from BigDL's)"
+                f"{self.label()}: got label {wrong[0]}, expected 0 to {classes - 1}; labels are 0-based (subtract 1 "
+                f"from BigDL's)"
             )
         wanted = np.eye(classes, dtype=output.dtype)[labels].reshape(output.shape)
         return CategoricalCrossEntropyOfRows().apply(output, wanted)
@@ -49,7 +52,8 @@ class CategoricalCrossEntropyOfRows(Criterion):
     def apply(self, output: Array, target: Array) -> tuple[float, Gradient]:
         if output.shape != target.shape:
             raise ValueError(
-                f"{self.label()}: got output {output.shape} and target {target.shape}, expected one-hot targets of the output's "
+                f"{self.label()}: got output {output.shape} and target {target.shape}, expected one-hot targets of "
+                f"the output's "
                 "shape; for labels take sparse_categorical_crossentropy"
             )
         classes = output.shape[-1]
@@ -191,7 +195,8 @@ def loss_of(loss: Any, outputs: int = 1) -> Criterion:
 
 
 def metrics_of(metrics: Any, loss: Criterion, outputs: Mapping[str, ActivityShape]) -> dict[str, ValidationMethod]:
-    """Name -> method of what `compile` was given; `outputs` is the shape of each output, by what its metrics' names begin with.
+    """Name -> method of what `compile` was given; `outputs` is the shape of each output, by what its metrics' names
+    begin with.
 
     "accuracy" is of the labels that the loss takes. Methods are themselves: BigDL's take 1-based labels.
     """

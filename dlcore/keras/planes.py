@@ -71,11 +71,13 @@ def along_time(module: Module) -> Module:
 
 
 def weighted_image(layer: Any, module: Any, shape: Shape, before: Module | None = None) -> Module:
-    """`before`, then `module` with the weights that the Keras layer's arguments ask for, its `dim_ordering` and its activation."""
+    """`before`, then `module` with the weights that the Keras layer's arguments ask for, its `dim_ordering` and its
+    activation."""
     placed = by_planes(layer, chain(before, start_weights(layer, module)), len(shape) - 1)
     return chain(placed, activation_of(layer.activation, len(shape)))
 
 
 def weighted_sequence(layer: Any, module: Any) -> Module:
-    """`module` on (N, C, T, 1) with the weights that the Keras layer's arguments ask for and its activation, for (N, T, C)."""
+    """`module` on (N, C, T, 1) with the weights that the Keras layer's arguments ask for and its activation, for (N, T,
+    C)."""
     return chain(along_time(start_weights(layer, module)), activation_of(layer.activation, 2))

@@ -119,12 +119,14 @@ class AveragePooling2D(_Pooling2D):
 
 @keras_layer
 class MaxPooling3D(_Pooling3D):
-    """The maximum of each box. x: (N, C, D1, D2, D3) -> (N, C, D1', D2', D3'). Source: BigDL's and Keras's MaxPooling3D."""
+    """The maximum of each box. x: (N, C, D1, D2, D3) -> (N, C, D1', D2', D3'). Source: BigDL's and Keras's
+    MaxPooling3D."""
 
 
 @keras_layer
 class AveragePooling3D(_Pooling3D):
-    """The mean of each box. x: (N, C, D1, D2, D3) -> (N, C, D1', D2', D3'). Source: BigDL's and Keras's AveragePooling3D."""
+    """The mean of each box. x: (N, C, D1, D2, D3) -> (N, C, D1', D2', D3'). Source: BigDL's and Keras's
+    AveragePooling3D."""
 
     is_max = False
 

@@ -24,7 +24,8 @@ _TIME = 2
 
 
 class _Recurrent(KerasLayer):
-    """A cell over the steps, the last one first with go_backwards; all its outputs, in that order, with return_sequences."""
+    """A cell over the steps, the last one first with go_backwards; all its outputs, in that order, with
+    return_sequences."""
 
     rank = 2
     return_sequences: bool
@@ -43,7 +44,8 @@ class _Recurrent(KerasLayer):
         return chain(order, Recurrent().add(self.cell(shape)), last)
 
     def started(self, cell: Any, hidden: tuple[str, ...]) -> Any:
-        """`cell` with Keras's initialisations: Glorot's for what the input meets, orthogonal for what the output before meets."""
+        """`cell` with Keras's initialisations: Glorot's for what the input meets, orthogonal for what the output before
+        meets."""
         cell.input.weight.fan_out = cell.hidden_size
         start(cell.input.weight, "glorot_uniform", self.W_regularizer)
         start(cell.input.bias, "zero", self.b_regularizer)
@@ -123,7 +125,8 @@ def _activations(layer: Any) -> tuple[Module, Module]:
 class ConvLSTM2D(_Recurrent):
     """LSTM of images whose products are convolutions that keep the size.
 
-    x: (N, T, C, H, W) -> (N, nb_filter, H, W), or (N, T, nb_filter, H, W) with return_sequences; the planes last for 'tf'.
+    x: (N, T, C, H, W) -> (N, nb_filter, H, W), or (N, T, nb_filter, H, W) with return_sequences; the planes last for
+    'tf'.
     Source: BigDL's and Keras's ConvLSTM2D; Shi et al. 2015.
 
     Raises:
@@ -185,8 +188,8 @@ class TimeDistributed(KerasLayer):
 class Bidirectional(KerasLayer):
     """A recurrent layer from the first step on and another one, of the same arguments, from the last step back.
 
-    x: (N, T, ...) -> what the layer gives, both ways merged: "concat" along the last dimension, "sum", "mul" or "ave". Outputs of all
-    steps are merged step by step.
+    x: (N, T, ...) -> what the layer gives, both ways merged: "concat" along the last dimension, "sum", "mul" or "ave".
+    Outputs of all steps are merged step by step.
     Source: BigDL's and Keras's Bidirectional; Schuster and Paliwal 1997.
 
     Raises:

@@ -1,4 +1,5 @@
-"""Layers that cut, pad and enlarge. x is (N, C, ...) for dim_ordering 'th' and (N, ..., C) for 'tf'; sequences are (N, T, C)."""
+"""Layers that cut, pad and enlarge. x is (N, C, ...) for dim_ordering 'th' and (N, ..., C) for 'tf'; sequences are (N,
+T, C)."""
 
 from __future__ import annotations
 
@@ -36,7 +37,8 @@ def _cropped(first: int, sides: Sequence[Sequence[int]]) -> Module:
 
 
 def _padded(first: int, ndim: int, sides: Sequence[Sequence[int]]) -> Module:
-    """Zeros (before, after) at each dimension from `first` on, 1-based, the batch counted, of `ndim` without the batch."""
+    """Zeros (before, after) at each dimension from `first` on, 1-based, the batch counted, of `ndim` without the
+    batch."""
     pads = [(first - 1 + i, pad) for i, (before, after) in enumerate(sides) for pad in (-before, after) if pad]
     return chain(*(Padding(dim, pad, ndim) for dim, pad in pads)) if pads else Identity()
 

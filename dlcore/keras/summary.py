@@ -10,7 +10,8 @@ from dlcore.nn.summary import aligned
 
 
 def layer_table(model: Any) -> str:
-    """A row per layer: name (type), output shape, number of parameters, the layers whose outputs it takes; below, sums."""
+    """A row per layer: name (type), output shape, number of parameters, the layers whose outputs it takes; below,
+    sums."""
     labels = _labels(model)
     shapes = output_shapes(model, model.get_input_shape()) if model.modules else {}
     sources = _sources(model)

@@ -37,7 +37,8 @@ class Sequential(KerasModel, container.Sequential):
         """Append a layer of Keras's or nn's, or a model, and build it.
 
         Raises:
-            ValueError: it is the first one and does not say what it takes; or it cannot take what the one before it gives.
+            ValueError: it is the first one and does not say what it takes; or it cannot take what the one before it
+            gives.
         """
         taken = self._output_shape
         if isinstance(model, KerasLayer) and taken is not None:
@@ -45,7 +46,8 @@ class Sequential(KerasModel, container.Sequential):
         if taken is None:
             if not isinstance(model, (KerasLayer, KerasModel)):
                 raise ValueError(
-                    f"{self.label()}: got {type(model).__name__} as its first layer, expected one that knows what it takes; "
+                    f"{self.label()}: got {type(model).__name__} as its first layer, expected one that knows what it "
+                    f"takes; "
                     "begin with InputLayer(input_shape=...)"
                 )
             taken = self._input_shape = model.get_input_shape()

@@ -70,9 +70,9 @@ class KerasModel(Module):
     def compile(self, optimizer: str | OptimMethod, loss: Any, metrics: Any = None) -> None:
         """Say how to train and score: by names as in Keras, or by objects as in BigDL.
 
-        loss: a name, a criterion, or for several outputs a list of one for each; one name is that of each. metrics: a list of names
-        and validation methods; a name stands for one of each output then, "<layer>_<metric>". Losses and metrics called by name take
-        0-based labels; BigDL's criterions and validation methods take 1-based ones.
+        loss: a name, a criterion, or for several outputs a list of one for each; one name is that of each. metrics: a
+        list of names and validation methods; a name stands for one of each output then, "<layer>_<metric>". Losses and
+        metrics called by name take 0-based labels; BigDL's criterions and validation methods take 1-based ones.
 
         Raises:
             ValueError: an unknown name, or another number of losses than outputs.
@@ -103,18 +103,21 @@ class KerasModel(Module):
     ) -> History:
         """Train for `nb_epoch` epochs (or `epochs`, Keras's later name); gives the history of losses and metrics.
 
-        x, y: arrays, or lists of arrays for several inputs or outputs, of one length; for an output (N, 1) targets may be (N,). Or x alone:
-        a DataSet, a list of Samples or an ImageFrame; validation_data may be one too.
-        validation_split: this last part of them is not trained on but scored after each epoch, as validation_data (x, y) is.
-        class_weight: label -> weight of its records in the loss; sample_weight: (N,) a weight for each. The records' order depends on
-        `seed` and on how many epochs the model has been fitted for. `distributed` is taken because BigDL takes it: `workers`
-        processes of this machine compute.
+        x, y: arrays, or lists of arrays for several inputs or outputs, of one length; for an output (N, 1) targets may
+        be (N,). Or x alone: a DataSet, a list of Samples or an ImageFrame; validation_data may be one too.
+        validation_split: this last part of them is not trained on but scored after each epoch, as validation_data (x,
+        y) is.
+        class_weight: label -> weight of its records in the loss; sample_weight: (N,) a weight for each. The records'
+        order depends on `seed` and on how many epochs the model has been fitted for. `distributed` is taken because
+        BigDL takes it: `workers` processes of this machine compute.
         configure: is given the Optimizer before it runs, to set its checkpoints, summaries or clipping.
-        history["loss"] is the mean of the epoch's steps; metrics are computed on validation data alone, as "val_<name>".
+        history["loss"] is the mean of the epoch's steps; metrics are computed on validation data alone, as
+        "val_<name>".
 
         Raises:
             RuntimeError: the model is not compiled.
-            ValueError: no targets, arrays of different lengths, no validation records, both kinds of weights, or weights or a split of
+            ValueError: no targets, arrays of different lengths, no validation records, both kinds of weights, or
+            weights or a split of
                 what is no arrays.
         """
         compiled = self._compiled()
@@ -142,8 +145,8 @@ class KerasModel(Module):
         return history
 
     def evaluate(self, x: Any = None, y: Any = None, batch_size: int = 32) -> Any:
-        """[loss, each metric] over the records of `x` and `y`, or of a DataSet, Samples or an ImageFrame `x` alone; without arguments the
-        model goes into evaluation mode.
+        """[loss, each metric] over the records of `x` and `y`, or of a DataSet, Samples or an ImageFrame `x` alone;
+        without arguments the model goes into evaluation mode.
 
         Raises:
             RuntimeError: the model is not compiled.
@@ -155,8 +158,8 @@ class KerasModel(Module):
             return list(compiled.score(self, source).values()) if source else []
 
     def predict(self, x: Any, distributed: bool = True, *, batch_size: int = 32) -> Any:
-        """The outputs for all records of `x`, in evaluation mode: an array, or a list of arrays for several outputs. x may also be a
-        DataSet, a list of Samples or an ImageFrame."""
+        """The outputs for all records of `x`, in evaluation mode: an array, or a list of arrays for several outputs. x
+        may also be a DataSet, a list of Samples or an ImageFrame."""
         if is_rdd(x) or data_set_of(x) is not None:
             return predict(self, x, batch_size)
         given = _as_taken(x, self.get_input_shape())
@@ -172,7 +175,8 @@ class KerasModel(Module):
         return joined(parts)
 
     def predict_classes(self, x: Any, distributed: bool = True, *, batch_size: int = 32) -> Array:
-        """(N, ...) the 0-based class of the largest output of each record; of a single output whether it is above 0.5."""
+        """(N, ...) the 0-based class of the largest output of each record; of a single output whether it is above
+        0.5."""
         output = self.predict(x, distributed, batch_size=batch_size)
         found: Array = (output > 0.5)[..., 0].astype(np.int64) if output.shape[-1] == 1 else output.argmax(axis=-1)
         return found
@@ -210,13 +214,15 @@ class KerasModel(Module):
     def _to_train_on(
         self, x: Any, y: Any, loss: Criterion, validation_split: float, class_weight: Any, sample_weight: Any
     ) -> tuple[Any, Criterion, Any]:
-        """What the Optimizer trains on, its criterion, and (x, y) of the records that `validation_split` holds out, else None."""
+        """What the Optimizer trains on, its criterion, and (x, y) of the records that `validation_split` holds out,
+        else None."""
         if y is None:
             if not is_data_set(x):
                 raise ValueError(f"{self.label()}: got no y, expected the targets of x; pass fit(x, y)")
             if validation_split or class_weight is not None or sample_weight is not None:
                 raise ValueError(
-                    f"{self.label()}: got a validation_split or weights for {type(x).__name__}, expected arrays x and y for them"
+                    f"{self.label()}: got a validation_split or weights for {type(x).__name__}, expected arrays x and "
+                    f"y for them"
                 )
             return x, loss, None
         inputs, targets = self._prepared(x, y)

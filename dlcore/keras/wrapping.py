@@ -11,7 +11,8 @@ __all__ = ["KerasLayerWrapper", "to_keras"]
 
 @keras_layer
 class KerasLayerWrapper(KerasLayer):
-    """A classic layer or model as a Keras layer. x: what the layer takes -> what it gives. Source: Analytics Zoo's KerasLayerWrapper."""
+    """A classic layer or model as a Keras layer. x: what the layer takes -> what it gives. Source: Analytics Zoo's
+    KerasLayerWrapper."""
 
     torch_layer: Module
 
@@ -20,7 +21,8 @@ class KerasLayerWrapper(KerasLayer):
 
 
 def to_keras(module: Module) -> KerasLayerWrapper:
-    """`module` as a Keras layer: it can be called on Keras's nodes, and added to Keras's models. It keeps its weights and its name.
+    """`module` as a Keras layer: it can be called on Keras's nodes, and added to Keras's models. It keeps its weights
+    and its name.
 
     Source: Analytics Zoo's to_keras.
 

@@ -1,7 +1,7 @@
 """The arithmetic of the engine: `kernels.conv(...)` and the other operations of `interface.Kernels`.
 
-Each operation runs on the fastest backend that is available; `DLCORE_KERNELS=onednn|mkl|native|reference` forces one, and
-what that one does not define falls to `reference`. Backends are loaded when the first operation is called.
+Each operation runs on the fastest backend that is available; `DLCORE_KERNELS=onednn|mkl|native|reference` forces one,
+and what that one does not define falls to `reference`. Backends are loaded when the first operation is called.
 """
 
 from __future__ import annotations

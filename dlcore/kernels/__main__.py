@@ -1,8 +1,8 @@
 """What computes here, and how fast: `python -m dlcore.kernels [--json]`.
 
-Prints the CPU and its vector instructions, the backends found, and for each operation, on a typical shape, the backend that
-serves it, its best time, its GFLOP/s and their share of what multiply-adds alone reach on as many threads. Convolutions are
-counted as computed directly, so Winograd may exceed that peak.
+Prints the CPU and its vector instructions, the backends found, and for each operation, on a typical shape, the backend
+that serves it, its best time, its GFLOP/s and their share of what multiply-adds alone reach on as many threads.
+Convolutions are counted as computed directly, so Winograd may exceed that peak.
 """
 
 from __future__ import annotations
@@ -138,8 +138,8 @@ def _others() -> Iterator[Example]:
 
 
 def peak(clock: Callable[[], float] = time.perf_counter) -> float | None:
-    """GFLOP/s of one core's multiply-adds by `clock`, the best of some milliseconds; None without the native kernels or vector
-    instructions."""
+    """GFLOP/s of one core's multiply-adds by `clock`, the best of some milliseconds; None without the native kernels or
+    vector instructions."""
     if not native.is_available():
         return None
     rates = []
@@ -189,7 +189,8 @@ def described() -> dict[str, Any]:
 def _printed(found: dict[str, Any]) -> str:
     best = found["peak_gflops"]
     lines = [
-        f"CPU: {found['cpu']}; {found['instruction_set']} in use of {' '.join(found['features']) or 'no vector instructions'}",
+        f"CPU: {found['cpu']}; {found['instruction_set']} in use of "
+        f"{' '.join(found['features']) or 'no vector instructions'}",
         f"threads: {found['threads']}; peak of one core: {f'{best:.0f} GFLOP/s' if best else 'not measured'}",
         *(f"{name}: {reason}" for name, reason in found["backends"].items()),
         "",

@@ -23,10 +23,12 @@ Table: TypeAlias = dict[str, tuple[str, Operation]]
 PAIRS = {
     name: f"{name}_backward" for name in ("max_pool", "avg_pool", "batch_norm", "layer_norm", "lrn", "lstm", "gru")
 }
-"""Operations that hand something over through `saved`, their last result: the backend that made it also takes it back."""
+"""Operations that hand something over through `saved`, their last result: the backend that made it also takes it
+back."""
 
 FASTEST = ("onednn", "native", "mkl", "reference")
-"""The order in which `auto` asks for an operation. A backend's SUITS, operation -> condition on the arguments, limits it."""
+"""The order in which `auto` asks for an operation. A backend's SUITS, operation -> condition on the arguments, limits
+it."""
 
 FASTEST_FOR: dict[str, tuple[str, ...]] = dict.fromkeys(
     ("conv", "conv_grad_x", "conv_grad_w"), ("native", "onednn", "mkl", "reference")
@@ -37,10 +39,12 @@ FASTEST_FOR: dict[str, tuple[str, ...]] = dict.fromkeys(
 _SINGLE = {np.dtype(np.float32)}
 
 OF_ONE_TYPE = ("nms", *(name for name in OPERATIONS if name.startswith("hamming")))
-"""Operations whose results are whole numbers, whatever the type of the floats. The others give float64 for float64: see `_by_type`."""
+"""Operations whose results are whole numbers, whatever the type of the floats. The others give float64 for float64: see
+`_by_type`."""
 
 IN_PLACE = ("sgd", "adam", "rmsprop", "add_rows")
-"""Operations that change arrays, of which no copy may be made: a backend takes their types or its SUITS sends them on."""
+"""Operations that change arrays, of which no copy may be made: a backend takes their types or its SUITS sends them
+on."""
 
 AS_GIVEN = (*OF_ONE_TYPE, *IN_PLACE, "bernoulli", "masked")
 """Operations whose arrays are handed on in their own types."""
@@ -118,8 +122,8 @@ def _table(order: tuple[str, ...], orders: dict[str, tuple[str, ...]], available
 
 
 def _by_type(names: str, function: Operation, reference: Operation) -> tuple[str, Operation]:
-    """`function` with all arrays as float32, of others of which libraries would read the bits; but where one is float64 `reference`,
-    which alone computes in it, with all arrays as float64.
+    """`function` with all arrays as float32, of others of which libraries would read the bits; but where one is float64
+    `reference`, which alone computes in it, with all arrays as float64.
     """
 
     def either(*arguments: Any, **options: Any) -> Any:
@@ -140,7 +144,8 @@ def _as(kind: type, argument: Any) -> Any:
 
 
 def _signed(forward: Operation, backward: Operation) -> Operation:
-    """`forward`, whose `saved` also says who takes it back, and in which type: another call may have suited another backend."""
+    """`forward`, whose `saved` also says who takes it back, and in which type: another call may have suited another
+    backend."""
 
     def signing(*arguments: Any, **options: Any) -> Any:
         *results, saved = forward(*arguments, **options)

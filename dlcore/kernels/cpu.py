@@ -39,7 +39,8 @@ def model() -> str:
 
 
 def instruction_set() -> str:
-    """'avx512' (with BW, DQ and VL), 'avx2' (with FMA), or the name of the architecture; at most what DLCORE_ISA allows.
+    """'avx512' (with BW, DQ and VL), 'avx2' (with FMA), or the name of the architecture; at most what DLCORE_ISA
+    allows.
 
     Part of what makes results bit-identical: libraries choose their code by it.
     """
@@ -67,13 +68,15 @@ def has_tiles() -> bool:
 def is_fast_in_bf16() -> bool:
     """Whether products of bf16 take less time than of fp32: by tiles or on AMD's.
 
-    Intel's cores without tiles have one unit for them beside two for fp32: measured, convolutions take 1.1 to 1.6 times as long.
+    Intel's cores without tiles have one unit for them beside two for fp32: measured, convolutions take 1.1 to 1.6 times
+    as long.
     """
     return has_tiles() or (instruction_set() == "avx512" and "avx512_bf16" in flags() and vendor() == "AuthenticAMD")
 
 
 def multiplies_bytes() -> bool:
-    """Whether sums of products of eight bits go straight into 32 bits (VNNI); two go into sixteen bits elsewhere, which overflow."""
+    """Whether sums of products of eight bits go straight into 32 bits (VNNI); two go into sixteen bits elsewhere, which
+    overflow."""
     return instruction_set() == "avx512" and "avx512_vnni" in flags()
 
 
@@ -91,7 +94,8 @@ _threads, _asked = _Threads(), _Asked()
 
 
 def threads() -> int:
-    """Threads for one operation: DLCORE_THREADS, else OMP_NUM_THREADS, else the CPUs of this process; 1 in a forked child."""
+    """Threads for one operation: DLCORE_THREADS, else OMP_NUM_THREADS, else the CPUs of this process; 1 in a forked
+    child."""
     if _threads.count is None:
         wanted = os.environ.get("OMP_NUM_THREADS", "")
         given = int(wanted) if wanted.isdigit() and int(wanted) else len(os.sched_getaffinity(0))
@@ -100,7 +104,8 @@ def threads() -> int:
 
 
 def ask_openmp() -> None:
-    """Let OpenMP use `threads()` for the calling thread, where they are not what it uses anyway: it keeps a number for each thread."""
+    """Let OpenMP use `threads()` for the calling thread, where they are not what it uses anyway: it keeps a number for
+    each thread."""
     if _asked.number != threads():
         if settings().threads or _threads.is_forked:
             ctypes.CDLL(_OPENMP).omp_set_num_threads(threads())
@@ -110,7 +115,8 @@ def ask_openmp() -> None:
 def _end_openmp_threads() -> None:
     """Let libgomp end its threads, if it is loaded; the next operation starts them anew.
 
-    They do not survive a fork: a child would wait for them for ever in all that was made for several threads, such as a plan.
+    They do not survive a fork: a child would wait for them for ever in all that was made for several threads, such as a
+    plan.
     """
     try:
         ctypes.CDLL(_OPENMP, mode=os.RTLD_NOLOAD).omp_pause_resource_all(_PAUSE_HARD)

@@ -1,17 +1,20 @@
 """The operations of the engine: what each takes and gives. `reference` defines them all, other backends any subset.
 
-Arrays are float32 unless said otherwise, other numbers become float32; where one is float64, `reference` computes and gives float64,
-and the backward pass does as its forward pass did. Images have the logical
-shape (N, C, ...) with any number of spatial dimensions, their rank: (N, C, T), (N, C, H, W), (N, C, T, H, W). Their memory is
-channels-last: with C moved to the end they are contiguous. A backend accepts any memory order and gives channels-last results;
-it may know some ranks only (`SUITS`). Results are new arrays, never views of the arguments. Kernels, strides and dilations hold
-one number for each spatial dimension, a dilation of 1 being a dense kernel; `padding` holds two: first what comes before, by
-dimension, then what comes after: (top, left, bottom, right). `saved` is what the forward pass keeps for the backward pass of
-the same backend; it holds no reference to other arrays than the arguments and results, which must not be changed in between.
+Arrays are float32 unless said otherwise, other numbers become float32; where one is float64, `reference` computes and
+gives float64, and the backward pass does as its forward pass did. Images have the logical shape (N, C, ...) with any
+number of spatial dimensions, their rank: (N, C, T), (N, C, H, W), (N, C, T, H, W). Their memory is channels-last: with
+C moved to the end they are contiguous. A backend accepts any memory order and gives channels-last results; it may know
+some ranks only (`SUITS`). Results are new arrays, never views of the arguments. Kernels, strides and dilations hold one
+number for each spatial dimension, a dilation of 1 being a dense kernel; `padding` holds two: first what comes before,
+by dimension, then what comes after: (top, left, bottom, right). `saved` is what the forward pass keeps for the backward
+pass of the same backend; it holds no reference to other arrays than the arguments and results, which must not be
+changed in between.
 
-What is no number, or infinite, need not stay so: oneDNN's ReLU makes 0 of what is no number. Look for such values in inputs.
+What is no number, or infinite, need not stay so: oneDNN's ReLU makes 0 of what is no number. Look for such values in
+inputs.
 
-`sgd`, `adam`, `rmsprop` and `add_rows` change arrays in place. Their arrays are of one type, float32 or float64, and compute in it.
+`sgd`, `adam`, `rmsprop` and `add_rows` change arrays in place. Their arrays are of one type, float32 or float64, and
+compute in it.
 """
 
 from __future__ import annotations
@@ -37,7 +40,8 @@ Codes: TypeAlias = NDArray[np.uint8]
 Distances: TypeAlias = NDArray[np.unsignedinteger]
 Masks: TypeAlias = tuple[Codes, NDArray[np.int64]]
 Buckets: TypeAlias = tuple[Codes, NDArray[np.int64]]
-"""Codes (N, B) in order of the numbers of their buckets, and (K + 1,) int64: where bucket k of 0 .. K - 1 starts, then N."""
+"""Codes (N, B) in order of the numbers of their buckets, and (K + 1,) int64: where bucket k of 0 .. K - 1 starts, then
+N."""
 Mask: TypeAlias = NDArray[np.bool_]
 WIDEST = 8191
 """Bytes of a code whose bits a uint16 can count."""
@@ -74,13 +78,15 @@ class Kernels(Protocol):
     ) -> Array:
         """Cross-correlation of `x` (N, C, ...) with `w` (K, C / groups, *kernel), plus `b` (K,) -> (N, K, ...).
 
-        Each size becomes (size + before + after - dilation * (kernel - 1) - 1) // stride + 1. With `relu`, negative results become 0.
+        Each size becomes (size + before + after - dilation * (kernel - 1) - 1) // stride + 1. With `relu`, negative
+        results become 0.
         """
 
     def conv_grad_x(
         self, x_shape: Shape, w: Array, grad_y: Array, stride: Sizes, padding: Padding, dilation: Sizes, groups: int
     ) -> Array:
-        """The gradient of the input of `conv` without relu, of `x_shape` (N, C, ...): a transposed convolution of `grad_y`."""
+        """The gradient of the input of `conv` without relu, of `x_shape` (N, C, ...): a transposed convolution of
+        `grad_y`."""
 
     def conv_grad_w(
         self,
@@ -93,12 +99,14 @@ class Kernels(Protocol):
         groups: int,
         has_bias: bool = True,
     ) -> tuple[Array, Array | None]:
-        """The gradients of the weights (K, C / groups, *kernel) and of the bias (K,), if there is one, of `conv` without relu."""
+        """The gradients of the weights (K, C / groups, *kernel) and of the bias (K,), if there is one, of `conv`
+        without relu."""
 
     def max_pool(self, x: Array, kernel: Sizes, stride: Sizes, padding: Padding) -> tuple[Array, Saved]:
         """The maximum of each window of `x` (N, C, ...) -> (N, C, ...), sizes as in `conv`.
 
-        Every window must touch the image; padding never wins. Of equal values the first one, row by row, is the maximum.
+        Every window must touch the image; padding never wins. Of equal values the first one, row by row, is the
+        maximum.
         """
 
     def max_pool_backward(self, grad_y: Array, saved: Saved) -> Array:
@@ -109,7 +117,8 @@ class Kernels(Protocol):
     ) -> tuple[Array, Saved]:
         """The mean of each window of `x` (N, C, ...) -> (N, C, ...).
 
-        The divisor is the size of the kernel with `count_include_pad`, else the number of pixels of the window inside the image.
+        The divisor is the size of the kernel with `count_include_pad`, else the number of pixels of the window inside
+        the image.
         """
 
     def avg_pool_backward(self, grad_y: Array, saved: Saved) -> Array:
@@ -139,10 +148,11 @@ class Kernels(Protocol):
         """Gradients (grad_x, grad_gamma, grad_beta) of `batch_norm`, its relu included."""
 
     def lstm(self, x: Array, w: Array, u: Array, b: Array, h: Array, c: Array) -> tuple[Array, Array, Array, Saved]:
-        """Long short-term memory over sequences `x` (T, N, I), from the states h and c (N, H) on (Hochreiter and Schmidhuber 1997).
+        """Long short-term memory over sequences `x` (T, N, I), from the states h and c (N, H) on (Hochreiter and
+        Schmidhuber 1997).
 
-        w (4 H, I), u (4 H, H), b (4 H,), the gates in the order i, g, f, o: v = w x + b + u h, i, f, o = sigmoid(v), g = tanh(v);
-        c' = f c + i g, h' = o tanh(c'). Gives (y (T, N, H), the last h, the last c, saved).
+        w (4 H, I), u (4 H, H), b (4 H,), the gates in the order i, g, f, o: v = w x + b + u h, i, f, o = sigmoid(v), g
+        = tanh(v); c' = f c + i g, h' = o tanh(c'). Gives (y (T, N, H), the last h, the last c, saved).
         """
 
     def lstm_backward(self, grad_y: Array, grad_h: Array, grad_c: Array, saved: Saved) -> tuple[Array, ...]:
@@ -162,16 +172,19 @@ class Kernels(Protocol):
         """exp(x) divided by its sum along `axis`, safe for large values."""
 
     def softmax_backward(self, grad_y: Array, y: Array, axis: int) -> Array:
-        """The gradient of the input of `softmax`, whose result is `y`: y (grad_y - the sum of grad_y y along `axis`)."""
+        """The gradient of the input of `softmax`, whose result is `y`: y (grad_y - the sum of grad_y y along
+        `axis`)."""
 
     def log_softmax(self, x: Array, axis: int) -> Array:
         """The logarithm of `softmax`, without overflow."""
 
     def log_softmax_backward(self, grad_y: Array, y: Array, axis: int) -> Array:
-        """The gradient of the input of `log_softmax`, whose result is `y`: grad_y - exp(y) times the sum of grad_y along `axis`."""
+        """The gradient of the input of `log_softmax`, whose result is `y`: grad_y - exp(y) times the sum of grad_y
+        along `axis`."""
 
     def layer_norm(self, x: Array, gamma: Array, beta: Array, eps: float) -> tuple[Array, Saved]:
-        """(x - mean) / sqrt(var + eps) * gamma + beta over the last dimension of `x` (..., D); gamma and beta (D,) (Ba et al. 2016)."""
+        """(x - mean) / sqrt(var + eps) * gamma + beta over the last dimension of `x` (..., D); gamma and beta (D,) (Ba
+        et al. 2016)."""
 
     def layer_norm_backward(self, grad_y: Array, saved: Saved) -> tuple[Array, Array, Array]:
         """Gradients (grad_x, grad_gamma, grad_beta) of `layer_norm`."""
@@ -195,10 +208,12 @@ class Kernels(Protocol):
         """What `generator.bernoulli` gives, draw for draw: True with `probability`."""
 
     def masked(self, x: Array, mask: Mask, factor: float) -> Array:
-        """x times `factor` where `mask`, to whose shape it need not be broadcast, is set, else times 0; in the type of `x`."""
+        """x times `factor` where `mask`, to whose shape it need not be broadcast, is set, else times 0; in the type of
+        `x`."""
 
     def add_rows(self, total: Array, rows: NDArray[np.int64], values: Array) -> None:
-        """Add each of `values` (K, D) to the row of `total` (R, D) that `rows` (K,), from 0 on, says: in order where rows are repeated.
+        """Add each of `values` (K, D) to the row of `total` (R, D) that `rows` (K,), from 0 on, says: in order where
+        rows are repeated.
 
         Raises:
             ValueError: a row outside of `total`.
@@ -215,18 +230,21 @@ class Kernels(Protocol):
         share: float,
         nesterov: bool,
     ) -> None:
-        """A step of gradient descent on flat `weights` (P,): g = grads + decay w; v = momentum v + share g; w -= rate v.
+        """A step of gradient descent on flat `weights` (P,): g = grads + decay w; v = momentum v + share g; w -= rate
+        v.
 
-        With nesterov w -= rate (g + momentum v); without velocity w -= rate g. The rate is a number or one for each weight (P,).
-        `grads` may be overwritten.
+        With nesterov w -= rate (g + momentum v); without velocity w -= rate g. The rate is a number or one for each
+        weight (P,). `grads` may be overwritten.
         """
 
     def adam(
         self, weights: Array, grads: Array, first: Array, second: Array, rate: float, kept: float, means: AdamMeans
     ) -> None:
-        """A step of Adam on flat `weights` (P,), the running means of g and g^2 being `first` and `second` (Kingma and Ba 2015).
+        """A step of Adam on flat `weights` (P,), the running means of g and g^2 being `first` and `second` (Kingma and
+        Ba 2015).
 
-        m = beta1 m + (1 - beta1) g; v = beta2 v + (1 - beta2) g^2; w = kept w - rate (m / bias1) / (sqrt(v / bias2) + epsilon).
+        m = beta1 m + (1 - beta1) g; v = beta2 v + (1 - beta2) g^2; w = kept w - rate (m / bias1) / (sqrt(v / bias2) +
+        epsilon).
         """
 
     def rmsprop(
@@ -240,7 +258,8 @@ class Kernels(Protocol):
         share: float,
         epsilon: float,
     ) -> None:
-        """A step on flat `weights` (P,): g = grads + decay w; s = kept s + share g^2; w -= rate g / (sqrt(s) + epsilon).
+        """A step on flat `weights` (P,): g = grads + decay w; s = kept s + share g^2; w -= rate g / (sqrt(s) +
+        epsilon).
 
         `grads` may be overwritten. Adagrad is kept = share = 1.
         """
@@ -248,13 +267,14 @@ class Kernels(Protocol):
     def nms(self, boxes: Array, scores: Array, iou_threshold: float, top_k: int) -> NDArray[np.int64]:
         """Greedy non-maximum suppression -> indices of the boxes kept, best first.
 
-        boxes (N, 4) as x_min, y_min, x_max, y_max; scores (N,). Only the `top_k` best boxes (all unless positive) take part; of
-        equal scores the lower index is the better. A box is dropped when its intersection over union with a kept box is
-        above `iou_threshold`; boxes without area overlap nothing.
+        boxes (N, 4) as x_min, y_min, x_max, y_max; scores (N,). Only the `top_k` best boxes (all unless positive) take
+        part; of equal scores the lower index is the better. A box is dropped when its intersection over union with a
+        kept box is above `iou_threshold`; boxes without area overlap nothing.
         """
 
     def hamming(self, queries: Codes, codes: Codes) -> Distances:
-        """Differing bits between all rows of `queries` (Q, B) and `codes` (N, B) -> (Q, N) uint16; uint32 when B is above 8191."""
+        """Differing bits between all rows of `queries` (Q, B) and `codes` (N, B) -> (Q, N) uint16; uint32 when B is
+        above 8191."""
 
     def hamming_top_k(self, queries: Codes, codes: Codes, k: int) -> tuple[NDArray[np.int64], Distances]:
         """The `k` rows of `codes` (N, B) that differ least from each of `queries` (Q, B), equals in order of the rows.
@@ -273,11 +293,13 @@ class Kernels(Protocol):
     def hamming_in_buckets(
         self, first: Buckets, second: Buckets | None, flips: NDArray[np.int64], radius: int, earlier: Masks
     ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64], Distances]]:
-        """Pairs of a row i of `first` and a row j of `second` within `radius` bits whose buckets' numbers differ by one of `flips` (F,).
+        """Pairs of a row i of `first` and a row j of `second` within `radius` bits whose buckets' numbers differ by one
+        of `flips` (F,).
 
-        second: None for pairs i < j within `first`.   flips: different numbers; what differs by one of them is xor-ed with it.
-        earlier: masks (E, B) and limits (E,) int64; a pair that differs in at most limits[e] of the bits of masks[e] is left out.
-        Gives i, j and the distances, a bounded number at once, in no order.
+        second: None for pairs i < j within `first`.
+        flips: different numbers; what differs by one of them is xor-ed with it.
+        earlier: masks (E, B) and limits (E,) int64; a pair that differs in at most limits[e] of the bits of masks[e] is
+        left out. Gives i, j and the distances, a bounded number at once, in no order.
         """
 
 

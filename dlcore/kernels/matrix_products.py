@@ -37,7 +37,8 @@ Sgemm: TypeAlias = Callable[[Operand, Operand, tuple[int, int, int], float, Oper
 
 
 SMALL = 1 << 19
-"""Multiplications in one product of a stack up to which numpy is faster: a call of ours takes microseconds (attention has many)."""
+"""Multiplications in one product of a stack up to which numpy is faster: a call of ours takes microseconds (attention
+has many)."""
 
 
 class MatrixProducts:

@@ -61,8 +61,8 @@ def contiguous(x: Array) -> Array:
 def retain_freed_memory() -> bool:
     """Let this process keep the memory of freed arrays up to 32 MiB instead of giving it back to the system.
 
-    For training processes: a step frees what the next one needs, and fetching zeroed pages anew doubles the time of simple
-    operations. The process stays as large as it has ever been. Gives False, and changes nothing, without glibc.
+    For training processes: a step frees what the next one needs, and fetching zeroed pages anew doubles the time of
+    simple operations. The process stays as large as it has ever been. Gives False, and changes nothing, without glibc.
     """
     try:
         mallopt = ctypes.CDLL(None).mallopt

@@ -1,5 +1,5 @@
-"""Kernels of our own in C++: Winograd convolution and non-maximum suppression here, Hamming searches in `native_search`, what training
-does beside convolutions in `native_training` and `native_rows`.
+"""Kernels of our own in C++: Winograd convolution and non-maximum suppression here, Hamming searches in
+`native_search`, what training does beside convolutions in `native_training` and `native_rows`.
 
 Built on first need (see `native_build`); where that cannot be done `is_available()` is False and other backends serve.
 `python -m dlcore.kernels.native build` builds them ahead. How they work, and their numbers: native/README.md.
@@ -231,7 +231,8 @@ def conv(
 def conv_grad_x(
     x_shape: Shape, w: Array, grad_y: Array, stride: Sizes, padding: Padding, dilation: Sizes, groups: int
 ) -> Array:
-    """See `interface.Kernels.conv_grad_x`; where SUITS holds. A convolution of `grad_y` with the weights turned round."""
+    """See `interface.Kernels.conv_grad_x`; where SUITS holds. A convolution of `grad_y` with the weights turned
+    round."""
     turned = w[:, :, ::-1, ::-1].transpose(1, 0, 2, 3)
     return winograd(grad_y, turned, None, _padding_back(padding, dilation), dilation[0], False, threads())
 

@@ -1,4 +1,5 @@
-"""The gradient of the weights of a depthwise convolution by the native kernels; oneDNN's is slow for kernels above 3x3."""
+"""The gradient of the weights of a depthwise convolution by the native kernels; oneDNN's is slow for kernels above
+3x3."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """The steps of a long short-term memory by the native kernels, with weights laid out once: for plans.
 
-A step's product has few rows and reads all its weights, so it waits for them. Here each stretch of weights serves all sequences while it is
-in the cache, and the gates are opened while the sums are in registers.
+A step's product has few rows and reads all its weights, so it waits for them. Here each stretch of weights serves all
+sequences while it is in the cache, and the gates are opened while the sums are in registers.
 """
 
 from __future__ import annotations
@@ -36,7 +36,8 @@ def has_lstm() -> bool:
 
 
 def by_block(gates: Array) -> Array:
-    """(4 H, ...), gate by gate, -> (blocks, 4, lanes, ...), zeros behind the last of H: a block is a vector of each gate."""
+    """(4 H, ...), gate by gate, -> (blocks, 4, lanes, ...), zeros behind the last of H: a block is a vector of each
+    gate."""
     lanes = library().dlcore_lanes()
     hidden = len(gates) // GATES
     blocks = -(-hidden // lanes)
@@ -56,8 +57,8 @@ def _by_column(u: Array) -> Array:
 class Lstm:
     """All steps of `kernels.lstm` with arrays bound: call it to compute `y` from what is in `shares` and `states`.
 
-    shares (N, T, blocks * 4 * lanes): w x + b with the rows of w and b in the order of `by_block`; u (4 H, H); states: h and c (N, H); y
-    (N, T, H); all contiguous. A sequence's result depends neither on `threads` nor on the others.
+    shares (N, T, blocks * 4 * lanes): w x + b with the rows of w and b in the order of `by_block`; u (4 H, H); states:
+    h and c (N, H); y (N, T, H); all contiguous. A sequence's result depends neither on `threads` nor on the others.
     """
 
     def __init__(self, shares: Array, u: Array, states: list[Array], y: Array, is_reversed: bool, threads: int) -> None:

@@ -1,4 +1,5 @@
-"""Softmax and normalisations by the native kernels, which want what belongs together side by side in memory: else it is copied."""
+"""Softmax and normalisations by the native kernels, which want what belongs together side by side in memory: else it is
+copied."""
 
 from __future__ import annotations
 

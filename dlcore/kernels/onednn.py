@@ -1,7 +1,7 @@
 """Kernels by oneDNN: convolution, pooling, matrix products, batch normalisation with ReLU.
 
-Primitives are compiled once per shape and geometry and kept, the latest 512 of each kind. Convolution and pooling know images
-of 1 to 3 spatial dimensions. Empty arrays go to `reference`.
+Primitives are compiled once per shape and geometry and kept, the latest 512 of each kind. Convolution and pooling know
+images of 1 to 3 spatial dimensions. Empty arrays go to `reference`.
 """
 
 from __future__ import annotations

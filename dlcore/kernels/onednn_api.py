@@ -1,8 +1,8 @@
 """What of oneDNN's C interface (version 3) the backend needs, by ctypes: descriptors, primitives, their execution.
 
-Values and argument orders: oneDNN's dnnl.h and dnnl_types.h. One engine and one stream serve the process. Primitives may be
-shared by threads: each execution holds one lock, which a forked child gets anew. Their scratch memory is one array of ours: oneDNN's
-own belongs to the thread that made a primitive, and is missing where another one runs it.
+Values and argument orders: oneDNN's dnnl.h and dnnl_types.h. One engine and one stream serve the process. Primitives
+may be shared by threads: each execution holds one lock, which a forked child gets anew. Their scratch memory is one
+array of ours: oneDNN's own belongs to the thread that made a primitive, and is missing where another one runs it.
 """
 
 from __future__ import annotations
@@ -149,7 +149,7 @@ def version() -> str:
 
 
 def effective_isa() -> int:
-    """dnnl_cpu_isa_t of what the library's code is chosen for: the CPU, as far as DLCORE_ISA and oneDNN's own settings allow."""
+    """dnnl_cpu_isa_t of what the library's code is chosen for, within DLCORE_ISA and oneDNN's own settings."""
     return int(library().dnnl_get_effective_cpu_isa())
 
 
@@ -234,7 +234,7 @@ class Description:
     """A primitive descriptor: an operation with shapes and memory orders all decided."""
 
     def __init__(self, kind: str, *arguments: object) -> None:
-        """The arguments of dnnl_<kind>_primitive_desc_create from the engine on, attributes last; tuples of integers are dims."""
+        """The arguments of dnnl_<kind>_primitive_desc_create from the engine on; tuples of integers are dims."""
         *given, attributes = arguments
         self._kept = (*given, Attributes() if attributes is None else attributes)
         self.handle = _created(f"dnnl_{kind}_primitive_desc_create", *map(self._lowered, self._kept))
@@ -252,7 +252,7 @@ class Description:
             library().dnnl_primitive_desc_destroy(self.handle)
 
     def layout(self, part: str, index: int = 0) -> Layout:
-        """The memory order decided for `part`: 'src', 'weights', 'diff_weights', 'workspace', ...; of several the one at `index`."""
+        """The memory order decided for `part` ('src', 'weights', 'workspace', ...); of several the one at `index`."""
         borrowed = library().dnnl_primitive_desc_query_md(self.handle, _QUERIES[part], index)
         return Layout(_created("dnnl_memory_desc_clone", borrowed))
 
@@ -264,11 +264,11 @@ class Description:
 
 
 class Attributes:
-    """What is fused behind an operation, in this order: a sum with another array of the result's shape, which lies in memory as
-    `residual` says; a ReLU, or the range from 0 to a finite `ceiling`.
+    """What is fused behind an operation, in this order: a sum with another array of the result's shape, which lies in
+    memory as `residual` says; a ReLU, or the range from 0 to a finite `ceiling`.
 
-    scales: execution argument -> the dimensions, as bits, along which the numbers differ that it is multiplied with; those of the
-    result divide it, last of all.
+    scales: execution argument -> the dimensions, as bits, along which the numbers differ that it is multiplied with;
+    those of the result divide it, last of all.
     """
 
     def __init__(
@@ -378,8 +378,8 @@ class Reorder:
 
 
 class _Turn:
-    """The lock that executions take, new in a forked child, where another thread's hold would last for ever; and the memory that
-    they may use while they hold it.
+    """The lock that executions take, new in a forked child, where another thread's hold would last for ever; and the
+    memory that they may use while they hold it.
     """
 
     def __init__(self) -> None:

@@ -1,8 +1,8 @@
 """Convolution by oneDNN, forward and backward.
 
-Images stay channels-last; only weights, small beside the images, are brought into the order that a primitive prefers, at
-each call, since training changes them. Measured on shapes of small networks: blocked images are no faster, plain weights
-are 2-5 times slower in the backward passes.
+Images stay channels-last; only weights, small beside the images, are brought into the order that a primitive prefers,
+at each call, since training changes them. Measured on shapes of small networks: blocked images are no faster, plain
+weights are 2-5 times slower in the backward passes.
 """
 
 from __future__ import annotations

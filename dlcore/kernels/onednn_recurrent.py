@@ -1,7 +1,7 @@
 """Long short-term memory and gated recurrent units by oneDNN, over whole sequences, forward and backward.
 
-oneDNN has the gates in another order (i, f, g, o; z, r, n), all of one array, and an order in memory of its own: weights are
-brought into both at each call.
+oneDNN has the gates in another order (i, f, g, o; z, r, n), all of one array, and an order in memory of its own:
+weights are brought into both at each call.
 """
 
 from __future__ import annotations
@@ -99,7 +99,8 @@ class Sizes:
 
 @dataclass(frozen=True)
 class Forward:
-    """The primitive of a forward pass, the way into its weights' order, the size of what it keeps, the name of oneDNN's code."""
+    """The primitive of a forward pass, the way into its weights' order, the size of what it keeps, the name of oneDNN's
+    code."""
 
     primitive: Primitive
     reorders: tuple[Reorder, Reorder]

@@ -1,4 +1,5 @@
-"""Weights in the orders that kernels want: prepared where a plan is compiled, or taken from where an earlier compilation left them."""
+"""Weights in the orders that kernels want: prepared where a plan is compiled, or taken from where an earlier
+compilation left them."""
 
 from __future__ import annotations
 
@@ -16,7 +17,8 @@ class PreparedMismatchError(ValueError):
 
 @dataclass
 class Shelf:
-    """Prepared weights, flat, in the order in which they are asked for. given: those of before, or None where they are to be made."""
+    """Prepared weights, flat, in the order in which they are asked for. given: those of before, or None where they are
+    to be made."""
 
     given: Sequence[Array] | None = None
     arrays: list[Array] = field(default_factory=list)

@@ -112,7 +112,8 @@ def output_size(shape: Shape, kernel: Sizes, stride: Sizes, padding: Padding, di
 def _taps(
     padded: Array, size: Sizes, kernel: Sizes, stride: Sizes, dilation: Sizes | None = None
 ) -> Iterator[tuple[Sizes, Array]]:
-    """(place, what lies under the weight at that place of all windows (N, C, ...)), row by row; views one can write to."""
+    """(place, what lies under the weight at that place of all windows (N, C, ...)), row by row; views one can write
+    to."""
     dilation = dilation or (1,) * len(kernel)
     for place in np.ndindex(*kernel):
         each = zip(place, dilation, size, stride, strict=True)

@@ -1,4 +1,5 @@
-"""Recurrent layers over whole sequences in plain numpy: the specification of `lstm` and `gru`. See `interface` for shapes."""
+"""Recurrent layers over whole sequences in plain numpy: the specification of `lstm` and `gru`. See `interface` for
+shapes."""
 
 from __future__ import annotations
 

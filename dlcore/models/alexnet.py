@@ -1,4 +1,5 @@
-"""AlexNet (Krizhevsky et al. 2012), as the Caffe model has it, and in one column (Krizhevsky 2014, "One weird trick")."""
+"""AlexNet (Krizhevsky et al. 2012), as the Caffe model has it, and in one column (Krizhevsky 2014, "One weird
+trick")."""
 
 from __future__ import annotations
 

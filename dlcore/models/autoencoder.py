@@ -7,7 +7,8 @@ from dlcore.nn.layer import Linear, ReLU, Reshape, Sigmoid
 
 
 def autoencoder(code_size: int = 32, input_size: int = 28 * 28) -> Sequential:
-    """Pictures (N, ...) of `input_size` numbers in [0, 1] -> the same restored, (N, input_size). 50,992 parameters by default.
+    """Pictures (N, ...) of `input_size` numbers in [0, 1] -> the same restored, (N, input_size). 50,992 parameters by
+    default.
 
     The layer `code` gives the code, (N, code_size). To train: MSECriterion against the picture itself.
     Source: BigDL's Autoencoder.

@@ -46,6 +46,7 @@ def pooled(node: Node, planes: int, name: str) -> Node:
 
 
 def divisible(planes: float, by: int = 8) -> int:
-    """The multiple of `by` nearest to `planes`, the next one where that loses more than a tenth (Howard et al. 2017, their code)."""
+    """The multiple of `by` nearest to `planes`, the next one where that loses more than a tenth (Howard et al. 2017,
+    their code)."""
     rounded = max(by, int(planes + by / 2) // by * by)
     return rounded + by if rounded < 0.9 * planes else rounded

@@ -41,8 +41,8 @@ def c3d(class_num: int = 487, dropout: float = 0.5) -> Sequential:
 def cnn3d(class_num: int, n_input_plane: int = 1, planes: Sequence[int] = (16, 32, 64)) -> Sequential:
     """Volumes (N, n_input_plane, D, H, W) -> log-probabilities (N, class_num). 70,000 parameters by default.
 
-    planes: of the convolutions, each of which is followed by maxima of 2x2x2; so each side is at least 2 ** len(planes). The last
-    maps are averaged, so that volumes may have any size.
+    planes: of the convolutions, each of which is followed by maxima of 2x2x2; so each side is at least 2 **
+    len(planes). The last maps are averaged, so that volumes may have any size.
     """
     model = Sequential()
     for position, width in enumerate(planes, start=1):

@@ -1,9 +1,9 @@
 """DeepBit: binary codes of images, learned without labels (Lin et al. 2016, "Learning Compact Binary Descriptors with
 Unsupervised Deep Neural Networks"), on VGG16 as published and on a small residual network.
 
-Both networks give [codes (N, bits), descriptor (N, D)]: a real value per bit, and the float features under the code layer.
-A bit is 1 where its value exceeds the model's threshold: 0 for the small network, and for VGG16 a number kept with the
-model (the authors use the mean over all bits of the training images).
+Both networks give [codes (N, bits), descriptor (N, D)]: a real value per bit, and the float features under the code
+layer. A bit is 1 where its value exceeds the model's threshold: 0 for the small network, and for VGG16 a number kept
+with the model (the authors use the mean over all bits of the training images).
 """
 
 from __future__ import annotations
@@ -96,8 +96,9 @@ def _trunk(config: DeepBitConfig, image: Node) -> Node:
 def deepbit_small(config: DeepBitConfig | None = None) -> Graph:
     """(N, 3, size, size) -> [codes (N, bits) in (-1, 1), descriptor (N, descriptor_size)].
 
-    About 0.18 GFLOP and 1 million parameters as configured by default. The last map is pooled by average and by maximum; a
-    linear layer, batch normalisation without scale (it balances every bit over a batch) and tanh give the code.
+    About 0.18 GFLOP and 1 million parameters as configured by default. The last map is pooled by average and by
+    maximum; a linear layer, batch normalisation without scale (it balances every bit over a batch) and tanh give the
+    code.
     """
     config = config or DeepBitConfig()
     side, width = config.size // 2 ** len(config.planes), config.planes[-1]

@@ -1,8 +1,8 @@
-"""DeepBit on two views of a picture: one code whose first bits are of the crop, by a network of its own, and whose last bits are
-of the whole picture, by a linear layer on the pooled features of a published network.
+"""DeepBit on two views of a picture: one code whose first bits are of the crop, by a network of its own, and whose last
+bits are of the whole picture, by a linear layer on the pooled features of a published network.
 
-A copy is seldom cropped as its original is, so the whole picture steadies the code; the published network knows what things
-are and little of their colours, which the crop's network tells.
+A copy is seldom cropped as its original is, so the whole picture steadies the code; the published network knows what
+things are and little of their colours, which the crop's network tells.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ _POOL = "_avg_pooling"
 def code_head(planes: int = HEAD, bits: int = 128) -> Graph:
     """The code layer of pooled features: (N, planes) -> [codes (N, bits) in (-1, 1), the features (N, planes)].
 
-    A linear layer, batch normalisation without scale (it balances every bit over a batch) and tanh, as in `deepbit_small`.
+    A linear layer, batch normalisation without scale (it balances every bit over a batch) and tanh, as in
+    `deepbit_small`.
     """
     features = Input()
     layer = Linear(planes, bits, with_bias=False).set_name("code").set_init_method(Xavier())

@@ -1,7 +1,8 @@
-"""EfficientNet-Lite0 to Lite4: EfficientNet (Tan and Le 2019) without squeeze-and-excitation and with ReLU6, for small machines.
+"""EfficientNet-Lite0 to Lite4: EfficientNet (Tan and Le 2019) without squeeze-and-excitation and with ReLU6, for small
+machines.
 
-Layers are called as in the PyTorch port's state dictionaries: `_conv_stem`, `_blocks.0._depthwise_conv`, `_bn1`, `_fc`. Padding is
-TensorFlow's SAME; batch normalisation has eps 1e-3. The published weights want RGB, (x - 127) / 128.
+Layers are called as in the PyTorch port's state dictionaries: `_conv_stem`, `_blocks.0._depthwise_conv`, `_bn1`, `_fc`.
+Padding is TensorFlow's SAME; batch normalisation has eps 1e-3. The published weights want RGB, (x - 127) / 128.
 """
 
 from __future__ import annotations
@@ -19,7 +20,8 @@ EPS = 1e-3
 
 @dataclass(frozen=True)
 class Scaling:
-    """How a network of the family is scaled: times the planes, times the blocks, side of the picture in pixels, dropout."""
+    """How a network of the family is scaled: times the planes, times the blocks, side of the picture in pixels,
+    dropout."""
 
     width: float
     depth: float

@@ -1,6 +1,8 @@
-"""Inception v1 (Szegedy et al. 2015, "Going Deeper with Convolutions") and v2 (Ioffe and Szegedy 2015), as BigDL builds them.
+"""Inception v1 (Szegedy et al. 2015, "Going Deeper with Convolutions") and v2 (Ioffe and Szegedy 2015), as BigDL builds
+them.
 
-Layers are called as in the Caffe models: `conv1/7x7_s2`, `inception_3a/output`, `pool5/drop_7x7_s1`, `loss3/classifier`.
+Layers are called as in the Caffe models: `conv1/7x7_s2`, `inception_3a/output`, `pool5/drop_7x7_s1`,
+`loss3/classifier`.
 """
 
 from __future__ import annotations
@@ -98,7 +100,8 @@ V1 = {
 
 
 def inception_v1_no_aux_classifier(class_num: int, has_dropout: bool = True) -> Graph:
-    """GoogLeNet as it is used: (N, 3, 224, 224) -> log-probabilities (N, class_num). 7.0 million parameters for 1000 classes.
+    """GoogLeNet as it is used: (N, 3, 224, 224) -> log-probabilities (N, class_num). 7.0 million parameters for 1000
+    classes.
 
     Source: BigDL's inception_v1_no_aux_classifier; Caffe's bvlc_googlenet.
     """
@@ -106,8 +109,8 @@ def inception_v1_no_aux_classifier(class_num: int, has_dropout: bool = True) -> 
 
 
 def inception_v1(class_num: int, has_dropout: bool = True) -> Graph:
-    """GoogLeNet as it was trained: (N, 3, 224, 224) -> a table of log-probabilities (N, class_num): the main ones, those after
-    inception_4d, those after inception_4a. 13.4 million parameters for 1000 classes.
+    """GoogLeNet as it was trained: (N, 3, 224, 224) -> a table of log-probabilities (N, class_num): the main ones,
+    those after inception_4d, those after inception_4a. 13.4 million parameters for 1000 classes.
 
     To train: `ParallelCriterion(True)` of three ClassNLLCriterion with the weights 1, 0.3 and 0.3.
     Source: BigDL's inception_v1, which joins the three to (N, 3 class_num); `JoinTable(1, 1)` does so.
@@ -167,8 +170,8 @@ def inception_v2_no_aux_classifier(class_num: int, has_dropout: bool = False) ->
 
 
 def inception_v2(class_num: int, has_dropout: bool = False) -> Graph:
-    """BN-Inception with the classifiers that help to train it: (N, 3, 224, 224) -> a table of log-probabilities (N, class_num):
-    the main ones, those after inception_4e, those after inception_3c.
+    """BN-Inception with the classifiers that help to train it: (N, 3, 224, 224) -> a table of log-probabilities (N,
+    class_num): the main ones, those after inception_4e, those after inception_3c.
 
     Source: BigDL's Inception_v2, which joins the three to (N, 3 class_num); `JoinTable(1, 1)` does so.
     """

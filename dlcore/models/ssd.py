@@ -1,7 +1,8 @@
-"""SSD detectors: one configurable definition; SSD300 and SSD512 on VGG16 as published, and a small one to train on CPUs.
+"""SSD detectors: one configurable definition; SSD300 and SSD512 on VGG16 as published, and a small one to train on
+CPUs.
 
-The network gives [locations (N, P, 4), logits (N, P, C)] for P priors and C classes, the background first. What they mean:
-`dlcore.vision.priors`; from them to detections: `dlcore.vision.detection_output`.
+The network gives [locations (N, P, 4), logits (N, P, C)] for P priors and C classes, the background first. What they
+mean: `dlcore.vision.priors`; from them to detections: `dlcore.vision.detection_output`.
 
 Source: Liu et al. 2016, and the layer names and settings of the authors' Caffe models.
 """
@@ -51,7 +52,8 @@ class Conv:
 
 @dataclass(frozen=True)
 class Residual:
-    """A row of the body: two 3x3 convolutions with batch normalisation around which the input is carried (He et al. 2016)."""
+    """A row of the body: two 3x3 convolutions with batch normalisation around which the input is carried (He et al.
+    2016)."""
 
     name: str
 
@@ -250,8 +252,8 @@ def ssd512_vgg16(classes: tuple[str, ...] = VOC_CLASSES) -> SsdConfig:
 def ssd_small(classes: tuple[str, ...], size: int = 192, width: int = 32) -> SsdConfig:
     """A residual detector of about 0.4 GFLOP at 192 pixels, to be trained from nothing on CPUs.
 
-    Maps at strides 8, 16, 32 and 64 (24, 12, 6, 3 cells at 192 pixels), `width` planes at stride 4 and up to 6 times that.
-    The body halves by strided convolutions; batch normalisation everywhere, which a Plan folds away.
+    Maps at strides 8, 16, 32 and 64 (24, 12, 6, 3 cells at 192 pixels), `width` planes at stride 4 and up to 6 times
+    that. The body halves by strided convolutions; batch normalisation everywhere, which a Plan folds away.
 
     Raises:
         ValueError: `size` is not a multiple of 32.

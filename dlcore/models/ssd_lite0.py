@@ -1,8 +1,9 @@
-"""SSD on EfficientNet-Lite0: its stages 1 to 5 as published, the first blocks of stage 6 to be trained on, heads at four levels.
+"""SSD on EfficientNet-Lite0: its stages 1 to 5 as published, the first blocks of stage 6 to be trained on, heads at
+four levels.
 
-The network is made of two. The *trunk* keeps its published weights, so that what it gives of a picture can be computed once. The
-*upper* network learns: it has no batch normalisation (that of its two blocks is folded into their convolutions), so a small batch
-moves nothing.
+The network is made of two. The *trunk* keeps its published weights, so that what it gives of a picture can be computed
+once. The *upper* network learns: it has no batch normalisation (that of its two blocks is folded into their
+convolutions), so a small batch moves nothing.
 
 `ssd_lite0` joins them: [locations (N, P, 4), logits (N, P, C)], the background first, as `dlcore.models.ssd` has them.
 Source: Liu et al. 2016; Tan and Le 2019.
@@ -45,8 +46,8 @@ _EXTENTS = (0.1, 0.24, 0.46, 0.72, 0.98)  # of the priors, as shares of the side
 
 @dataclass(frozen=True)
 class SsdLite0Config:
-    """A detector on Lite0: class names (background first), side of its input in pixels, a multiple of 32 from 160 to 224, and planes
-    of its heads."""
+    """A detector on Lite0: class names (background first), side of its input in pixels, a multiple of 32 from 160 to
+    224, and planes of its heads."""
 
     classes: tuple[str, ...]
     size: int = 192

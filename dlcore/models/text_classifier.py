@@ -28,8 +28,9 @@ def text_classifier(
 ) -> Sequential:
     """Texts -> log-probabilities (N, class_num). To train: ClassNLLCriterion.
 
-    encoder: "cnn" takes the words' vectors as columns, (N, embedding_dim, sequence_len), as in BigDL; "lstm" and "gru" take them as
-    rows, (N, T, embedding_dim), T as it comes. Where both sizes are equal, rows given to "cnn" are not noticed.
+    encoder: "cnn" takes the words' vectors as columns, (N, embedding_dim, sequence_len), as in BigDL; "lstm" and "gru"
+    take them as rows, (N, T, embedding_dim), T as it comes. Where both sizes are equal, rows given to "cnn" are not
+    noticed.
     p: the dropout of the recurrent ones.
     Source: BigDL's textclassifier.
 

@@ -1,4 +1,5 @@
-"""Transformers (Vaswani et al. 2017) with the sizes as arguments: a language model, and a translator with beam search."""
+"""Transformers (Vaswani et al. 2017) with the sizes as arguments: a language model, and a translator with beam
+search."""
 
 from __future__ import annotations
 
@@ -34,10 +35,12 @@ def transformer_translator(
     beam_size: int = 4,
     alpha: float = 0.6,
 ) -> Transformer:
-    """[source (N, S), target (N, T)] -> logits (N, T, vocab_size) of each word of the target, by the source and those before it.
+    """[source (N, S), target (N, T)] -> logits (N, T, vocab_size) of each word of the target, by the source and those
+    before it.
 
-    In evaluation a source alone is translated: [words (N, decode_length), scores (N,)], the best sequences that the beam search
-    finds. Words are numbered from 1, one list for both languages; a target ends with the word eos_id and is filled up with 0.
+    In evaluation a source alone is translated: [words (N, decode_length), scores (N,)], the best sequences that the
+    beam search finds. Words are numbered from 1, one list for both languages; a target ends with the word eos_id and is
+    filled up with 0.
     alpha: how much longer translations are preferred. dropout: the share that is dropped in training.
     """
     sizes, kept = (vocab_size, hidden_size, num_heads, filter_size, num_hidden_layers), 1.0 - dropout
@@ -51,6 +54,7 @@ def transformer_translator(
 
 
 def _begun(model: Transformer) -> Transformer:
-    """The vectors of words are also weights of the logits: BigDL's start, normal with deviation 1, would make these large."""
+    """The vectors of words are also weights of the logits: BigDL's start, normal with deviation 1, would make these
+    large."""
     model.embedding.set_init_method(RandomNormal(0.0, model.hidden_size**-0.5))
     return model

@@ -8,12 +8,13 @@ from dlcore.nn.layer import BinaryTreeLSTM, Dropout, Identity, Linear, LogSoftMa
 
 
 def tree_lstm_sentiment(word_vectors: Array, hidden_size: int, class_num: int) -> Sequential:
-    """[words (N, L), trees (N, M, 3)] -> log-probabilities of every node, (N, M, class_num); trees as BinaryTreeLSTM takes them.
+    """[words (N, L), trees (N, M, 3)] -> log-probabilities of every node, (N, M, class_num); trees as BinaryTreeLSTM
+    takes them.
 
-    Behind the end of a shorter sentence any word may stand, such as 1; no leaf takes it. word_vectors: (words, embedding_dim), with
-    which the layer `words` begins; it goes on learning. To train:
-    TimeDistributedMaskCriterion(ClassNLLCriterion()) against the classes of the nodes (N, M), 1-based, and 0 at padding. To score:
-    TreeNNAccuracy, which wants the root first.
+    Behind the end of a shorter sentence any word may stand, such as 1; no leaf takes it. word_vectors: (words,
+    embedding_dim), with which the layer `words` begins; it goes on learning. To train:
+    TimeDistributedMaskCriterion(ClassNLLCriterion()) against the classes of the nodes (N, M), 1-based, and 0 at
+    padding. To score: TreeNNAccuracy, which wants the root first.
     Source: BigDL's TreeLSTMSentiment.
     """
     count, embedding_dim = word_vectors.shape

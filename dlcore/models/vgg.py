@@ -61,7 +61,8 @@ def vgg19(class_num: int = 1000) -> Sequential:
 
 
 def vgg_cifar(class_num: int = 10, has_dropout: bool = True) -> Sequential:
-    """(N, 3, 32, 32) -> log-probabilities (N, class_num). 15 million parameters, batch normalisation after each convolution.
+    """(N, 3, 32, 32) -> log-probabilities (N, class_num). 15 million parameters, batch normalisation after each
+    convolution.
 
     Source: BigDL's VggForCifar10.
     """

@@ -16,9 +16,9 @@ MODEL_TYPES = ("wide_n_deep", "wide", "deep")
 class Columns:
     """What a row is described by.
 
-    wide_dims: the number of values of each base and crossed column of the wide part. indicator_dims: those of each column that
-    the deep part takes as zeros and ones. embed_in_dims, embed_out_dims: the number of values of each column that it takes as a
-    learned vector, and the vector's length. continuous: how many columns are numbers.
+    wide_dims: the number of values of each base and crossed column of the wide part. indicator_dims: those of each
+    column that the deep part takes as zeros and ones. embed_in_dims, embed_out_dims: the number of values of each
+    column that it takes as a learned vector, and the vector's length. continuous: how many columns are numbers.
     """
 
     wide_dims: tuple[int, ...] = ()
@@ -45,9 +45,10 @@ def wide_and_deep(
 ) -> Graph:
     """A table of what the columns hold -> log-probabilities (N, class_num).
 
-    The table has, in this order and leaving out what there is no column for: wide (N, columns), the place of each column's value
-    among all `sum(wide_dims)` values, from 1, which stands for a sparse row of ones; indicators (N, sum of indicator_dims); numbers
-    to be embedded (N, columns), from 1 in each column; continuous (N, columns). One entry is given as an array.
+    The table has, in this order and leaving out what there is no column for: wide (N, columns), the place of each
+    column's value among all `sum(wide_dims)` values, from 1, which stands for a sparse row of ones; indicators (N, sum
+    of indicator_dims); numbers to be embedded (N, columns), from 1 in each column; continuous (N, columns). One entry
+    is given as an array.
     Source: Analytics Zoo's WideAndDeep.
 
     Raises:

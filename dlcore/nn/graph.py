@@ -40,8 +40,8 @@ class Graph(Container):
     """A module made of connected nodes.
 
     x: what the input node takes, or a table of one entry per input -> the output, or a table of one entry per output.
-    inputs, outputs: nodes or lists of nodes; with several inputs or outputs the activity is a table in that order. Or two modules, a
-    preprocessor, which stays as it is, and what is trained on what it gives.
+    inputs, outputs: nodes or lists of nodes; with several inputs or outputs the activity is a table in that order. Or
+    two modules, a preprocessor, which stays as it is, and what is trained on what it gives.
     Source: BigDL's Model.
 
     Raises:
@@ -138,7 +138,8 @@ class Graph(Container):
         return self
 
     def set_input_formats(self, input_formats: Any) -> Graph:
-        """Itself: BigDL's MKL-DNN engine wants to be told in which memory order inputs come; here arrays know theirs."""
+        """Itself: BigDL's MKL-DNN engine wants to be told in which memory order inputs come; here arrays know
+        theirs."""
         return self
 
     def set_output_formats(self, output_formats: Any) -> Graph:
@@ -243,7 +244,8 @@ class Graph(Container):
 
 
 def _ordered(outputs: list[Node]) -> list[Node]:
-    """All nodes that `outputs` depend on, each after those it takes. Iterative: deep networks exceed the recursion limit."""
+    """All nodes that `outputs` depend on, each after those it takes. Iterative: deep networks exceed the recursion
+    limit."""
     order: list[Node] = []
     state: dict[int, str] = {}
     stack: list[tuple[Node, bool]] = [(node, False) for node in reversed(outputs)]
@@ -275,17 +277,19 @@ def _sum(total: Any, part: Any) -> Any:
 
 
 def to_graph(module: Module) -> Graph:
-    """A graph of the same layers: chains and branches inside `module` become nodes, so that it can be cut at any of them.
+    """A graph of the same layers: chains and branches inside `module` become nodes, so that it can be cut at any of
+    them.
 
-    Sequential, Concat, ConcatTable and ParallelTable are taken apart, and graphs; what takes each step, row or entry with one layer
-    stays one node. Source: BigDL's toGraph.
+    Sequential, Concat, ConcatTable and ParallelTable are taken apart, and graphs; what takes each step, row or entry
+    with one layer stays one node. Source: BigDL's toGraph.
     """
     start = Input(bigdl_type=module.bigdl_type)
     return Graph([start], _nodes(module, start))
 
 
 def _nodes(module: Module, taken: Any) -> Any:
-    """The node, or the list of nodes of a table, that give what `module` makes of `taken`, likewise a node or a list."""
+    """The node, or the list of nodes of a table, that give what `module` makes of `taken`, likewise a node or a
+    list."""
     if type(module) in _TAKEN_APART and getattr(module, "modules", None):
         found = _TAKEN_APART[type(module)](module, taken)
         if found is not None:

@@ -121,7 +121,8 @@ class Xavier(InitMethod):
 
 @dataclass(frozen=True)
 class MsraFiller(InitMethod):
-    """Normal with deviation sqrt(2 / n) (He et al. 2015); n is the mean of the two fans, rounded down, or fan_out alone."""
+    """Normal with deviation sqrt(2 / n) (He et al. 2015); n is the mean of the two fans, rounded down, or fan_out
+    alone."""
 
     varianceNormAverage: bool = True
 

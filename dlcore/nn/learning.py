@@ -1,4 +1,5 @@
-"""What BigDL's layers offer for their weights beside the mathematics: the methods of these names, which `surface` attaches."""
+"""What BigDL's layers offer for their weights beside the mathematics: the methods of these names, which `surface`
+attaches."""
 
 from __future__ import annotations
 
@@ -51,9 +52,9 @@ def get_weights(module: Module) -> list[Array]:
 def set_weights(module: Module, weights: Iterable[Array] | Mapping[str, Any]) -> None:
     """Copy in what `get_weights` gives, or the weights of some layers by name: the others stay.
 
-    weights: one array for each parameter, in order, or the only one; or a mapping of dotted paths (`{"fc.weight": array}`) or of
-    layers' names (`{"fc": [weight, bias]}`, `{"fc": {"bias": array}}`). An array of another shape but as many elements is taken row
-    by row, with a warning, as BigDL takes it without.
+    weights: one array for each parameter, in order, or the only one; or a mapping of dotted paths (`{"fc.weight":
+    array}`) or of layers' names (`{"fc": [weight, bias]}`, `{"fc": {"bias": array}}`). An array of another shape but as
+    many elements is taken row by row, with a warning, as BigDL takes it without.
 
     Raises:
         KeyError: there is no such path, name or parameter.
@@ -106,8 +107,8 @@ def _fitted(value: Any, owner: Module, name: str, parameter: Parameter) -> Array
 
 
 def parameters(module: Module) -> dict[str, dict[str, Array]]:
-    """The weights of each layer that has some, by its name or, without one, its path: {"fc": {"weight": ..., "bias": ...,
-    "gradWeight": ..., "gradBias": ...}}, in BigDL's shapes. `named_parameters` has what training works on."""
+    """The weights of each layer that has some, by its name or, without one, its path: {"fc": {"weight": ..., "bias":
+    ..., "gradWeight": ..., "gradBias": ...}}, in BigDL's shapes. `named_parameters` has what training works on."""
     found: dict[str, dict[str, Array]] = {}
     for path, owner, name, parameter in module.holders(Parameter):
         layer = found.setdefault(owner._name or path.rpartition(".")[0] or owner.name(), {})
@@ -169,8 +170,8 @@ def set_seed(module: Module, seed: int = 123) -> Module:
 def set_init_method(
     module: Module, weight_init_method: InitMethod | None = None, bias_init_method: InitMethod | None = None
 ) -> Module:
-    """Draw `weight` and `bias` anew by these methods; None leaves one as it is. What a layer that has the other does not have is left
-    out, with a warning: BigDL says nothing.
+    """Draw `weight` and `bias` anew by these methods; None leaves one as it is. What a layer that has the other does
+    not have is left out, with a warning: BigDL says nothing.
 
     Raises:
         TypeError: the layer has neither.

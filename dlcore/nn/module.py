@@ -28,7 +28,8 @@ _FOLLOW_APPLY = ("apply_with_relu", "is_rectifier", "outline", "output_shape")
 
 
 def _follow_apply(cls: type[Module]) -> None:
-    """Give a class that writes an `apply` of its own what Module derives from `apply`, not what its parent wrote beside its own."""
+    """Give a class that writes an `apply` of its own what Module derives from `apply`, not what its parent wrote beside
+    its own."""
     order = [vars(kind) for kind in cls.__mro__]
     for name in _FOLLOW_APPLY:
         written = next(place for place, known in enumerate(order) if "apply" in known)
@@ -39,8 +40,8 @@ def _follow_apply(cls: type[Module]) -> None:
 class Module(Typed):
     """A differentiable function with parameters.
 
-    A layer is a `@dataclass(eq=False)` whose init fields are its constructor arguments in BigDL's spelling. It creates its
-    Parameters, Buffers and inner modules as attributes in `__post_init__` and writes `apply(x) -> (y, pullback)`.
+    A layer is a `@dataclass(eq=False)` whose init fields are its constructor arguments in BigDL's spelling. It creates
+    its Parameters, Buffers and inner modules as attributes in `__post_init__` and writes `apply(x) -> (y, pullback)`.
     `pullback(grad_y)` returns `grad_x` and calls `parameter.accumulate(...)`; it runs at most once.
 
     Shapes are logical (N, C, H, W) in channels-last memory; arrays are float32, or float64 throughout
@@ -105,7 +106,8 @@ class Module(Typed):
         raise NotImplementedError(f"{type(self).__name__} does not define apply")
 
     def apply_with_relu(self, x: Any) -> tuple[Any, Pullback]:
-        """`apply` with negative outputs set to 0, for a ReLU that follows. Layers whose kernel does both in one override it."""
+        """`apply` with negative outputs set to 0, for a ReLU that follows. Layers whose kernel does both in one
+        override it."""
         y, pullback = self.apply(x)
         rectified = kernels.relu(y)
 
@@ -163,15 +165,15 @@ class Module(Typed):
         return grad_x
 
     def outline(self, x: Any) -> Any:
-        """An array, or a table, of the shape of the output for `x`, whose values do not count. Layers that are slow say it
-        without computing: `x` holds ones and takes no memory."""
+        """An array, or a table, of the shape of the output for `x`, whose values do not count. Layers that are slow say
+        it without computing: `x` holds ones and takes no memory."""
         return self.apply(x)[0]
 
     def output_shape(self, input_shape: ActivityShape) -> ActivityShape:
         """The shape of the output for an input of `input_shape`: a tuple, or for a table a list of shapes.
 
-        Sizes that are None, such as that of a batch, are unknown; so are the sizes of the output that depend on them. Neither
-        the module nor the generator change.
+        Sizes that are None, such as that of a batch, are unknown; so are the sizes of the output that depend on them.
+        Neither the module nor the generator change.
 
         Raises:
             ShapeError: a layer cannot take such an input; the message says which, by its path, and what it got.
@@ -179,7 +181,8 @@ class Module(Typed):
         return traced_shape(self, input_shape)
 
     def __call__(self, *previous: Any) -> Node:
-        """A graph node that applies this module to the outputs of `previous`: Nodes or lists of Nodes, two of which make a table."""
+        """A graph node that applies this module to the outputs of `previous`: Nodes or lists of Nodes, two of which
+        make a table."""
         return Node.of(self, *previous)
 
     # --- structure --------------------------------------------------------------------------------------------------
@@ -256,7 +259,8 @@ class Module(Typed):
         return copy.deepcopy(self)
 
     def sharing_weights(self) -> Self:
-        """A copy with the same parameters and buffers, but a mode of its own and hidden states that only begin as these."""
+        """A copy with the same parameters and buffers, but a mode of its own and hidden states that only begin as
+        these."""
         modules = [module for _, module in self.named_modules()]
         held = [
             value for module in modules for value in vars(module).values() if isinstance(value, (Parameter, Buffer))
@@ -270,7 +274,8 @@ class Module(Typed):
     # --- parameters -------------------------------------------------------------------------------------------------
 
     def holders(self, kind: type[Holder]) -> Iterator[tuple[str, Module, str, Holder]]:
-        """(dotted path, module, attribute, holder) of each layer; a tied one comes again with each layer that holds it."""
+        """(dotted path, module, attribute, holder) of each layer; a tied one comes again with each layer that holds
+        it."""
         paths: set[str] = set()
         for path, module in self.named_modules():
             for name, value in vars(module).items():
@@ -316,7 +321,8 @@ class Module(Typed):
         return self
 
     def evaluate(self, *data: Any, **options: Any) -> Any:
-        """Evaluation mode; or, with `evaluate(dataset, batch_size, val_methods)`, the score of each method: see `prediction.scores`."""
+        """Evaluation mode; or, with `evaluate(dataset, batch_size, val_methods)`, the score of each method: see
+        `prediction.scores`."""
         return attached("test")(self, *data, **options) if data or options else self.training(False)
 
     @staticmethod

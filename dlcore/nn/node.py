@@ -54,7 +54,8 @@ class Node:
         return self.module
 
     def remove_pre_edges(self) -> Node:
-        """Take nothing any more: what is built of this node from now on needs it as an input. Graphs that are built stay."""
+        """Take nothing any more: what is built of this node from now on needs it as an input. Graphs that are built
+        stay."""
         for node in self.previous:
             node._next.discard(self)
         self.previous = []

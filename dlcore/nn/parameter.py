@@ -19,8 +19,8 @@ from dlcore.number_type import made_type, making
 class Parameter:
     """A learned array and its gradient; the gradient is allocated when first used.
 
-    value: float32 or float64, any shape. A frozen parameter receives no gradient. Layers may share one: `second.weight = first.weight`;
-    it is counted, learned and saved once.
+    value: float32 or float64, any shape. A frozen parameter receives no gradient. Layers may share one: `second.weight
+    = first.weight`; it is counted, learned and saved once.
     """
 
     value: Array
@@ -59,8 +59,8 @@ class Parameter:
             self._owes_penalty = True
 
     def penalise(self) -> None:
-        """Add the regularizer's gradient, once for all that was accumulated since the last time: at the end of a backward pass,
-        however often the parameter was used in it."""
+        """Add the regularizer's gradient, once for all that was accumulated since the last time: at the end of a
+        backward pass, however often the parameter was used in it."""
         if self._owes_penalty and self.regularizer is not None:
             self.grad[...] += self.regularizer.gradient(self.value)
         self._owes_penalty = False
@@ -129,7 +129,8 @@ def stretches(holders: Iterable[Holder]) -> Iterator[tuple[Holder, slice]]:
 
 
 def in_type_of(parameters: Iterable[Parameter], x: Activity) -> Activity:
-    """`x` with floats of the type of the first parameter, if there is one; only a float64 has the parameters looked for."""
+    """`x` with floats of the type of the first parameter, if there is one; only a float64 has the parameters looked
+    for."""
     if float_type(x) == np.float32:
         return x
     first = next(iter(parameters), None)

@@ -1,4 +1,5 @@
-"""Pullbacks that can leave out the gradient of their input, which nobody needs before a network's first learning layer."""
+"""Pullbacks that can leave out the gradient of their input, which nobody needs before a network's first learning
+layer."""
 
 from __future__ import annotations
 

@@ -12,8 +12,8 @@ from dlcore.nn.shapes import ActivityShape, ShapeError, output_shapes, shape_of
 def summary(module: Module, input_shape: ActivityShape | None = None) -> str:
     """A row per module inside: its path, type, output shape and number of parameters; below, their sum.
 
-    input_shape: None as the size of the batch stands for any; without it, shapes are those of the latest forward pass, if
-    there was one.
+    input_shape: None as the size of the batch stands for any; without it, shapes are those of the latest forward pass,
+    if there was one.
 
     Raises:
         ShapeError: the model cannot take such an input.
@@ -41,7 +41,8 @@ def summary(module: Module, input_shape: ActivityShape | None = None) -> str:
 
 
 def _latest_shapes(module: Module) -> dict[str, ActivityShape]:
-    """Those of the latest forward pass; none if there was none, or a layer inside refuses the ones that stand for its values."""
+    """Those of the latest forward pass; none if there was none, or a layer inside refuses the ones that stand for its
+    values."""
     if module._input is None:
         return {}
     try:

@@ -63,8 +63,8 @@ def take_initial(
 ) -> None:
     """Let weight and bias begin with what is given, where it is not None.
 
-    initial: init_weight, init_bias, init_grad_weight, init_grad_bias, as many as the layer has; values in the parameter's shape
-    or BigDL's, gradients in any shape of their size.
+    initial: init_weight, init_bias, init_grad_weight, init_grad_bias, as many as the layer has; values in the
+    parameter's shape or BigDL's, gradients in any shape of their size.
 
     Raises:
         ValueError: a given value has another shape.
@@ -83,7 +83,8 @@ def take_initial(
 
 
 def cast(module: Module, kind: DTypeLike) -> None:
-    """Let all layers compute in `kind`, float32 or float64, and their parameters and buffers be of it; gradients begin anew.
+    """Let all layers compute in `kind`, float32 or float64, and their parameters and buffers be of it; gradients begin
+    anew.
 
     Raises:
         ValueError: another type.
@@ -98,7 +99,8 @@ def cast(module: Module, kind: DTypeLike) -> None:
 
 
 def tied(module: Module) -> dict[str, str]:
-    """Dotted path -> the path under which `named_parameters` or `buffers` lists it, of those that several layers hold."""
+    """Dotted path -> the path under which `named_parameters` or `buffers` lists it, of those that several layers
+    hold."""
     first: dict[int, str] = {}
     found: dict[str, str] = {}
     for path, (_, _, holder) in _held(module).items():

@@ -1,4 +1,5 @@
-"""Training: methods, schedules, triggers, metrics and the loop: `from dlcore.optim import Optimizer, Adam, MaxEpoch`."""
+"""Training: methods, schedules, triggers, metrics and the loop: `from dlcore.optim import Optimizer, Adam,
+MaxEpoch`."""
 
 from __future__ import annotations
 

@@ -61,7 +61,8 @@ def _unbiased(method: Lamb, weights: Array, grads: Array) -> Array:
 class AdamW(OptimMethod):
     """Adam with weight decay apart from the gradient (Loshchilov and Hutter 2019).
 
-    w -= rate weightdecay w; w -= rate m' / (sqrt(v') + epsilon), m' and v' being the running means of g and g^2 without their bias.
+    w -= rate weightdecay w; w -= rate m' / (sqrt(v') + epsilon), m' and v' being the running means of g and g^2 without
+    their bias.
     """
 
     learningrate: float = 1e-3
@@ -84,8 +85,8 @@ class AdamW(OptimMethod):
 class Lamb(OptimMethod):
     """AdamW's step with a rate for each layer (You et al. 2020): for large batches.
 
-    r = m' / (sqrt(v') + epsilon) + weightdecay w; w -= rate |w| / |r| r, with the norms of the layer; of a layer whose weights or
-    step are all zero the norms' ratio is 1.
+    r = m' / (sqrt(v') + epsilon) + weightdecay w; w -= rate |w| / |r| r, with the norms of the layer; of a layer whose
+    weights or step are all zero the norms' ratio is 1.
     """
 
     scope = "layer"
@@ -210,8 +211,8 @@ class Ftrl(OptimMethod):
 class LarsSGD(OptimMethod):
     """Momentum with a rate for each layer (You, Gitman and Ginsburg 2017, LARS).
 
-    v = momentum v + rate trust |w| / (|g| + weightdecay |w|) (g + weightdecay w); w -= v, with the norms of the layer. A layer
-    whose weights or gradients are all zero takes `rate` itself. BigDL has it in Scala only.
+    v = momentum v + rate trust |w| / (|g| + weightdecay |w|) (g + weightdecay w); w -= v, with the norms of the layer.
+    A layer whose weights or gradients are all zero takes `rate` itself. BigDL has it in Scala only.
     """
 
     scope = "layer"

@@ -36,7 +36,8 @@ class Checkpoint:
         state: TrainingState,
         settings: Mapping[str, int],
     ) -> Checkpoint:
-        """A copy of the present state. buffers: the workers' rows (workers, B); methods: by the name of what they change;
+        """A copy of the present state. buffers: the workers' rows (workers, B); methods: by the name of what they
+        change;
         settings: numbers, such as the seed, with which training must go on."""
         arrays = {f"weight/{name}": parameter.value.copy() for name, parameter in model.named_parameters().items()}
         for name, method in methods.items():
@@ -65,7 +66,8 @@ class Checkpoint:
             arrays, facts = _of_one_method(arrays, facts)
         elif facts.get("format") != FORMAT:
             raise CheckpointError(
-                f"{path}: got format {facts.get('format')!r:.40}, expected 1 to {FORMAT}; a later version wrote it, or it is damaged"
+                f"{path}: got format {facts.get('format')!r:.40}, expected 1 to {FORMAT}; a later version wrote it, "
+                f"or it is damaged"
             )
         _require_form(facts, arrays, path)
         return cls(arrays, facts, str(path))
@@ -78,7 +80,8 @@ class Checkpoint:
         settings: Mapping[str, int],
         sizes: Mapping[str, int],
     ) -> tuple[TrainingState, Array]:
-        """Put everything back; gives the state, and the workers' buffers (workers, B). sizes: the weights that each method changes.
+        """Put everything back; gives the state, and the workers' buffers (workers, B). sizes: the weights that each
+        method changes.
 
         Raises:
             CheckpointError: it belongs to another model, other frozen layers, methods or settings, or another number of
@@ -122,7 +125,8 @@ class Checkpoint:
         for name in dict.fromkeys([*expected, *found]):
             if found.get(name) != expected.get(name):
                 raise CheckpointError(
-                    f"{self.source}: got a checkpoint of another model: {name} of shape {found.get(name, 'none')}, expected "
+                    f"{self.source}: got a checkpoint of another model: {name} of shape {found.get(name, 'none')}, "
+                    f"expected "
                     f"{expected.get(name, 'none')}; resume with the model that was trained"
                 )
 
@@ -130,7 +134,8 @@ class Checkpoint:
         for slot, value in slots.items():
             if value.shape[-1:] != (size,):
                 raise CheckpointError(
-                    f"{self.source}: got {slot} of shape {value.shape}, expected {size} weights; it is damaged or of other weights"
+                    f"{self.source}: got {slot} of shape {value.shape}, expected {size} weights; it is damaged or of "
+                    f"other weights"
                 )
 
     def _require_equal(self, what: str, found: Any, expected: Any, advice: str) -> None:
@@ -170,7 +175,8 @@ def _require_form(facts: dict[str, Any], arrays: dict[str, Array], path: Path) -
     for name, (is_right, expected) in _FORM.items():
         if not is_right(facts.get(name)):
             raise CheckpointError(
-                f"{path}: got {name} {facts.get(name)!r:.80}, expected {expected}; the checkpoint is damaged or of a later version"
+                f"{path}: got {name} {facts.get(name)!r:.80}, expected {expected}; the checkpoint is damaged or of a "
+                f"later version"
             )
     kinds = {name: array.dtype for name, array in arrays.items() if array.dtype.kind != "f"}
     if kinds or arrays.get("buffers", np.empty(0)).ndim != 2:

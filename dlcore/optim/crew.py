@@ -1,7 +1,8 @@
 """Crews: workers that step together. One works in this process, several are forked.
 
-Forked workers share the weights and hand over gradients and running means in shared memory (anonymous, so that nothing is
-left behind); pipes carry only step numbers and results. A worker builds its next batch while the weights are being updated.
+Forked workers share the weights and hand over gradients and running means in shared memory (anonymous, so that nothing
+is left behind); pipes carry only step numbers and results. A worker builds its next batch while the weights are being
+updated.
 """
 
 from __future__ import annotations
@@ -35,7 +36,8 @@ _STOP = -1
 
 @dataclass(frozen=True)
 class Assignment:
-    """What a crew works on. `buffers`: the workers' rows (workers, B) of a resumed training, which begins at `iteration`."""
+    """What a crew works on. `buffers`: the workers' rows (workers, B) of a resumed training, which begins at
+    `iteration`."""
 
     model: Module
     criterion: Criterion
@@ -50,7 +52,8 @@ class Assignment:
 
 @dataclass(frozen=True)
 class StepResult:
-    """What happened in a step: the mean loss over all records, learning rates by the methods' names, the workers' parts."""
+    """What happened in a step: the mean loss over all records, learning rates by the methods' names, the workers'
+    parts."""
 
     loss: float
     records: int
@@ -70,14 +73,16 @@ class Crew(Protocol):
         """
 
     def collect(self) -> Array:
-        """Bring weights and mean buffers into the model and state into the methods; gives the workers' buffers (workers, B)."""
+        """Bring weights and mean buffers into the model and state into the methods; gives the workers' buffers
+        (workers, B)."""
 
     def close(self) -> None:
         """End the workers and leave the model with weights of its own."""
 
 
 def crew_for(assignment: Assignment) -> Crew:
-    """The crew that the source brings, where its records are elsewhere; else forked workers, or for one worker this process."""
+    """The crew that the source brings, where its records are elsewhere; else forked workers, or for one worker this
+    process."""
     if brought := getattr(assignment.source, "crew", None):
         crew: Crew = brought(assignment)
         return crew

@@ -57,7 +57,8 @@ def average_precision(precision: NDArray[np.float64], recall: NDArray[np.float64
 
 @dataclass(frozen=True)
 class DetectionTally(Tally):
-    """Of each class the scores and verdicts of its detections, and how many true objects there are; and the number of images."""
+    """Of each class the scores and verdicts of its detections, and how many true objects there are; and the number of
+    images."""
 
     scores: list[Array]
     verdicts: list[Ints]
@@ -85,13 +86,13 @@ class DetectionTally(Tally):
 
 @dataclass
 class MeanAveragePrecisionObjectDetection(ValidationMethod):
-    """The mean over classes of the average precision of detections: right is one that overlaps an object of its class, not yet
-    found by a better one, by `iou` or more.
+    """The mean over classes of the average precision of detections: right is one that overlaps an object of its class,
+    not yet found by a better one, by `iou` or more.
 
     output: (N, 1 + 6 D) as DetectionOutputSSD gives it, or a table of one array (D, 6) per image: label, score, box.
-    target: a table of one array per image, (G, 5): label, box, or (G, 6): label, 1 for a difficult object, box; or one array
-    (N, G, 5) or (N, G, 6), in which the label -1 says that there is no object. Labels are 0 to classes - 1; skip_class, such as
-    the background, is left out; a class without objects counts 0, as in BigDL.
+    target: a table of one array per image, (G, 5): label, box, or (G, 6): label, 1 for a difficult object, box; or one
+    array (N, G, 5) or (N, G, 6), in which the label -1 says that there is no object. Labels are 0 to classes - 1;
+    skip_class, such as the background, is left out; a class without objects counts 0, as in BigDL.
     use_voc2007: the mean of the best precisions at recalls 0, 0.1 ... 1 in place of the area.
 
     Raises:
@@ -121,7 +122,8 @@ class MeanAveragePrecisionObjectDetection(ValidationMethod):
     def _check(self, found: list[Array], truth: list[Array]) -> None:
         if len(found) != len(truth) or any(part.ndim != 2 or part.shape[1] not in (5, 6) for part in truth):
             raise ValueError(
-                f"{self.name()}: got detections of {len(found)} images and targets {[part.shape for part in truth]}, expected one "
+                f"{self.name()}: got detections of {len(found)} images and targets {[part.shape for part in truth]}, "
+                f"expected one "
                 "target (G, 5) or (G, 6) for each image"
             )
         labels = np.concatenate([np.zeros(0), *(part[:, 0] for part in (*found, *truth))])

@@ -10,8 +10,8 @@ from dlcore.nn.module import Module
 
 
 def save_graph_topology(module: Module, log_path: str | Path) -> Module:
-    """Write which layer takes what, and what each was made with, to an event file in the folder `log_path`, for TensorBoard's page
-    Graphs.
+    """Write which layer takes what, and what each was made with, to an event file in the folder `log_path`, for
+    TensorBoard's page Graphs.
 
     A name with slashes opens folders there. Containers that only connect are taken apart, see `to_graph`.
     """
@@ -47,7 +47,8 @@ def _settings(module: Module) -> dict[str, str]:
 
 
 def _names(graph: Graph) -> list[str]:
-    """A name for each node: its layer's, else the layer's kind; with a number where it is not the first of that name."""
+    """A name for each node: its layer's, else the layer's kind; with a number where it is not the first of that
+    name."""
     names: list[str] = []
     for node in graph.nodes:
         name = wanted = node.module.name()

@@ -18,11 +18,11 @@ _LEAST_CURVATURE = 1e-10
 class LBFGS(OptimMethod):
     """L-BFGS (Nocedal 1980), with steps of fixed length, as BigDL and Torch have it, or with a line search.
 
-    A step is up to max_iter iterations along -H g, H being estimated from the last ncorrection changes of weights and gradients;
-    the first is of length min(1, 1 / |g|_1) learningrate, others of length learningrate: with linesearch "wolfe" these are tried
-    first, see `StrongWolfe`, whose arguments are the linesearch_options. It ends early when the sum of |g| is at most tolfun, or
-    when the slope, the change of the weights or the change of the loss is at most tolx, or after max_eval evaluations. verbose is
-    accepted and does nothing.
+    A step is up to max_iter iterations along -H g, H being estimated from the last ncorrection changes of weights and
+    gradients; the first is of length min(1, 1 / |g|_1) learningrate, others of length learningrate: with linesearch
+    "wolfe" these are tried first, see `StrongWolfe`, whose arguments are the linesearch_options. It ends early when the
+    sum of |g| is at most tolfun, or when the slope, the change of the weights or the change of the loss is at most
+    tolx, or after max_eval evaluations. verbose is accepted and does nothing.
 
     Raises:
         ValueError: another line search is asked for, or it has no such option.

@@ -23,8 +23,8 @@ class Point:
 class StrongWolfe:
     """A length at which the loss has fallen by c1 of what the slope promised, and the slope to c2 of what it was.
 
-    Two phases (Nocedal and Wright 2006, algorithms 3.5 and 3.6): longer steps until such a length is bracketed, then the minimum
-    of the cubic through the bracket's ends. After max_evaluations it is the best length that was met.
+    Two phases (Nocedal and Wright 2006, algorithms 3.5 and 3.6): longer steps until such a length is bracketed, then
+    the minimum of the cubic through the bracket's ends. After max_evaluations it is the best length that was met.
 
     Raises:
         ValueError: not 0 < c1 < c2 < 1.
@@ -39,8 +39,8 @@ class StrongWolfe:
             raise ValueError(f"StrongWolfe: got c1={self.c1} and c2={self.c2}, expected 0 < c1 < c2 < 1")
 
     def search(self, start: Point, first: float, at: Callable[[float], Point]) -> tuple[Point, int]:
-        """The point found from `start`, whose length is 0 and whose slope is negative, and how often `at` was asked; `first` is
-        the length to try first."""
+        """The point found from `start`, whose length is 0 and whose slope is negative, and how often `at` was asked;
+        `first` is the length to try first."""
         before, length = start, first
         for count in range(1, self.max_evaluations + 1):
             now = at(length)

@@ -43,13 +43,13 @@ class _Validation:
 class Optimizer:
     """Trains a model on one machine, with one or several worker processes.
 
-    optim_method: one for all weights, or one for each layer, by its name, as in BigDL: `{"features": SGD(), "head": Adam()}`; or the
-    name of one, whose settings are in `state`, as in BigDL 0.1: `"SGD", state={"learningRate": 0.1, "batchSize": 32}`.
-    training_rdd: a pair (inputs, targets) of arrays, a DataSet, a list of Samples, an ImageFrame, or a function of a BatchRequest
-    that gives a worker's part of a batch. The records of an RDD of Samples, or of a DataFrame, stay where they are: its partitions are
-    the workers, on Spark.
-    workers: processes that compute gradients, one thread each; their mean, weighted by records, is one step. The result is
-    deterministic for a fixed number of workers.
+    optim_method: one for all weights, or one for each layer: `{"features": SGD(), "head": Adam()}`; or the name of one,
+    whose settings are in `state`, as in BigDL 0.1: `"SGD", state={"learningRate": 0.1, "batchSize": 32}`.
+    training_rdd: a pair (inputs, targets) of arrays, a DataSet, a list of Samples, an ImageFrame, or a function of a
+    BatchRequest that gives a worker's part of a batch. The records of an RDD of Samples, or of a DataFrame, stay where
+    they are: its partitions are the workers, on Spark.
+    workers: processes that compute gradients, one thread each; their mean, weighted by records, is one step. The result
+    is deterministic for a fixed number of workers.
 
     Raises:
         TypeError: an optimisation method together with the settings of another.
@@ -97,7 +97,7 @@ class Optimizer:
         optim_method: OptimMethod | Mapping[str, OptimMethod] | None = None,
         cores: int | None = None,
     ) -> Optimizer:
-        """BigDL's way to write it; `cores` are the workers, one unless given. Of a pair of arrays a LocalOptimizer comes."""
+        """BigDL's way to write it; `cores` are the workers, one unless given."""
         if isinstance(training_set, tuple) and len(training_set) == 2:
             return LocalOptimizer(*training_set, model, criterion, end_trigger, batch_size, optim_method, cores)
         return cls(model, training_set, criterion, end_trigger, batch_size, optim_method, workers=cores or 1)
@@ -131,7 +131,7 @@ class Optimizer:
         return self
 
     def _take_data(self, training_rdd: Any, batch_size: int) -> None:
-        """Records that are elsewhere bring their workers; others have as many processes as the constructor was given."""
+        """Records that are elsewhere bring their workers; others have those that the constructor was given."""
         self._check_batch_size(batch_size, 1)
         source: Any = as_source(training_rdd, batch_size, self.seed)
         if (workers := getattr(source, "workers", None)) is None:
@@ -156,8 +156,7 @@ class Optimizer:
         trigger: Trigger,
         val_method: Sequence[ValidationMethod | str] | None = None,
     ) -> Self:
-        """Score the model on a set, of any form that the constructor takes but a function without end, in evaluation mode; the
-        first method's result is the score."""
+        """Score the model in evaluation mode on a set that ends; the first method's result is the score."""
         source = finite_source(val_rdd, batch_size)
         methods = metrics_of(val_method)
         if not methods:
@@ -194,7 +193,7 @@ class Optimizer:
         return self
 
     def set_optim_methods(self, methods: OptimMethod | Mapping[str, OptimMethod]) -> Self:
-        """The method that changes the weights, or one for each layer, by its name; together they cover all that is to learn."""
+        """The method that changes the weights, or one for each layer, by its name, so that all layers have one."""
         self.methods = dict(methods) if isinstance(methods, Mapping) else {"": methods}
         for method in self.methods.values():
             required(method, OptimMethod, "optimisation method")
@@ -248,8 +247,9 @@ class Optimizer:
         Raises:
             KeyError: an optimisation method is for a layer that does not exist.
             ValueError: weights that are to learn have no optimisation method, or two.
-            WorkerError: a worker process raised or died; on Spark, where the latest checkpoint was tried again from several times.
-            TrainingDivergedError: the loss, or a weight at the end, is infinite or not a number; or the learning rate is beyond all
+            WorkerError: a worker process raised or died; on Spark, where the latest checkpoint was tried again from
+            several times. TrainingDivergedError: the loss, or a weight at the end, is infinite or not a number; or the
+            learning rate is beyond all
                 sense.
         """
         require_labels(self.criterion, self.source)
@@ -392,8 +392,8 @@ class LocalOptimizer(Optimizer):
         *,
         val_rdd: Any = None,
     ) -> Self:
-        """Score the model on records X_val and their targets Y_val, each apart, as BigDL's LocalOptimizer takes them; or on both
-        together, as Optimizer takes them."""
+        """Score the model on records X_val and their targets Y_val, each apart, as BigDL's LocalOptimizer takes them;
+        or on both together, as Optimizer takes them."""
         if isinstance(Y_val, Trigger):  # Optimizer's order: batch_size, val_rdd, trigger, val_method
             Y_val, trigger, val_method = None, Y_val, trigger or val_method
         data = (X_val, Y_val) if Y_val is not None else X_val if val_rdd is None else val_rdd

@@ -30,7 +30,8 @@ Scope: TypeAlias = Literal["element", "layer", "whole"]
 
 @dataclass(frozen=True)
 class Evaluation:
-    """The loss at the present weights, and a function that gives (loss, gradients (P,)) at what they are when it is called."""
+    """The loss at the present weights, and a function that gives (loss, gradients (P,)) at what they are when it is
+    called."""
 
     loss: float
     again: Callable[[], tuple[float, Array]]
@@ -50,9 +51,9 @@ class OptimMethod:
     """Changes flat weights (P,) in place, given their gradients (P,).
 
     `slots` are its arrays, by name, of the shape of the weights; `steps` counts the steps done.
-    scope: what `change` must see at once. "element": any stretch of the weights will do; "layer": it is called layer by layer;
-    "whole": all weights. `evaluates_again`: it wants an `Evaluation`, which is `self.evaluation` during `change`. All take
-    `bigdl_type` because BigDL's do: what a method computes in is the weights' type.
+    scope: what `change` must see at once. "element": any stretch of the weights will do; "layer": it is called layer by
+    layer; "whole": all weights. `evaluates_again`: it wants an `Evaluation`, which is `self.evaluation` during
+    `change`. All take `bigdl_type` because BigDL's do: what a method computes in is the weights' type.
     """
 
     registry: ClassVar[Registry[type[OptimMethod]]] = Registry("optim")
@@ -82,16 +83,19 @@ class OptimMethod:
     ) -> None:
         """One step. `grads` may be overwritten; `progress` adds epoch, score and loss for schedules that look at them.
 
-        layer_ends: where each layer's weights end; a method of scope "layer" takes everything for one layer without them.
+        layer_ends: where each layer's weights end; a method of scope "layer" takes everything for one layer without
+        them.
 
         Raises:
             TrainingDivergedError: the learning rate is not a number, or beyond all sense.
-            ValueError: arrays of different shapes, another number of weights than before, or no evaluation for a method that
+            ValueError: arrays of different shapes, another number of weights than before, or no evaluation for a method
+            that
                 wants one.
         """
         if weights.shape != grads.shape or weights.ndim != 1:
             raise ValueError(
-                f"{type(self).__name__}: got weights {weights.shape} and gradients {grads.shape}, expected equal flat arrays"
+                f"{type(self).__name__}: got weights {weights.shape} and gradients {grads.shape}, expected equal flat "
+                f"arrays"
             )
         if self.evaluates_again and evaluation is None:
             raise ValueError(f"{type(self).__name__}: got no evaluation, expected one; pass evaluation=Evaluation(...)")
@@ -105,7 +109,8 @@ class OptimMethod:
         self._place, self.evaluation = slice(None), None
 
     def begin(self, progress: Progress) -> None:
-        """Count a step and set its rate, as `update` does before it changes weights; who keeps none counts along with those who do.
+        """Count a step and set its rate, as `update` does before it changes weights; who keeps none counts along with
+        those who do.
 
         Raises:
             TrainingDivergedError: the learning rate is not a number, or beyond all sense.
@@ -124,7 +129,8 @@ class OptimMethod:
         for name, value in (self.slots | {name: value for name, value in given.items() if value is not None}).items():
             if np.shape(value)[-1] != size:
                 raise ValueError(
-                    f"{type(self).__name__}: got {size} weights and {name} for {np.shape(value)[-1]}, expected as many; build a "
+                    f"{type(self).__name__}: got {size} weights and {name} for {np.shape(value)[-1]}, expected as "
+                    f"many; build a "
                     "new method for other weights, such as those that are left after freeze"
                 )
 
@@ -146,7 +152,8 @@ class OptimMethod:
         return self.slots[name][self._place]
 
     def cut(self, start: int, stop: int) -> Self:
-        """A method of its own for the stretch [start, stop) of the weights, with a copy of the state that belongs to it."""
+        """A method of its own for the stretch [start, stop) of the weights, with a copy of the state that belongs to
+        it."""
         piece = copy.deepcopy(self)
         piece.slots = {name: value[..., start:stop].copy() for name, value in self.slots.items()}
         for name in self.by_weight:
@@ -226,9 +233,9 @@ class OptimMethod:
 class SGD(OptimMethod):
     """Gradient descent with momentum, weight decay and a schedule.
 
-    g += weightdecay w; v = momentum v + (1 - dampening) g (v = g in the first step); w -= rate v, or rate (g + momentum v) with
-    nesterov. The dampening is the momentum unless given. `learningrates` and `weightdecays` (P,) are factors and decays by
-    weight. The schedule's argument has BigDL's spelling.
+    g += weightdecay w; v = momentum v + (1 - dampening) g (v = g in the first step); w -= rate v, or rate (g + momentum
+    v) with nesterov. The dampening is the momentum unless given. `learningrates` and `weightdecays` (P,) are factors
+    and decays by weight. The schedule's argument has BigDL's spelling.
 
     Raises:
         ValueError: nesterov without momentum, or with dampening.

@@ -1,4 +1,5 @@
-"""Optimisation methods in files: arguments, schedule and state in one .npz; no pickle, and only classes that are registered."""
+"""Optimisation methods in files: arguments, schedule and state in one .npz; no pickle, and only classes that are
+registered."""
 
 from __future__ import annotations
 
@@ -40,7 +41,8 @@ def save_method(method: OptimMethod, path: Path, overwrite: bool) -> None:
             arguments[name] = value
         else:
             raise TypeError(
-                f"{type(method).__name__}: got {name} of type {type(value).__name__}, expected a number, text, a dict, an array or "
+                f"{type(method).__name__}: got {name} of type {type(value).__name__}, expected a number, text, a "
+                f"dict, an array or "
                 "a schedule; such a method cannot be saved"
             )
     facts = {"format": FORMAT, "arguments": arguments, "state": method.state(), "rate": method.current_rate}

@@ -106,7 +106,8 @@ def _rows(output: Array, labels: NDArray[np.int64], name: str) -> Array:
 
 
 def _top(output: Array, target: Array, k: int, name: str) -> MeanTally:
-    """The share of rows whose 1-based label is among the `k` largest; one column counts as a probability of 0.5 and more."""
+    """The share of rows whose 1-based label is among the `k` largest; one column counts as a probability of 0.5 and
+    more."""
     labels = target.reshape(-1).astype(np.int64)
     if not len(labels):
         return MeanTally(0.0, 0, name)
@@ -116,7 +117,8 @@ def _top(output: Array, target: Array, k: int, name: str) -> MeanTally:
     else:
         if labels.min() == 0:
             warnings.warn(
-                f"{name}: got a label of 0, expected labels from 1 to {rows.shape[1]}; they look 0-based: add 1 to them",
+                f"{name}: got a label of 0, expected labels from 1 to {rows.shape[1]}; they look 0-based: add 1 to "
+                f"them",
                 stacklevel=3,
             )
         best = np.argpartition(-rows, min(k, rows.shape[1]) - 1, axis=1)[:, :k]
@@ -171,7 +173,8 @@ class Loss(ValidationMethod):
 @dataclass
 class MeanAveragePrecision(ValidationMethod):
     """The mean over `classes` of the average precision of the records ranked by a class's output. output: (N, classes);
-    target: (N,) 1-based labels. Only the best k records of a class count, all with k <= 0; a class without records counts 0.
+    target: (N,) 1-based labels. Only the best k records of a class count, all with k <= 0; a class without records
+    counts 0.
     """
 
     k: int
@@ -186,13 +189,15 @@ class MeanAveragePrecision(ValidationMethod):
 
 @dataclass
 class TreeNNAccuracy(ValidationMethod):
-    """Top1Accuracy of the root of each tree. output: (N, nodes, C), or (nodes, C) of one tree, the root first; target: (N, nodes)."""
+    """Top1Accuracy of the root of each tree. output: (N, nodes, C), or (nodes, C) of one tree, the root first; target:
+    (N, nodes)."""
 
     def __call__(self, output: Array, target: Array) -> MeanTally:
         roots = output[:, 0] if output.ndim == 3 else output[:1]
         if target.size % max(len(roots), 1):
             raise ValueError(
-                f"{self.name()}: got output {output.shape} and target {target.shape}, expected (N, nodes, C) and (N, nodes)"
+                f"{self.name()}: got output {output.shape} and target {target.shape}, expected (N, nodes, C) and (N, "
+                f"nodes)"
             )
         return _top(roots, target.reshape(len(roots), -1)[:, :1], 1, self.name())
 
@@ -208,7 +213,8 @@ class _AmongNegatives(ValidationMethod):
         size = self.neg_num + 1
         if output.size % size or target.size != output.size:
             raise ValueError(
-                f"{self.name()}: got outputs {output.shape} and targets {target.shape}, expected groups of {size}: one right item "
+                f"{self.name()}: got outputs {output.shape} and targets {target.shape}, expected groups of {size}: "
+                f"one right item "
                 f"and {self.neg_num} others; set neg_num to as many as there are"
             )
         scores, is_right = output.reshape(-1, size), target.reshape(-1, size) == 1
@@ -258,7 +264,8 @@ class ScoredTally(Tally):
         return ScoredTally(scores, np.concatenate([self.is_positive, other.is_positive]), self.method)
 
     def result(self) -> EvaluatedResult:
-        """The share of pairs of a positive and a negative in which the positive scores more, equal scores counting half."""
+        """The share of pairs of a positive and a negative in which the positive scores more, equal scores counting
+        half."""
         _, places, counts = np.unique(self.scores, return_inverse=True, return_counts=True)
         ranks = (np.cumsum(counts) - (counts - 1) / 2)[places]
         positives, count = int(self.is_positive.sum()), len(self.scores)

@@ -1,4 +1,5 @@
-"""Methods and metrics by name, as programs for BigDL 0.1 call them: "SGD" with a dictionary of settings, "Top1Accuracy", "top1"."""
+"""Methods and metrics by name, as programs for BigDL 0.1 call them: "SGD" with a dictionary of settings,
+"Top1Accuracy", "top1"."""
 
 from __future__ import annotations
 
@@ -26,7 +27,8 @@ BATCH_SIZE = "batchSize"
 
 
 def method_of(name: str, state: Mapping[str, Any]) -> OptimMethod:
-    """The method of this name, with the settings of `state` in BigDL 0.1's spelling: {"learningRate": 0.01, "momentum": 0.9}.
+    """The method of this name, with the settings of `state` in BigDL 0.1's spelling: {"learningRate": 0.01, "momentum":
+    0.9}.
 
     Raises:
         ValueError: an unknown name or setting.

@@ -1,7 +1,8 @@
-"""Methods, schedules, triggers, scores, penalties and the Optimizer under one name, as `bigdl.optim.optimizer` has them.
+"""Methods, schedules, triggers, scores, penalties and the Optimizer under one name, as `bigdl.optim.optimizer` has
+them.
 
-What is called like a layer is not in `__all__`, so that both modules may be imported whole: ActivityRegularization, and our own
-schedule Cosine.
+What is called like a layer is not in `__all__`, so that both modules may be imported whole: ActivityRegularization, and
+our own schedule Cosine.
 """
 
 from __future__ import annotations

@@ -1,4 +1,5 @@
-"""What a model gives for each record, and how well it does: BigDL's predict, predict_class and evaluate of every layer."""
+"""What a model gives for each record, and how well it does: BigDL's predict, predict_class and evaluate of every
+layer."""
 
 from __future__ import annotations
 
@@ -42,9 +43,9 @@ def evaluating(module: Module) -> Iterator[None]:
 def predict(module: Module, features: Any, batch_size: int = -1) -> Any:
     """The outputs for all records of `features`, in evaluation mode: an array, or a list of arrays for several outputs.
 
-    features: an array, or a list of arrays for several inputs, with the records along the first dimension; or a DataSet, a list of
-    Samples or an ImageFrame. Of an RDD of Samples, or of a DataFrame, an RDD comes, of the outputs record by record, which Spark's
-    workers compute.
+    features: an array, or a list of arrays for several inputs, with the records along the first dimension; or a
+    DataSet, a list of Samples or an ImageFrame. Of an RDD of Samples, or of a DataFrame, an RDD comes, of the outputs
+    record by record, which Spark's workers compute.
     batch_size: the records that are computed at once, 32 with -1; the outputs do not depend on it.
 
     Raises:
@@ -61,7 +62,8 @@ def predict(module: Module, features: Any, batch_size: int = -1) -> Any:
 
 
 def predict_class(module: Module, features: Any, batch_size: int = -1) -> Any:
-    """(N, ...) the 1-based class of the largest output of each record, along the second dimension of the outputs (N, C, ...)."""
+    """(N, ...) the 1-based class of the largest output of each record, along the second dimension of the outputs (N, C,
+    ...)."""
     if (rdd := elsewhere(features, is_labelled=False)) is not None:
         size = BATCH_SIZE if batch_size < 1 else batch_size
         return import_module(_ON_SPARK).predicted(module, rdd, size, classes_of)
@@ -87,10 +89,11 @@ def predict_image(
     batch_per_partition: int = 4,
     predict_key: str = "predict",
 ) -> Any:
-    """The frame, with what the model gives for each picture's sample under `predict_key`; pictures that are not valid have nothing.
+    """The frame, with what the model gives for each picture's sample under `predict_key`; pictures that are not valid
+    have nothing.
 
-    output_layer: the name of the layer whose output counts, the last one without. batch_per_partition: the pictures that are computed
-    at once. `share_buffer` is taken because BigDL takes it: predictions share no memory.
+    output_layer: the name of the layer whose output counts, the last one without. batch_per_partition: the pictures
+    that are computed at once. `share_buffer` is taken because BigDL takes it: predictions share no memory.
 
     Raises:
         KeyError: there is no such layer.
@@ -121,7 +124,8 @@ def _predicted_pictures(module: Module, size: int, key: str, features: Iterable[
 def scores(
     module: Module, dataset: Any, batch_size: int = BATCH_SIZE, val_methods: Sequence[ValidationMethod | str] = ()
 ) -> list[EvaluatedResult]:
-    """The result of each validation method over all records of `dataset`, of any form that the Optimizer takes, in evaluation mode.
+    """The result of each validation method over all records of `dataset`, of any form that the Optimizer takes, in
+    evaluation mode.
 
     Raises:
         TypeError: a batch size that is no whole number, such as targets given apart.
@@ -129,7 +133,8 @@ def scores(
     """
     if not isinstance(batch_size, Integral):
         raise TypeError(
-            f"{module.label()}: got batch_size of type {type(batch_size).__name__}, expected a whole number; inputs and targets are "
+            f"{module.label()}: got batch_size of type {type(batch_size).__name__}, expected a whole number; inputs "
+            f"and targets are "
             "one pair: evaluate((inputs, targets), 32, [Top1Accuracy()])"
         )
     methods = metrics_of(val_methods)
@@ -147,7 +152,8 @@ def _batches(features: Any, size: int) -> Iterator[Activity]:
     given = as_given(features)
     if any(np.ndim(leaf) == 0 for leaf in leaves(given) if not isinstance(leaf, SparseMatrix)):
         raise TypeError(
-            f"predict: got {type(features).__name__}, expected an array with the records along its first dimension, or a list of Samples"
+            f"predict: got {type(features).__name__}, expected an array with the records along its first dimension, "
+            f"or a list of Samples"
         )
     lengths = {len(leaf) for leaf in leaves(given)}
     if len(lengths) != 1 or 0 in lengths:

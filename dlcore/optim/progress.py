@@ -1,4 +1,5 @@
-"""What training shows while it runs: a bar on a terminal, elsewhere a line for each epoch; and the scores of each validation."""
+"""What training shows while it runs: a bar on a terminal, elsewhere a line for each epoch; and the scores of each
+validation."""
 
 from __future__ import annotations
 
@@ -22,8 +23,8 @@ _SAID_EVERY_S = 10.0
 class ProgressDisplay:
     """Shows steps, loss, rate and throughput on stderr, or in the log where that takes INFO.
 
-    planned: the number of steps in all, None when unknown. per_epoch: the records of an epoch, None where there are no epochs; then
-    a line comes every ten seconds, as it does in long epochs. is_quiet: nothing but the log.
+    planned: the number of steps in all, None when unknown. per_epoch: the records of an epoch, None where there are no
+    epochs; then a line comes every ten seconds, as it does in long epochs. is_quiet: nothing but the log.
     """
 
     def __init__(self, planned: int | None, done: int, is_quiet: bool, per_epoch: int | None = None) -> None:
@@ -88,7 +89,8 @@ def _epoch(state: TrainingState) -> int:
 
 
 def step_line(state: TrainingState, result: StepResult, seconds: float, wall_s: float, per_epoch: int | None) -> str:
-    """A step in BigDL's words: `[Epoch 1 60/60][Iteration 5][Wall Clock 0.312s] Trained 12 records in 0.003 seconds. ...`
+    """A step in BigDL's words: `[Epoch 1 60/60][Iteration 5][Wall Clock 0.312s] Trained 12 records in 0.003 seconds.
+    ...`
 
     per_epoch: the records of an epoch; without epochs the records of all steps stand in place of n/N.
     """

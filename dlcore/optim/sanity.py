@@ -23,11 +23,13 @@ def required(value: Any, kind: type[Required], what: str) -> Required:
 
 
 def require_labels(criterion: Criterion, source: Any) -> None:
-    """Refuse 0-based and one-hot labels before the first step; the criterion itself would see them when a label of 0 comes.
+    """Refuse 0-based and one-hot labels before the first step; the criterion itself would see them when a label of 0
+    comes.
 
     Raises:
         TypeError: the targets of `source` are no numbers.
-        ValueError: the criterion is one of classes, and the targets of `source`, if it has them in an array, begin with 0.
+        ValueError: the criterion is one of classes, and the targets of `source`, if it has them in an array, begin with
+        0.
     """
     targets = getattr(source, "targets", None)
     if isinstance(targets, np.ndarray) and targets.dtype.kind not in "fiub":
@@ -37,12 +39,14 @@ def require_labels(criterion: Criterion, source: Any) -> None:
     is_of_classes = isinstance(criterion, (ClassNLLCriterion, CrossEntropyCriterion))
     if is_of_classes and isinstance(targets, np.ndarray) and _is_one_hot(targets):
         raise ValueError(
-            f"Optimizer: got labels {targets.shape} of 0 and 1 for {criterion.label()}, expected one 1-based label a record; they look "
+            f"Optimizer: got labels {targets.shape} of 0 and 1 for {criterion.label()}, expected one 1-based label a "
+            f"record; they look "
             "one-hot: give labels.argmax(1) + 1"
         )
     if is_of_classes and isinstance(targets, np.ndarray) and targets.size and targets.min() == 0:
         raise ValueError(
-            f"Optimizer: got labels from 0 to {targets.max():g} for {criterion.label()}, expected 1-based labels; they look 0-based: "
+            f"Optimizer: got labels from 0 to {targets.max():g} for {criterion.label()}, expected 1-based labels; "
+            f"they look 0-based: "
             "add 1 to them"
         )
 
@@ -62,5 +66,6 @@ def require_finite(model: Module, step: int) -> None:
     for name, parameter in model.named_parameters().items():
         if not np.isfinite(parameter.value).all():
             raise TrainingDivergedError(
-                f"{name}: got weights that are infinite or not a number after step {step}; lower the learning rate or clip the gradient"
+                f"{name}: got weights that are infinite or not a number after step {step}; lower the learning rate or "
+                f"clip the gradient"
             )

@@ -124,7 +124,8 @@ class Warmup(Schedule):
 
 @dataclass
 class Cosine(Schedule):
-    """From base to min_rate along half a cosine over max_iteration steps, then min_rate (Loshchilov and Hutter 2017)."""
+    """From base to min_rate along half a cosine over max_iteration steps, then min_rate (Loshchilov and Hutter
+    2017)."""
 
     max_iteration: int
     min_rate: float = 0.0
@@ -182,8 +183,8 @@ class SequentialSchedule(Schedule):
 class Plateau(Schedule):
     """Multiply the rate by `factor` when `monitor` ('score' or 'Loss') has not improved for `patience` epochs.
 
-    mode 'min' or 'max'; an improvement is a change above `epsilon`; after a reduction `cooldown` epochs are not counted; the
-    rate stays >= min_lr.
+    mode 'min' or 'max'; an improvement is a change above `epsilon`; after a reduction `cooldown` epochs are not
+    counted; the rate stays >= min_lr.
     """
 
     monitor: str

@@ -76,7 +76,8 @@ def releasing(source: Any) -> Iterator[None]:
 
 @dataclass
 class _EpochOrder:
-    """The places of a request's records: each epoch in another order, the last batch of an epoch as small as it comes."""
+    """The places of a request's records: each epoch in another order, the last batch of an epoch as small as it
+    comes."""
 
     records: int
     batch_size: int
@@ -125,7 +126,8 @@ class ArraySource:
 
 @dataclass
 class DataSetSource:
-    """Batches of a DataSet, in the orders of ArraySource. What is random in a record is drawn from (seed, epoch, place)."""
+    """Batches of a DataSet, in the orders of ArraySource. What is random in a record is drawn from (seed, epoch,
+    place)."""
 
     data: DataSet
     batch_size: int
@@ -156,14 +158,14 @@ class DataSetSource:
 
 
 def prepared(x: Any, target: Any, kind: DTypeLike) -> tuple[Activity, Activity]:
-    """A batch for a model with weights of type `kind`: floats and small whole numbers, such as pixels, become that; inputs that
-    are whole numbers of 32 or 64 bits, such as places in a table, stay."""
+    """A batch for a model with weights of type `kind`: floats and small whole numbers, such as pixels, become that;
+    inputs that are whole numbers of 32 or 64 bits, such as places in a table, stay."""
     return with_floats(as_activity(x), kind), as_activity(target, kind)
 
 
 def as_source(training_set: Any, batch_size: int, seed: int) -> Callable[[BatchRequest], tuple[Any, Any]]:
-    """A BatchSource of a pair of arrays, of a DataSet, a list of Samples or an ImageFrame, or the callable itself; of an RDD of
-    Samples, or a DataFrame, one whose records stay on Spark's workers.
+    """A BatchSource of a pair of arrays, of a DataSet, a list of Samples or an ImageFrame, or the callable itself; of
+    an RDD of Samples, or a DataFrame, one whose records stay on Spark's workers.
 
     Raises:
         TypeError: it is none of these.

@@ -67,7 +67,8 @@ class Summary:
         return self
 
     def add_parameters(self, parameters: Mapping[str, Parameter], step: int) -> Summary:
-        """Write the distribution of each parameter and of its gradient, as `<layer>/weight` and `<layer>/gradWeight`."""
+        """Write the distribution of each parameter and of its gradient, as `<layer>/weight` and
+        `<layer>/gradWeight`."""
         for path, parameter in parameters.items():
             layer, _, name = path.rpartition(".")
             start = f"{layer}/" if layer else ""
@@ -97,7 +98,8 @@ class Summary:
             self._writer = None
 
     def read_scalar(self, tag: str) -> list[Scalar]:
-        """(step, value, wall-clock time in s) of each scalar `tag`, by time, also of earlier runs in this folder; [] if there is none.
+        """(step, value, wall-clock time in s) of each scalar `tag`, by time, also of earlier runs in this folder; [] if
+        there is none.
 
         What a run that was killed did not write whole is left out.
         """

@@ -11,8 +11,8 @@ from typing import Any
 class TrainingState:
     """Where training stands after a step.
 
-    iteration: steps done; epoch: the 1-based epoch of the coming step; loss: of the latest step; score: the first metric of the
-    latest validation.
+    iteration: steps done; epoch: the 1-based epoch of the coming step; loss: of the latest step; score: the first
+    metric of the latest validation.
     """
 
     iteration: int = 0
@@ -35,7 +35,8 @@ class Trigger:
 
 
 def require_trigger(value: Any, what: str) -> Any:
-    """`value`, a trigger or a function of the TrainingState; a class would be true at once, and training end before it begins.
+    """`value`, a trigger or a function of the TrainingState; a class would be true at once, and training end before it
+    begins.
 
     Raises:
         TypeError: it is neither.

@@ -1,7 +1,9 @@
-"""What is done with the workers' gradients: combine, clip, change the weights; for all weights or for any slice of them.
+"""What is done with the workers' gradients: combine, clip, change the weights; for all weights or for any slice of
+them.
 
-The owner of a slice does with it what one process does with everything: `combine`, `clip_values`, hand its `squared_norm` to the
-others, `change` with the sum of theirs. So a crew whose slices live on many machines computes what one process computes.
+The owner of a slice does with it what one process does with everything: `combine`, `clip_values`, hand its
+`squared_norm` to the others, `change` with the sum of theirs. So a crew whose slices live on many machines computes
+what one process computes.
 """
 
 from __future__ import annotations
@@ -42,7 +44,8 @@ class Clipping:
 
 @dataclass(frozen=True)
 class Part:
-    """The stretch [start, stop) of the flat weights that `method` changes; its layers end at `ends`, counted from `start`."""
+    """The stretch [start, stop) of the flat weights that `method` changes; its layers end at `ends`, counted from
+    `start`."""
 
     name: str
     method: OptimMethod
@@ -61,7 +64,8 @@ class Part:
         return [self.start + end for end in inner]
 
     def within(self, start: int, stop: int) -> Part | None:
-        """What of it lies in [start, stop), counted from there; a method of its own, with a copy of that stretch's state."""
+        """What of it lies in [start, stop), counted from there; a method of its own, with a copy of that stretch's
+        state."""
         low, high = max(self.start, start), min(self.stop, stop)
         if low >= high:
             return None
@@ -164,8 +168,8 @@ class Update:
 
 
 def combine(rows: Sequence[Array] | Array, records: Sequence[int], out: Array | None = None) -> Array:
-    """The mean of the workers' gradients (workers, P), weighted by their records, in `out`, which is given back: without it in the
-    first row."""
+    """The mean of the workers' gradients (workers, P), weighted by their records, in `out`, which is given back:
+    without it in the first row."""
     total, kind = max(sum(records), 1), rows[0].dtype.type
     into: Array = rows[0] if out is None else out
     if len(rows) == 1:

@@ -47,7 +47,8 @@ class Worker:
     memory: Memory
 
     def seat(self) -> None:
-        """Take this worker's rows of the shared memory; keep freed memory, for each step needs what the last one freed."""
+        """Take this worker's rows of the shared memory; keep freed memory, for each step needs what the last one
+        freed."""
         retain_freed_memory()
         self.memory.seat(self.rank)
 

@@ -13,7 +13,8 @@ Indices = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class ByteStrings:
-    """N byte strings of any length and content, one after another in `data` (T,) uint8; `ends` (N,) int64 says where each ends."""
+    """N byte strings of any length and content, one after another in `data` (T,) uint8; `ends` (N,) int64 says where
+    each ends."""
 
     data: NDArray[np.uint8]
     ends: NDArray[np.int64]
@@ -45,9 +46,11 @@ class ByteStrings:
         return np.array(sorted(range(len(strings)), key=strings.__getitem__), np.int64)
 
     def find(self, wanted: bytes, order: NDArray[np.integer] | None = None) -> Indices:
-        """Positions of the strings equal to `wanted`, in order: found by halving, some 20 strings being looked at in a million.
+        """Positions of the strings equal to `wanted`, in order: found by halving, some 20 strings being looked at in a
+        million.
 
-        order: positions in ascending order of the strings, as `order()` gives them; by default they are sorted as they are.
+        order: positions in ascending order of the strings, as `order()` gives them; by default they are sorted as they
+        are.
         """
         first = self._rank(wanted, order, is_after=False)
         last = self._rank(wanted, order, is_after=True)

@@ -37,7 +37,8 @@ def unpack(codes: Codes, bits: int | None = None) -> NDArray[np.uint8]:
 
 
 def distances(queries: Codes, codes: Codes) -> Distances:
-    """Hamming distances of every query (Q, B) to every code (N, B) -> (Q, N) uint16, in bits; uint32 when B is above 8191.
+    """Hamming distances of every query (Q, B) to every code (N, B) -> (Q, N) uint16, in bits; uint32 when B is above
+    8191.
 
     Raises:
         ValueError: the two have codes of different length.
@@ -62,10 +63,12 @@ def pairs_within(codes: Codes, distance: int, block: int = BLOCK) -> tuple[Indic
 def pairs_between(
     first: Codes, second: Codes, distance: int, rows: int = 256, columns: int = 1 << 16
 ) -> Iterator[tuple[Indices, Indices, Distances]]:
-    """Pairs of a code i of `first` (M, B) and a code j of `second` (N, B) at most `distance` bits apart, block by block.
+    """Pairs of a code i of `first` (M, B) and a code j of `second` (N, B) at most `distance` bits apart, block by
+    block.
 
-    Gives (i, j, distance), in order of i, then j, of `rows` codes of the first by `columns` of the second after another, where there are
-    any: however many pairs there are, few are held at once. `second` may be mapped from a file; it is read once for each `rows`.
+    Gives (i, j, distance), in order of i, then j, of `rows` codes of the first by `columns` of the second after
+    another, where there are any: however many pairs there are, few are held at once. `second` may be mapped from a
+    file; it is read once for each `rows`.
 
     Raises:
         ValueError: the two have codes of different length.

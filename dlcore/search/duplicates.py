@@ -3,8 +3,8 @@
 Pairs above the threshold form connected components; a component of unrelated pictures that one wrong pair ties
 together is cut again by average linkage over the similarities of *all* its pairs (Sokal and Michener 1958), so that a
 picture stays only where it resembles the group and not merely one member. A component of too many pictures for that is
-taken apart into stars first, a picture and those that are paired with it (Aslam, Pelekhov and Rus 2004): pictures that are
-nearly equal stay together, however many they are.
+taken apart into stars first, a picture and those that are paired with it (Aslam, Pelekhov and Rus 2004): pictures that
+are nearly equal stay together, however many they are.
 """
 
 from __future__ import annotations
@@ -67,8 +67,8 @@ def group_pairs(
 def with_copies(groups: Sequence[Group], copy_of: Indices) -> list[Group]:
     """Groups of distinct items as groups of all N, in order of their smallest member.
 
-    copy_of (N,): which distinct item each one equals; several that equal one are a group already. The representative is the
-    first of those that equal the group's.
+    copy_of (N,): which distinct item each one equals; several that equal one are a group already. The representative is
+    the first of those that equal the group's.
     """
     first = np.unique(copy_of, return_index=True)[1]
     group_of, chosen = np.arange(len(first)), np.arange(len(first))
@@ -87,9 +87,11 @@ def _equal_labels(labels: NDArray[np.integer]) -> list[Indices]:
 
 
 def _stars(members: Indices, graph: csr_matrix, clusters: Callable[[Indices], list[Group]]) -> Iterator[Group]:
-    """Groups of a large component: around the item that is most alike to most others, then around the next that is still free.
+    """Groups of a large component: around the item that is most alike to most others, then around the next that is
+    still free.
 
-    Of a star the cluster that its centre is in is a group, the others stay free; a star above MAX_COMPONENT is a group whole.
+    Of a star the cluster that its centre is in is a group, the others stay free; a star above MAX_COMPONENT is a group
+    whole.
     """
     part = graph[members][:, members]
     both = (part + part.T).tocsr()
@@ -109,7 +111,8 @@ def _stars(members: Indices, graph: csr_matrix, clusters: Callable[[Indices], li
 
 
 def _measured(components: Sequence[Indices], similarity: Similarity) -> Iterator[tuple[Indices, Condensed]]:
-    """Each component with the similarities of all its pairs, those of many components looked up at once; of two alone none is needed."""
+    """Each component with the similarities of all its pairs, those of many components looked up at once; of two alone
+    none is needed."""
     waiting: list[Indices] = []
     for number, members in enumerate(components, 1):
         waiting.append(members)

@@ -16,9 +16,9 @@ from dlcore.search.codes import Codes
 class Entries:
     """What an index holds, item by item; every field has N rows.
 
-    codes (N, B) uint8 · days (N,) datetime64[D] · keys, labels, groups: N byte strings, also given as an array or a list ·
-    crops (N,) int16 · thumbnail_ends (N,) int64, where each item's JPEG ends in `thumbnails`, a (T,) uint8 array ·
-    columns: what else searches filter by, by name N byte strings (empty for none) or (N,) float64 (NaN for none).
+    codes (N, B) uint8 · days (N,) datetime64[D] · keys, labels, groups: N byte strings, also given as an array or a
+    list · crops (N,) int16 · thumbnail_ends (N,) int64, where each item's JPEG ends in `thumbnails`, a (T,) uint8 array
+    · columns: what else searches filter by, by name N byte strings (empty for none) or (N,) float64 (NaN for none).
     """
 
     codes: Codes

@@ -28,7 +28,8 @@ def where_of(texts: Iterable[str]) -> dict[str, list[str]]:
 
 
 def in_ranges(values: NDArray[np.float64], ranges: Collection[str]) -> NDArray[np.bool_]:
-    """Which values (N,) are in one of the ranges: `10..20`, `10..`, `..20`, both ends in it, or a number alone. NaN is in none.
+    """Which values (N,) are in one of the ranges: `10..20`, `10..`, `..20`, both ends in it, or a number alone. NaN is
+    in none.
 
     Raises:
         ValueError: a range is not like that.

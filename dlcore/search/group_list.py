@@ -1,7 +1,7 @@
 """The groups of an index by name: their members, the pairs that are evidence, and what groups are sorted by.
 
-`segment.Groups` says of an item which group it is in; here is the other way, in parts of kind `lists`, each with whole groups in the
-order of their names.
+`segment.Groups` says of an item which group it is in; here is the other way, in parts of kind `lists`, each with whole
+groups in the order of their names.
 """
 
 from __future__ import annotations
@@ -33,7 +33,8 @@ class Pair:
 
 @dataclass(frozen=True)
 class Group:
-    """Pictures that show the same. members: their places `<day>/<key>#<crop>`, in order.   newest: day of the last one that came.
+    """Pictures that show the same. members: their places `<day>/<key>#<crop>`, in order.
+    newest: day of the last one that came.
 
     shops: how many different ones have a member, 0 where that is not known.   pairs: evidence, the nearest first.
     """

@@ -1,7 +1,8 @@
 """An opened index: exact searches over all segments of a version, filters, look-ups by key, groups and thumbnails.
 
-How versions and their files lie is said in `manifest`. Arrays are memory-mapped: opening reads the manifest alone, and processes
-share the pages. From a file system that is not local only the arrays that are asked for are copied to this machine.
+How versions and their files lie is said in `manifest`. Arrays are memory-mapped: opening reads the manifest alone, and
+processes share the pages. From a file system that is not local only the arrays that are asked for are copied to this
+machine.
 """
 
 from __future__ import annotations
@@ -52,7 +53,8 @@ class Item:
 class Index:
     """An opened version. A position counts through the segments, one after another.
 
-    part: of the segments those are searched here whose number is `part[0]` modulo `part[1]`; other processes have the others.
+    part: of the segments those are searched here whose number is `part[0]` modulo `part[1]`; other processes have the
+    others.
     """
 
     version: str
@@ -73,10 +75,11 @@ class Index:
     def search(
         self, codes: Codes, k: int = 10, where: Where | None = None, without: Collection[int] = ()
     ) -> tuple[Indices, Distances]:
-        """The `k` nearest items of each code (Q, B) -> positions and distances in bits, both (Q, k). Exact; ties by position.
+        """The `k` nearest items of each code (Q, B) -> positions and distances in bits, both (Q, k). Exact; ties by
+        position.
 
-        where: filters that items must pass.   without: positions that are left out. There are fewer than k only when no more
-        items are left.
+        where: filters that items must pass.
+        without: positions that are left out. There are fewer than k only when no more items are left.
         """
         found = [
             self._search(number, codes, k, where or {}, np.array(sorted(set(without)), np.int64))
@@ -88,10 +91,11 @@ class Index:
         return np.take_along_axis(positions, order, axis=1), np.take_along_axis(apart, order, axis=1)
 
     def within(self, codes: Codes, radius: int, where: Where | None = None) -> tuple[Indices, Indices, Distances]:
-        """All items at most `radius` bits from each code (Q, B) -> numbers of codes, positions and distances, all (P,). Exact.
+        """All items at most `radius` bits from each code (Q, B) -> numbers of codes, positions and distances, all (P,).
+        Exact.
 
-        In order of the codes, then of distance, then of position. Of many codes those of a segment are found by `join.joined`, by
-        multi-index hashing where that takes less time than a scan.
+        In order of the codes, then of distance, then of position. Of many codes those of a segment are found by
+        `join.joined`, by multi-index hashing where that takes less time than a scan.
 
         where: filters that items must pass.
         """
@@ -114,7 +118,8 @@ class Index:
         return [self.segments[number] for number in self._numbers()]
 
     def map_files(self) -> None:
-        """Map and check now what is else mapped when it is first asked for, so that the version goes on when its files are removed.
+        """Map and check now what is else mapped when it is first asked for, so that the version goes on when its files
+        are removed.
 
         Pictures, which are read piece by piece, are left out.
 

@@ -1,12 +1,13 @@
-"""Exact joins of large sets of codes within a radius: by multi-index hashing where that is faster than comparing all with all.
+"""Exact joins of large sets of codes within a radius: by multi-index hashing where that is faster than comparing all
+with all.
 
-The bits of a code are cut into chunks c, each with a number of flips t_c. Two codes within r bits of each other differ in at most t_c
-bits of some chunk, as long as the sum of t_c + 1 is more than r: otherwise they would differ in more. So the codes are sorted by a
-chunk into buckets, and those of a bucket are compared with those of the buckets at most t_c bits from it. (Multi-index hashing:
-Norouzi, Punjani and Fleet 2012; unequal numbers of flips: Qin et al. 2018, "GPH".)
+The bits of a code are cut into chunks c, each with a number of flips t_c. Two codes within r bits of each other differ
+in at most t_c bits of some chunk, as long as the sum of t_c + 1 is more than r: otherwise they would differ in more. So
+the codes are sorted by a chunk into buckets, and those of a bucket are compared with those of the buckets at most t_c
+bits from it. (Multi-index hashing: Norouzi, Punjani and Fleet 2012; unequal numbers of flips: Qin et al. 2018, "GPH".)
 
-How many pairs a chunk hands on is counted on a sample of pairs, since the bits of learned codes depend on each other; what is
-cheapest by the measured costs below is done. It decides how long a join takes, not what it finds.
+How many pairs a chunk hands on is counted on a sample of pairs, since the bits of learned codes depend on each other;
+what is cheapest by the measured costs below is done. It decides how long a join takes, not what it finds.
 """
 
 from __future__ import annotations
@@ -70,7 +71,8 @@ class Chunk:
 def joined(
     first: Codes, second: Codes | None, radius: int, chunks: Sequence[Chunk] | None = None
 ) -> Iterator[tuple[Indices, Indices, Distances]]:
-    """Pairs of a code i of `first` (M, B) and j of `second` (N, B) at most `radius` bits apart; of i < j within `first` without a second.
+    """Pairs of a code i of `first` (M, B) and j of `second` (N, B) at most `radius` bits apart; of i < j within `first`
+    without a second.
 
     Gives (i, j, distance), each pair once, a bounded number at once, in no order.
     chunks: as `chosen` gives them, by default for these codes; none to compare all with all.
@@ -143,7 +145,8 @@ def _differing(first: Codes, second: Codes, is_same: bool) -> NDArray[np.uint8]:
 def _cheapest(
     differing: NDArray[np.uint8], count: int, radius: int, sizes: tuple[int, int, float], compared: float
 ) -> tuple[list[Chunk], float]:
-    """So many chunks, each with its flips, and the nanoseconds that they take: the cheapest sum of t + 1 above the radius."""
+    """So many chunks, each with its flips, and the nanoseconds that they take: the cheapest sum of t + 1 above the
+    radius."""
     bits = differing.shape[1]
     starts = np.arange(count + 1) * bits // count
     apart = np.add.reduceat(differing, starts[:-1], axis=1, dtype=np.uint8)

@@ -1,12 +1,14 @@
-"""Versions of an index: small manifests that say which parts make one, published whole, found by one look into one folder.
+"""Versions of an index: small manifests that say which parts make one, published whole, found by one look into one
+folder.
 
     <uri>/000003-5d41402abc4b.json                third published version, named by its content
     <uri>/segments/<content>-<random>/*.bin       items, see `segment`
     <uri>/groups/<content>-<random>/*.bin         which of them are copies of one another
     <uri>/lists/<content>-<random>/*.bin          the groups by name, with their pairs, see `group_list`
 
-Parts are written first, wherever and by however many processes; nothing reads them until a manifest that names them is there.
-Versions share the parts that have not changed. Versions of formats 1 and 2 are folders `<version>/`, with an `index.json` each.
+Parts are written first, wherever and by however many processes; nothing reads them until a manifest that names them is
+there. Versions share the parts that have not changed. Versions of formats 1 and 2 are folders `<version>/`, with an
+`index.json` each.
 """
 
 from __future__ import annotations
@@ -79,7 +81,8 @@ def check_reached(store: Store, parts: Sequence[Part]) -> None:
     there = {f"{kind}/{name}" for kind in KINDS for name in store.names(kind)}
     if missing := [part.name for part in parts if part.name not in there]:
         raise FileNotFoundError(
-            f"got no {missing[0]} at {store.uri}, expected what a task has written there; an index must lie where all machines "
+            f"got no {missing[0]} at {store.uri}, expected what a task has written there; an index must lie where all "
+            f"machines "
             "reach it: HDFS, S3 or a shared disk"
         )
 
@@ -133,11 +136,12 @@ def _manifest_of(given: dict[str, object]) -> Manifest:
 def remove_old(uri: str, keep: int) -> list[str]:
     """Remove all but the newest `keep` versions (at least 1), and what killed publications left -> names of what went.
 
-    A part goes with the last version that names it. What no version ever named stays while something in it is younger than
-    _UNDER_WAY_S: its publication may be under way.
+    A part goes with the last version that names it. What no version ever named stays while something in it is younger
+    than _UNDER_WAY_S: its publication may be under way.
 
     Raises:
-        ValueError: `keep` is less than 1, or the manifest of a version that stays is damaged: which parts it needs is not known.
+        ValueError: `keep` is less than 1, or the manifest of a version that stays is damaged: which parts it needs is
+        not known.
     """
     if keep < 1:
         raise ValueError(f"got keep {keep} versions of the index, expected at least 1: searches read the newest")
@@ -157,7 +161,8 @@ def remove_old(uri: str, keep: int) -> list[str]:
 
 
 def _parts_named(store: Store, version: str, is_needed: bool = True) -> set[str]:
-    """Of a version; none of a version of an older format, which is whole in its folder, or of a damaged one that is not needed."""
+    """Of a version; none of a version of an older format, which is whole in its folder, or of a damaged one that is not
+    needed."""
     try:
         manifest = read_manifest(store, version)
     except FileNotFoundError:

@@ -1,7 +1,8 @@
 """Reads versions of an index as they were written before there were segments: one folder for all items.
 
-Format 2 has `<array>.npy` and `<strings>.bin` with `<string>_ends.npy`; format 1 had keys, labels and groups as arrays as wide as the
-longest of them. What is found is held as the items of a new segment would be; `build_index` writes the new format.
+Format 2 has `<array>.npy` and `<strings>.bin` with `<string>_ends.npy`; format 1 had keys, labels and groups as arrays
+as wide as the longest of them. What is found is held as the items of a new segment would be; `build_index` writes the
+new format.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Parts of an index: folders of plain arrays that never change once a manifest names them.
 
-A part's file `<array>.bin` holds the numbers of one array and nothing else; their type is known by the array's name, how many
-they are by the manifest. So a damaged file has another size than the manifest says, and no header is trusted.
+A part's file `<array>.bin` holds the numbers of one array and nothing else; their type is known by the array's name,
+how many they are by the manifest. So a damaged file has another size than the manifest says, and no header is trusted.
 """
 
 from __future__ import annotations
@@ -25,7 +25,8 @@ TYPES = {
     "codes": "u1", "days": "<M8[D]", "crops": "<i2", "keys": "u1", "key_ends": "<i8", "key_order": "<u4",
     "label_ids": "<i4", "labels": "u1", "label_ends": "<i8", "thumbnails": "u1", "thumbnail_ends": "<i8",
     "places": "u1", "place_ends": "<i8", "group_ids": "<i4", "groups": "u1", "group_ends": "<i8",
-    "member_ends": "<i8", "newest": "<M8[D]", "shops": "<i4", "pair_ends": "<i8", "pair_ones": "<i4", "pair_others": "<i4",
+    "member_ends": "<i8", "newest": "<M8[D]", "shops": "<i4", "pair_ends": "<i8", "pair_ones": "<i4",
+    "pair_others": "<i4",
     "pair_distances": "<i2", "pair_similarities": "<f4",
 }  # fmt: skip
 """The numbers of each array; the lowest byte of a number comes first."""
@@ -205,13 +206,15 @@ class Stored:
             found = b""
         if len(found) != end - start:
             raise ValueError(
-                f"index part {self.part.name}: got {len(found)} bytes of {name}.bin from {start}, expected {end - start}; {_REPAIR}"
+                f"index part {self.part.name}: got {len(found)} bytes of {name}.bin from {start}, expected "
+                f"{end - start}; {_REPAIR}"
             )
         return found
 
 
 def write_part(store: Store, kind: str, arrays: Mapping[str, Array], first: str, days: Mapping[str, str]) -> Part:
-    """Write arrays as a new part of a kind ("segments", "groups" or "lists"); no reader sees it until a manifest names it."""
+    """Write arrays as a new part of a kind ("segments", "groups" or "lists"); no reader sees it until a manifest names
+    it."""
     digest = hashlib.sha256(first.encode())
     given = {name: np.ascontiguousarray(array, type_of(name)) for name, array in sorted(arrays.items())}
     for name, array in given.items():

@@ -73,7 +73,8 @@ class Segment:
 
     @cached_property
     def columns(self) -> dict[str, tuple[ByteStrings, Array] | NDArray[np.float64]]:
-        """What else can be filtered by: the different texts, and which of them each item has (N,); or numbers (N,), NaN for none."""
+        """What else can be filtered by: the different texts, and which of them each item has (N,); or numbers (N,), NaN
+        for none."""
         return {name: self._column(name, is_number) for name, is_number in columns_in(self._arrays.names()).items()}
 
     @property

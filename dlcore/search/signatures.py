@@ -21,7 +21,8 @@ LOW_HASH_BYTES = 8
 LARGEST_SIDE = 256
 
 Wholes = NDArray[np.float64]
-"""Whole numbers below 2 ** 53 as float64: sums of their products are exact, in whatever order a CPU or a batch adds them."""
+"""Whole numbers below 2 ** 53 as float64: sums of their products are exact, in whatever order a CPU or a batch adds
+them."""
 
 _LUMINANCE = np.array([77, 150, 29])  # 256 times 0.299, 0.587, 0.114
 _WAVE_SCALE = 1024
@@ -36,9 +37,9 @@ def luminance_hash(pictures: NDArray[np.uint8]) -> Codes:
     first bit, the mean, is always 0. It is the DCT variant of perceptual hashing (Zauner 2010), with signs instead of
     the median, so that a mirrored picture's hash is known from the picture's own (`mirrored_hash`).
 
-    A symmetric picture has no waves of odd frequency, and the sign of next to nothing is noise. A wave of less than 0.2 grey
-    levels therefore takes the bit of one of even frequencies, which symmetry leaves (`_stand_in_bits`).
-    The arithmetic is exact: the bits depend neither on the other pictures nor on the CPU.
+    A symmetric picture has no waves of odd frequency, and the sign of next to nothing is noise. A wave of less than 0.2
+    grey levels therefore takes the bit of one of even frequencies, which symmetry leaves (`_stand_in_bits`). The
+    arithmetic is exact: the bits depend neither on the other pictures nor on the CPU.
 
     Raises:
         ValueError: S is above 256, beyond which sums would not be exact.
@@ -89,9 +90,9 @@ def _spectrum(pictures: NDArray[np.uint8]) -> Wholes:
 def _stand_in_bits(spectrum: Wholes, level: float) -> NDArray[np.bool_]:
     """(N, 16, 16) bits for the waves below the margin; level: what a wave of one grey level is in `spectrum`.
 
-    Each is that of the wave with 15 more in place of every odd frequency: 1 where this is above the margin. Those of odd
-    horizontal frequencies are turned over in a picture whose strongest wave of these is clearly positive. It is negative in
-    the mirrored picture, so that these bits change with the others.
+    Each is that of the wave with 15 more in place of every odd frequency: 1 where this is above the margin. Those of
+    odd horizontal frequencies are turned over in a picture whose strongest wave of these is clearly positive. It is
+    negative in the mirrored picture, so that these bits change with the others.
     """
     even = np.arange(FREQUENCIES) + (FREQUENCIES - 1) * (np.arange(FREQUENCIES) % 2)
     bits = spectrum[:, even][:, :, even] > _MARGIN * level

@@ -1,4 +1,5 @@
-"""The files of an index on any file system of fsspec, those that are mapped being copied to this machine first if need be."""
+"""The files of an index on any file system of fsspec, those that are mapped being copied to this machine first if need
+be."""
 
 from __future__ import annotations
 
@@ -29,8 +30,8 @@ _TIMES = {"mtime": 1, "modificationTime": 1000, "LastModified": 1, "created": 1}
 class Store:
     """The folder `uri` of an index; names are paths below it.
 
-    cache: where files of a file system that is not local are kept, in DLCORE_CACHE by default; those that were used last stay, up to
-    `most_bytes`.
+    cache: where files of a file system that is not local are kept, in DLCORE_CACHE by default; those that were used
+    last stay, up to `most_bytes`.
     """
 
     uri: str
@@ -127,7 +128,8 @@ class Store:
 
 
 def time_of(entry: dict[str, Any]) -> float | None:
-    """The time of change of an entry, by the name that its store has for it; None where it has none, as for S3's folders."""
+    """The time of change of an entry, by the name that its store has for it; None where it has none, as for S3's
+    folders."""
     for name, per_second in _TIMES.items():
         if (value := entry.get(name)) is not None:
             return float(value.timestamp() if isinstance(value, datetime) else value / per_second)

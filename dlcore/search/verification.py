@@ -1,7 +1,7 @@
 """Whether a pair of similar codes is a pair of duplicates: several cues of a pair, and one probability from them.
 
-The learned code sees through mirrors, frames, rotations and new backgrounds but may take a recoloured article for the same;
-the luminance hash is sure of copies in another tone or without colour; the grid of colours tells a hue shift. A
+The learned code sees through mirrors, frames, rotations and new backgrounds but may take a recoloured article for the
+same; the luminance hash is sure of copies in another tone or without colour; the grid of colours tells a hue shift. A
 logistic regression over these cues and a few of their products weighs them.
 """
 
@@ -18,7 +18,8 @@ from dlcore.search.signatures import GRID, LOW_HASH_BYTES, chroma_numbers, mirro
 
 Floats = NDArray[np.float64]
 CUES = (
-    "code", "descriptor", "hash", "low_hash", "whole", "second_code", "second_descriptor", "hue", "turn", "grid", "grey",
+    "code", "descriptor", "hash", "low_hash", "whole", "second_code", "second_descriptor", "hue", "turn", "grid",
+    "grey",
 )  # fmt: skip
 PRODUCTS = (
     ("hash", "grey"),
@@ -47,7 +48,8 @@ INPUTS: tuple[str | tuple[str, str], ...] = (
     *(name for name in CUES if name.startswith("second")),
     *PRODUCTS[-_LATER:],
 )
-"""What a verifier weighs, in the order of its weights. Those of before, which know no second half, have the first ones alone."""
+"""What a verifier weighs, in the order of its weights. Those of before, which know no second half, have the first ones
+alone."""
 FIRST_BITS = 128
 """Bits of a code that are of the crop. Those beyond them, its second half, are of the whole picture."""
 PLAIN = CUES[:7]
@@ -64,8 +66,8 @@ _NEARLY_EQUAL = 0.99  # a cosine that equal rows are above, however it is rounde
 class Signatures:
     """What is known of N pictures, row by row.
 
-    codes (N, B) uint8 · descriptors (N, D) float16 or float32 · hashes (N, 32) uint8 of the crops · wholes (N, 32) uint8,
-    hashes of the whole images · chroma (N, 128) int8.
+    codes (N, B) uint8 · descriptors (N, D) float16 or float32 · hashes (N, 32) uint8 of the crops · wholes (N, 32)
+    uint8, hashes of the whole images · chroma (N, 128) int8.
     """
 
     codes: Codes
@@ -105,12 +107,12 @@ def joined(first: Signatures, second: Signatures) -> Signatures:
 def cues(signatures: Signatures, i: Indices, j: Indices) -> Floats:
     """Cues of the pairs (i, j), both (P,) -> (P, len(CUES)); 0 is no difference, except `grey`.
 
-    code: share of differing bits · descriptor: 1 - cosine · hash, low_hash: share of differing bits of the luminance hash, all
-    of it and its coarse part, the smaller of direct and mirrored · whole: the same of the whole image's hash · second_code,
-    second_descriptor: code and descriptor of the second half alone, 0 where there is none · hue: how far the two hue
-    histograms of the middle disagree · turn: 1 - cosine of the hue shift that aligns the colour grids, times their coherence ·
-    grid: 1 - correlation of the colour grids · grey: near 1 when either picture has hardly any colour; hue, turn and grid are
-    then near 0.
+    code: share of differing bits · descriptor: 1 - cosine · hash, low_hash: share of differing bits of the luminance
+    hash, all of it and its coarse part, the smaller of direct and mirrored · whole: the same of the whole image's hash
+    · second_code, second_descriptor: code and descriptor of the second half alone, 0 where there is none · hue: how far
+    the two hue histograms of the middle disagree · turn: 1 - cosine of the hue shift that aligns the colour grids,
+    times their coherence · grid: 1 - correlation of the colour grids · grey: near 1 when either picture has hardly any
+    colour; hue, turn and grid are then near 0.
     """
     parts = [
         _cues(signatures, i[start : start + _PAIRS], j[start : start + _PAIRS]) for start in range(0, len(i), _PAIRS)
@@ -283,7 +285,8 @@ def _share(difference: Codes) -> Floats:
 
 
 def _cosine(a: NDArray[np.floating], b: NDArray[np.floating]) -> Floats:
-    """Cosine of each row of two (P, D) -> (P,); of equal rows 1 whatever they hold, of others 0 where there is none (0, NaN)."""
+    """Cosine of each row of two (P, D) -> (P,); of equal rows 1 whatever they hold, of others 0 where there is none (0,
+    NaN)."""
     a, b = a.astype(np.float32), b.astype(np.float32)
     norms = np.stack([np.linalg.norm(a, axis=1), np.linalg.norm(b, axis=1)])
     has_cosine = (np.isfinite(norms) & (norms > 0)).all(axis=0)

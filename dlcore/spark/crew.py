@@ -24,21 +24,25 @@ from dlcore.spark.slice_store import Sharing, fetched, folder_of, open_block, re
 logger = logging.getLogger(__name__)
 
 ONE_JOB_VALUES = 1 << 23
-"""Up to so many values in all partitions' gradients together a step is one job: reading them all costs less than a second job."""
+"""Up to so many values in all partitions' gradients together a step is one job: reading them all costs less than a
+second job."""
 
 
 APART = False
-"""Whether executors of one machine fetch one another's blocks as those of different machines do: to test and to measure that."""
+"""Whether executors of one machine fetch one another's blocks as those of different machines do: to test and to measure
+that."""
 
 
 class SparkCrew:
-    """Trains on the partitions of a SparkSource; see `Crew`. The driver holds no weights but when it is asked for them."""
+    """Trains on the partitions of a SparkSource; see `Crew`. The driver holds no weights but when it is asked for
+    them."""
 
     def __init__(self, assignment: Assignment, source: SparkSource) -> None:
         a = assignment
         if a.update.evaluates_again:
             raise ValueError(
-                f"Optimizer: got {', '.join(type(m).__name__ for m in a.update.methods.values())}, which looks at the loss several times "
+                f"Optimizer: got {', '.join(type(m).__name__ for m in a.update.methods.values())}, which looks at the "
+                f"loss several times "
                 "in a step, with an RDD; expected another method, or the records as a list: rdd.collect()"
             )
         self._assignment, self._source, self._update = a, source, a.update
@@ -86,8 +90,8 @@ class SparkCrew:
         return tuple(answer.state for answer in answers if answer.state)
 
     def _asked(self, task: steps.Task, partitions: list[int] | None = None) -> list[steps.Answer]:
-        """The answers of a job of `task`, in the order of the partitions. If something was lost it is asked once more; with new files of
-        samples, if a task does not run where its samples are.
+        """The answers of a job of `task`, in the order of the partitions. If something was lost it is asked once more;
+        with new files of samples, if a task does not run where its samples are.
 
         Raises:
             WorkerError: Spark gave up, or a block is lost for good.

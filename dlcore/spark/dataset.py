@@ -50,8 +50,8 @@ def keep(token: str, partition: int, records: Iterable[Any]) -> Iterator[Kept]:
 class SparkSource:
     """Batches of an RDD of Samples, or of what holds one. Its partitions are the workers of a training.
 
-    `kept` is the RDD of the files: Spark runs a task where a partition's file is, and makes the file again on another executor when
-    that one is lost.
+    `kept` is the RDD of the files: Spark runs a task where a partition's file is, and makes the file again on another
+    executor when that one is lost.
 
     Raises:
         ValueError: there are no records, or the batch size does not divide by the partitions.
@@ -73,7 +73,8 @@ class SparkSource:
 
     @property
     def starts(self) -> tuple[int, ...]:
-        """Where each partition's records begin among all, and how many there are; the files are made when this is first asked for."""
+        """Where each partition's records begin among all, and how many there are; the files are made when this is first
+        asked for."""
         if self._starts is None:
             counts = [kept.count for kept in sorted(self.kept.collect(), key=lambda kept: kept.partition)]
             self._starts = tuple(sum(counts[:number]) for number in range(len(counts) + 1))
@@ -120,7 +121,8 @@ class SparkSource:
         return import_module(_CREW).SparkCrew(assignment, self)
 
     def tallies(self, model: Module, methods: list[ValidationMethod]) -> list[Tally]:
-        """What each method counts over all records, in evaluation mode; each worker counts its partitions', as they come.
+        """What each method counts over all records, in evaluation mode; each worker counts its partitions', as they
+        come.
 
         Raises:
             ValueError: there are no records.

@@ -1,8 +1,8 @@
 """Which records make up each batch, whatever the number of partitions they lie in.
 
-A batch of B takes one record of each of B stretches of the records, in another order in each epoch. So a batch is the same for any
-number of partitions, every partition has about its share of each batch, exactly if they are of one size and B divides, and no
-record moves.
+A batch of B takes one record of each of B stretches of the records, in another order in each epoch. So a batch is the
+same for any number of partitions, every partition has about its share of each batch, exactly if they are of one size
+and B divides, and no record moves.
 """
 
 from __future__ import annotations

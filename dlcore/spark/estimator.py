@@ -1,4 +1,5 @@
-"""BigDL's stages of Spark ML: a network that is trained on columns of a DataFrame, and what it then gives for others."""
+"""BigDL's stages of Spark ML: a network that is trained on columns of a DataFrame, and what it then gives for
+others."""
 
 from __future__ import annotations
 
@@ -32,7 +33,8 @@ def with_predictions(
 ) -> Any:
     """`frame` with a column `into` of what `module` gives for each cell of `column`; a stream of rows will do.
 
-    convert: makes the input of a cell; finish: makes the column of a batch's outputs (N, ...): numbers for a class, else lists.
+    convert: makes the input of a cell; finish: makes the column of a batch's outputs (N, ...): numbers for a class,
+    else lists.
     """
     from pyspark.ml.functions import vector_to_array
     from pyspark.ml.linalg import VectorUDT
@@ -120,8 +122,8 @@ class DLClassifierModel(DLModel):
 class DLEstimator(Estimator, HasColumns, HasFeatureSize, HasTraining):
     """Trains a copy of `model` on two columns of a DataFrame; gives a DLModel.
 
-    feature_size, label_size: the shapes of a record's features and label, which vectors or lists of numbers are brought to.
-    50 epochs at rate 0.001 in batches of one record, unless it is set otherwise. Source: BigDL's DLEstimator.
+    feature_size, label_size: the shapes of a record's features and label, which vectors or lists of numbers are brought
+    to. 50 epochs at rate 0.001 in batches of one record, unless it is set otherwise. Source: BigDL's DLEstimator.
     """
 
     kind: type[DLModel] = DLModel
@@ -169,7 +171,8 @@ class DLClassifier(DLEstimator):
 
 
 def whole_partitions(rdd: Any, batch_size: int) -> Any:
-    """`rdd` in as many partitions as divide a batch, which an estimator's user has not chosen: at most as many as it has."""
+    """`rdd` in as many partitions as divide a batch, which an estimator's user has not chosen: at most as many as it
+    has."""
     count = rdd.getNumPartitions()
     fitting = next(number for number in range(min(count, batch_size), 0, -1) if batch_size % number == 0)
     return rdd if fitting == count else rdd.coalesce(fitting)

@@ -23,8 +23,8 @@ def samples_of(
 ) -> Any:
     """An RDD of Samples of two columns of a DataFrame, of one where no labels are wanted.
 
-    A cell is a number, a list of numbers, a vector of Spark ML or a row of either; the sizes are the shapes of the tensors, those of
-    the cells without.
+    A cell is a number, a list of numbers, a vector of Spark ML or a row of either; the sizes are the shapes of the
+    tensors, those of the cells without.
 
     Raises:
         ValueError: there is no such column.

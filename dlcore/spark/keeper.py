@@ -1,7 +1,8 @@
-"""The process that keeps a store: it hands the store's blocks to other nodes, and removes them when their executors have gone.
+"""The process that keeps a store: it hands the store's blocks to other nodes, and removes them when their executors
+have gone.
 
-The first task of a run on a node starts it as a program of its own, and it outlives the task. Blocks go by Arrow Flight to who shows the
-run's token.
+The first task of a run on a node starts it as a program of its own, and it outlives the task. Blocks go by Arrow Flight
+to who shows the run's token.
 """
 
 from __future__ import annotations
@@ -61,7 +62,8 @@ def _host() -> str:
 
 
 def _start_keeper(folder: Path, token: str, host: str) -> None:
-    """Start the keeper and wait until it has said where it serves; a program of its own, since gRPC does not survive a fork.
+    """Start the keeper and wait until it has said where it serves; a program of its own, since gRPC does not survive a
+    fork.
 
     Raises:
         OSError: it has not started, with what it said.

@@ -45,7 +45,8 @@ class NNModel(Model, NetworkStage, HasColumns, HasTraining):
         self._unknown_steps = ""
 
     def setSamplePreprocessing(self, val: Any) -> Self:
-        """Set the steps from a cell to a tensor, which a loaded model is to be told again if they are more than a shape."""
+        """Set the steps from a cell to a tensor, which a loaded model is to be told again if they are more than a
+        shape."""
         self.preprocessing, self._unknown_steps = steps_of(val), ""
         return self
 
@@ -66,7 +67,8 @@ class NNModel(Model, NetworkStage, HasColumns, HasTraining):
     def _transform(self, dataset: Any) -> Any:
         if self._unknown_steps:
             raise ValueError(
-                f"{self.uid}: got a loaded model without its steps of preprocessing ({self._unknown_steps}), which are not saved; "
+                f"{self.uid}: got a loaded model without its steps of preprocessing ({self._unknown_steps}), which "
+                f"are not saved; "
                 "call setSamplePreprocessing with them first"
             )
         columns, convert = (self.getFeaturesCol(), self.getPredictionCol()), TensorOf(self.preprocessing)
@@ -117,8 +119,8 @@ class NNClassifierModel(NNModel):
 class NNEstimator(Estimator, HasColumns, HasTraining):
     """Trains a copy of `model` on two columns of a DataFrame; gives an NNModel.
 
-    feature_preprocessing, label_preprocessing: steps from a cell to a tensor, or its shape. What is random in them is drawn once for
-    each record. 50 epochs of SGD at rate 0.001 in batches of one record, unless it is set otherwise.
+    feature_preprocessing, label_preprocessing: steps from a cell to a tensor, or its shape. What is random in them is
+    drawn once for each record. 50 epochs of SGD at rate 0.001 in batches of one record, unless it is set otherwise.
     Source: Analytics Zoo's NNEstimator.
     """
 

@@ -29,7 +29,8 @@ IMAGE = types.StructType(
 
 
 def read_pictures(path: str, context: Any, partitions: int = 1, height: int = -1, width: int = -1) -> Any:
-    """A DataFrame of one column `image` of the pictures of a folder or pattern; of files that are none it leaves out the rows.
+    """A DataFrame of one column `image` of the pictures of a folder or pattern; of files that are none it leaves out
+    the rows.
 
     height, width: what each is brought to, its own size with -1.
     """
@@ -97,8 +98,8 @@ def with_origin_column(dataset: Any, imageColumn: str = "image", originColumn: s
 class DLImageTransformer(Transformer):
     """Changes pictures: the column `inputCol` ("image") through `transformer`, into `outputCol` ("output").
 
-    The output's data are float32, channel after channel, if the transformer ends with a tensor: no picture that RowToImageFeature
-    reads. Pixels that have become floats stay float32. Source: BigDL's DLImageTransformer.
+    The output's data are float32, channel after channel, if the transformer ends with a tensor: no picture that
+    RowToImageFeature reads. Pixels that have become floats stay float32. Source: BigDL's DLImageTransformer.
     """
 
     inputCol: Any = Param(Params._dummy(), "inputCol", "column of pictures", TypeConverters.toString)

@@ -22,7 +22,8 @@ PLANS = 4
 
 @dataclass
 class Predictor:
-    """A model in a worker: plans of `size` records, for the latest shapes of inputs; what no plan computes, the layers do."""
+    """A model in a worker: plans of `size` records, for the latest shapes of inputs; what no plan computes, the layers
+    do."""
 
     module: Module
     size: int
@@ -66,7 +67,8 @@ def _planned(module: Module, shape: Any) -> Plan | None:
 
 
 def predicted(module: Module, rdd: Any, size: int, of_batch: Callable[[Activity], Activity] | None = None) -> Any:
-    """An RDD of what `module` gives for each record, in evaluation mode; of_batch: what is made of a batch's outputs."""
+    """An RDD of what `module` gives for each record, in evaluation mode; of_batch: what is made of a batch's
+    outputs."""
     shared = Shared.of(rdd.ctx, Predictor(module.sharing_weights(), size))
     return rdd.mapPartitions(partial(_outputs, shared, of_batch))
 

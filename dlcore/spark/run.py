@@ -1,4 +1,5 @@
-"""What a distributed training is, as Spark's workers are told it once, and what a worker keeps of it between its tasks."""
+"""What a distributed training is, as Spark's workers are told it once, and what a worker keeps of it between its
+tasks."""
 
 from __future__ import annotations
 
@@ -29,8 +30,8 @@ from dlcore.spark.slice_store import Sharing, SliceStore, open_block
 
 @dataclass(frozen=True)
 class Run:
-    """A training. starts: where each partition's records begin among all, and how many there are. slices: the stretches of the
-    weights, each with an owner. buffers: the partitions' rows (partitions, B) of a resumed training."""
+    """A training. starts: where each partition's records begin among all, and how many there are. slices: the stretches
+    of the weights, each with an owner. buffers: the partitions' rows (partitions, B) of a resumed training."""
 
     sharing: Sharing
     model: Module
@@ -72,8 +73,8 @@ class Seat:
 
     @property
     def state_bytes(self) -> int:
-        """What the blocks of a node may need at once: of three steps the gradient of each partition, and weights with two slots of each
-        partition or, in slices, of all together. There may be twice as many partitions as cores."""
+        """What the blocks of a node may need at once: of three steps the gradient of each partition, and weights with
+        two slots of each partition or, in slices, of all together. There may be twice as many partitions as cores."""
         partitions = min(len(self.run.starts) - 1, 2 * (os.cpu_count() or 1))
         copies = 3 * partitions + 9 * partitions // len(self.run.slices)
         return copies * self.size * np.dtype(self.kind).itemsize
@@ -86,7 +87,8 @@ class Seat:
     def gradient(
         self, partition: int, samples: str, iteration: int, weights: Array, buffers: Array, name: str
     ) -> tuple[str, PartResult]:
-        """Leave the gradient of a partition's part of a batch at `weights` in block `name`; gives its path, and the loss."""
+        """Leave the gradient of a partition's part of a batch at `weights` in block `name`; gives its path, and the
+        loss."""
         start = perf_counter()
         draft = self.store.draft(name, {"grads": ((self.size,), self.kind), "buffers": (buffers.shape, self.kind)})
         try:
@@ -151,7 +153,8 @@ def slots_of(update: Update) -> dict[str, Array]:
 
 
 def set_slots(update: Update, states: Mapping[str, Mapping[str, Any]], arrays: Mapping[str, Array]) -> None:
-    """Let the methods of a slice go on from `states`, by the parts' names, with these arrays, which they change in place."""
+    """Let the methods of a slice go on from `states`, by the parts' names, with these arrays, which they change in
+    place."""
     for number, part in enumerate(update.parts):
         prefix = f"slot/{number}/"
         part.method.restore({**states[part.name], "slots": []}, {})

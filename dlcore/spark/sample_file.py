@@ -1,7 +1,8 @@
-"""The samples of one partition in one file, which a worker maps into memory: nothing is parsed, only what a batch needs is read.
+"""The samples of one partition in one file, which a worker maps into memory: nothing is parsed, only what a batch needs
+is read.
 
-A tensor of all samples is a column. Where the samples' tensors are dense and of one shape a column is one array; else it holds the
-values one after the other, with the shape of each and, of sparse ones, their places.
+A tensor of all samples is a column. Where the samples' tensors are dense and of one shape a column is one array; else
+it holds the values one after the other, with the shape of each and, of sparse ones, their places.
 """
 
 from __future__ import annotations

@@ -15,7 +15,8 @@ NETWORK = "network"
 
 
 class NetworkStage(MLWritable, MLReadable):
-    """A stage with a network in `model`, which is saved with it; `facts` says what else its constructor wants, as JSON."""
+    """A stage with a network in `model`, which is saved with it; `facts` says what else its constructor wants, as
+    JSON."""
 
     model: Any
 

@@ -1,4 +1,5 @@
-"""What Spark's workers are given once: an object that each worker unpickles when a task first asks for it, and keeps."""
+"""What Spark's workers are given once: an object that each worker unpickles when a task first asks for it, and
+keeps."""
 
 from __future__ import annotations
 
@@ -47,8 +48,8 @@ class Shared:
 def spare_tasks_time() -> None:
     """Spare the coming tasks of this worker what pyspark does at the start and at the end of each.
 
-    At the start it forgets what it knows of all zip files, so that they are read again; at the end it collects garbage, all that the
-    modules hold included.
+    At the start it forgets what it knows of all zip files, so that they are read again; at the end it collects garbage,
+    all that the modules hold included.
     """
     zipimport.zipimporter.invalidate_caches = lambda self: None  # type: ignore[method-assign]
     gc.collect()
@@ -56,7 +57,8 @@ def spare_tasks_time() -> None:
 
 
 def local_folder() -> str:
-    """The folder of this executor, which Spark removes at its end; Spark names it to workers only, where SparkFiles has none."""
+    """The folder of this executor, which Spark removes at its end; Spark names it to workers only, where SparkFiles has
+    none."""
     from pyspark import SparkFiles
 
     if folders := os.environ.get("SPARK_LOCAL_DIRS"):

@@ -1,9 +1,9 @@
 """Where the tasks of a training leave arrays for one another: files in memory, which outlive a Python worker.
 
-A block is one file of named arrays. It is written under a name of its own and renamed when it is whole, so that a task which is
-run again writes the same once more, and a reader sees all of it or nothing. Blocks lie in /dev/shm, or in the executor's local
-folder where that is too small, in a folder that is closed to other users. A block's address is where its node serves it, if it does, and
-its path, apart by "|": on its node it is mapped, elsewhere fetched.
+A block is one file of named arrays. It is written under a name of its own and renamed when it is whole, so that a task
+which is run again writes the same once more, and a reader sees all of it or nothing. Blocks lie in /dev/shm, or in the
+executor's local folder where that is too small, in a folder that is closed to other users. A block's address is where
+its node serves it, if it does, and its path, apart by "|": on its node it is mapped, elsewhere fetched.
 """
 
 from __future__ import annotations
@@ -45,8 +45,8 @@ class Draft:
 
 @dataclass(frozen=True)
 class Sharing:
-    """How the tasks of a run share blocks. token: who shows it gets them; is_served: nodes serve theirs to others; is_apart: each executor
-    counts as a node of its own."""
+    """How the tasks of a run share blocks. token: who shows it gets them; is_served: nodes serve theirs to others;
+    is_apart: each executor counts as a node of its own."""
 
     token: str
     is_served: bool = False
@@ -142,7 +142,8 @@ class SliceStore:
             return
 
     def free_until(self, iteration: int) -> None:
-        """Give up the blocks `kind.iteration.partition` of this step and of those before it, and what their unfinished tasks have left."""
+        """Give up the blocks `kind.iteration.partition` of this step and of those before it, and what their unfinished
+        tasks have left."""
         for path in list(self.folder.iterdir()):
             kind, *numbers = path.name.split(".")
             if not kind or len(numbers) not in (2, 3) or int(numbers[0]) > iteration:
@@ -168,7 +169,8 @@ def has_block(address: str) -> bool:
 
 
 def open_block(address: str, is_read_whole: bool = True) -> dict[str, Array]:
-    """The arrays of a block of this node, to read. is_read_whole: all of it will be; else pages are mapped as they are read.
+    """The arrays of a block of this node, to read. is_read_whole: all of it will be; else pages are mapped as they are
+    read.
 
     Raises:
         BlockLostError: it is not there.

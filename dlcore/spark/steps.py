@@ -1,7 +1,8 @@
 """What the tasks of a step do, on Spark's workers: change slices of the weights, compute gradients.
 
-A step in one job: each task does the change of the step before for all weights, and computes its gradient at them. In two jobs: each
-owner does the change for its slice; then each task puts the slices together and computes its gradient. Both give the same bits.
+A step in one job: each task does the change of the step before for all weights, and computes its gradient at them. In
+two jobs: each owner does the change for its slice; then each task puts the slices together and computes its gradient.
+Both give the same bits.
 """
 
 from __future__ import annotations
@@ -26,7 +27,8 @@ from dlcore.spark.slice_store import has_block, remove_store
 class Change:
     """A step's change of the weights, still to be made.
 
-    slices: the paths of the blocks of all slices before it, none at the start; of a step in one job, of each partition's block of all.
+    slices: the paths of the blocks of all slices before it, none at the start; of a step in one job, of each
+    partition's block of all.
     grads, records: of each partition. states: of the methods, by their names.
     """
 
@@ -40,7 +42,8 @@ class Change:
 
 @dataclass(frozen=True)
 class Answer:
-    """What a task says: its partition, and what it has made, or what it has not found; has_samples: whether those are where it ran."""
+    """What a task says: its partition, and what it has made, or what it has not found; has_samples: whether those are
+    where it ran."""
 
     partition: int
     state: str = ""
@@ -54,8 +57,8 @@ Task = Callable[[int, Iterator[Any]], Iterator[Answer]]
 
 
 def answered(work: Callable[[int, str], Answer]) -> Task:
-    """A task of `work`, a function of the partition and the path of its samples. A block that is lost is an answer, no failure, which
-    Spark would try again in vain."""
+    """A task of `work`, a function of the partition and the path of its samples. A block that is lost is an answer, no
+    failure, which Spark would try again in vain."""
 
     def task(partition: int, kept: Iterator[Any]) -> Iterator[Answer]:
         (samples,) = (each.path for each in kept)
@@ -153,7 +156,8 @@ def gathered(seat: Seat, slices: Sequence[str]) -> Array:
 
 
 def changed_slice(seat: Seat, change: Change, place: int, name: str, replica: int | None = None) -> str:
-    """Make the change for slice `place`, in a block `name`; gives its path. replica: which block of the state to look at first."""
+    """Make the change for slice `place`, in a block `name`; gives its path. replica: which block of the state to look
+    at first."""
     piece, store = seat.piece(place), seat.store
     old = _state(seat, change, place, replica)
     grads, squared_norm = _combined(seat, change, place)

@@ -38,8 +38,9 @@ def require_fp32(metadata: Mapping[str, Any], uri: str) -> None:
 def plan_of(model: Module, metadata: Mapping[str, Any], shape: Sequence[Any]) -> Plan:
     """The network of an artefact for inputs of `shape`, in its own arithmetic.
 
-    Whole numbers of eight bits have fewer levels without VNNI, and without AVX-512 there is no bf16. A version that was made for one
-    kind of CPU is refused by the other, where it would give other results. bf16 is taken on every CPU that has it, faster or not.
+    Whole numbers of eight bits have fewer levels without VNNI, and without AVX-512 there is no bf16. A version that was
+    made for one kind of CPU is refused by the other, where it would give other results. bf16 is taken on every CPU that
+    has it, faster or not.
 
     Raises:
         ModelFormatError: the metadata say what is no arithmetic of this model, or none of this CPU.

@@ -13,7 +13,8 @@ __all__ = ["DetectionRule", "Detections", "check_outputs", "detection_output"]
 
 
 def check_outputs(locations: Array, logits: Array) -> None:
-    """Refuse what a broken network gives for images, locations (N, P, 4) and logits (N, P, C): it must not pass for nothing found.
+    """Refuse what a broken network gives for images, locations (N, P, 4) and logits (N, P, C): it must not pass for
+    nothing found.
 
     Raises:
         ValueError: a logit of an image is infinite or NaN, or all its locations are.
@@ -36,7 +37,8 @@ def detection_output(
     """
     if locations.shape[1:] != priors.shape or logits.shape[:2] != locations.shape[:2]:
         raise ValueError(
-            f"got locations {locations.shape}, logits {logits.shape}, expected (N, P, 4), (N, P, C) with P = {len(priors)}"
+            f"got locations {locations.shape}, logits {logits.shape}, expected (N, P, 4), (N, P, C) with P = "
+            f"{len(priors)}"
         )
     check_outputs(locations, logits)
     boxes, scores = decode(locations, priors), kernels.softmax(logits, 2)

@@ -17,7 +17,8 @@ from dlcore.optim.detection_metric import Ints, average_precision, judged, preci
 from dlcore.vision.detection_output import Detections
 
 __all__ = [
-    "DetectionScore", "Threshold", "TrueObjects", "all_kept", "average_precision", "best_threshold", "mean_average_precision",
+    "DetectionScore", "Threshold", "TrueObjects", "all_kept", "average_precision", "best_threshold",
+    "mean_average_precision",
     "precision_recall",
 ]  # fmt: skip
 
@@ -43,7 +44,8 @@ class DetectionScore:
 def _of_class(
     label: int, found: Sequence[Detections], truth: Sequence[TrueObjects], overlap: float
 ) -> tuple[Array, Ints, int]:
-    """Scores and verdicts of all detections of a class (0: of any class, labels ignored), and the number of true objects."""
+    """Scores and verdicts of all detections of a class (0: of any class, labels ignored), and the number of true
+    objects."""
     scores, verdicts, objects = [], [], 0
     for detections, true in zip(found, truth, strict=True):
         ours = detections.labels == label if label else np.ones(len(detections.labels), bool)

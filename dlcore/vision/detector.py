@@ -31,7 +31,8 @@ MOST_OBJECTS = 20
 """Objects kept of an image, the best first."""
 
 GUESSES = DetectionRule(min_score=0.02, keep_top_k=50)
-"""What is kept to measure the detector by. With all down to 0.01 the held-out catalogue's mAP is 0.8995, with these 0.899."""
+"""What is kept to measure the detector by. With all down to 0.01 the held-out catalogue's mAP is 0.8995, with these
+0.899."""
 
 _OVERLAP = 0.45  # of two detections that are taken for the same thing
 _VOTE_OVERLAP, _LEAST_VOTE = 0.6, 0.1  # with the surest box, and how sure another must be, to be averaged with it
@@ -51,7 +52,8 @@ class FoundObject:
 
 
 class Findings(NamedTuple):
-    """Of one image, best first: its objects, each once; and the guesses of every class, of which a thing may have several."""
+    """Of one image, best first: its objects, each once; and the guesses of every class, of which a thing may have
+    several."""
 
     objects: list[FoundObject]
     guesses: list[FoundObject]
@@ -61,10 +63,12 @@ class Findings(NamedTuple):
 class DetectorSettings:
     """What a detector's artefact says about it beside the network.
 
-    classes: names by index, the background first.  levels: its priors.  threshold: how sure it must be that there is
-    something (one minus the probability of the background).  is_mirrored: whether it looks at each image a second time,
-    mirrored, and takes the mean: twice the work, fewer wrong labels.  is_averaged: whether each box is the mean of those around
-    it: see `any_objects`.
+    classes: names by index, the background first.
+    levels: its priors.
+    threshold: how sure it must be that there is something (one minus the probability of the background).
+    is_mirrored: whether it looks at each image a second time, mirrored, and takes the mean: twice the work, fewer wrong
+    labels.
+    is_averaged: whether each box is the mean of those around it: see `any_objects`.
     """
 
     classes: tuple[str, ...]
@@ -112,7 +116,8 @@ class DetectorSettings:
 
 @dataclass(frozen=True, eq=False)
 class Detector:
-    """A network ready to run: `run` takes (batch, 3, S, S) and gives [locations, logits]; `version` is the artefact's hash."""
+    """A network ready to run: `run` takes (batch, 3, S, S) and gives [locations, logits]; `version` is the artefact's
+    hash."""
 
     settings: DetectorSettings
     run: Callable[[Array], Any]
@@ -172,8 +177,8 @@ def looked_twice(run: Callable[[Array], Any], x: Array, levels: Sequence[PriorLe
 
 @dataclass(frozen=True)
 class Things:
-    """Of one image, best label first: labels (D,) int, scores (D,) of the labels, sureness (D,) that it is any thing at all,
-    boxes (D, 4) as fractions inside the image."""
+    """Of one image, best label first: labels (D,) int, scores (D,) of the labels, sureness (D,) that it is any thing at
+    all, boxes (D, 4) as fractions inside the image."""
 
     labels: NDArray[np.int64]
     scores: Array
@@ -186,8 +191,8 @@ def any_objects(locations: Array, logits: Array, priors: Array, threshold: float
 
     locations (P, 4), logits (P, C), priors (P, 4). A prior counts when one minus its probability of background is above
     `threshold`; of those that overlap the surest is kept.
-    is_averaged: whether a box becomes the mean of all that nearly cover it, weighted by the squares of their sureness, as in
-    Gidaris and Komodakis 2015 (box voting): copies of a picture are cut more alike.
+    is_averaged: whether a box becomes the mean of all that nearly cover it, weighted by the squares of their sureness,
+    as in Gidaris and Komodakis 2015 (box voting): copies of a picture are cut more alike.
 
     Raises:
         ValueError: the network gave NaN (`check_outputs`).
@@ -230,7 +235,8 @@ def _has_area(boxes: Array) -> NDArray[np.bool_]:
 def load_detector(uri: str, batch: int = BATCH) -> Detector:
     """The detector of an artefact, compiled once per process, version and batch.
 
-    batch: images that the network sees at a time; 1 where they come one by one, since the rest of a batch costs as much as images.
+    batch: images that the network sees at a time; 1 where they come one by one, since the rest of a batch costs as much
+    as images.
 
     Raises:
         ValueError: the artefact is not a detector's.

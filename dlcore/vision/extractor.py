@@ -33,11 +33,12 @@ Pictures: TypeAlias = Sequence[Pixels] | Pixels
 
 @dataclass(frozen=True, eq=False)
 class Extractor:
-    """A network ready to run. `predict` gives [real codes (N, bits), pooled features (N, D)] of (N, 3, S, S), or of a table of
-    that and the whole pictures (N, 3, T, T) where the network wants these as well.
+    """A network ready to run. `predict` gives [real codes (N, bits), pooled features (N, D)] of (N, 3, S, S), or of a
+    table of that and the whole pictures (N, 3, T, T) where the network wants these as well.
 
-    threshold: above which a bit is 1.  version: the artefact's hash.  whole: how whole pictures become its input, None where it
-    sees crops alone.
+    threshold: above which a bit is 1.
+    version: the artefact's hash.
+    whole: how whole pictures become its input, None where it sees crops alone.
     """
 
     preprocessing: Preprocessing
@@ -68,7 +69,8 @@ class Extractor:
         return codes, pooled
 
     def signatures(self, crops: Pictures, hashes: Codes, wholes: Pictures | None = None) -> Signatures:
-        """All that is kept of crops: RGB pictures (H, W, 3), the luminance hashes (N, 32) of their whole pictures, and these.
+        """All that is kept of crops: RGB pictures (H, W, 3), the luminance hashes (N, 32) of their whole pictures, and
+        these.
 
         Raises:
             ValueError: as `outputs`.
@@ -110,7 +112,8 @@ def wants_wholes(metadata: Mapping[str, Any]) -> bool:
 def load_extractor(uri: str, batch: int = BATCH) -> Extractor:
     """The extractor of an artefact, compiled once per process, version and batch.
 
-    batch: crops that the network sees at a time; 1 where they come one by one, since the rest of a batch costs as much as crops.
+    batch: crops that the network sees at a time; 1 where they come one by one, since the rest of a batch costs as much
+    as crops.
 
     Raises:
         ModuleNotFoundError: it builds on published weights whose package is not installed.
@@ -125,6 +128,7 @@ def _loaded(uri: str, batch: int) -> Extractor:
     artefact = load_artefact(uri)
     if artefact.metadata.get("kind") != "deepbit":
         raise ValueError(
-            f"got an artefact of kind {artefact.metadata.get('kind')!r}, expected 'deepbit'; name an extractor's artefact"
+            f"got an artefact of kind {artefact.metadata.get('kind')!r}, expected 'deepbit'; name an extractor's "
+            f"artefact"
         )
     return extractor_of(artefact.model, artefact.metadata, artefact.version, batch)

@@ -15,9 +15,11 @@ CHANNELS = ("RGB", "BGR")
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """Resize (bilinear) to `resize` pixels a side, take `size`, order the channels, subtract `mean`, multiply by `scale`.
+    """Resize (bilinear) to `resize` pixels a side, take `size`, order the channels, subtract `mean`, multiply by
+    `scale`.
 
-    fit: "warp" ignores the aspect ratio and needs resize == size; "centre_crop" warps to `resize` and cuts the middle out.
+    fit: "warp" ignores the aspect ratio and needs resize == size; "centre_crop" warps to `resize` and cuts the middle
+    out.
     mean, scale: per channel, in the order of `channels`, for pixels 0 to 255.
     """
 

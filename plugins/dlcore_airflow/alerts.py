@@ -1,7 +1,7 @@
 """Who is told what: a failed stage with its rule and day, a daily run that is late.
 
-Each message goes to the log, and as JSON `{"text": ...}` to the webhook of `PIPELINE_ALERT_URL` when that is set: the form that
-Slack, Mattermost and most others take. A webhook that does not answer never fails a task.
+Each message goes to the log, and as JSON `{"text": ...}` to the webhook of `PIPELINE_ALERT_URL` when that is set: the
+form that Slack, Mattermost and most others take. A webhook that does not answer never fails a task.
 """
 
 from __future__ import annotations
@@ -71,7 +71,8 @@ def day_is_late(hours: float, context: dict[str, Any]) -> None:
     run = context["dag_run"]
     day = str(run.get("logical_date") or run["run_after"])[:10]
     announce(
-        f"{run['dag_id']}: day {day} is late: run {run['dag_run_id']} is {run['state']} {hours:g} hours after the day's end"
+        f"{run['dag_id']}: day {day} is late: run {run['dag_run_id']} is {run['state']} {hours:g} hours after the "
+        f"day's end"
     )
 
 

@@ -69,6 +69,7 @@ def probe(conn_id: str, host: str, port: int) -> None:
         socket.create_connection((host, port), timeout=PROBE_TIMEOUT_S).close()
     except OSError as error:
         raise AirflowException(
-            f"connection {conn_id!r}: nothing answers at {host}:{port} ({error}); start the server or correct the connection's "
+            f"connection {conn_id!r}: nothing answers at {host}:{port} ({error}); start the server or correct the "
+            f"connection's "
             "host and port"
         ) from error

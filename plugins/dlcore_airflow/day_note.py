@@ -1,4 +1,5 @@
-"""The day of each run as the run's note, with links to what became of it: names of runs by hand tell only when they were asked for.
+"""The day of each run as the run's note, with links to what became of it: names of runs by hand tell only when they
+were asked for.
 
 Airflow calls this module in its scheduler, as a run begins.
 """

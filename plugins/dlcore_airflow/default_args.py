@@ -1,4 +1,5 @@
-"""The `default_args` of the DAGs: how often and how long a stage is tried, which goes first, who is told when one has failed for good."""
+"""The `default_args` of the DAGs: how often and how long a stage is tried, which goes first, who is told when one has
+failed for good."""
 
 from __future__ import annotations
 
@@ -21,8 +22,8 @@ from spark_jobs.pipeline import (
 Arguments = dict[str, Any]
 
 LONGEST_HOURS = 24.0
-"""What no attempt needs and one that hangs would exceed: it keeps its slot, and its pool's, until somebody looks. `PIPELINE_STAGE_HOURS`
-is another limit, for days that take longer."""
+"""What no attempt needs and one that hangs would exceed: it keeps its slot, and its pool's, until somebody looks.
+`PIPELINE_STAGE_HOURS` is another limit, for days that take longer."""
 
 _TRIED_THRICE: Arguments = {
     "retries": 2,
@@ -38,7 +39,8 @@ _OF_EACH: dict[str, Arguments] = {
     SIMILAR_IMAGES: _TRIED_THRICE,
     DAY_CHECK: {"retries": 1, "retry_delay": timedelta(minutes=5)},
     HOUSEKEEPING: {"retries": 1, "retry_delay": timedelta(minutes=5)},
-    # The same seed fails as before, and takes the whole time budget again: whoever is told decides. Airflow's own default may differ.
+    # The same seed fails as before, and takes the whole time budget again: whoever is told decides. Airflow's own
+    # default may differ.
     MODEL_TRAINING: {"retries": 0},
     # A second try would take back what the first has undone.
     UNDOING: {"retries": 0},

@@ -1,7 +1,7 @@
 """An operator that runs a job script where its connection points: the part that stages and other jobs have in common.
 
-A connection of type `spark` goes through the provider's spark-submit; one of type `spark_connect` runs the same script as a
-client of a warm Spark Connect server; a job without a session is a plain process.
+A connection of type `spark` goes through the provider's spark-submit; one of type `spark_connect` runs the same script
+as a client of a warm Spark Connect server; a job without a session is a plain process.
 """
 
 from __future__ import annotations
@@ -33,9 +33,12 @@ ONE_ATTEMPT = {"spark.yarn.maxAppAttempts": "1"}
 class JobOperator(SparkSubmitOperator):
     """Run a script of `spark_jobs`.
 
-    job: its name, by default also the task's.   session: the kind of Spark session that it needs.   title: what it does, for people.
-    conn_id: the Spark connection; by default `PIPELINE_SPARK_CONNECTION` (`spark_connect`), for jobs that need a classic
-    session `PIPELINE_SPARK_SUBMIT_CONNECTION` (`spark_default`).   said: the last lines that a process of it has written.
+    job: its name, by default also the task's.
+    session: the kind of Spark session that it needs.
+    title: what it does, for people.
+    conn_id: the Spark connection; by default `PIPELINE_SPARK_CONNECTION` (`spark_connect`), for jobs that need a
+    classic session `PIPELINE_SPARK_SUBMIT_CONNECTION` (`spark_default`).
+    said: the last lines that a process of it has written.
     """
 
     template_fields: Sequence[str] = tuple(

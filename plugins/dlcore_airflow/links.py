@@ -47,6 +47,7 @@ class RunReportLink(BaseOperatorLink):
     def get_link(self, operator: Any, *, ti_key: TaskInstanceKey) -> str:
         """The link of the task's own run, else the page.
 
-        Airflow asks at the end of the task, in its process, and pushes the answer under `xcom_key` over what the operator has pushed.
+        Airflow asks at the end of the task, in its process, and pushes the answer under `xcom_key` over what the
+        operator has pushed.
         """
         return getattr(operator, "report_link", None) or f"{PAGE}/"

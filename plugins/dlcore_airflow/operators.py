@@ -32,7 +32,8 @@ OUTCOMES = {
     REFUSED: ((EXIT_MISTAKE, EXIT_WRONG_LINE), AirflowFailException),
     NOTHING_YET: ((EXIT_NOTHING_YET,), AirflowSkipException),
 }
-"""By status of the run report: the exit codes that say the same, and what Airflow is told; of all others, that a retry may help."""
+"""By status of the run report: the exit codes that say the same, and what Airflow is told; of all others, that a retry
+may help."""
 SUMMARY = ("status", "trial", "day", "rows_in", "rows_out", "reasons", "images_per_second", "snapshot", "warnings")
 
 
@@ -42,9 +43,10 @@ class StageOperator(JobOperator):
     stage: its name · release: whether the task is the last of its DAG run and frees the run's Spark Connect session ·
     conn_id: as JobOperator's · pool: by default, for a stage that reads HBase, the one that
     `PIPELINE_HBASE_POOL` names, which must exist: Airflow never starts a task of a missing pool.
-    Pushes the run report's summary as XCom; its counts and the job's options go with the stage's asset. Rows of another set of
-    codes than the one in use, or of a trial, are no news of the asset: what listens looks at one set a run, and would leave out one of two.
-    A broken contract fails without a retry; while there is nothing to read yet, the stage and those after it are skipped.
+    Pushes the run report's summary as XCom; its counts and the job's options go with the stage's asset. Rows of another
+    set of codes than the one in use, or of a trial, are no news of the asset: what listens looks at one set a run, and
+    would leave out one of two. A broken contract fails without a retry; while there is nothing to read yet, the stage
+    and those after it are skipped.
     """
 
     operator_extra_links = (RunReportLink(),)
@@ -105,7 +107,8 @@ class StageOperator(JobOperator):
         return arguments + command_line(options_of(self.stage, context))
 
     def _request(self, context: Any) -> list[str]:
-        """For the first task of a DAG: the run's params, so that it checks those of the later tasks before it begins."""
+        """For the first task of a DAG: the run's params, so that it checks those of the later tasks before it
+        begins."""
         if self.upstream_task_ids:
             return []
         return [

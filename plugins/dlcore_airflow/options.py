@@ -14,9 +14,9 @@ INHERITED = "options"
 def options_of(stage: Stage, context: Mapping[str, Any]) -> dict[str, Any]:
     """The options of the stage that are set for this run, by name.
 
-    context: Airflow's task context. Params win; those left empty come from the newest asset event that says any, so that
-    similar_images looks with the models that made the features. All events are of the set of codes in use (see StageOperator),
-    at which one run looks whole.
+    context: Airflow's task context. Params win; those left empty come from the newest asset event that says any, so
+    that similar_images looks with the models that made the features. All events are of the set of codes in use (see
+    StageOperator), at which one run looks whole.
     """
     given = _inherited(context) | {name: value for name, value in context["params"].items() if value is not None}
     return {name: given[name] for name in stage.options if given.get(name) is not None}

@@ -31,8 +31,9 @@ def number_param(
 ) -> Param:
     """A number that the form takes as text, and Airflow refuses with its reason when it is none.
 
-    A number field of the form makes the next allowed value of one that is out of range, and nothing of a word, and says neither.
-    As text a value is only known to be a number: the job refuses one that is out of its range. A default of None may stay empty.
+    A number field of the form makes the next allowed value of one that is out of range, and nothing of a word, and says
+    neither. As text a value is only known to be a number: the job refuses one that is out of its range. A default of
+    None may stay empty.
     """
     kinds = [*(["null"] if default is None else []), "string", "integer" if whole else "number"]
     text = (_FROM_ONE if least >= 1 else _WHOLE) if whole else (_SHARE if most == 1 else _DECIMAL)
@@ -43,7 +44,8 @@ def number_param(
 
 
 def artefacts() -> list[str]:
-    """The names of the models that are in the setting's folder, when that is on this machine: a DAG file may not wait for a store."""
+    """The names of the models that are in the setting's folder, when that is on this machine: a DAG file may not wait
+    for a store."""
     models = Settings.from_environment().models
     if not models.startswith(_LOCAL):
         return []
@@ -74,14 +76,16 @@ DETECTOR = Param(
     type=["null", "string"],
     title="Detector",
     examples=["none", *artefacts()],
-    description="The detector: name or name@version, under the models. `none`: codes are of whole images. Empty: the shipped one.",
+    description="The detector: name or name@version, under the models. `none`: codes are of whole images. Empty: the "
+    "shipped one.",
 )
 EXTRACTOR = Param(
     None,
     type=["null", "string"],
     title="Extractor",
     examples=artefacts(),
-    description="The model that makes the codes: name or name@version, under the models. Empty: that of the codes in use, "
+    description="The model that makes the codes: name or name@version, under the models. Empty: that of the codes in "
+    "use, "
     "else the shipped one.",
 )
 CODES = Param(
@@ -89,7 +93,8 @@ CODES = Param(
     type=["null", "string"],
     pattern=_NAME_OF_CODES,
     title="Codes",
-    description="Name of a set of codes beside the one in use, as the DAG feature_extraction makes them. Empty: the one in use.",
+    description="Name of a set of codes beside the one in use, as the DAG feature_extraction makes them. Empty: the "
+    "one in use.",
 )
 NEW_CODES = Param(
     "next",

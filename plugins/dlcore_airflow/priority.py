@@ -17,10 +17,11 @@ PAST, OTHERS = 1, 100
 
 
 class DailyRunFirst(PriorityWeightStrategy):
-    """Tasks of a backfill or of `spark_jobs.catch_up` weigh 1, all others 100: a free slot goes to the daily run and to runs by hand.
+    """Tasks of a backfill or of `spark_jobs.catch_up` weigh 1, all others 100: a free slot goes to the daily run and to
+    runs by hand.
 
-    Airflow's own order is by weight, then oldest day first, so that a backfill of the past would always come before today. A
-    scheduled run that a backfill repeats keeps its name, and so the weight of a daily run.
+    Airflow's own order is by weight, then oldest day first, so that a backfill of the past would always come before
+    today. A scheduled run that a backfill repeats keeps its name, and so the weight of a daily run.
     """
 
     def __repr__(self) -> str:

@@ -1,4 +1,5 @@
-"""The operator that undoes the last publish of a day: the command `spark_jobs.restore_day`, with Airflow's log, login and alarm."""
+"""The operator that undoes the last publish of a day: the command `spark_jobs.restore_day`, with Airflow's log, login
+and alarm."""
 
 from __future__ import annotations
 
@@ -23,8 +24,8 @@ REFUSALS = (EXIT_MISTAKE, EXIT_WRONG_LINE, EXIT_BROKEN_CONTRACT)
 class RestoreOperator(JobOperator):
     """Take the day of the run's params back to what it was before its last run.
 
-    The params `run`, `dataset` and `allow_empty` are the options of the command. Restored codes are news of the asset `features`, so that
-    groups and index follow. What the command refuses fails with its words.
+    The params `run`, `dataset` and `allow_empty` are the options of the command. Restored codes are news of the asset
+    `features`, so that groups and index follow. What the command refuses fails with its words.
     """
 
     def __init__(self, **kwargs: Any) -> None:
@@ -60,12 +61,13 @@ class RestoreOperator(JobOperator):
 
 
 def reason(said: Iterable[str]) -> str:
-    """Why the command did not end well, by the lines it has written: the error of a run report, or its own last word; else empty.
+    """Why the command did not end well, by the lines it has written: the error of a run report, or its own last word;
+    else empty.
 
     >>> reason(["INFO staged", "restore_day: got a day that was never published; expected one to undo"])
     'restore_day: got a day that was never published; expected one to undo'
-    >>> reason(['{"status": "refused", "error": "no rows"}', "restore_day: restored nothing, not crops; to go on:", "python -m ..."])
-    'restore_day: no rows'
+    >>> reason(['{"status": "refused", "error": "no rows"}', "restore_day: restored nothing, not crops; to go on:",
+    "python -m ..."]) 'restore_day: no rows'
     """
     words = ""
     for line in said:

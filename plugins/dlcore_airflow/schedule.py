@@ -1,7 +1,7 @@
 """When the DAGs run, and for which day: the scheduling setting and the partition of a run.
 
-`PIPELINE_SCHEDULE` is `daily` (the default) or `off`. Off keeps the daily partitions, so that backfills and runs by hand
-work, but the scheduler starts nothing by itself.
+`PIPELINE_SCHEDULE` is `daily` (the default) or `off`. Off keeps the daily partitions, so that backfills and runs by
+hand work, but the scheduler starts nothing by itself.
 """
 
 from __future__ import annotations
@@ -39,8 +39,9 @@ def scheduling(cron: str = "0 0 * * *") -> dict[str, Any]:
 def partition_day(context: Any) -> str:
     """The day a run is for, as YYYY-MM-DD: the param `day`, else the one of its logical date, else the last whole day.
 
-    A run of the schedule or of a backfill has a midnight as its logical date, which begins its day. One started by hand has none, or
-    the moment that the trigger form says: the day of that moment, in UTC as the images' days are, unless it is not over yet.
+    A run of the schedule or of a backfill has a midnight as its logical date, which begins its day. One started by hand
+    has none, or the moment that the trigger form says: the day of that moment, in UTC as the images' days are, unless
+    it is not over yet.
     context: Airflow's task context.
 
     Raises:

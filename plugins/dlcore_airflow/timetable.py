@@ -1,4 +1,5 @@
-"""The timetables of the daily DAGs: scheduled runs are called by the day that they process, and some the scheduler leaves alone."""
+"""The timetables of the daily DAGs: scheduled runs are called by the day that they process, and some the scheduler
+leaves alone."""
 
 from __future__ import annotations
 
@@ -16,9 +17,9 @@ if TYPE_CHECKING:
 class DailyTimetable(CronDataIntervalTimetable):
     """The data intervals of a cron expression; runs of whole days are named by their day: `scheduled__2026-11-02`.
 
-    Airflow names runs by the moment from which they may start, which is the day after. Of a scheduled run the timetable may give the
-    name; of a backfill's it may not, but a day that is over may start at any time, so it says the moment at which the day began:
-    `backfill__2026-11-02T00:00:00+00:00`.
+    Airflow names runs by the moment from which they may start, which is the day after. Of a scheduled run the timetable
+    may give the name; of a backfill's it may not, but a day that is over may start at any time, so it says the moment
+    at which the day began: `backfill__2026-11-02T00:00:00+00:00`.
     """
 
     def next_dagrun_info(
@@ -47,8 +48,8 @@ class DailyTimetable(CronDataIntervalTimetable):
 class OnRequestTimetable(DailyTimetable):
     """The same data intervals, never started by the scheduler: they exist for backfills.
 
-    The scheduler asks for the next run with the DAG's own `catchup`, False here, and gets none; a backfill asks with catchup
-    on, and gets its days.
+    The scheduler asks for the next run with the DAG's own `catchup`, False here, and gets none; a backfill asks with
+    catchup on, and gets its days.
     """
 
     @property

@@ -1,10 +1,10 @@
 """The catalogue on disk: image files, a manifest to load them by, and the truth about them.
 
 `manifest.jsonl`, one line per image: day, key, sku, n, path (relative to the manifest), metadata.
-`truth.jsonl`, one line per image: day, key, boxes (fractions of width and height), labels, group, transform, bad, is_counted, listing
-(what its shop says, and what is true of it: `listings.Listing.truth`).
-`look_alikes.jsonl`, one line per pair: first and second ([day, key]), kind.
-The `key` is `<sku>/<n>`; in HBase the salt and the day come before it.
+`truth.jsonl`, one line per image: day, key, boxes (fractions of width and height), labels, group, transform, bad,
+is_counted, listing (what its shop says, and what is true of it: `listings.Listing.truth`). `look_alikes.jsonl`, one
+line per pair: first and second ([day, key]), kind. The `key` is `<sku>/<n>`; in HBase the salt and the day come before
+it.
 
     python -m sample_data.catalogue.demo FOLDER --per-day 200 --first-day 2026-11-01 --days 3
 """
@@ -94,7 +94,8 @@ def _pair_line(pair: LookAlike) -> dict[str, Any]:
 def write_catalogue(
     folder: Path, days: Sequence[date], seed: int = DEMO_SEED, per_day: int = 200, workers: int = 2
 ) -> Path:
-    """Draw a catalogue into `folder` and return the path of its manifest; 200 images take about ten seconds on two cores.
+    """Draw a catalogue into `folder` and return the path of its manifest; 200 images take about ten seconds on two
+    cores.
 
     Raises:
         ValueError: too few images for every transform and bad class.

@@ -38,7 +38,8 @@ def typeface(number: int, size: int) -> ImageFont.FreeTypeFont:
     if spec is None or spec.origin is None:
         raise RuntimeError("printed labels need the fonts that matplotlib carries: install the project's requirements")
     folder = Path(spec.origin).parent / "mpl-data" / "fonts" / "ttf"
-    # Of the two layouts the other needs a library (fribidi) that not every machine has, and sets some letters elsewhere.
+    # Of the two layouts the other needs a library (fribidi) that not every machine has, and sets some letters
+    # elsewhere.
     return ImageFont.truetype(str(folder / _FACES[number % len(_FACES)]), size, layout_engine=ImageFont.Layout.BASIC)
 
 

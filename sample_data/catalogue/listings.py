@@ -1,7 +1,8 @@
-"""What shops say about their pictures: prices, owners, titles, since when; among them shops that show what is not theirs.
+"""What shops say about their pictures: prices, owners, titles, since when; among them shops that show what is not
+theirs.
 
-A world with an order: the owner of an original shows it first, then come the copies. Some are the owner's own, some are shown by a
-shop that names the owner, and some by one that names itself. Pictures do not depend on it.
+A world with an order: the owner of an original shows it first, then come the copies. Some are the owner's own, some are
+shown by a shop that names the owner, and some by one that names itself. Pictures do not depend on it.
 """
 
 from __future__ import annotations
@@ -75,7 +76,8 @@ def original_listing(rng: np.random.Generator, day: date, category: str, title: 
 
 
 def copied_listing(original: Listing, rng: np.random.Generator, day: date) -> Listing:
-    """The same product's picture again: in the owner's shop, in another that names the owner, or in one that names itself."""
+    """The same product's picture again: in the owner's shop, in another that names the owner, or in one that names
+    itself."""
     use = _USES[int(rng.choice(len(_USES), p=_SHARES))]
     shop = original.shop
     if use == "licensed":

@@ -16,7 +16,8 @@ from sample_data.catalogue.part import Drawing, Part
 
 @dataclass(frozen=True)
 class Style:
-    """How a product is rendered: strength of shading and highlight (0-1), width of ink lines (share of the size), roughness (0-1)."""
+    """How a product is rendered: strength of shading and highlight (0-1), width of ink lines (share of the size),
+    roughness (0-1)."""
 
     shading: float
     highlight: float
@@ -36,7 +37,8 @@ def draw_style(rng: np.random.Generator) -> Style:
 def paint(
     drawing: Drawing, size: int, palette: Palette, pattern: Image.Image | None, style: Style, rng: np.random.Generator
 ) -> Image.Image:
-    """`drawing`, scaled so that its longer side is `size` pixels, as RGBA without antialiasing (draw large, then reduce)."""
+    """`drawing`, scaled so that its longer side is `size` pixels, as RGBA without antialiasing (draw large, then
+    reduce)."""
     drawing = scaled(drawing, size)
     corner = np.max([part.outline.max(axis=0) for part in drawing], axis=0)
     canvas = Image.new("RGBA", (int(corner[0]) + 1, int(corner[1]) + 1), (0, 0, 0, 0))

@@ -51,7 +51,8 @@ def _beside(rng: np.random.Generator, hue: float, value: float) -> tuple[float, 
 
 
 def draw_palette(rng: np.random.Generator, hue_shift: float = 0.0) -> Palette:
-    """Palette of a product; the same generator state with another `hue_shift` (degrees) is the same product in another colour."""
+    """Palette of a product; the same generator state with another `hue_shift` (degrees) is the same product in another
+    colour."""
     hue, saturation, value = _main(rng)
     colours = {"main": (hue, saturation, value), "second": _beside(rng, hue, value), "trim": _beside(rng, hue, value)}
     roles = {name: rgb(h + hue_shift, s, v) for name, (h, s, v) in colours.items()}

@@ -13,7 +13,8 @@ class Part:
 
     outline: (N, 2) polygon in the drawing's units.
     paint: a role of the palette: main, second, trim, dark, light, metal, wood, screen, glass.
-    shade: flat, cylinder (lit from the left, turning away at both sides), sphere, bevel (edges catch the light), fade (darker below).
+    shade: flat, cylinder (lit from the left, turning away at both sides), sphere, bevel (edges catch the light), fade
+    (darker below).
     has_pattern: whether the product's pattern is printed on it.   opacity: 0-1.
     label: whether printed text may go on it.
     """

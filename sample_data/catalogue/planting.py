@@ -1,7 +1,8 @@
-"""What a catalogue consists of: originals, planted duplicates, look-alikes that are none, and bad images, over several days.
+"""What a catalogue consists of: originals, planted duplicates, look-alikes that are none, and bad images, over several
+days.
 
-The plan is data; `write_catalogue` (demo.py) draws it. Every original has a product of its own, so any two images that are
-not of one group show different things.
+The plan is data; `write_catalogue` (demo.py) draws it. Every original has a product of its own, so any two images that
+are not of one group show different things.
 """
 
 from __future__ import annotations
@@ -30,11 +31,14 @@ _TOLD = 3
 class Entry:
     """One image of a catalogue.
 
-    sku, number: of the shop's article; `key` is both.  scene: what it shows.  group: sku of the original that it is or
-    copies, None for a bad image.  transform: what was done to the original's picture, None for an original.  bad: key of
-    BAD_IMAGES.  listing: what its shop says about it.  is_counted: whether it takes part in the score of duplicates (a greyscale copy of a
-    thing that also
-    exists in another colour may be called either way).
+    sku, number: of the shop's article; `key` is both.
+    scene: what it shows.
+    group: sku of the original that it is or copies, None for a bad image.
+    transform: what was done to the original's picture, None for an original.
+    bad: key of BAD_IMAGES.
+    listing: what its shop says about it.
+    is_counted: whether it takes part in the score of duplicates (a greyscale copy of a thing that also exists in
+    another colour may be called either way).
     """
 
     day: date
@@ -60,7 +64,8 @@ class Entry:
 
 @dataclass(frozen=True)
 class LookAlike:
-    """Two entries that must not share a group; kind: recoloured (same product, 60 degrees of hue or more away) or same_background."""
+    """Two entries that must not share a group; kind: recoloured (same product, 60 degrees of hue or more away) or
+    same_background."""
 
     first: Entry
     second: Entry

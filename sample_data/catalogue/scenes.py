@@ -111,7 +111,8 @@ def compose(
 
 @dataclass(frozen=True)
 class Picture:
-    """A drawn scene: RGB image, boxes (N, 4) float32 in pixels, labels and skus of the N things; the first is what it is about."""
+    """A drawn scene: RGB image, boxes (N, 4) float32 in pixels, labels and skus of the N things; the first is what it
+    is about."""
 
     image: Image.Image
     boxes: Boxes
@@ -121,7 +122,8 @@ class Picture:
 
 @dataclass(frozen=True)
 class Scene:
-    """A picture that can be drawn again: size in pixels, background, products and their placements, seed of shadows and grain."""
+    """A picture that can be drawn again: size in pixels, background, products and their placements, seed of shadows and
+    grain."""
 
     width: int
     height: int
@@ -173,7 +175,8 @@ def draw_scene(product: Product, rng: np.random.Generator, companions: Sequence[
     is_crowded = len(companions) > 0
     size = rng.uniform(0.42, 0.56) if is_crowded else rng.uniform(0.5, 0.92)
     middle = Placement(
-        float(rng.uniform(0.44, 0.56)), float(rng.uniform(0.44, 0.56)), float(size), float(rng.normal(0, 4)), bool(rng.random() < 0.5),
+        float(rng.uniform(0.44, 0.56)), float(rng.uniform(0.44, 0.56)), float(size), float(rng.normal(0, 4)),
+        bool(rng.random() < 0.5),
         shadow=float(rng.uniform(0.2, 1)) if rng.random() < 0.7 else 0.0,
     )  # fmt: skip
     things = [(product, middle)]

@@ -1,7 +1,7 @@
 """Stronger changes than a catalogue is planted with: what thresholds are calibrated on beside `TRANSFORMS`.
 
-People also cut more off a picture, pad it to another format, turn it further, and do several things at once. Ranges go beyond those
-of `transforms.py` on purpose: a threshold that is chosen on gentle changes promises too much.
+People also cut more off a picture, pad it to another format, turn it further, and do several things at once. Ranges go
+beyond those of `transforms.py` on purpose: a threshold that is chosen on gentle changes promises too much.
 """
 
 from __future__ import annotations

@@ -18,7 +18,8 @@ _Floats = NDArray[np.float32]
 
 
 def _grid(width: int, height: int, degrees: float = 0.0) -> tuple[_Floats, _Floats]:
-    """Coordinates turned by `degrees`, in units of the longer side: (1, W) and (H, 1) when not turned, else (H, W) each."""
+    """Coordinates turned by `degrees`, in units of the longer side: (1, W) and (H, 1) when not turned, else (H, W)
+    each."""
     longest = max(width, height)
     x = np.arange(width, dtype=np.float32)[None, :] / longest
     y = np.arange(height, dtype=np.float32)[:, None] / longest
@@ -129,7 +130,8 @@ def cells(rng: np.random.Generator, width: int, height: int) -> Image.Image:
 def _two_nearest(
     seeds: NDArray[np.float64], width: int, height: int
 ) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]]:
-    """Of each pixel the nearest of the seeds (S, 2), the distance to it, and that to the second nearest: each (H, W)."""
+    """Of each pixel the nearest of the seeds (S, 2), the distance to it, and that to the second nearest: each (H,
+    W)."""
     nearest = np.zeros((height, width), np.int64)
     first, second = np.full((2, height, width), np.inf)
     xs, ys = np.arange(width), np.arange(height)

@@ -1,8 +1,8 @@
 """What happens to a picture between two shops: each transform makes a near-duplicate and says where its points went.
 
-Every transform is a function (RGB image, rng) -> Changed. `background` swaps need the scene, so they are made by drawing
-the scene again (`Scene.before`) and are not in the table. Ranges are those of the catalogue's definition: hue within 10
-degrees, saturation within 20 %.
+Every transform is a function (RGB image, rng) -> Changed. `background` swaps need the scene, so they are made by
+drawing the scene again (`Scene.before`) and are not in the table. Ranges are those of the catalogue's definition: hue
+within 10 degrees, saturation within 20 %.
 """
 
 from __future__ import annotations

@@ -55,7 +55,8 @@ class ViewPool:
     ) -> ViewPool:
         """Draw a pool: `size` pixels per cut-out (about 14 ms each and core), 2 * size per background.
 
-        seed: of the catalogue; another seed has other products.  others: things of no known category beside the products.
+        seed: of the catalogue; another seed has other products.
+        others: things of no known category beside the products.
         """
         goods = _numbered(seed, products) + _others(seed, products, others)
         rng = np.random.default_rng([seed, 977])
@@ -79,7 +80,8 @@ class ViewPool:
         return part.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if rng.random() < 0.5 else part
 
     def thing(self, number: int, hue_shift: float = 0.0) -> Image.Image:
-        """Cut-out `number`, its hue turned by `hue_shift` degrees (a recoloured sibling is not a duplicate from 60 on)."""
+        """Cut-out `number`, its hue turned by `hue_shift` degrees (a recoloured sibling is not a duplicate from 60
+        on)."""
         cut_out = self.cut_outs[number]
         return turned_hue(cut_out, hue_shift) if hue_shift else cut_out
 
@@ -138,7 +140,8 @@ def shop_placement(rng: np.random.Generator) -> Placement:
     """One thing as a shop shows it: upright, centred, filling 45-95 % of the picture."""
     return Placement(
         x=rng.uniform(0.42, 0.58), y=rng.uniform(0.42, 0.58), size=rng.uniform(0.45, 0.95), degrees=rng.normal(0, 5),
-        is_mirrored=rng.random() < 0.5, stretch=rng.uniform(0.9, 1.1), shadow=rng.uniform(0, 1) if rng.random() < 0.6 else 0.0,
+        is_mirrored=rng.random() < 0.5, stretch=rng.uniform(0.9, 1.1),
+        shadow=rng.uniform(0, 1) if rng.random() < 0.6 else 0.0,
     )  # fmt: skip
 
 
@@ -149,7 +152,8 @@ def wild_placement(rng: np.random.Generator, things: int) -> Placement:
     largest = 1.05 if is_single else 0.75 if things == 2 else 0.5
     degrees = rng.normal(0, 10) if rng.random() < 0.85 else rng.uniform(0, 360)
     return Placement(
-        x=0.5 + rng.uniform(-reach, reach), y=0.5 + rng.uniform(-reach, reach), size=rng.uniform(0.15, largest), degrees=degrees,
+        x=0.5 + rng.uniform(-reach, reach), y=0.5 + rng.uniform(-reach, reach), size=rng.uniform(0.15, largest),
+        degrees=degrees,
         is_mirrored=rng.random() < 0.5, stretch=float(np.exp(rng.normal(0, 0.15))), shear=rng.normal(0, 0.1),
         shadow=rng.uniform(0, 1) if rng.random() < 0.6 else 0.0,
     )  # fmt: skip

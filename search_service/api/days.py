@@ -31,7 +31,8 @@ class DayOut(BaseModel):
 
 
 class PictureOut(BaseModel):
-    """A picture and what became of it. Boxes: of objects as fractions, of crops in pixels. picture: the address of its JPEG, or none."""
+    """A picture and what became of it. Boxes: of objects as fractions, of crops in pixels. picture: the address of its
+    JPEG, or none."""
 
     key: str
     reason: str
@@ -50,7 +51,8 @@ class PictureOut(BaseModel):
 
 
 class SheetOut(DayOut):
-    """Some pictures of a day. counts: how many on the sheet each kind has.   reasons, labels: by how many pictures of this kind.
+    """Some pictures of a day. counts: how many on the sheet each kind has.
+    reasons, labels: by how many pictures of this kind.
 
     total: how many pass.   earlier, later: the neighbouring days that have a sheet.
     """
@@ -135,7 +137,8 @@ def _sheet(sheets: DaySheets, day: str) -> Sheet:
         return sheets.sheet(day)
     except FileNotFoundError:
         raise Refusal(
-            404, f"no pictures of {day}", "a day that similar_images has drawn", "run draw_days, or see /api/v1/days for those there are"
+            404, f"no pictures of {day}", "a day that similar_images has drawn", "run draw_days, or see /api/v1/days "
+            "for those there are"
         ) from None  # fmt: skip
     except ValueError as error:
         raise Refusal(503, str(error), "a whole sheet", "run draw_days with --afresh") from None

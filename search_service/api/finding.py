@@ -45,7 +45,8 @@ def answers_of(service: Service, asked: SearchIn) -> SearchOut:
     if queries > options.most_queries or k > options.most_neighbours or queries * k > options.most_found:
         raise Refusal(
             422, f"{queries} queries for {k} neighbours each",
-            f"at most {options.most_queries} queries, for at most {options.most_neighbours} each and {options.most_found} in all",
+            f"at most {options.most_queries} queries, for at most {options.most_neighbours} each and "
+            f"{options.most_found} in all",
             "ask in several requests",
         )  # fmt: skip
     if service.peers is None:
@@ -120,7 +121,8 @@ def query_of(view: View, given: QueryIn) -> Query:
         code = np.frombuffer(bytes.fromhex(given.code), np.uint8)[None]
         if code.shape[1] != index.code_bytes:
             raise Refusal(
-                422, f"a code of {code.shape[1]} bytes", f"{index.code_bytes} bytes, of model {index.model_version[:12]}",
+                422, f"a code of {code.shape[1]} bytes", f"{index.code_bytes} bytes, of model "
+                f"{index.model_version[:12]}",
                 "send a code of that model, or the picture itself",
             )  # fmt: skip
         return Query(code, _position_of(view, given))
@@ -176,7 +178,8 @@ def _item_of(peers: Peers, given: QueryIn, version: str) -> ItemOut:
     fitting = [item for item in found if item.day == day and given.crop in (None, item.crop)]
     if not fitting:
         raise Refusal(
-            404, f"{given.key!r}, of which index {version} has no such item", "a key of the index", "see /api/v1/items?key=..."
+            404, f"{given.key!r}, of which index {version} has no such "
+            f"item", "a key of the index", "see /api/v1/items?key=..."
         )  # fmt: skip
     return min(fitting, key=lambda item: (item.crop, item.position))
 
@@ -190,5 +193,6 @@ def _versions(service: Service, version: str) -> list[str]:
 def _no_common_version() -> Refusal:
     return Refusal(
         503, "services that have no version of the index in common", "the same index for all of them",
-        "ask again in some seconds; if it stays so, look whether all read the same PIPELINE_INDEX", {"Retry-After": "3"},
+        "ask again in some seconds; if it stays so, look whether all read the same "
+        "PIPELINE_INDEX", {"Retry-After": "3"},
     )  # fmt: skip

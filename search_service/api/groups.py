@@ -27,7 +27,8 @@ FACES = 4
 
 
 class GroupOut(BaseModel):
-    """A group in a list; shops: how many different ones show it, 0 where that is not known.   pictures: addresses of some thumbnails."""
+    """A group in a list; shops: how many different ones show it, 0 where that is not known.
+    pictures: addresses of some thumbnails."""
 
     group: str
     size: int
@@ -46,7 +47,8 @@ class GroupsOut(BaseModel):
 
 
 class PairOut(BaseModel):
-    """How far two members are apart, in bits, and how similar their descriptors are (1 is equal); members by their number in the list.
+    """How far two members are apart, in bits, and how similar their descriptors are (1 is equal); members by their
+    number in the list.
 
     similarity: null for a pair that was not verified by it.
     """
@@ -58,7 +60,8 @@ class PairOut(BaseModel):
 
 
 class MembersOut(BaseModel):
-    """The members of a group, oldest first; the verified pairs among them, nearest first, or, where none are kept, all of the first."""
+    """The members of a group, oldest first; the verified pairs among them, nearest first, or, where none are kept, all
+    of the first."""
 
     index: str
     group: str
@@ -90,7 +93,8 @@ def _listed(group: Group, view: View) -> GroupOut:
     places = (split_place(member.encode()) for member in group.members)
     faces = (picture_address(key, day, crop) for day, key, crop in places if key not in view.withdrawn)
     return GroupOut(
-        group=group.name, size=len(group.members), newest=group.newest, shops=group.shops, pictures=list(islice(faces, FACES))
+        group=group.name, size=len(group.members), newest=group.newest, shops=group.shops,
+        pictures=list(islice(faces, FACES))
     )  # fmt: skip
 
 
@@ -112,7 +116,8 @@ def members(request: Request, group: Annotated[Text, Path()]) -> MembersOut:
     items = _items_of_parts(service, group, places) if service.peers else _items(view, places[:MOST_MEMBERS])
     pairs = _verified(found, items) if found.pairs else _pairs(items)
     return MembersOut(
-        index=view.index.version, group=group, size=len(places), newest=found.newest, shops=found.shops, members=items, pairs=pairs
+        index=view.index.version, group=group, size=len(places), newest=found.newest, shops=found.shops, members=items,
+        pairs=pairs
     )  # fmt: skip
 
 

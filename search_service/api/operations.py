@@ -11,7 +11,8 @@ from search_service.api.schema import service_of
 from search_service.refusal import Refusal
 
 open_router = APIRouter(tags=["operations"])
-"""Without a token: they tell nothing but whether it serves. Asynchronous, so that they answer while all threads are busy."""
+"""Without a token: they tell nothing but whether it serves. Asynchronous, so that they answer while all threads are
+busy."""
 
 metrics_router = APIRouter(tags=["operations"], dependencies=[Depends(prometheus)])
 router = APIRouter(tags=["index"])
@@ -36,7 +37,8 @@ async def ready(request: Request) -> JSONResponse:
 
 @metrics_router.get("/metrics", response_class=PlainTextResponse)
 async def metrics(request: Request) -> str:
-    """For Prometheus: requests by kind and status, their seconds, scans, version and items of the index; of all workers."""
+    """For Prometheus: requests by kind and status, their seconds, scans, version and items of the index; of all
+    workers."""
     service = service_of(request)
     state = service.live.state
     gauges = [
@@ -50,7 +52,8 @@ async def metrics(request: Request) -> str:
     try:
         index = service.live.view().index
         gauges += [
-            ("index_version", "Number of the version in use.", f'version="{index.version}"', float(index.version.split("-")[0])),
+            ("index_version", "Number of the version in "
+            "use.", f'version="{index.version}"', float(index.version.split("-")[0])),
             ("index_items", "Items that can be found.", "", float(len(index))),
         ]  # fmt: skip
     except Refusal:
@@ -80,6 +83,7 @@ def index(request: Request) -> IndexOut:
     if service.peers is not None:
         days, labels = service.peers.facets()
     return IndexOut(
-        index=opened.index.version, items=len(opened.index), model_version=opened.index.model_version, bits=8 * opened.index.code_bytes,
+        index=opened.index.version, items=len(opened.index), model_version=opened.index.model_version,
+        bits=8 * opened.index.code_bytes,
         filters=list(opened.index.filters()), days=days, labels=labels,
     )  # fmt: skip

@@ -34,7 +34,8 @@ def openapi_of(request: Request) -> Json:
 
 
 _ABOUT = (
-    "Send the token as `Authorization: Bearer TOKEN`. Every error is a JSON object {error, expected, do}. 429 and 503 say in Retry-After "
+    "Send the token as `Authorization: Bearer TOKEN`. Every error is a JSON object {error, expected, do}. 429 and 503 "
+    "say in Retry-After "
     "when to ask again. All answers to one request are of the version of the index that they name."
 )
 
@@ -82,7 +83,10 @@ def _operation(path: str, method: str, operation: Json) -> str:
         for each in operation.get("parameters", [])
     ]
     about = escape(str(operation.get("description") or operation.get("summary") or ""))
-    return f"<h2><span class=method>{method.upper()}</span> <code>{escape(path)}</code></h2><p>{about}</p>{_table(rows)}{takes}{gives}"
+    return (
+        f"<h2><span class=method>{method.upper()}</span> "
+        f"<code>{escape(path)}</code></h2><p>{about}</p>{_table(rows)}{takes}{gives}"
+    )
 
 
 def _model(name: str, model: Json) -> str:
@@ -97,7 +101,8 @@ def _model(name: str, model: Json) -> str:
 
 def _table(rows: list[tuple[str, Json, bool, str]]) -> str:
     lines = "".join(
-        f"<tr><td><code>{escape(name)}</code>{'' if is_needed else ' (may be left out)'}<td>{_type(schema)}<td>{escape(about)}</tr>"
+        f"<tr><td><code>{escape(name)}</code>{'' if is_needed else ' (may be left out)'}"
+        f"<td>{_type(schema)}<td>{escape(about)}</tr>"
         for name, schema, is_needed, about in rows
     )
     return f"<table>{lines}</table>" if lines else ""

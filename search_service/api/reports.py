@@ -1,4 +1,5 @@
-"""The reports over groups, case by case with pictures: what a picture costs where, and pictures that appear under another owner."""
+"""The reports over groups, case by case with pictures: what a picture costs where, and pictures that appear under
+another owner."""
 
 from __future__ import annotations
 

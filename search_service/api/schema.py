@@ -81,7 +81,8 @@ class NeighbourOut(BaseModel):
 
 
 class ItemOut(BaseModel):
-    """An item of the index; its code in hexadecimal. about: what its filter columns say.   picture: the address of its thumbnail."""
+    """An item of the index; its code in hexadecimal. about: what its filter columns say.
+    picture: the address of its thumbnail."""
 
     key: str
     day: str
@@ -117,7 +118,8 @@ class AnswerOut(BaseModel):
 
 
 class BoxOut(BaseModel):
-    """A part of a picture; corners as fractions of its width and height. source: `detection`, `whole_image` or `chosen`."""
+    """A part of a picture; corners as fractions of its width and height. source: `detection`, `whole_image` or
+    `chosen`."""
 
     x_min: float
     y_min: float
@@ -129,7 +131,8 @@ class BoxOut(BaseModel):
 
 
 class SeenOut(BaseModel):
-    """What was seen in a picture of `width` x `height` pixels (upright, at most 1024): what is searched for, all that was found."""
+    """What was seen in a picture of `width` x `height` pixels (upright, at most 1024): what is searched for, all that
+    was found."""
 
     width: int
     height: int

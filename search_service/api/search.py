@@ -126,7 +126,8 @@ def search_by_picture(
         seen = service.see(view, data, box)
     except UnusablePicture as error:
         raise Refusal(
-            422, f"{len(data)} bytes: {error.reason.value} ({error.reason.meaning})", "a JPEG, PNG, WebP, GIF, TIFF, BMP or AVIF picture",
+            422, f"{len(data)} bytes: {error.reason.value} ({error.reason.meaning})", "a JPEG, PNG, WebP, GIF, TIFF, "
+            "BMP or AVIF picture",
             "send another file",
         ) from None  # fmt: skip
     except (FileNotFoundError, ImportError, ValueError) as error:
@@ -155,7 +156,8 @@ def _seen(seen: Seen) -> SeenOut:
         label=crop.label, score=crop.score, source=crop.source,
     )  # fmt: skip
     return SeenOut(
-        width=width, height=height, crop=box, objects=[_box(thing) for thing in seen.objects], code=seen.code.tobytes().hex()
+        width=width, height=height, crop=box, objects=[_box(thing) for thing in seen.objects],
+        code=seen.code.tobytes().hex()
     )  # fmt: skip
 
 

@@ -1,4 +1,5 @@
-"""Taking pictures down, for operators, by `spark_jobs.withdraw`: it writes the decision into the lake, and the list beside the index."""
+"""Taking pictures down, for operators, by `spark_jobs.withdraw`: it writes the decision into the lake, and the list
+beside the index."""
 
 from __future__ import annotations
 
@@ -42,7 +43,8 @@ class WithdrawOut(BaseModel):
 
 @router.post("/withdraw")
 def withdraw(request: Request, asked: WithdrawIn) -> WithdrawOut:
-    """Take pictures down, or use them again; answers show it within a minute, groups and index from the next run of `similar_images`.
+    """Take pictures down, or use them again; answers show it within a minute, groups and index from the next run of
+    `similar_images`.
 
     Takes as long as a small Spark job.
     """
@@ -55,7 +57,8 @@ def withdraw(request: Request, asked: WithdrawIn) -> WithdrawOut:
         # In a session of its own: it goes on when this process ends.
         done = subprocess.run(
             [sys.executable, "-m", "spark_jobs.withdraw", *options, "--", *asked.keys],
-            stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=LIMIT_S, start_new_session=True, check=False,
+            stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=LIMIT_S, start_new_session=True,
+            check=False,
         )  # fmt: skip
     except subprocess.TimeoutExpired:
         raise Refusal(

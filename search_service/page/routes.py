@@ -1,6 +1,7 @@
 """The pages for people: empty shells that scripts of this service fill from its API, and the login that opens both.
 
-Whoever has logged in has a cookie that scripts cannot read and that the browser sends with requests of these pages alone.
+Whoever has logged in has a cookie that scripts cannot read and that the browser sends with requests of these pages
+alone.
 """
 
 from __future__ import annotations

@@ -43,7 +43,8 @@ def has_day(settings: Settings, table: str, day: date) -> bool:
 
 
 def count_between(settings: Settings, first: date, last: date) -> int:
-    """How many rows the image table holds of the days from first to last, by their keys alone: a scan per salt for all days.
+    """How many rows the image table holds of the days from first to last, by their keys alone: a scan per salt for all
+    days.
 
     Raises:
         HBaseError: no gateway answers, or the table or its layout row is missing.

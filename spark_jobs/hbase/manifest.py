@@ -140,7 +140,8 @@ def _json_lines(manifest: Path, file: Iterable[str]) -> Iterator[tuple[str, Mapp
 
 @dataclass(frozen=True)
 class _Draft:
-    """An entry whose number may still be open: its key is empty then. sku: of a line that is numbered within its product."""
+    """An entry whose number may still be open: its key is empty then. sku: of a line that is numbered within its
+    product."""
 
     entry: Entry
     sku: str
@@ -172,11 +173,13 @@ def _canonical(key: str) -> str:
 
 
 def _file(root: Path, path: str, is_anywhere: bool) -> Path:
-    """The file that a line names. Links are not looked into: they belong to the folder, and to whoever may write there."""
+    """The file that a line names. Links are not looked into: they belong to the folder, and to whoever may write
+    there."""
     file = root / path
     if not is_anywhere and not Path(os.path.abspath(file)).is_relative_to(os.path.abspath(root)):
         raise ValueError(
-            f"got the file {path!r}, expected one below {root}; pass --anywhere if the manifest may name any file of this machine"
+            f"got the file {path!r}, expected one below {root}; pass --anywhere if the manifest may name any file of "
+            f"this machine"
         )
     return file
 

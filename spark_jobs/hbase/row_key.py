@@ -142,7 +142,8 @@ def key_bytes(key: str) -> bytes:
 
 
 def text_of(cell: bytes) -> str:
-    """Bytes of a metadata cell as text: UTF-8, other bytes as \\xNN. Not reversible: a text with a backslash stays itself."""
+    """Bytes of a metadata cell as text: UTF-8, other bytes as \\xNN. Not reversible: a text with a backslash stays
+    itself."""
     return cell.decode("utf-8", "backslashreplace")
 
 

@@ -1,11 +1,11 @@
 """Read a range of an HBase table through its Thrift gateways, surviving their failures: every row once.
 
-After any error the connection is dropped (an interrupted reply leaves it in an unknown state), the next gateway is tried
-after a pause, and the scan goes on behind the last row received.
+After any error the connection is dropped (an interrupted reply leaves it in an unknown state), the next gateway is
+tried after a pause, and the scan goes on behind the last row received.
 
-Thrift counts a reply in rows, and a gateway holds all of it; no call says how large the next rows are. So a scan asks for
-one row first, then for as many as fit by the largest of the last reply, at most twice as many as before and never more
-than `batch_rows`; after a failure for one again. When that one fails as well, its size alone is asked for.
+Thrift counts a reply in rows, and a gateway holds all of it; no call says how large the next rows are. So a scan asks
+for one row first, then for as many as fit by the largest of the last reply, at most twice as many as before and never
+more than `batch_rows`; after a failure for one again. When that one fails as well, its size alone is asked for.
 """
 
 from __future__ import annotations
@@ -52,8 +52,10 @@ class CellTooLarge(HBaseError):
 class ReadLimits:
     """How a table is read: bytes and rows per reply, bytes in the queue, and patience in seconds.
 
-    batch_bytes: what a reply should hold.   batch_rows: what it holds at most, also when rows grow all at once: a gateway's
-    heap must take so many of the largest rows.   row_bytes: a larger row is withheld.
+    batch_bytes: what a reply should hold.
+    batch_rows: what it holds at most, also when rows grow all at once: a gateway's heap must take so many of the
+    largest rows.
+    row_bytes: a larger row is withheld.
     call_timeout_s: for one call of a gateway.   patience_s: how long in all without one new row.
     """
 
@@ -201,8 +203,8 @@ def _pause_s(rounds: int) -> float:
 def scan_batches(gateways: Gateways, scan: Scan, limits: ReadLimits) -> Generator[list[Row], None, None]:
     """Yield the rows of a scan in batches of about `limits.batch_bytes`, each row once, whatever fails meanwhile.
 
-    A row larger than `limits.row_bytes` comes as `Withheld`; so does one larger than `limits.batch_bytes` that no gateway
-    delivers for `limits.patience_s`, although they can tell its size. The gateways are closed at the end.
+    A row larger than `limits.row_bytes` comes as `Withheld`; so does one larger than `limits.batch_bytes` that no
+    gateway delivers for `limits.patience_s`, although they can tell its size. The gateways are closed at the end.
 
     Raises:
         HBaseError: the table or a family is missing, or no new row came for `limits.patience_s`.

@@ -25,8 +25,8 @@ class Region:
 def regions_of(locations: Iterable[Any]) -> list[Region]:
     """The regions of a table: each row of it in exactly one.
 
-    locations: `TRegionInfo` of `getTableRegions`, which has an entry for each replica of a region, and while a region is
-    split or merged for the old one beside the new. Only the distinct first rows count, of several entries the newest
+    locations: `TRegionInfo` of `getTableRegions`, which has an entry for each replica of a region, and while a region
+    is split or merged for the old one beside the new. Only the distinct first rows count, of several entries the newest
     region's primary replica.
     """
     by_start: dict[bytes, str] = {}

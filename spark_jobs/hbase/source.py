@@ -12,8 +12,8 @@ Options, besides these three:
     slices         partitions per region and range (1)      limit   most rows per partition, 0 for all (0)
     batch_bytes, batch_rows, row_bytes, queue_bytes, call_timeout_s, patience_s: see `scan.ReadLimits`
 
-A row is one that has an image cell or a cell of the metadata family. Each says in `reason` whether it can be used: not one
-whose key is not of the layout, nor one too large to be read. Filters and columns are not pushed down.
+A row is one that has an image cell or a cell of the metadata family. Each says in `reason` whether it can be used: not
+one whose key is not of the layout, nor one too large to be read. Filters and columns are not pushed down.
 """
 
 from __future__ import annotations
@@ -114,7 +114,8 @@ class Source:
         unknown = set(given) - {column.name for column in fields(cls)}
         if missing or unknown:
             raise ValueError(
-                f"hbase: missing options {sorted(missing)}, unknown options {sorted(unknown)}; see spark_jobs/hbase/source.py"
+                f"hbase: missing options {sorted(missing)}, unknown options {sorted(unknown)}; see "
+                f"spark_jobs/hbase/source.py"
             )
         return cls(**given, limits=limits)
 
@@ -134,7 +135,8 @@ class Source:
         return tuple(column.encode() for column in columns)
 
     def key_of(self, row: bytes, salt_buckets: int) -> tuple[str, bool]:
-        """The dataset's key of a row, and whether the row is of the layout: in another table any is, by its whole row key."""
+        """The dataset's key of a row, and whether the row is of the layout: in another table any is, by its whole row
+        key."""
         if self.day_column:
             return row_key.key_text(row), True
         key = row_key.own_key(row, salt_buckets)
@@ -225,7 +227,8 @@ def _check_families(source: Source, families: set[bytes]) -> None:
     if missing := asked - families:
         got, names = (b", ".join(sorted(group)).decode() for group in (families, missing))
         raise HBaseError(
-            f"table {source.table!r} has the families [{got}], expected also [{names}]; set image_column, metadata_family or day_column"
+            f"table {source.table!r} has the families [{got}], expected also [{names}]; set image_column, "
+            f"metadata_family or day_column"
         )
 
 
@@ -240,7 +243,8 @@ def salt_buckets(gateways: Gateways, table: str) -> int:
     )
     if not cells:
         raise HBaseError(
-            f"table {table!r} has no row {row_key.LAYOUT_ROW.decode()!r}: it was not made by spark_jobs/load_images.py; "
+            f"table {table!r} has no row {row_key.LAYOUT_ROW.decode()!r}: it was not made by "
+            f"spark_jobs/load_images.py; "
             "read it by a metadata column (option day_column)"
         )
     return int(cells[0].value)

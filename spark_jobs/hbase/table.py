@@ -85,7 +85,8 @@ def _create(gateways: Gateways, table: str, salts: Sequence[bytes], command: str
 
 
 def _split(table: str, salts: Sequence[bytes], command: str) -> bool:
-    """Let RegionSplitter create the table; its decimal splits of the first to the last salt are the salts themselves."""
+    """Let RegionSplitter create the table; its decimal splits of the first to the last salt are the salts
+    themselves."""
     ends = ["--firstrow", salts[0].decode(), "--lastrow", salts[-1].decode()]
     arguments = [_SPLITTER, "-c", str(len(salts)), "-f", ":".join(FAMILIES), *ends, table, "DecimalStringSplit"]
     program = shlex.split(command)

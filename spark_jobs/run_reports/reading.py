@@ -1,7 +1,9 @@
-"""Past run reports, read back: for a task's XCom and error, the page, the metrics, the cost sheet, the drift of the codes.
+"""Past run reports, read back: for a task's XCom and error, the page, the metrics, the cost sheet, the drift of the
+codes.
 
-A report lies at `<reports>/<day>/<stage>/<run>.json` (`pipeline.report_uri`). Readers of many leave out those they cannot
-read, and the log names them. Standard library at import, since Airflow's scheduler imports it; fsspec when it reads.
+A report lies at `<reports>/<day>/<stage>/<run>.json` (`pipeline.report_uri`). Readers of many leave out those they
+cannot read, and the log names them. Standard library at import, since Airflow's scheduler imports it; fsspec when it
+reads.
 """
 
 from __future__ import annotations
@@ -26,7 +28,8 @@ MAX_UNDER_WAY = 200
 SILENT_FOR_GOOD_S = 24 * 3600
 
 PastRun = dict[str, Any]
-"""A run report as read back: the fields of `spark_jobs.running.run_report.RunReport`, as far as its version wrote them."""
+"""A run report as read back: the fields of `spark_jobs.running.run_report.RunReport`, as far as its version wrote
+them."""
 Entry = dict[str, Any]
 
 
@@ -78,7 +81,8 @@ def report_of_attempt(reports: str, stage: str, day: str | None, run: str, attem
 
 
 def latest_reports(reports: str, days: int, is_wanted: Callable[[PastRun], bool] = bool) -> list[PastRun]:
-    """The newest report of each stage and day, newest day first, of the newest `days` days; `all_days` comes first of all.
+    """The newest report of each stage and day, newest day first, of the newest `days` days; `all_days` comes first of
+    all.
 
     is_wanted: which reports count; by default each that can be read.
     """
@@ -94,7 +98,8 @@ def latest_reports(reports: str, days: int, is_wanted: Callable[[PastRun], bool]
 
 
 def reports_of_days(reports: str, days: int, until: str = "") -> list[PastRun]:
-    """Every run report of the newest `days` days, at most the MAX_REPORTS that were written last, and those over all days.
+    """Every run report of the newest `days` days, at most the MAX_REPORTS that were written last, and those over all
+    days.
 
     until: the last day to count, ISO; empty for the newest.
     """
@@ -109,7 +114,8 @@ def reports_of_days(reports: str, days: int, until: str = "") -> list[PastRun]:
 
 
 def attempts_under_way(reports: str, at: datetime) -> list[PastRun]:
-    """What attempts tell of themselves that are under way at a moment, with `silent_s`, the seconds since they last did; oldest first.
+    """What attempts tell of themselves that are under way at a moment, with `silent_s`, the seconds since they last
+    did; oldest first.
 
     Those that have been silent for SILENT_FOR_GOOD_S are left out: they were killed, and nobody has tried again.
     """
@@ -131,7 +137,8 @@ def _silent_s(report: PastRun, at: datetime) -> float:
 
 
 def for_readers(reports: Iterable[PastRun], codes: str) -> dict[str, dict[str, PastRun]]:
-    """Day -> stage -> the run whose rows readers get, in the set `codes`: the one that published last, an undoing too."""
+    """Day -> stage -> the run whose rows readers get, in the set `codes`: the one that published last, an undoing
+    too."""
     found: dict[str, dict[str, PastRun]] = defaultdict(dict)
     for report in sorted(reports, key=lambda report: str(report.get("started_at"))):
         is_of_set = report.get("stage") in STAGES and report.get("codes") in (None, codes) and not report.get("trial")
@@ -141,12 +148,14 @@ def for_readers(reports: Iterable[PastRun], codes: str) -> dict[str, dict[str, P
 
 
 def newest_published(reports: str, stage: str, codes: str) -> PastRun | None:
-    """The report of the newest day that a stage published in the set `codes`, among MAX_DAYS_BACK days; None without one."""
+    """The report of the newest day that a stage published in the set `codes`, among MAX_DAYS_BACK days; None without
+    one."""
     return next(iter(newest_published_by_day(reports, stage, codes, most=1).values()), None)
 
 
 def newest_published_by_day(reports: str, stage: str, codes: str, most: int = MAX_DAYS_BACK) -> dict[str, PastRun]:
-    """Day -> the report that a stage published last in the set `codes`, newest day first; at most `most` days, of MAX_DAYS_BACK.
+    """Day -> the report that a stage published last in the set `codes`, newest day first; at most `most` days, of
+    MAX_DAYS_BACK.
 
     Where all sets of codes are the same to a stage, the set does not matter.
     """
@@ -163,7 +172,8 @@ def newest_published_by_day(reports: str, stage: str, codes: str, most: int = MA
 
 
 def newest_reports(settings: Settings) -> list[PastRun]:
-    """The newest successful run of each stage and day, of the set of codes in use, in the order of the stages, then of the days."""
+    """The newest successful run of each stage and day, of the set of codes in use, in the order of the stages, then of
+    the days."""
     newest: dict[tuple[str, str], PastRun] = {}
     for report in _all(settings.reports):
         place = report["stage"], report["day"] or ALL_DAYS
@@ -174,7 +184,8 @@ def newest_reports(settings: Settings) -> list[PastRun]:
 
 
 def newest_report(settings: Settings, stage: str, day: str) -> PastRun | None:
-    """The run that published a day last in the settings' set of codes, were it to empty or undo the day; None when there is none."""
+    """The run that published a day last in the settings' set of codes, were it to empty or undo the day; None when
+    there is none."""
     found = [
         report
         for report in _all(settings.reports, day, stage)

@@ -32,7 +32,8 @@ UNPUBLISHED = ("failed", "refused", "broken_contract")
 class RunSummary:
     """One run of a day.
 
-    result: of the worst of its stages.   images, used, refused: after the last stage that counts them; None when none does.
+    result: of the worst of its stages.
+    images, used, refused: after the last stage that counts them; None when none does.
     seconds: during which at least one of its stages was under way.   size_bytes: written to the lake.
     """
 
@@ -117,7 +118,8 @@ def _busy(reports: list[PastRun]) -> float:
 
 
 def rows_so_far(attempt: PastRun) -> tuple[int, int] | None:
-    """About how many rows an attempt has computed, of how many: by the share of Spark's tasks that are done. None before that is known."""
+    """About how many rows an attempt has computed, of how many: by the share of Spark's tasks that are done. None
+    before that is known."""
     progress, rows = attempt.get("progress") or {}, attempt.get("rows_out") or attempt.get("rows_in")
     tasks = progress.get("tasks") or 0
     if not rows or not tasks or progress.get("phase") not in ("stage", "stage_again"):

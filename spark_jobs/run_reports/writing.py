@@ -1,4 +1,5 @@
-"""Small files that are written whole to any store that fsspec knows, and read. Standard library at import; fsspec when it works."""
+"""Small files that are written whole to any store that fsspec knows, and read. Standard library at import; fsspec when
+it works."""
 
 from __future__ import annotations
 
@@ -13,8 +14,8 @@ _NEXT = ".next"
 def write_whole(uri: str, text: str) -> None:
     """Write a file in place of an older one, whole or not at all: a writer that is killed leaves none that is cut off.
 
-    An object store puts a file whole. Where a store renames, but not over a file (HDFS), the new one is there under a name of its own
-    before the older one goes: `read_whole` finds one of them at any moment.
+    An object store puts a file whole. Where a store renames, but not over a file (HDFS), the new one is there under a
+    name of its own before the older one goes: `read_whole` finds one of them at any moment.
     """
     import fsspec
 

@@ -24,7 +24,8 @@ def new() -> str:
 
 
 def alter(spark: Any, statement: str) -> None:
-    """Run a statement that changes a table's branches, again while others commit: Iceberg repeats commits of rows by itself, not these."""
+    """Run a statement that changes a table's branches, again while others commit: Iceberg repeats commits of rows by
+    itself, not these."""
     for wait_s in (*_WAITS_S, None):
         try:
             spark.sql(statement).collect()

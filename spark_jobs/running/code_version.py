@@ -1,7 +1,7 @@
 """Which code computed the rows: a hash of the project's sources, the same on the driver and on every worker.
 
-The project is installed on every node of a cluster; a node that was forgotten in an upgrade would compute rows of another
-version without a word. Each run report carries the driver's hash, and a job refuses workers that have another.
+The project is installed on every node of a cluster; a node that was forgotten in an upgrade would compute rows of
+another version without a word. Each run report carries the driver's hash, and a job refuses workers that have another.
 """
 
 from __future__ import annotations
@@ -56,7 +56,8 @@ def refuse_others(found: dict[str, str], expected: str) -> None:
     others = {host: code for host, code in found.items() if code != expected}
     if others:
         raise RuntimeError(
-            f"got project code {others} on workers, expected {expected} as on the driver; install the same wheel everywhere"
+            f"got project code {others} on workers, expected {expected} as on the driver; install the same wheel "
+            f"everywhere"
         )
 
 

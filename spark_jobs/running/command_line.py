@@ -44,7 +44,8 @@ class ExtractorOptions(ModelOptions):
     extractor: str = field(
         default="",
         metadata={
-            "help": "name of the extractor's artefact, or name@version; empty: that of the codes in use, else the shipped one"
+            "help": "name of the extractor's artefact, or name@version; empty: that of the codes in use, else the "
+            "shipped one"
         },
     )
 
@@ -74,8 +75,8 @@ class Attempt:
 def parse(stage: Stage, options: type[Options], arguments: Sequence[str]) -> tuple[Attempt, Options]:
     """The attempt and the job's own options from a command line.
 
-    options: a dataclass; each field becomes `--field-name`, a boolean one `--x / --no-x`; of its metadata `help` explains it, `min` and
-    `max` bound it.
+    options: a dataclass; each field becomes `--field-name`, a boolean one `--x / --no-x`; of its metadata `help`
+    explains it, `min` and `max` bound it.
 
     Raises:
         SystemExit: with code 2 after a message when the command line is wrong, with code 0 after `--help`.

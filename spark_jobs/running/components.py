@@ -1,8 +1,8 @@
 """Connected components of a graph too large for one process, in DataFrames alone.
 
-Large-star and small-star in turn (Kiveris et al. 2014, "Connected components in MapReduce and beyond"): each round joins every
-node's neighbours to the smallest of them, until each component is a star around its smallest node. The rounds grow with the
-logarithm of the longest path.
+Large-star and small-star in turn (Kiveris et al. 2014, "Connected components in MapReduce and beyond"): each round
+joins every node's neighbours to the smallest of them, until each component is a star around its smallest node. The
+rounds grow with the logarithm of the longest path.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ OF_ONE_TASK = 1_000_000
 
 
 def components(pairs: Any, one: str, other: str, of_one_task: int = OF_ONE_TASK) -> Any:
-    """The nodes of the pairs in two string columns -> (`node`, `component`), named after its smallest node; each node once."""
+    """The nodes of the pairs in two string columns -> (`node`, `component`), named after its smallest node; each node
+    once."""
     if pairs.count() <= of_one_task:
         return pairs.select(one, other).coalesce(1).mapInArrow(component_batches, "node string, component string")
     edges = pairs.selectExpr(f"greatest({one}, {other}) AS node", f"least({one}, {other}) AS root").distinct()

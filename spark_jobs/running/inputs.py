@@ -49,7 +49,8 @@ def found_in(job: Any) -> dict[str, State | None]:
 
 
 def check_current(job: Any, table: str) -> None:
-    """Raise MixedInputs when another run has since replaced the day in an input, or all days in the stage's own table."""
+    """Raise MixedInputs when another run has since replaced the day in an input, or all days in the stage's own
+    table."""
     if not job.stage.adds:
         for state in job.found.values():
             lineage.check_alone(job.spark, table, state)
@@ -82,5 +83,6 @@ def _writers(dataset: str) -> list[Stage]:
 
 
 def was_emptied(spark: Any, settings: Settings, stage: Stage) -> bool:
-    """Whether the input of a stage over all days had rows once: who emptied its last day has said that this is meant."""
+    """Whether the input of a stage over all days had rows once: who emptied its last day has said that this is
+    meant."""
     return stage.all_days and bool(stage.reads) and publishing.has_published(spark, settings.table(stage.reads[0]))

@@ -1,10 +1,11 @@
 """Lineage: from which rows of its inputs a day's rows were made, so that datasets of two runs are never read as one.
 
-Two runs of a day may publish in turns: images of one and detections of the other have the same keys, and every rule holds. So what
-is published carries, in its snapshot's summary, which commit had last changed the day in each input. A stage that reads two
-datasets asks whether one was made from the other as it reads it, and no stage publishes what was made of rows that have been
-replaced since. A dataset over all days carries the snapshots it was made from, and who reads one of these beside it reads that one.
-Rows of before lineage was kept, or whose snapshot has expired, say nothing and are taken as they are.
+Two runs of a day may publish in turns: images of one and detections of the other have the same keys, and every rule
+holds. So what is published carries, in its snapshot's summary, which commit had last changed the day in each input. A
+stage that reads two datasets asks whether one was made from the other as it reads it, and no stage publishes what was
+made of rows that have been replaced since. A dataset over all days carries the snapshots it was made from, and who
+reads one of these beside it reads that one. Rows of before lineage was kept, or whose snapshot has expired, say nothing
+and are taken as they are.
 """
 
 from __future__ import annotations
@@ -21,12 +22,14 @@ _STAGED_AS = "source-snapshot-id"
 
 
 class MixedInputs(Exception):
-    """Another run has replaced an input's rows: what was or would be made of them does not belong to those there are now."""
+    """Another run has replaced an input's rows: what was or would be made of them does not belong to those there are
+    now."""
 
 
 @dataclass(frozen=True)
 class State:
-    """A day's rows in a table, or all. changed_by: the snapshot that put them there.   inputs: by dataset, what they were made from.
+    """A day's rows in a table, or all. changed_by: the snapshot that put them there.
+    inputs: by dataset, what they were made from.
     told: what else their stage said of them."""
 
     changed_by: int
@@ -35,14 +38,19 @@ class State:
 
 
 def state_of(spark: Any, table: str, snapshot: int, day: date | None) -> State | None:
-    """A day's rows (None: all rows) as of a snapshot; None when the commit that put them there has expired, or there are none.
+    """A day's rows (None: all rows) as of a snapshot; None when the commit that put them there has expired, or there
+    are none.
 
-    Compactions, which rewrite files and not rows, do not count. A replayed commit has its inputs in the snapshot it was staged as.
+    Compactions, which rewrite files and not rows, do not count. A replayed commit has its inputs in the snapshot it was
+    staged as.
     """
     of_day = f"map_contains_key(summary, '{partition_of(day)}')" if day else "true"
     is_change = f"operation <> 'replace' AND {of_day} AS is_change"
     # The whole summaries of a backfill's snapshots would be megabytes.
-    told = f"map_filter(summary, (name, _) -> name = '{_STAGED_AS}' OR startswith(name, '{INPUT}') OR startswith(name, '{TOLD}')) AS told"
+    told = (
+        f"map_filter(summary, (name, _) -> name = '{_STAGED_AS}' OR startswith(name, '{INPUT}') OR startswith(name, "
+        f"'{TOLD}')) AS told"
+    )
     rows = spark.sql(f"SELECT snapshot_id, parent_id, {told}, {is_change} FROM {table}.snapshots").collect()
     known = {row["snapshot_id"]: row for row in rows}
     place: int | None = snapshot
@@ -59,7 +67,8 @@ def state_of(spark: Any, table: str, snapshot: int, day: date | None) -> State |
 
 
 def as_made(spark: Any, tables: Mapping[str, str], inputs: Mapping[str, int], whole: Collection[str]) -> dict[str, int]:
-    """The snapshots to read, by dataset: of what a dataset over all days was made from the very one, where it is still there.
+    """The snapshots to read, by dataset: of what a dataset over all days was made from the very one, where it is still
+    there.
 
     tables: by dataset.   inputs: the newest snapshots.   whole: which of them are of all days.
     """
@@ -86,7 +95,8 @@ def check_together(states: Mapping[str, State | None], day: date | None) -> None
             if read is not None and read.changed_by != made_from:
                 raise MixedInputs(
                     f"{dataset} of day {day} were made from {source} of snapshot {made_from}, got {source} of snapshot "
-                    f"{read.changed_by}, which another run has published; run the stage that writes {dataset} again first"
+                    f"{read.changed_by}, which another run has published; run the stage that writes {dataset} again "
+                    f"first"
                 )
 
 
@@ -102,7 +112,8 @@ def check_alone(spark: Any, table: str, found: State | None) -> None:
     state = state_of(spark, table, now, None) if now is not None else None
     if state != found:
         raise MixedInputs(
-            f"{table}: another run has published snapshot {state.changed_by if state else 'none'} since this one began; nothing was "
+            f"{table}: another run has published snapshot {state.changed_by if state else 'none'} since this one "
+            f"began; nothing was "
             "published, try again"
         )
 

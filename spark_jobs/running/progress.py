@@ -1,7 +1,8 @@
-"""How far an attempt is while it runs: a small file that is written anew every few seconds and goes when the attempt ends.
+"""How far an attempt is while it runs: a small file that is written anew every few seconds and goes when the attempt
+ends.
 
-What it says beyond the run report so far: the phase, and how many of Spark's tasks are done. A killed attempt leaves its file; whoever
-reads it sees by `seen_at` that nobody writes it any more, and the next attempt writes over it.
+What it says beyond the run report so far: the phase, and how many of Spark's tasks are done. A killed attempt leaves
+its file; whoever reads it sees by `seen_at` that nobody writes it any more, and the next attempt writes over it.
 """
 
 from __future__ import annotations

@@ -1,11 +1,13 @@
 """Write, audit, publish on Iceberg: rows are staged on a branch of their own and become readable by a cherry-pick.
 
-An attempt writes to a branch that it makes for the purpose, so that no setting of the session decides where rows go: an attempt
-that wakes late has a branch of its own as well. The branch goes when the rows are written; their snapshot stays in the table's
-metadata, readable by its id, but no reader of the table sees it until `cherrypick_snapshot` makes it current, for a day. Its
-summary has the id `<run>/<try>/<uuid>` as `wap.id`, which Iceberg publishes once only, and by whose prefix the run is found again.
-Rows of all days become current by `fast_forward` instead, which wants the table as it was when they were staged.
-Source: the Iceberg documentation, "Branching and tagging", "Write-audit-publish", and the Spark procedures of these names.
+An attempt writes to a branch that it makes for the purpose, so that no setting of the session decides where rows go: an
+attempt that wakes late has a branch of its own as well. The branch goes when the rows are written; their snapshot stays
+in the table's metadata, readable by its id, but no reader of the table sees it until `cherrypick_snapshot` makes it
+current, for a day. Its summary has the id `<run>/<try>/<uuid>` as `wap.id`, which Iceberg publishes once only, and by
+whose prefix the run is found again. Rows of all days become current by `fast_forward` instead, which wants the table as
+it was when they were staged.
+Source: the Iceberg documentation, "Branching and tagging", "Write-audit-publish", and the Spark procedures of these
+names.
 """
 
 from __future__ import annotations
@@ -21,7 +23,8 @@ from spark_jobs.running import branches
 from spark_jobs.sql import literal, of_days
 
 WAP_ID = "spark.wap.id"
-"""The setting by which sessions staged before there were branches. One that has it would write its id over an attempt's own."""
+"""The setting by which sessions staged before there were branches. One that has it would write its id over an attempt's
+own."""
 
 INPUT = "input."
 """Begins the names under which a snapshot's summary says what its rows were made from: see `lineage`."""
@@ -71,8 +74,9 @@ class Staged:
 class Part:
     """A part of a table over all days that a stage's rows replace.
 
-    where: Spark SQL for its rows, which fill whole files.   keys: columns by which each row takes the place of the one that has the
-    same, wherever it lies; in place of `where`.   of_output, of_input: the rows of the table, and of what it is made from, to be audited.
+    where: Spark SQL for its rows, which fill whole files.
+    keys: columns by which each row takes the place of the one that has the same, wherever it lies; in place of `where`.
+    of_output, of_input: the rows of the table, and of what it is made from, to be audited.
     """
 
     where: str = ""
@@ -96,7 +100,8 @@ def ensure_table(spark: Any, table: str, contract: Contract) -> None:
     """Create the table when it is missing, with the contract's columns, by day when the dataset is.
 
     Raises:
-        ValueError: the table is there but lacks columns of the contract, and keeps the rows of other days, which would lack them.
+        ValueError: the table is there but lacks columns of the contract, and keeps the rows of other days, which would
+        lack them.
     """
     if not spark.catalog.tableExists(table):
         _create(spark, table, contract)
@@ -136,7 +141,8 @@ def current_snapshot(spark: Any, table: str) -> int | None:
 
 
 def has_published(spark: Any, table: str) -> bool:
-    """Whether any run has ever published rows to a table that `ensure_table` has made, perhaps none of them still there."""
+    """Whether any run has ever published rows to a table that `ensure_table` has made, perhaps none of them still
+    there."""
     first = (
         f"SELECT snapshot_id FROM {table}.snapshots WHERE startswith(summary['wap.id'], {literal(_START_RUN + '/')})"
     )
@@ -147,7 +153,8 @@ def has_published(spark: Any, table: str) -> bool:
 def read_snapshot(spark: Any, table: str, snapshot: int) -> Any:
     """The table as of one snapshot, published or staged, as a DataFrame with the columns that the table has now.
 
-    Iceberg gives a snapshot the columns of its time: one that was added since is null here, one of a wider type is cast.
+    Iceberg gives a snapshot the columns of its time: one that was added since is null here, one of a wider type is
+    cast.
     """
     rows, present = spark.read.option("versionAsOf", snapshot).table(table), spark.table(table).schema
     if rows.schema == present:
@@ -181,7 +188,8 @@ def published_by(spark: Any, table: str, run: str, day: date | None) -> int | No
 
 @dataclass(frozen=True)
 class Change:
-    """A commit that replaced the rows of a day. before: the snapshot before it, None for a table's first; run: who published it."""
+    """A commit that replaced the rows of a day. before: the snapshot before it, None for a table's first; run: who
+    published it."""
 
     before: int | None
     run: str | None
@@ -223,9 +231,10 @@ def stage_rows(
     """Write the rows of a DataFrame to a new staged snapshot; None when there are no rows.
 
     identity: a new id of `wap_id`.   day: the only day the rows may be of; None for a table that is overwritten whole.
-    told: what the snapshot's summary is to say, by names of INPUT and TOLD.   part: of a table over all days, what these
-    rows replace, by default all.
-    before: the snapshot of the table itself that they build upon; they are published only while it is the newest. None: any.
+    told: what the snapshot's summary is to say, by names of INPUT and TOLD.
+    part: of a table over all days, what these rows replace, by default all.
+    before: the snapshot of the table itself that they build upon; they are published only while it is the newest. None:
+    any.
 
     Raises:
         ValueError: there are rows of another day.
@@ -292,7 +301,8 @@ def _merge(frame: Any, branch: str, summary: Mapping[str, str], keys: Sequence[s
 
 
 def _free_of_earlier(spark: Any, identity: str) -> None:
-    """Unset what a killed attempt has left in the session: words for a summary, and of the same run its id; refuse another's id."""
+    """Unset what a killed attempt has left in the session: words for a summary, and of the same run its id; refuse
+    another's id."""
     for name in [name for name in spark.conf.getAll if name.startswith(_OF_SESSION)]:
         spark.conf.unset(name)
     run, found = identity.rsplit("/", 2)[0], spark.conf.get(WAP_ID, "")
@@ -321,8 +331,9 @@ def partition_of(day: date) -> str:
 def publish(spark: Any, table: str, snapshot: int) -> int:
     """Make a staged snapshot's rows readable; return the snapshot that is current then.
 
-    A day's rows may be replayed on a table of which other days have changed since. All else is published on the very state that it
-    was staged on: Iceberg takes rows of which none replaces another for mere additions, and would add them twice.
+    A day's rows may be replayed on a table of which other days have changed since. All else is published on the very
+    state that it was staged on: Iceberg takes rows of which none replaces another for mere additions, and would add
+    them twice.
 
     Raises:
         ChangedPartition: the table changed in between, so that the rows must be staged again.

@@ -1,8 +1,9 @@
 """Spark's Python daemon, which ends when it has had no worker for a while.
 
-Spark starts one for each session, to fork the session's Python workers, and keeps it (42 MB) until the server ends, long after
-the session has been released. Spark ends a worker that has been idle for a minute; a daemon without workers then goes by itself.
-A session that comes back finds it gone and starts another. The setting `spark.python.daemon.module` names this module.
+Spark starts one for each session, to fork the session's Python workers, and keeps it (42 MB) until the server ends,
+long after the session has been released. Spark ends a worker that has been idle for a minute; a daemon without workers
+then goes by itself. A session that comes back finds it gone and starts another. The setting
+`spark.python.daemon.module` names this module.
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ from dlcore.spark.shared import spare_tasks_time
 
 LOOK_EVERY_S = 20.0
 _LOOKS = 4
-"""How many looks in a row find no worker before the daemon ends: by then Spark has forgotten also those that died idle."""
+"""How many looks in a row find no worker before the daemon ends: by then Spark has forgotten also those that died
+idle."""
 
 
 def run(look_every_s: float = LOOK_EVERY_S) -> None:

@@ -1,7 +1,7 @@
 """The one check of what a job, or a whole DAG run, was asked for: before any session is opened and any row is read.
 
-A job checks its own options. The first job of a DAG run gets the params of the run as well (`--request`) and checks those of
-the later jobs with them, so that a wrong detector is found before the day's images are read.
+A job checks its own options. The first job of a DAG run gets the params of the run as well (`--request`) and checks
+those of the later jobs with them, so that a wrong detector is found before the day's images are read.
 """
 
 from __future__ import annotations
@@ -107,13 +107,17 @@ def _check_table(settings: Settings, given: Given) -> None:
 
 
 def _is_first_day(settings: Settings) -> bool:
-    """Whether no day has been published yet, by the run reports: the job then tells what a scheduled run without images means."""
+    """Whether no day has been published yet, by the run reports: the job then tells what a scheduled run without images
+    means."""
     return newest_published(settings.reports, READING, settings.codes) is None
 
 
 def no_rows(day: date | None, where: str) -> str:
     """What to say of a day, or of all days, without rows."""
-    return f"no rows for {f'day {day}' if day else 'any day'} in {where}; check the day, or pass allow_empty if it is meant to be empty"
+    return (
+        f"no rows for {f'day {day}' if day else 'any day'} in {where}; check the day, or pass allow_empty if it is "
+        f"meant to be empty"
+    )
 
 
 def _check_artefact(settings: Settings, given: Given, kind: str) -> None:

@@ -53,7 +53,10 @@ class RunReport:
 
     codes: the set of codes it worked on, empty for the first; None for a stage to which all sets are the same.
     trial: whether its rows went to the tables of trials.
-    reasons: rows by reason.   rules: names of the rules checked.   seconds: by phase.   size_bytes: of the files written.
+    reasons: rows by reason.
+    rules: names of the rules checked.
+    seconds: by phase.
+    size_bytes: of the files written.
     inputs: the pinned snapshot of each dataset read.   snapshot: the published one.
     warnings: what people should look at though the stage has done its work.   extra: what the job itself adds.
     """
@@ -101,7 +104,8 @@ class RunReport:
             self.seconds[name] = round(self.seconds.get(name, 0.0) + spent, 3)
 
     def add_observed(self, name: str, observation: Any, summarise: Callable[[dict[str, Any]], Any]) -> None:
-        """Add sums that Spark took meanwhile. It drops them with a part of the plan that it finds empty: no run fails for that."""
+        """Add sums that Spark took meanwhile. It drops them with a part of the plan that it finds empty: no run fails
+        for that."""
         from pyspark.errors import PySparkAssertionError
 
         try:
@@ -122,7 +126,8 @@ class RunReport:
         self.versions = {"code": code_version(), "python": platform.python_version()} | packages
 
     def take_over(self, reports: str, snapshot: int) -> bool:
-        """Fill in what an earlier attempt of the run has reported about a snapshot; False when it left no report to read."""
+        """Fill in what an earlier attempt of the run has reported about a snapshot; False when it left no report to
+        read."""
         filesystem, path = fsspec.url_to_fs(report_uri(reports, self.stage, self.day, self.run))
         earlier = next(readable(filesystem, [path] if filesystem.exists(path) else []), {})
         if earlier.get("snapshot") == snapshot:

@@ -1,8 +1,8 @@
 """Runs one stage: pins its inputs, stages its rows, audits them, publishes them, and reports.
 
-A job script gives the Spark plan of its stage and calls `run`. What `run` promises: no row is readable before its audit;
-an attempt may be killed at any moment and tried again; a run that has been published is not repeated; a new run of a day
-replaces the day. This and the files it imports are the only generic Spark code of the project.
+A job script gives the Spark plan of its stage and calls `run`. What `run` promises: no row is readable before its
+audit; an attempt may be killed at any moment and tried again; a run that has been published is not repeated; a new run
+of a day replaces the day. This and the files it imports are the only generic Spark code of the project.
 """
 
 from __future__ import annotations
@@ -59,7 +59,8 @@ class Job(Generic[Options]):
     input_states: whose rows each input has for the day; none for a stage over all days.
     found: of a stage over all days, by its dataset, whose rows the table had before the inputs were pinned.
     built_upon: by the stage's own dataset, the snapshot whose rows `published` gave last.
-    replaced: the one part of these whose place the stage's rows take; empty: of all.   told: what their snapshot says besides.
+    replaced: the one part of these whose place the stage's rows take; empty: of all.
+    told: what their snapshot says besides.
     when_empty: called before a day without rows is refused; raises NothingYet where that is no fault.
     at_end: what is to be closed or removed when the attempt ends, however it ends.
     """
@@ -114,7 +115,7 @@ class Job(Generic[Options]):
         return rows.select(*columns) if columns else rows
 
     def published(self) -> Any:
-        """The rows that readers of the stage's own dataset see as the stage begins, as a DataFrame: what it may build upon."""
+        """The rows of the stage's own dataset that readers see as it begins, as a DataFrame: it may build upon them."""
         if self.contract is None:
             raise ValueError(f"{self.stage.name} writes no dataset, so none of it is published")
         table = self.settings.table(self.contract.dataset)
@@ -125,7 +126,7 @@ class Job(Generic[Options]):
         return publishing.read_snapshot(self.spark, table, snapshot)
 
     def replaces(self, part: Part) -> None:
-        """Say that the stage's rows take the place of a part of those that `published` gave: the others stay, only the part is audited."""
+        """Say which part of those that `published` gave the stage's rows replace; only that part is audited."""
         self.replaced[:] = [part]
 
     def tell(self, name: str, value: str) -> None:
@@ -133,7 +134,7 @@ class Job(Generic[Options]):
         self.told[name] = value
 
     def state(self, dataset: str = "") -> State:
-        """What is known of the rows of an input over all days, by default of those that `published` gave; nothing where it has expired."""
+        """What is known of an input's rows over all days, by default of `published`; nothing where it has expired."""
         own = self.contract.dataset if self.contract else ""
         snapshot = self.record.inputs[dataset] if dataset else self.built_upon[own]
         return lineage.state_of(self.spark, self.settings.table(dataset or own), snapshot, None) or State(snapshot, {})
@@ -267,7 +268,7 @@ def _session(stage: Stage, settings: Settings, attempt: Attempt) -> AbstractCont
 
 
 def _replace_rows(job: Job[Any], plan: Plan, contract: Contract, wait_for_import: Callable[[], None]) -> None:
-    """Stage, audit and publish the day's rows (all rows, for a stage over all days); stage again while the table changes."""
+    """Stage, audit and publish the day's rows, or all days'; stage again while the table changes."""
     report, table = job.record, job.settings.table(contract.dataset)
     if _took_over_earlier_attempt(job, table):
         return
@@ -361,7 +362,7 @@ def _in_order(frame: Any, job: Job[Any]) -> Any:
 
 
 def _stage_again(job: Job[Any], plan: Plan, table: str, staged: Staged) -> Staged:
-    """Stage on the table's present state: the same rows, copied; where they build upon it, what the plan makes of it now."""
+    """Stage on the table's present state: the same rows, copied, or planned anew where they build upon it."""
     with job.record.phase("stage_again"):
         if job.stage.adds or job.replaced:
             job.replaced.clear()

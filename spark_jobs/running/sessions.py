@@ -24,11 +24,12 @@ PROBE_TIMEOUT_S = 5.0
 RETRIES = 6
 LONGEST_PAUSE_MS = 2000
 _KEPT: list[Any] = []
-"""Every client to the end of its process: when one is collected, pyspark shuts a pool of threads down that all clients share, and
-where the collection comes while another client submits to it, it waits for itself."""
+"""Every client to the end of its process: when one is collected, pyspark shuts a pool of threads down that all clients
+share, and where the collection comes while another client submits to it, it waits for itself."""
 _LOOPBACK = ("127.0.0.1", "::1", "[::1]")
 _OF_CONNECT = ("SPARK_CONNECT_MODE_ENABLED", "SPARK_LOCAL_REMOTE", "SPARK_REMOTE")
-"""What makes pyspark refuse a classic session. It sets these itself in a process that connects, whose children inherit them."""
+"""What makes pyspark refuse a classic session. It sets these itself in a process that connects, whose children inherit
+them."""
 _RUN_TIME_DEFAULTS = {"spark.sql.execution.arrow.maxRecordsPerBatch": "10000"}
 
 

@@ -1,8 +1,8 @@
 """Scores of codes and of duplicate groups against a truth file, and of the baselines on the same pictures.
 
-The truth is one JSON line per image: day, key, boxes, labels, group, transform, is_counted (sample_data/catalogue/demo.py writes
-such files; a team labels its own catalogue likewise). A pair is true when both images have the same group; images that are not
-counted take part in nothing.
+The truth is one JSON line per image: day, key, boxes, labels, group, transform, is_counted
+(sample_data/catalogue/demo.py writes such files; a team labels its own catalogue likewise). A pair is true when both
+images have the same group; images that are not counted take part in nothing.
 """
 
 from __future__ import annotations
@@ -30,7 +30,8 @@ _ROUNDING = 1e-4
 
 @dataclass(frozen=True)
 class Truth:
-    """What is known of one image. boxes (N, 4) as fractions, labels of the N objects, the first being what it is about."""
+    """What is known of one image. boxes (N, 4) as fractions, labels of the N objects, the first being what it is
+    about."""
 
     address: Address
     boxes: NDArray[np.float32]
@@ -68,7 +69,8 @@ def _truth(line: Mapping[str, Any], place: str) -> Truth:
     boxes = np.array(line.get("boxes") or [], np.float32).reshape(-1, 4)
     if not ((boxes[:, :2] < boxes[:, 2:]).all() and (boxes >= -_ROUNDING).all() and (boxes <= 1 + _ROUNDING).all()):
         raise ValueError(
-            f"{place}: got boxes {boxes.tolist()}, expected x_min, y_min, x_max, y_max as fractions of the image, min below max"
+            f"{place}: got boxes {boxes.tolist()}, expected x_min, y_min, x_max, y_max as fractions of the image, min "
+            f"below max"
         )
     if len(boxes) != len(line.get("labels") or ()):
         raise ValueError(f"{place}: got {len(boxes)} boxes and labels {line.get('labels')}, expected one label a box")
@@ -99,9 +101,9 @@ def score_duplicates(
 ) -> dict[str, Any]:
     """`precision`, `recall`, `f1`, `false_merges`, `by_transform` and `look_alikes_grouped` of predicted groups.
 
-    groups: the group of each image, by address; an image that has none was not used, and its pairs are missed. by_transform: of
-    the true pairs of a transformed image with its original, the share that is found. look_alikes_grouped: share of the planted
-    look-alike pairs that share a group.
+    groups: the group of each image, by address; an image that has none was not used, and its pairs are missed.
+    by_transform: of the true pairs of a transformed image with its original, the share that is found.
+    look_alikes_grouped: share of the planted look-alike pairs that share a group.
     """
     counted = [row for row in truth if row.is_counted and row.group is not None]
     predicted = labels_of(groups.get(row.address) for row in counted)
@@ -145,8 +147,8 @@ def score_baseline(
 ) -> dict[str, Any]:
     """Scores of plain codes, row by row of `truth`, grouped at the best distance there is for them.
 
-    The distance is chosen on this very truth, which no calibration could better: the largest whose groups reach the precision,
-    or the one of best F1 when none does.
+    The distance is chosen on this very truth, which no calibration could better: the largest whose groups reach the
+    precision, or the one of best F1 when none does.
     """
     apart = distances(codes, codes).astype(np.float64)
     bits = 8 * codes.shape[1]

@@ -77,7 +77,8 @@ def _small(frame: Any, settings: Settings, side: int) -> pa.Table:
 
 
 def read_images(spark: Any, settings: Settings, dataset: str, addresses: Sequence[Address]) -> dict[Address, bytes]:
-    """The image bytes of some rows of `raw_images`, `images` or `crops` (the first crop); rows without any are left out."""
+    """The image bytes of some rows of `raw_images`, `images` or `crops` (the first crop); rows without any are left
+    out."""
     if not addresses:
         return {}
     rows = spark.table(settings.table(dataset))

@@ -1,6 +1,8 @@
-"""Scores of what a run has published, against a truth file: detector, features, duplicates, and the baselines beside them.
+"""Scores of what a run has published, against a truth file: detector, features, duplicates, and the baselines beside
+them.
 
-Everything is taken from the published rows as they are, so the numbers are those of the pipeline and not of its models alone.
+Everything is taken from the published rows as they are, so the numbers are those of the pipeline and not of its models
+alone.
 """
 
 from __future__ import annotations
@@ -46,8 +48,10 @@ _ANY = ("any_map50", "any_precision", "any_recall")
 class Published:
     """The rows of every day, by address; of an image with several crops the first.
 
-    detections, crops, features, duplicates, images: rows without image bytes.   price_monitoring, picture_copyright: all their rows.
-    whole_pictures, crop_pictures: small pictures of the used ones, (WHOLE_SIDE, WHOLE_SIDE, 3) and (SMALL_SIDE, SMALL_SIDE, 3).
+    detections, crops, features, duplicates, images: rows without image bytes.
+    price_monitoring, picture_copyright: all their rows.
+    whole_pictures, crop_pictures: small pictures of the used ones, (WHOLE_SIDE, WHOLE_SIDE, 3) and (SMALL_SIDE,
+    SMALL_SIDE, 3).
     """
 
     detections: Mapping[Address, Row]
@@ -109,8 +113,9 @@ def score_published(
 ) -> dict[str, Any]:
     """`detector`, `features`, `duplicates` and `baselines` of a run.
 
-    look_alikes: pairs that must not share a group.  extractor: the one that made the features, whose pooled features ITQ
-    and random projection turn into codes; None leaves the baselines out.
+    look_alikes: pairs that must not share a group.
+    extractor: the one that made the features, whose pooled features ITQ and random projection turn into codes; None
+    leaves the baselines out.
     """
     return {
         "detector": score_detector(published.detections, truth),
@@ -123,8 +128,8 @@ def score_published(
 def score_detector(detections: Mapping[Address, Row], truth: Sequence[Truth]) -> dict[str, Any]:
     """`map50` (VOC, IoU 0.5) of the published guesses, `classes` with the average precision of each, `images` judged.
 
-    `any_map50`, `any_precision`, `any_recall` are of the published objects, whatever their labels: what crops and codes depend
-    on, and all that a truth with labels of its own can say.
+    `any_map50`, `any_precision`, `any_recall` are of the published objects, whatever their labels: what crops and codes
+    depend on, and all that a truth with labels of its own can say.
     """
     judged = [row for row in truth if len(row.boxes) and row.address in detections]
     if not judged:
@@ -188,7 +193,8 @@ def _code(features: Mapping[Address, Row], row: Truth) -> bytes | None:
 def score_baselines(
     published: Published, truth: Sequence[Truth], look_alikes: Sequence[Pair], extractor: Extractor
 ) -> dict[str, Any]:
-    """What pHash of the whole images, and ITQ and random projection of the extractor's pooled features, give on the same pictures."""
+    """What pHash of the whole images, and ITQ and random projection of the extractor's pooled features, give on the
+    same pictures."""
     wholes, crops = published.whole_pictures, published.crop_pictures
     judged = [row for row in counted(truth) if row.address in wholes and row.address in crops]
     if len(judged) < 2:

@@ -1,7 +1,9 @@
-"""The two reports against the truth: how many cases, how many of them right, how many found; and what simple methods would report.
+"""The two reports against the truth: how many cases, how many of them right, how many found; and what simple methods
+would report.
 
-The truth file says of each image, under `listing`, its shop, price, currency, first_seen and title, the owner that the shop names, the
-`true_owner`, and its `use` (own, licensed, copied): sample_data/catalogue/listings.py. Without that there is nothing to score.
+The truth file says of each image, under `listing`, its shop, price, currency, first_seen and title, the owner that the
+shop names, the `true_owner`, and its `use` (own, licensed, copied): sample_data/catalogue/listings.py. Without that
+there is nothing to score.
 """
 
 from __future__ import annotations
@@ -87,7 +89,8 @@ def score_reports(
 ) -> dict[str, Score]:
     """`price_monitoring` and `copyright` of what was published: see `score_prices`, `score_cases`.
 
-    prices: group and currency of each published row that compares shops.   cases: the published pairs, with their kinds.
+    prices: group and currency of each published row that compares shops.
+    cases: the published pairs, with their kinds.
     groups: of `duplicates`.
     """
     reported = set(prices)
@@ -143,9 +146,11 @@ def score_prices(known: Mapping[Address, Listed], cases: Sequence[Sequence[Addre
 
 
 def score_cases(known: Mapping[Address, Listed], pairs: Sequence[Pair], kind: str = "") -> Score:
-    """A case is right when its two show the same picture, the first is licensed or copied, and the other names the true owner.
+    """A case is right when its two show the same picture, the first is licensed or copied, and the other names the true
+    owner.
 
-    kind: of which cases those to be found are, by default of both: copied ones name another owner, licensed ones another shop alone.
+    kind: of which cases those to be found are, by default of both: copied ones name another owner, licensed ones
+    another shop alone.
     """
     judged = [(copy, original) for copy, original in pairs if copy in known and original in known]
     right = {copy for copy, original in judged if _is_right(known[copy], known[original])}

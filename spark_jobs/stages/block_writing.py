@@ -1,7 +1,8 @@
-"""Rows of `features` as blocks of distinct pictures: named, gathered by day and bucket, equal ones once, in order of their names.
+"""Rows of `features` as blocks of distinct pictures: named, gathered by day and bucket, equal ones once, in order of
+their names.
 
-Spark brings the rows of a bucket to one task and does nothing else with them: names, order and copies are made here, where a row
-is a few bytes of an array and not an object of Java.
+Spark brings the rows of a bucket to one task and does nothing else with them: names, order and copies are made here,
+where a row is a few bytes of an array and not an object of Java.
 """
 
 from __future__ import annotations
@@ -20,8 +21,8 @@ from spark_jobs.stages.picture_blocks import KEPT, PICTURE, write_block
 from spark_jobs.stages.signature_rows import SIGNATURES
 
 WRITTEN = pa.schema([("day", pa.date32()), ("name", pa.string()), ("rows", pa.int64()), ("left_out", pa.int64())])
-"""Rows of `block_batches`: a block, its pictures, and rows of its bucket that are in none, for their descriptors are not finite. A
-bucket of which nothing else is left has no name."""
+"""Rows of `block_batches`: a block, its pictures, and rows of its bucket that are in none, for their descriptors are
+not finite. A bucket of which nothing else is left has no name."""
 WRITTEN_ROW = "day date, name string, rows bigint, left_out bigint"
 _PLACE = ("key", "crop")
 _EXPONENT = 0x7C00  # of a float16; all ones: infinite, or no number (IEEE 754)
@@ -30,7 +31,8 @@ _NAME = 32  # digits
 
 @dataclass
 class _Bucket:
-    """Of each picture the signatures of one row, since a million copies of one would fill the memory, and where all its rows are."""
+    """Of each picture the signatures of one row, since a million copies of one would fill the memory, and where all its
+    rows are."""
 
     day: Any
     pictures: list[pa.RecordBatch] = field(default_factory=list)
@@ -66,7 +68,8 @@ class _Bucket:
 
 
 def block_batches(batches: Iterable[pa.RecordBatch], index: str) -> Iterator[pa.RecordBatch]:
-    """Rows (day, bucket, key, crop, signatures), all of a day and bucket here, in any order -> a block of each, as rows of WRITTEN."""
+    """Rows (day, bucket, key, crop, signatures), all of a day and bucket here, in any order -> a block of each, as rows
+    of WRITTEN."""
     buckets: dict[int, _Bucket] = {}
     for batch in batches:
         for number, rows in _by_bucket(batch):

@@ -1,8 +1,9 @@
 """How alike two pictures must be to be duplicates, found without labels on pictures of the catalogue at hand.
 
-Pictures of the catalogue are changed as shops change them, and cut out anew: a picture and its changed copy are duplicates; a picture
-and the changed copy of another are not, nor is a picture with its hue turned by 60 degrees and more. The threshold is the lowest at
-which the groups of the whole catalogue may be expected to reach the wanted precision (`wrong_pairs.py`).
+Pictures of the catalogue are changed as shops change them, and cut out anew: a picture and its changed copy are
+duplicates; a picture and the changed copy of another are not, nor is a picture with its hue turned by 60 degrees and
+more. The threshold is the lowest at which the groups of the whole catalogue may be expected to reach the wanted
+precision (`wrong_pairs.py`).
 """
 
 from __future__ import annotations
@@ -38,9 +39,11 @@ LEAST = 0.8
 class Calibration:
     """What `find_duplicates` needs to know.
 
-    threshold: least P(duplicate) of the verifier.  code_distance, hash_distance: bits within which a pair is verified at
-    all, of the code and of the whole image's hash.  expected: precision and recall that the sample promises, recall by
-    transform, share of recoloured pictures that pass.
+    threshold: least P(duplicate) of the verifier.
+    code_distance, hash_distance: bits within which a pair is verified at all, of the code and of the whole image's
+    hash.
+    expected: precision and recall that the sample promises, recall by transform, share of recoloured pictures that
+    pass.
     """
 
     verifier: Verifier
@@ -75,7 +78,8 @@ def verifier_from(values: dict[str, Any]) -> Verifier:
 
 @dataclass(frozen=True)
 class ChangedViews:
-    """Signatures of changed copies, row by row: `source` is the picture it was made of, `change` what was done to it."""
+    """Signatures of changed copies, row by row: `source` is the picture it was made of, `change` what was done to
+    it."""
 
     signatures: Signatures
     source: Indices
@@ -84,9 +88,11 @@ class ChangedViews:
 
 @dataclass(frozen=True)
 class Target:
-    """What the groups must reach: precision of the pairs, and the share of recoloured pictures that may pass; and the cost of it.
+    """What the groups must reach: precision of the pairs, and the share of recoloured pictures that may pass; and the
+    cost of it.
 
-    candidates: others that a picture may have by chance within the distance of the codes, and again within that of the hashes.
+    candidates: others that a picture may have by chance within the distance of the codes, and again within that of the
+    hashes.
     """
 
     precision: float = 0.95
@@ -109,9 +115,11 @@ class Target:
 class Population:
     """The catalogue that a sample of distinct pictures stands for.
 
-    pictures: how many distinct ones there are.   found: of a calibration, a function that says how many of their pairs are within
-    its distances and have at least a probability.   before: distances in use, which are kept while those that would be chosen are
-    near: with larger ones all pictures must be compared anew.
+    pictures: how many distinct ones there are.
+    found: of a calibration, a function that says how many of their pairs are within its distances and have at least a
+    probability.
+    before: distances in use, which are kept while those that would be chosen are near: with larger ones all pictures
+    must be compared anew.
     """
 
     pictures: int
@@ -192,7 +200,8 @@ def _wrong_pairs(
     found: Callable[[float], float],
     true: Floats,
 ) -> Callable[[float], float]:
-    """How many wrong pairs score at least so much log-odds in a catalogue of so many pictures: the larger of both estimates."""
+    """How many wrong pairs score at least so much log-odds in a catalogue of so many pictures: the larger of both
+    estimates."""
     negatives, tried = _other_pictures(calibration, originals, copies)
     chance = by_chance(_logit(negatives), tried, float(_logit(LEAST)))
     mixture = mixture_of(lambda score: found(float(_sigmoid(score))), _logit(true))
@@ -209,7 +218,8 @@ def _is_within(pair_cues: Floats, limits: tuple[int, int], originals: Signatures
 def _within_budget(
     wanted: Calibration, catalogue: Signatures, population: Population, target: Target
 ) -> tuple[tuple[int, int], dict[str, Any]]:
-    """Distances up to the wanted ones within which a picture has `target.candidates` others by chance at most; what is expected."""
+    """Distances up to the wanted ones within which a picture has `target.candidates` others by chance at most; what is
+    expected."""
     is_copy = _alike(wanted, catalogue, LEAST)
     joins = (catalogue.codes, wanted.code_distance), (catalogue.wholes, wanted.hash_distance)
     chances = [Chance.of(codes, is_copy) for codes, _ in joins]
@@ -244,9 +254,11 @@ def _expected(threshold: float, true: Floats, copies: ChangedViews) -> dict[str,
 
 
 def _other_pictures(calibration: Calibration, originals: Signatures, copies: ChangedViews) -> tuple[Floats, int]:
-    """P(duplicate) of copies with other originals than their own that the join would find, and how many pairs were looked at.
+    """P(duplicate) of copies with other originals than their own that the join would find, and how many pairs were
+    looked at.
 
-    Pictures of the sample that may be duplicates of each other already are left out: each of their copies would count as wrong.
+    Pictures of the sample that may be duplicates of each other already are left out: each of their copies would count
+    as wrong.
     """
     alike = _alike(calibration, originals, _SUSPECT)
     rows = np.flatnonzero(~np.isin(copies.change, LOOK_ALIKES))

@@ -1,7 +1,9 @@
-"""What thresholds are calibrated on, without labels: pictures of the catalogue changed as shops change them, and look-alikes of them.
+"""What thresholds are calibrated on, without labels: pictures of the catalogue changed as shops change them, and
+look-alikes of them.
 
-Changed copies are duplicates of their picture. Look-alikes are other articles, unless the sample has the same one twice. All go through
-the detector as in life, so that a copy may be cut otherwise than its original. The job that calls this gives the changes along.
+Changed copies are duplicates of their picture. Look-alikes are other articles, unless the sample has the same one
+twice. All go through the detector as in life, so that a copy may be cut otherwise than its original. The job that calls
+this gives the changes along.
 """
 
 from __future__ import annotations
@@ -30,13 +32,14 @@ from spark_jobs.stages.look_alike_views import Box, TakenApart, placed, taken_ap
 ORIGINAL, NEW_BACKDROP, RECOLOURED = "original", "new backdrop", "recoloured"
 RECOLOURED_THING, RECOLOURED_ELSEWHERE, ANOTHER_THING = "recoloured thing", "recoloured elsewhere", "another thing"
 LOOK_ALIKES = (RECOLOURED, RECOLOURED_THING, RECOLOURED_ELSEWHERE, ANOTHER_THING)
-"""Changes that make another article: all of the picture in another colour; its thing alone; that before another backdrop; another
-thing in its place."""
+"""Changes that make another article: all of the picture in another colour; its thing alone; that before another
+backdrop; another thing in its place."""
 SCHEMA = pa.schema(
     [("day", pa.date32()), ("key", pa.string()), ("change", pa.string())]
     + [(name, pa.binary()) for name in ("code", "descriptor", "luminance_hash", "whole_hash", "chroma")]
 )
-"""Rows of `copy_batches`: the signatures of a picture (change `original`), of a changed copy or of a look-alike of it."""
+"""Rows of `copy_batches`: the signatures of a picture (change `original`), of a changed copy or of a look-alike of
+it."""
 
 BOX = ("x_min", "y_min", "x_max", "y_max")
 _COLOURFUL = 20  # mean chroma of the part where a thing is, of 255
@@ -77,14 +80,16 @@ Cut: TypeAlias = Callable[[Sequence[Pixels]], list[Pixels]]
 
 @dataclass(frozen=True)
 class Changes:
-    """What is done to pictures: transforms by name, and `recolour(image, hue in degrees, saturation)` for another article."""
+    """What is done to pictures: transforms by name, and `recolour(image, hue in degrees, saturation)` for another
+    article."""
 
     transforms: Mapping[str, Transform]
     recolour: Callable[[Image.Image, float, float], Image.Image]
 
 
 class View(NamedTuple):
-    """A changed picture: the name of the change, pixels (H, W, 3), and where the box of the picture before has gone (4,)."""
+    """A changed picture: the name of the change, pixels (H, W, 3), and where the box of the picture before has gone
+    (4,)."""
 
     change: str
     pixels: Pixels
@@ -164,8 +169,8 @@ def _colour(pixels: Pixels) -> float:
 def copy_batches(
     batches: Iterable[pa.RecordBatch], models: str, extractor: str, detector: str, changes: Changes, copies: int
 ) -> Iterator[pa.RecordBatch]:
-    """Rows (day, key, image, x_min, y_min, x_max, y_max, and these of another picture as other_*, null where there is none) -> rows
-    of SCHEMA: each picture, `copies` changed copies of it, its look-alikes.
+    """Rows (day, key, image, x_min, y_min, x_max, y_max, and these of another picture as other_*, null where there is
+    none) -> rows of SCHEMA: each picture, `copies` changed copies of it, its look-alikes.
 
     detector: name of one with its version, or NO_DETECTOR.
     """

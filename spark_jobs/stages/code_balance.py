@@ -1,7 +1,8 @@
-"""How often each bit of a day's codes is one: what a healthy code keeps near one half, and what moves when the images change.
+"""How often each bit of a day's codes is one: what a healthy code keeps near one half, and what moves when the images
+change.
 
-A bit that is nearly always the same tells pictures apart no more; shares that move from one day to the next say that other
-pictures come in, or that a model or a decoder changed.
+A bit that is nearly always the same tells pictures apart no more; shares that move from one day to the next say that
+other pictures come in, or that a model or a decoder changed.
 """
 
 from __future__ import annotations
@@ -10,11 +11,13 @@ from collections.abc import Mapping
 from typing import Any
 
 Balance = dict[str, Any]
-"""count: codes; ones: how often each bit is one; lowest_share and highest_share of ones among the bits; drift, reference_day."""
+"""count: codes; ones: how often each bit is one; lowest_share and highest_share of ones among the bits; drift,
+reference_day."""
 
 
 def bit_sums(bits: int) -> dict[str, str]:
-    """SQL over the column `code` whose sums are the number of codes and of ones in each of its bits, the lowest of a byte first."""
+    """SQL over the column `code` whose sums are the number of codes and of ones in each of its bits, the lowest of a
+    byte first."""
     byte = "getbit(cast(conv(hex(substr(code, {}, 1)), 16, 10) as int), {})"
     each = {f"bit_{number}": byte.format(number // 8 + 1, number % 8) for number in range(bits)}
     return {"count": "cast(code is not null as int)"} | each

@@ -1,7 +1,7 @@
 """Which part of an image the features are of: the crop policy, and cutting it out.
 
-The policy: the best object counts most by its score and also by its size and its nearness to the middle, since shops put what
-they sell there. A margin is left around it. Without an object worth it the whole image is the crop, or none.
+The policy: the best object counts most by its score and also by its size and its nearness to the middle, since shops
+put what they sell there. A margin is left around it. Without an object worth it the whole image is the crop, or none.
 """
 
 from __future__ import annotations
@@ -32,9 +32,11 @@ _HASH_SIDE = 96
 class CropPolicy:
     """How crops are chosen.
 
-    margin: around an object, as a share of its longer side.  least_score: of an object to be cropped.  least_area: of its
-    box, as a share of the image.  most: crops of an image, at least 1.  fall_back: whether an image without such an
-    object is used whole.
+    margin: around an object, as a share of its longer side.
+    least_score: of an object to be cropped.
+    least_area: of its box, as a share of the image.
+    most: crops of an image, at least 1.
+    fall_back: whether an image without such an object is used whole.
     """
 
     margin: float = 0.08
@@ -63,15 +65,16 @@ class Crop(NamedTuple):
 
 
 def worth(thing: FoundObject) -> float:
-    """How likely it is what the picture is about: score x square root of its area x nearness to the middle (1 there, 0.3 in a corner)."""
+    """How likely it is what the picture is about: score x square root of its area x nearness to the middle (1 there,
+    0.3 in a corner)."""
     area = max(thing.x_max - thing.x_min, 0) * max(thing.y_max - thing.y_min, 0)
     off_x, off_y = (thing.x_min + thing.x_max) / 2 - 0.5, (thing.y_min + thing.y_max) / 2 - 0.5
     return thing.score * math.sqrt(area) * (1 - 1.4 * min(math.hypot(off_x, off_y), 0.5))
 
 
 def choose_crops(objects: Sequence[FoundObject], width: int, height: int, policy: CropPolicy) -> list[Crop]:
-    """The crops of an image of `width` x `height` pixels, the worthiest first; empty when nothing qualifies and the policy
-    does not fall back to the whole image.
+    """The crops of an image of `width` x `height` pixels, the worthiest first; empty when nothing qualifies and the
+    policy does not fall back to the whole image.
 
     >>> thing = FoundObject("mug", 0.9, 0.25, 0.25, 0.75, 0.75)
     >>> choose_crops([thing], 100, 100, CropPolicy(margin=0.1))
@@ -108,7 +111,8 @@ def cut(pixels: NDArray[np.uint8], crop: Crop) -> bytes:
 
 
 def crop_batches(batches: Iterable[pa.RecordBatch], policy: CropPolicy) -> Iterator[pa.RecordBatch]:
-    """Rows of images with their objects (day, key, reason, image, objects) -> rows of `crops`, at least one for each."""
+    """Rows of images with their objects (day, key, reason, image, objects) -> rows of `crops`, at least one for
+    each."""
     for batch in batches:
         rows = [row for source in batch.to_pylist() for row in crop_row(source, policy)]
         yield pa.RecordBatch.from_pylist(rows, schema=CROPS.arrow_schema())

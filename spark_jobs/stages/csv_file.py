@@ -23,8 +23,8 @@ def write_csv(
 ) -> Iterator[pa.RecordBatch]:
     """Write rows in their order to the file `name` of a folder (a URI), with a line of the columns' names -> WRITTEN.
 
-    Numbers and times are written as they are, lists with `; ` between their parts. A text that a spreadsheet would take for a formula
-    gets an apostrophe before it: shops write titles, and a formula can fetch and send.
+    Numbers and times are written as they are, lists with `; ` between their parts. A text that a spreadsheet would take
+    for a formula gets an apostrophe before it: shops write titles, and a formula can fetch and send.
     """
     rows = 0
     with tempfile.TemporaryFile(

@@ -4,7 +4,8 @@
     <index>/days/sheets/2026-11-02-<random>.json     a row for each picture that was chosen
     <index>/days/sheets/2026-11-02-<random>.bin      their JPEGs, one behind the other; a row says where its own lies
 
-These files are written first: a sheet that is there has all of them. Whoever draws a day again puts its sheet in place of the old one.
+These files are written first: a sheet that is there has all of them. Whoever draws a day again puts its sheet in place
+of the old one.
 """
 
 from __future__ import annotations
@@ -57,7 +58,9 @@ class Sheet:
     """A day sheet as it lies there.
 
     state: what it was drawn from.   totals: pictures of the day by reason, also those that are not on the sheet.
-    pictures: how many are on it.   files: the name of its files.   faces: key and place of a few of its pictures, which stand for the day.
+    pictures: how many are on it.
+    files: the name of its files.
+    faces: key and place of a few of its pictures, which stand for the day.
     """
 
     day: str
@@ -99,8 +102,8 @@ def read_sheet(store: Store, day: str) -> Sheet:
 
 
 def read_rows(store: Store, sheet: Sheet) -> list[dict[str, Any]]:
-    """The pictures on a sheet: key, reason, chosen (for what), width, height, objects, crops and so on; `place` are the first byte and
-    the end of a picture's JPEG, null where there is none.
+    """The pictures on a sheet: key, reason, chosen (for what), width, height, objects, crops and so on; `place` are the
+    first byte and the end of a picture's JPEG, null where there is none.
 
     Raises:
         FileNotFoundError: the day has been drawn again, and this sheet was removed.
@@ -127,7 +130,8 @@ def _damaged(store: Store, day: str, error: Exception) -> ValueError:
 
 
 def drawn_batches(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    """Rows (day, key, reason, about, image, raw) -> rows of DRAWN; image: the canonical one, raw: the bytes of a refused one."""
+    """Rows (day, key, reason, about, image, raw) -> rows of DRAWN; image: the canonical one, raw: the bytes of a
+    refused one."""
     for batch in batches:
         rows = [
             {"day": row["day"], "key": row["key"], "about": row["about"], "picture": _picture(row)}
@@ -148,7 +152,8 @@ def sheet_batches(
 
 
 def remove_sheets(store: Store, kept: Iterable[str], age_s: float) -> int:
-    """Remove the sheets of other days, and files that no sheet names and that nobody can still be about to name -> how many went."""
+    """Remove the sheets of other days, and files that no sheet names and that nobody can still be about to name -> how
+    many went."""
     days, kept = days_of(store), set(kept)
     gone = [f"{day}.json" for day in days if day not in kept]
     for name in gone:
@@ -196,7 +201,8 @@ def _picture(row: Mapping[str, Any]) -> bytes | None:
 
 
 def glimpse(data: bytes) -> bytes | None:
-    """What can be seen of a refused file, as a small JPEG; None where nothing can, within the limits of pixels and time."""
+    """What can be seen of a refused file, as a small JPEG; None where nothing can, within the limits of pixels and
+    time."""
     try:
         with time_limit(GLIMPSE_S):
             return _small(_opened(data))

@@ -129,7 +129,8 @@ def read_pixels(canonical: bytes) -> Pixels:
 
 
 def read_scaled(canonical: bytes, side: int) -> Pixels:
-    """The same for a network whose pictures have `side` pixels: a large one is scaled down as it is decoded, to twice that or more."""
+    """The same for a network whose pictures have `side` pixels: a large one is scaled down as it is decoded, to twice
+    that or more."""
     least = 2 * side
     pixels: Pixels = simplejpeg.decode_jpeg(canonical, "RGB", min_height=least, min_width=least, strict=False)
     return resized(pixels, side)

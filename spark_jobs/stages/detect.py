@@ -27,7 +27,8 @@ def computed_by() -> str:
 def detect_batches(batches: Iterable[pa.RecordBatch], models: str, detector: str) -> Iterator[pa.RecordBatch]:
     """Rows of `images` (day, key, reason, image) -> rows of `detections`, one for one.
 
-    models: URI of the folder of artefacts.  detector: name of one with its version, for all tasks to load the same; or NO_DETECTOR.
+    models: URI of the folder of artefacts.
+    detector: name of one with its version, for all tasks to load the same; or NO_DETECTOR.
     """
     loaded = None if detector == NO_DETECTOR else load_detector(artefact_uri(models, detector))
     for batch in batches:

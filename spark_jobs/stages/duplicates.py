@@ -1,7 +1,8 @@
-"""From the features of every day to groups of duplicates: join, verify each pair, group without chains, name the groups.
+"""From the features of every day to groups of duplicates: join, verify each pair, group without chains, name the
+groups.
 
-The answer depends on the rows alone, not on their order or the order of the days, and a group is named after its smallest
-(day, key), so that its name lasts while it grows.
+The answer depends on the rows alone, not on their order or the order of the days, and a group is named after its
+smallest (day, key), so that its name lasts while it grows.
 """
 
 from __future__ import annotations
@@ -82,7 +83,8 @@ def check_calibrated(version: str, calibration: Calibration) -> None:
 
 
 def find_groups(signatures: Signatures, calibration: Calibration) -> list[Group]:
-    """Groups of duplicates among N pictures, as positions. Pictures with equal signatures are duplicates, compared only once."""
+    """Groups of duplicates among N pictures, as positions. Pictures with equal signatures are duplicates, compared only
+    once."""
     first, copy_of = signatures.distinct()
     distinct = signatures.take(first)
 
@@ -143,7 +145,8 @@ def _told(pairs: Evidence, rows: list[dict[str, Any]]) -> dict[str, Any]:
 def group_batches(batches: Iterable[pa.RecordBatch], calibration: Calibration) -> Iterator[pa.RecordBatch]:
     """Distinct pictures of whole components, all of a task -> rows of GROUPED, of those that are in a group.
 
-    Rows: picture, day, key and crop of its first row, copies, signatures, others (the names of those it is paired with).
+    Rows: picture, day, key and crop of its first row, copies, signatures, others (the names of those it is paired
+    with).
     """
     parts = list(batches)
     if not parts:
@@ -229,7 +232,8 @@ def _measured(
 def _evidence_pairs(group: Group, copy_of: Indices, signatures: Signatures, calibration: Calibration) -> list[_Pair]:
     """Pairs of a group's members that may be evidence, each once: a picture and its equals, and pairs of the others.
 
-    Of these all while they are few; of more, each one's verified one with the representative or, without that, with its likeliest.
+    Of these all while they are few; of more, each one's verified one with the representative or, without that, with its
+    likeliest.
     """
     first: dict[int, int] = {}
     members = group.members.tolist()
@@ -245,7 +249,8 @@ def _evidence_pairs(group: Group, copy_of: Indices, signatures: Signatures, cali
 
 
 def _reaching_pairs(own: Signatures, centre: int, calibration: Calibration) -> Indices:
-    """Verified pairs (P, 2) of distinct pictures, in order: each one's with the `centre` or, where that is not verified, its likeliest."""
+    """Verified pairs (P, 2) of distinct pictures, in order: each one's with the `centre` or, where that is not
+    verified, its likeliest."""
     every = np.arange(len(own))
     others = every[every != centre]
     near = _verified(own, np.full(len(others), centre), others, calibration)

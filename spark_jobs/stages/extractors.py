@@ -15,7 +15,8 @@ _EXTRACTION = "extract_features"
 
 
 def usual_extractor(models: str) -> tuple[str, Published | None]:
-    """The name of the extractor that a new set of codes is made with, and the published weights for want of which it is the spare one."""
+    """The name of the extractor that a new set of codes is made with, and the published weights for want of which it is
+    the spare one."""
     if SHIPPED not in names(models):
         return SPARE, None
     missing = missing_weights(artefact_uri(models, SHIPPED))
@@ -23,7 +24,8 @@ def usual_extractor(models: str) -> tuple[str, Published | None]:
 
 
 def extractor_in_use(settings: Settings, models: str) -> str:
-    """The name of the extractor of the newest day with codes in the settings' set; empty without one, or when it is not in `models`."""
+    """The name of the extractor of the newest day with codes in the settings' set; empty without one, or when it is not
+    in `models`."""
     newest = newest_published(settings.reports, _EXTRACTION, settings.codes)
     used = (newest or {}).get("extra", {}).get("artefacts", {})
     name = next(iter(used), "").partition("@")[0]

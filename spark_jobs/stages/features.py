@@ -1,4 +1,5 @@
-"""From the crops of a day to their features: the DeepBit code, its real values, and the signatures that verify a pair."""
+"""From the crops of a day to their features: the DeepBit code, its real values, and the signatures that verify a
+pair."""
 
 from __future__ import annotations
 
@@ -28,7 +29,8 @@ def whole_pictures(images: Sequence[bytes], extractor: Extractor) -> list[Pixels
 def feature_batches(
     batches: Iterable[pa.RecordBatch], models: str, extractor: str, keep_descriptor: bool = True
 ) -> Iterator[pa.RecordBatch]:
-    """Rows of `crops` -> rows of `features`, one for one; each with its image in `whole`, if the extractor codes that as well.
+    """Rows of `crops` -> rows of `features`, one for one; each with its image in `whole`, if the extractor codes that
+    as well.
 
     models: URI of the folder of artefacts.  extractor: name of one with its version, for all tasks to load the same.
     """

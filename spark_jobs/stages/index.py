@@ -61,7 +61,8 @@ def thumbnail(image: bytes) -> bytes:
 def segment_parts(
     batches: Iterable[pa.RecordBatch], uri: str, states: Mapping[str, str], most: int = SEGMENT_ITEMS
 ) -> Iterator[pa.RecordBatch]:
-    """Rows (day, key, crop, label, code, thumbnail, filters) in order of day, key and crop -> written segments, as rows of PARTS.
+    """Rows (day, key, crop, label, code, thumbnail, filters) in order of day, key and crop -> written segments, as rows
+    of PARTS.
 
     uri: of the index.   states: by day, what its rows were made from.   most: items of a segment, which is of one day.
     """
@@ -77,7 +78,8 @@ def segment_parts(
 
 
 class _Waiting:
-    """Rows of one segment to be: in memory, but for their thumbnails, which are nearly all of them and wait in a file."""
+    """Rows of one segment to be: in memory, but for their thumbnails, which are nearly all of them and wait in a
+    file."""
 
     def __init__(self) -> None:
         self.rows: list[pa.RecordBatch] = []
@@ -121,14 +123,16 @@ def _of_each_day(batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
 
 
 def group_parts(batches: Iterable[pa.RecordBatch], uri: str) -> Iterator[pa.RecordBatch]:
-    """Rows (place, group) in order of the places -> the part of the groups of an index that holds them, as a row of PARTS."""
+    """Rows (place, group) in order of the places -> the part of the groups of an index that holds them, as a row of
+    PARTS."""
     rows = pa.Table.from_batches(batches, schema=pa.schema([("place", pa.string()), ("group", pa.string())]))
     if len(rows):
         yield _row_of(write_groups(Store(uri), _strings(rows.column("place")), _strings(rows.column("group"))))
 
 
 def list_parts(batches: Iterable[pa.RecordBatch], uri: str) -> Iterator[pa.RecordBatch]:
-    """Rows (group, day, place, shop, evidence) in order of group and place, a group's all here -> the part of the group list with them."""
+    """Rows (group, day, place, shop, evidence) in order of group and place, a group's all here -> the part of the group
+    list with them."""
     rows = (row for batch in batches for row in batch.to_pylist())
     groups = [_group(name, list(members)) for name, members in groupby(rows, key=lambda row: row["group"])]
     if groups:
@@ -166,7 +170,8 @@ def _row_of(part: Part) -> pa.RecordBatch:
 
 
 def entries_of(rows: pa.Table, pictures: ByteStrings | None = None, filters: Sequence[str] = ()) -> Entries:
-    """Rows (day, key, crop, label, code) and their thumbnails, by default a column of these rows, as items without groups.
+    """Rows (day, key, crop, label, code) and their thumbnails, by default a column of these rows, as items without
+    groups.
 
     filters: further columns, of texts or numbers.
     """

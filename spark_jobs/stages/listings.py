@@ -1,7 +1,8 @@
-"""What a shop says about a picture, as columns: read from the metadata of `raw_images`, which hold each row's cells as they came.
+"""What a shop says about a picture, as columns: read from the metadata of `raw_images`, which hold each row's cells as
+they came.
 
-Nothing is copied for it: Parquet reads this one column, days of before have it too, and a mapping that is put right holds at once
-for all days. A column that a table does not have is null everywhere.
+Nothing is copied for it: Parquet reads this one column, days of before have it too, and a mapping that is put right
+holds at once for all days. A column that a table does not have is null everywhere.
 """
 
 from __future__ import annotations
@@ -26,7 +27,8 @@ _CONTINENTAL = r"^([0-9]+|[0-9]{1,3}([.][0-9]{3})+),[0-9]{1,2}$"
 
 
 def qualifiers(mapping: str) -> dict[str, str]:
-    """Which cell of a row holds each column, by what the setting `metadata_columns` says; by default that of the same name.
+    """Which cell of a row holds each column, by what the setting `metadata_columns` says; by default that of the same
+    name.
 
     >>> qualifiers("shop=merchant, price=unit_price")["price"], qualifiers("")["price"]
     ('unit_price', 'price')
@@ -39,7 +41,8 @@ def qualifiers(mapping: str) -> dict[str, str]:
         name, equals, cell = (part.strip() for part in entry.partition("="))
         if not (equals and cell and name in NAMES):
             raise ValueError(
-                f"PIPELINE_METADATA_COLUMNS: got {entry!r}, expected column=cell with one of {', '.join(NAMES)}, for example "
+                f"PIPELINE_METADATA_COLUMNS: got {entry!r}, expected column=cell with one of {', '.join(NAMES)}, for "
+                f"example "
                 "shop=merchant,price=unit_price"
             )
         found[name] = cell
@@ -53,22 +56,26 @@ def filter_names(setting: str) -> tuple[str, ...]:
     (('shop', 'price'), ())
 
     Raises:
-        ValueError: a name is not one of small letters, digits and underscores, comes twice or is that of a filter of every index.
+        ValueError: a name is not one of small letters, digits and underscores, comes twice or is that of a filter of
+        every index.
     """
     names = [name.strip() for name in setting.split(",")] if setting.strip() != "none" else []
     wrong = [name for name in names if not _FILTER.match(name) or names.count(name) > 1]
     if wrong:
         raise ValueError(
-            f"PIPELINE_INDEX_FILTERS: got {wrong[0]!r}, expected different names of small letters, digits and underscores, but none "
+            f"PIPELINE_INDEX_FILTERS: got {wrong[0]!r}, expected different names of small letters, digits and "
+            f"underscores, but none "
             f"of {', '.join(_TAKEN)}, for example shop,owner,price"
         )
     return tuple(names)
 
 
 def listings(raw_images: Any, mapping: str, others: Sequence[str] = ()) -> Any:
-    """Rows of `raw_images` with SOURCE (a DataFrame) -> day, key and NAMES; of what cannot be read as a price or a time: null.
+    """Rows of `raw_images` with SOURCE (a DataFrame) -> day, key and NAMES; of what cannot be read as a price or a
+    time: null.
 
-    price: a positive double; 12.50, 1,234.50 and 1.234,50 are read, with or without a currency before or behind.   currency: in capitals.
+    price: a positive double; 12.50, 1,234.50 and 1.234,50 are read, with or without a currency before or behind.
+    currency: in capitals.
     first_seen: a timestamp, UTC where the cell says none.   others: more cells, as text, under their own names.
     """
     cells = qualifiers(mapping)
@@ -82,7 +89,8 @@ def listings(raw_images: Any, mapping: str, others: Sequence[str] = ()) -> Any:
 
 
 def unreadable(mapping: str) -> dict[str, str]:
-    """Spark SQL over `raw_images`: which rows have a price or a time that cannot be read, by what the run report calls their number."""
+    """Spark SQL over `raw_images`: which rows have a price or a time that cannot be read, by what the run report calls
+    their number."""
     cells = qualifiers(mapping)
     price, seen = (f"metadata[{literal(cells[name])}]" for name in ("price", "first_seen"))
     return {
@@ -97,5 +105,6 @@ def _price(text: str) -> str:
     return (
         f"CASE WHEN {number} RLIKE '{_PLAIN}' THEN try_cast({number} AS double) "
         f"WHEN {number} RLIKE '{_ENGLISH}' THEN try_cast(replace({number}, ',', '') AS double) "
-        f"WHEN {number} RLIKE '{_CONTINENTAL}' THEN try_cast(replace(replace({number}, '.', ''), ',', '.') AS double) END"
+        f"WHEN {number} RLIKE '{_CONTINENTAL}' THEN try_cast(replace(replace({number}, '.', ''), ',', '.') AS double) "
+        f"END"
     )

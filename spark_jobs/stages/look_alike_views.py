@@ -1,10 +1,11 @@
 """Pictures of other articles that look alike, made of a shop's own pictures: what a calibration reports of.
 
-It says how many of each kind its threshold takes for copies. Only whole pictures in another colour, which are not made here, limit it.
+It says how many of each kind its threshold takes for copies. Only whole pictures in another colour, which are not made
+here, limit it.
 
-A picture is taken apart at the box of its crop into the thing and what stands behind it, roughly: the backdrop is the picture
-filled in smoothly behind the box (pull-push, Gortler et al. 1996, "The Lumigraph"), the thing is what differs from that. So a thing
-can be put before another's backdrop, in place of another thing, and in another colour.
+A picture is taken apart at the box of its crop into the thing and what stands behind it, roughly: the backdrop is the
+picture filled in smoothly behind the box (pull-push, Gortler et al. 1996, "The Lumigraph"), the thing is what differs
+from that. So a thing can be put before another's backdrop, in place of another thing, and in another colour.
 """
 
 from __future__ import annotations

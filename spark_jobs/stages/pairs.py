@@ -1,8 +1,8 @@
 """Verified pairs of distinct pictures: two blocks compared, and which of a catalogue's blocks are compared at all.
 
-A picture is what its signatures are, wherever and however often it is shown, so whether two pictures are a pair never changes. The
-pairs of a catalogue are those of before whose pictures are both still there, and those of the new pictures with all:
-whatever days came, went or were replaced meanwhile, that is what a comparison of all with all would find.
+A picture is what its signatures are, wherever and however often it is shown, so whether two pictures are a pair never
+changes. The pairs of a catalogue are those of before whose pictures are both still there, and those of the new pictures
+with all: whatever days came, went or were replaced meanwhile, that is what a comparison of all with all would find.
 """
 
 from __future__ import annotations
@@ -63,7 +63,8 @@ class Limits:
 
     @classmethod
     def of(cls, calibration: Calibration) -> Limits:
-        """Those of a calibration. Its threshold moves with the catalogue; pairs below it, down to LEAST, are kept for the next."""
+        """Those of a calibration. Its threshold moves with the catalogue; pairs below it, down to LEAST, are kept for
+        the next."""
         least = min(LEAST, calibration.threshold)
         decides = json.dumps([calibration.model_version, asdict(calibration.verifier), least])
         name = hashlib.sha256(decides.encode()).hexdigest()[:16]
@@ -71,7 +72,8 @@ class Limits:
 
 
 def bundles_of(blocks: Sequence[Block], tiles: int) -> list[tuple[Block, ...]]:
-    """Blocks in bundles, new ones apart, as large as may be (larger ones take less time) while there are so many tiles, if there can be."""
+    """Blocks in bundles, new ones apart, as large as may be (larger ones take less time) while there are so many tiles,
+    if there can be."""
     for most in _BUNDLED:
         found = [bundle for is_new in (True, False) for bundle in _packed(blocks, is_new, most)]
         if tile_count(found) >= tiles:
@@ -101,7 +103,8 @@ def tile_count(bundles: Sequence[tuple[Block, ...]]) -> int:
 
 
 def tile(bundles: Sequence[tuple[Block, ...]], number: int) -> tuple[tuple[Block, ...], tuple[Block, ...]]:
-    """The pair of bundles of a number from 0: first the new ones among each other, each with itself too, then each old with each new."""
+    """The pair of bundles of a number from 0: first the new ones among each other, each with itself too, then each old
+    with each new."""
     new = [bundle for bundle in bundles if bundle[0].is_new]
     among = len(new) * (len(new) + 1) // 2
     if number < among:
@@ -115,7 +118,8 @@ def tile(bundles: Sequence[tuple[Block, ...]], number: int) -> tuple[tuple[Block
 def compared_tiles(
     batches: Iterable[pa.RecordBatch], index: str, bundles: Sequence[tuple[Block, ...]], calibration: Calibration
 ) -> Iterator[pa.RecordBatch]:
-    """Numbers of tiles (`id`) -> rows of PAIRS, and of each tile a row with how many CANDIDATES were verified, as `probability`."""
+    """Numbers of tiles (`id`) -> rows of PAIRS, and of each tile a row with how many CANDIDATES were verified, as
+    `probability`."""
     for batch in batches:
         for number in batch.column("id").to_pylist():
             one, another = tile(bundles, number)
@@ -176,7 +180,8 @@ def _apart(one: Codes, other: Codes) -> NDArray[np.int32]:
 
 
 def step_of(probability: float) -> int:
-    """Probabilities from 0 to 1 in steps that are as fine near 1 as the threshold needs: equal ones in log-odds, 20 to a unit."""
+    """Probabilities from 0 to 1 in steps that are as fine near 1 as the threshold needs: equal ones in log-odds, 20 to
+    a unit."""
     kept = min(max(probability, 1e-9), 1 - 1e-9)
     return round(20 * math.log(kept / (1 - kept)) + _STEPS)
 
@@ -184,7 +189,8 @@ def step_of(probability: float) -> int:
 def near_batches(
     batches: Iterable[pa.RecordBatch], sample: pa.Table, calibration: Calibration
 ) -> Iterator[pa.RecordBatch]:
-    """Pictures with their signatures -> rows (step, pairs): how many pairs with those of a sample there are by `step_of`.
+    """Pictures with their signatures -> rows (step, pairs): how many pairs with those of a sample there are by
+    `step_of`.
 
     All rows of a picture are in one task, which looks at one of them.
     """

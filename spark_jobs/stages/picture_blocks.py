@@ -1,8 +1,9 @@
-"""Distinct pictures of a day in blocks: files that Spark tasks write and others map, so that a task of the comparison holds no pictures.
+"""Distinct pictures of a day in blocks: files that Spark tasks write and others map, so that a task of the comparison
+holds no pictures.
 
-A block is an Arrow file of one record batch, in order of the pictures' names. Its signatures are byte strings of one length each:
-mapped, they are arrays (N, bytes) as they lie. Beside them are the keys and crops of all rows that show the picture.
-A block never changes. From a file system that is not local it is copied once to a machine.
+A block is an Arrow file of one record batch, in order of the pictures' names. Its signatures are byte strings of one
+length each: mapped, they are arrays (N, bytes) as they lie. Beside them are the keys and crops of all rows that show
+the picture. A block never changes. From a file system that is not local it is copied once to a machine.
 """
 
 from __future__ import annotations
@@ -43,7 +44,8 @@ PLACES = pa.schema(
         ("row", pa.int32()),
     ]
 )
-"""Rows of `place_batches`: a picture, its first row of a day, how many that day has, the number of its block and its row there."""
+"""Rows of `place_batches`: a picture, its first row of a day, how many that day has, the number of its block and its
+row there."""
 PLACE_ROW = "picture string, day date, key string, crop int, copies bigint, block int, row int"
 ROW_BITS = 32
 """Of a number that is a block's and a row's."""
@@ -54,7 +56,8 @@ _LISTED = ("keys", "crops")
 
 @dataclass(frozen=True)
 class Block:
-    """A file of pictures of a day: its name below the index, how many there are, and whether they are new to the comparison."""
+    """A file of pictures of a day: its name below the index, how many there are, and whether they are new to the
+    comparison."""
 
     day: Any
     name: str
@@ -64,7 +67,8 @@ class Block:
 
 @dataclass(frozen=True)
 class Pictures:
-    """Distinct pictures: names (N,) as byte strings, their signatures, and (of a block) `keys` and `crops` of the rows of each."""
+    """Distinct pictures: names (N,) as byte strings, their signatures, and (of a block) `keys` and `crops` of the rows
+    of each."""
 
     names: NDArray[np.bytes_]
     signatures: Signatures
@@ -80,7 +84,8 @@ class Pictures:
 
 @dataclass(frozen=True)
 class Bundle:
-    """The pictures of several blocks as one set: their codes and whole images' hashes in memory, all else where the blocks have it."""
+    """The pictures of several blocks as one set: their codes and whole images' hashes in memory, all else where the
+    blocks have it."""
 
     parts: Sequence[Pictures]
 
@@ -118,7 +123,8 @@ class Bundle:
 def write_block(
     index: str, folder: str, day: Any, rows: pa.Table, lists: dict[str, pa.Array], is_new: bool = True
 ) -> Block:
-    """Write pictures (`picture` and the signatures, each of one length, and lists `keys` and `crops`) to a new file of a folder."""
+    """Write pictures (`picture` and the signatures, each of one length, and lists `keys` and `crops`) to a new file of
+    a folder."""
     block = Block(day, f"{folder}/{uuid4().hex}.arrow", len(rows), is_new)
     columns = {name: _of_one_length(rows.column(name)) for name in (PICTURE, *SIGNATURES)} | lists
     batch = pa.RecordBatch.from_arrays(list(columns.values()), names=list(columns))
@@ -151,7 +157,8 @@ def open_block(index: str, name: str) -> Pictures:
         arrays = [_mapped(table, column, np.dtype(kind)) for column, kind in SIGNATURES.items()]
     except (OSError, ValueError, KeyError) as error:
         raise ValueError(
-            f"{index}/{name}: got no block of pictures ({error}), expected one; remove the file and run similar_images again, "
+            f"{index}/{name}: got no block of pictures ({error}), expected one; remove the file and run "
+            f"similar_images again, "
             "which writes the blocks of its day anew"
         ) from error
     return Pictures(names.view(f"S{names.shape[1]}")[:, 0], Signatures(*arrays), table.select(list(_LISTED)))
@@ -174,7 +181,8 @@ def place_batches(batches: Iterable[pa.RecordBatch], index: str, blocks: Sequenc
 
 
 def number_batches(batches: Iterable[pa.RecordBatch], index: str, blocks: Sequence[Block]) -> Iterator[pa.RecordBatch]:
-    """Numbers of blocks (`id`) -> (picture, number, copies) of all in them; number: the block's before ROW_BITS bits of the row's."""
+    """Numbers of blocks (`id`) -> (picture, number, copies) of all in them; number: the block's before ROW_BITS bits of
+    the row's."""
     for batch in batches:
         for number in batch.column("id").to_pylist():
             pictures = open_block(index, blocks[number].name)
@@ -228,7 +236,8 @@ def _names_in(index: str, file: str) -> NDArray[np.bytes_]:
 def found_batches(
     batches: Iterable[pa.RecordBatch], index: str, blocks: Sequence[Block], names: str
 ) -> Iterator[pa.RecordBatch]:
-    """Numbers of blocks (`id`) -> of their pictures that a file of names has: PLACES, `keys` and `crops` of all rows, and signatures."""
+    """Numbers of blocks (`id`) -> of their pictures that a file of names has: PLACES, `keys` and `crops` of all rows,
+    and signatures."""
     for batch in batches:
         for number in batch.column("id").to_pylist() if names else ():
             pictures = open_block(index, blocks[number].name)
@@ -272,7 +281,8 @@ def _listed(pictures: Pictures, rows: Indices) -> pa.Table:
 def part_batches(
     batches: Iterable[pa.RecordBatch], index: str, folder: str, blocks: Sequence[Block]
 ) -> Iterator[pa.RecordBatch]:
-    """Rows (block, row, is_new), a block's all here -> blocks of the new pictures and of the others among these, as rows of BLOCKS.
+    """Rows (block, row, is_new), a block's all here -> blocks of the new pictures and of the others among these, as
+    rows of BLOCKS.
 
     block: its number.   A block that is wholly of one kind serves as it is, of others parts are written to the folder.
     """

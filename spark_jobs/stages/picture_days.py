@@ -1,7 +1,8 @@
 """What the comparison keeps between runs: of every day what its rows were, and the blocks of its pictures.
 
-A list of days is a small JSON file beside the blocks, written once and never changed. The snapshot of a table that was made from it
-names it, so that the next run knows exactly what was compared. Lists and blocks are a cache: without them all is computed anew.
+A list of days is a small JSON file beside the blocks, written once and never changed. The snapshot of a table that was
+made from it names it, so that the next run knows exactly what was compared. Lists and blocks are a cache: without them
+all is computed anew.
 """
 
 from __future__ import annotations
@@ -32,8 +33,8 @@ _FORMAT = 1
 
 @dataclass(frozen=True)
 class Kind:
-    """Used rows of a day that are alike: their model, the bytes of a descriptor, whether the other signatures have their lengths, how many
-    they are."""
+    """Used rows of a day that are alike: their model, the bytes of a descriptor, whether the other signatures have
+    their lengths, how many they are."""
 
     model_version: str | None
     descriptor_bytes: int | None
@@ -46,7 +47,9 @@ class PictureDay:
     """A day of `features`.
 
     files: hash of the names of its files and of the keys withdrawn from it; the same files are the same rows.
-    content: hash of the rows themselves, which a compaction leaves.   rows: of all kinds.   blocks: (name, rows) of its pictures.
+    content: hash of the rows themselves, which a compaction leaves.
+    rows: of all kinds.
+    blocks: (name, rows) of its pictures.
     not_finite: used rows that are in no block because their descriptors are not.
     """
 
@@ -60,7 +63,8 @@ class PictureDay:
 
 @dataclass(frozen=True)
 class PictureDays:
-    """All days, by name. descriptor_bytes: of the pictures in blocks.   limits: within which they were compared with one another."""
+    """All days, by name. descriptor_bytes: of the pictures in blocks.
+    limits: within which they were compared with one another."""
 
     descriptor_bytes: int
     limits: Limits | None = None
@@ -82,7 +86,8 @@ class PictureDays:
         return unlike + sum(day.not_finite for day in self.days.values())
 
     def added_to(self, before: PictureDays) -> list[str] | None:
-        """The days that are new beside those of before, when nothing else is: all later, the others unchanged; None otherwise."""
+        """The days that are new beside those of before, when nothing else is: all later, the others unchanged; None
+        otherwise."""
         if (before.descriptor_bytes, before.limits) != (self.descriptor_bytes, self.limits):
             return None
         last = max(before.days, default="")
@@ -98,7 +103,8 @@ class PictureDays:
 
     @classmethod
     def told(cls, index: str, words: Mapping[str, str]) -> PictureDays | None:
-        """The list that the snapshot of a table names in its words; None where it names none, or none that can be read."""
+        """The list that the snapshot of a table names in its words; None where it names none, or none that can be
+        read."""
         return cls.read(index, words[PICTURE_DAYS]) if PICTURE_DAYS in words else None
 
     @classmethod
@@ -128,7 +134,8 @@ def lists(index: str) -> list[str]:
 
 
 def newest(index: str) -> PictureDays:
-    """The newest list that can be read, with those of its days whose blocks are all there; one without days where there is none."""
+    """The newest list that can be read, with those of its days whose blocks are all there; one without days where there
+    is none."""
     there = {f"{KEPT}/{name}" for name in Store(index).names(KEPT)}
     for name in reversed(lists(index)):
         found = PictureDays.read(index, name)

@@ -1,6 +1,7 @@
 """PNG by its chunks: what decides the pixels is kept, checked and measured; all else is left out.
 
-Source: W3C PNG third edition, sections 5 (chunks), 11.3 (ancillary chunks) and 13.1 (errors in these need not be fatal).
+Source: W3C PNG third edition, sections 5 (chunks), 11.3 (ancillary chunks) and 13.1 (errors in these need not be
+fatal).
 """
 
 from __future__ import annotations
@@ -44,7 +45,8 @@ class Chunk:
 
 @dataclass(frozen=True)
 class Header:
-    """What IHDR says; `row_bytes` with the byte that names the filter, `row_bytes * height` of all if not interlaced."""
+    """What IHDR says; `row_bytes` with the byte that names the filter, `row_bytes * height` of all if not
+    interlaced."""
 
     width: int
     height: int
@@ -170,7 +172,8 @@ def _is_harmless(chunk: Chunk) -> bool:
 
 
 def _transparent(chunks: list[Chunk], header: Header) -> tuple[tuple[int, ...], bool]:
-    """Return the sample values that stand for transparent, and whether a chunk of transparency is left out as damaged."""
+    """Return the sample values that stand for transparent, and whether a chunk of transparency is left out as
+    damaged."""
     found = next((chunk for chunk in chunks if chunk.kind == b"tRNS"), None)
     if found is None:
         return (), False

@@ -33,8 +33,8 @@ _NAMED = 5
 def comparable_rows(features: pa.Table) -> NDArray[np.int64]:
     """Positions of the used rows of `features` with whole signatures.
 
-    The contract lets no other used row through, but an older one did: such rows are named in the log and left out, so that one
-    of them does not hold up all the others.
+    The contract lets no other used row through, but an older one did: such rows are named in the log and left out, so
+    that one of them does not hold up all the others.
     """
     used = np.flatnonzero([reason == Reason.OK for reason in features.column("reason").to_pylist()])
     is_whole = np.ones(len(features), bool)
@@ -47,7 +47,8 @@ def comparable_rows(features: pa.Table) -> NDArray[np.int64]:
     if len(broken):
         rows = features.select(["day", "key", "crop"]).take(pa.array(broken[:_NAMED])).to_pylist()
         logger.warning(
-            "left %d used rows out that lack signatures or have broken ones, such as %s; run extract_features again for their days",
+            "left %d used rows out that lack signatures or have broken ones, such as %s; run extract_features again "
+            "for their days",
             len(broken),
             ", ".join(f"{row['day']}/{row['key']}#{row['crop']}" for row in rows),
         )
@@ -55,7 +56,8 @@ def comparable_rows(features: pa.Table) -> NDArray[np.int64]:
 
 
 def _has_descriptor(values: list[bytes | None]) -> NDArray[np.bool_]:
-    """Which descriptors are finite and as long as most are; all of them where there is none at all, which is another fault."""
+    """Which descriptors are finite and as long as most are; all of them where there is none at all, which is another
+    fault."""
     sizes = Counter(len(value) for value in values if value)
     if not sizes:
         return np.ones(len(values), bool)
@@ -97,9 +99,11 @@ def _matrix(rows: pa.Table, name: str, dtype: Any) -> NDArray[Any]:
 
 _LENGTHS = " AND ".join(f"octet_length({name}) IN ({', '.join(map(str, sizes))})" for name, sizes in _SIZES.items())
 HAS_LENGTHS = f"coalesce({_LENGTHS}, false)"
-"""Spark SQL for whether the signatures of a row of `features` are as long as they may be; of the descriptor that decides the most usual."""
+"""Spark SQL for whether the signatures of a row of `features` are as long as they may be; of the descriptor that
+decides the most usual."""
 HAS_SIGNATURES = f"coalesce({_LENGTHS} AND NOT hex(descriptor) RLIKE '{INFINITE_OR_NAN}', false)"
-"""Spark SQL for whether a row of `features` has whole signatures, as `comparable_rows` has it, but for the descriptor's length."""
+"""Spark SQL for whether a row of `features` has whole signatures, as `comparable_rows` has it, but for the descriptor's
+length."""
 
 PICTURE_NAME = f"substring(sha2(concat({', '.join(SIGNATURES)}), 256), 1, 32)"
 """Spark SQL for the name of a picture: rows with equal signatures have the same."""

@@ -140,7 +140,8 @@ def _pixel_end(values: dict[int, NDArray[np.int64]]) -> int:
 
 
 def _of_page(data: bytes, form: _Form, entries: list[_Entry]) -> bytes:
-    """Write a directory of these entries behind the data, and name it in the header; their values stay where they are."""
+    """Write a directory of these entries behind the data, and name it in the header; their values stay where they
+    are."""
     padding = -len(data) % 16
     count = struct.pack(form.order + form.count, len(entries))
     directory = count + b"".join(entry.raw for entry in entries) + struct.pack(form.order + form.offset, 0)

@@ -1,4 +1,5 @@
-"""The list of withdrawn keys beside an index, so that a search leaves a picture out before the index is built again without it."""
+"""The list of withdrawn keys beside an index, so that a search leaves a picture out before the index is built again
+without it."""
 
 from __future__ import annotations
 
@@ -19,7 +20,8 @@ STATE = "SELECT key FROM {rows} GROUP BY key HAVING max_by(reason, at) = 'withdr
 
 
 def write_keys(index: str, keys: Iterable[str]) -> list[str]:
-    """Write the list beside the index at a URI and beside those of the other sets of codes -> the URIs of the indexes."""
+    """Write the list beside the index at a URI and beside those of the other sets of codes -> the URIs of the
+    indexes."""
     files, root = fsspec.core.url_to_fs(index)
     others = [str(path) for path in files.glob(f"{root}-*") if files.isdir(path)]
     uris = [index.rstrip("/") + path.removeprefix(root.rstrip("/")) for path in (root.rstrip("/"), *others)]

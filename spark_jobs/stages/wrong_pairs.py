@@ -1,10 +1,10 @@
 """How many of the pairs that a verifier finds in a catalogue are wrong, without labels.
 
-Two estimates, of which the larger counts. By chance: pictures of a sample that no cue takes for duplicates are compared with each
-other's copies; beyond the highest scores the chance falls exponentially (peaks over a threshold, Pickands 1975). That knows
-nothing of siblings, of which a shop has a few and a sample hardly any. So the pairs found are taken for a mixture: duplicates score as
-changed copies with their originals do, others fall off exponentially (positive and unlabelled data, Elkan and Noto 2008).
-Scores are log-odds.
+Two estimates, of which the larger counts. By chance: pictures of a sample that no cue takes for duplicates are compared
+with each other's copies; beyond the highest scores the chance falls exponentially (peaks over a threshold, Pickands
+1975). That knows nothing of siblings, of which a shop has a few and a sample hardly any. So the pairs found are taken
+for a mixture: duplicates score as changed copies with their originals do, others fall off exponentially (positive and
+unlabelled data, Elkan and Noto 2008). Scores are log-odds.
 """
 
 from __future__ import annotations
@@ -26,10 +26,11 @@ _DECAYS = np.geomspace(0.4, 3.0, 24)
 
 
 def by_chance(scores: Floats, tried: int, lowest: float) -> Callable[[float], float]:
-    """The chance that a pair of different pictures scores at least s, from the scores of the near ones among `tried` pairs.
+    """The chance that a pair of different pictures scores at least s, from the scores of the near ones among `tried`
+    pairs.
 
-    Beyond the 30 highest scores the chance is taken to fall at their mean excess: a large catalogue has pairs far beyond what a
-    sample shows. Below them the scores are counted. lowest: from where it falls when there are no scores.
+    Beyond the 30 highest scores the chance is taken to fall at their mean excess: a large catalogue has pairs far
+    beyond what a sample shows. Below them the scores are counted. lowest: from where it falls when there are no scores.
     """
     ranked = np.sort(scores)[::-1]
     start = ranked[min(len(ranked), _PEAKS) - 1] if len(ranked) else lowest
@@ -47,7 +48,8 @@ def by_chance(scores: Floats, tried: int, lowest: float) -> Callable[[float], fl
 
 @dataclass(frozen=True)
 class Mixture:
-    """Wrong pairs among those found: `shares` of all from LOWEST on, that fall at `decays`; each as likely as `weights` says."""
+    """Wrong pairs among those found: `shares` of all from LOWEST on, that fall at `decays`; each as likely as `weights`
+    says."""
 
     total: float
     shares: Floats
@@ -61,7 +63,8 @@ class Mixture:
 
 
 def mixture_of(found: Callable[[float], float], copies: Floats) -> Mixture:
-    """The mixture that pairs are found to be. found: how many score at least s.   copies: scores of copies with their originals."""
+    """The mixture that pairs are found to be. found: how many score at least s.
+    copies: scores of copies with their originals."""
     edges = LOWEST + _STEP * np.arange(_STEPS + 1)
     above = np.array([found(float(edge)) for edge in edges])
     counts = np.append(-np.diff(above), above[-1])

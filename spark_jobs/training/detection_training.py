@@ -1,7 +1,8 @@
 """What a detector is trained and judged on: generated scenes, changed on the fly, and catalogues it has never seen.
 
 Order of the changes as in SSD (Liu et al. 2016, section 2.2): a part of the scene is cut out, things are found again by
-their centres, then light, colour, noise and compression change. Things that are hidden or cut to a sliver are not truth.
+their centres, then light, colour, noise and compression change. Things that are hidden or cut to a sliver are not
+truth.
 """
 
 from __future__ import annotations
@@ -58,7 +59,8 @@ SHOP = Difficulty((0.02, 0.56, 0.2, 0.12, 0.06, 0.04), 0.7, 0.3, 0.3, 0.5)
 """Nearer to the pictures of a catalogue, where labels are learnt."""
 
 COPIED = Difficulty((0.02, 0.68, 0.16, 0.09, 0.05), 0.75, 0.4, 0.4, 0.8, 0.15)
-"""Pictures of shops and what becomes of them on the way to others: cut, framed, padded, written on, turned, made rough."""
+"""Pictures of shops and what becomes of them on the way to others: cut, framed, padded, written on, turned, made
+rough."""
 
 
 @dataclass(frozen=True)
@@ -91,7 +93,8 @@ def draw_sample(pool: ViewPool, rng: np.random.Generator, side: int, difficulty:
 
 
 def _cut(view: View, rng: np.random.Generator, cut_share: float) -> tuple[Image.Image, Boxes, NDArray[np.bool_]]:
-    """A part of the view of any aspect between 1:1.6 and 1.6:1, the boxes inside it, and which things are still there."""
+    """A part of the view of any aspect between 1:1.6 and 1.6:1, the boxes inside it, and which things are still
+    there."""
     image = view.image
     aspect, extent = np.exp(rng.uniform(-0.45, 0.45)), rng.uniform(0.6, 1.0) if rng.random() < cut_share else 1.0
     width, height = np.minimum(np.array([aspect**0.5, aspect**-0.5]) * extent, 1.0) * image.width
@@ -147,7 +150,8 @@ def _judged_entry(entry: Entry, side: int) -> tuple[NDArray[np.uint8], TrueObjec
 
 
 def catalogue_test_set(seed: int, count: int, side: int, workers: int = 2) -> TestSet:
-    """About `count` pictures of the catalogue with `seed`, encoded and decoded as in the pipeline (about 60 ms each and core).
+    """About `count` pictures of the catalogue with `seed`, encoded and decoded as in the pipeline (about 60 ms each and
+    core).
 
     Raises:
         ValueError: `count` is too small for a catalogue.

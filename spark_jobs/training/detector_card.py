@@ -10,9 +10,9 @@ from spark_jobs.training.detector_recipe import Curve, Recipe
 
 _CARD = """# Detector of products (SSD, {size} pixels, width {width})
 
-Finds products of {classes} categories, and things of no known category (`other`), in pictures. Made for the crops of this
-pipeline and trained on generated pictures alone: on photographs trust the boxes more than the labels, and measure on
-labelled pictures of your own with `evaluate_models`.
+Finds products of {classes} categories, and things of no known category (`other`), in pictures. Made for the crops of
+this pipeline and trained on generated pictures alone: on photographs trust the boxes more than the labels, and
+measure on labelled pictures of your own with `evaluate_models`.
 
 ## Scores on pictures of other seeds and other products
 | | {catalogue[pictures]} catalogue pictures | {scenes[pictures]} hard scenes of several things |
@@ -23,13 +23,15 @@ labelled pictures of your own with `evaluate_models`.
 | any thing found, at the threshold: recall | {catalogue[any_recall]:.3f} | {scenes[any_recall]:.3f} |
 
 {looks} A thing is reported when the network is surer than {threshold:.3f}
-that there is one: of the values that find the things of the development catalogue as well as any, the one at which scenes and their changed
-copies are cut most alike (mean overlap {repeatability:.3f}). Where nothing is that sure, the whole picture is the crop.
+that there is one: of the values that find the things of the development catalogue as well as any, the one at which
+scenes and their changed copies are cut most alike (mean overlap {repeatability:.3f}). Where nothing is that sure, the
+whole picture is the crop.
 
 Average precision by class, catalogue pictures: {per_class}.
 
 ## Training
-{steps} steps of {batch} new scenes from {products} products and {backgrounds} backgrounds, Adam, cosines from {rates}; {origin}.
+{steps} steps of {batch} new scenes from {products} products and {backgrounds} backgrounds, Adam, cosines from {rates};
+{origin}.
 {wall} s on the clock, {cpu} s of CPU time in all workers together.
 
     {command}
@@ -49,7 +51,8 @@ def card(scores: dict[str, Any], recipe: Recipe, curve: Curve, command: str) -> 
     return _CARD.format(
         size=recipe.size, width=recipe.width, classes=len(recipe.config.classes) - 2, catalogue=scores["catalogue"],
         scenes=scores["scenes"], threshold=scores["threshold"]["score"], per_class=per_class, steps=recipe.steps,
-        batch=recipe.batch, products=recipe.products, backgrounds=recipe.backgrounds, rates=" and ".join(map(str, recipe.rates)),
+        batch=recipe.batch, products=recipe.products, backgrounds=recipe.backgrounds,
+        rates=" and ".join(map(str, recipe.rates)),
         origin=recipe.origin, looks=_LOOKS[recipe.is_mirrored],
         **scores["seconds"], repeatability=scores["repeatability"],
         command=command, curve=", ".join(f"{step}: {value:.3f}" for step, _, value in curve.points),

@@ -1,9 +1,9 @@
 """How the small detector is trained and judged.
 
-The network has convolutions only, so it learns on small pictures of large things first, where a step costs a third, then at its
-full size on everything.
-Adam with warm-up and a cosine, batches of fresh scenes from a pool of pre-drawn things; nothing is seen twice. The number of
-steps is fixed before the first one (given, or measured to fill a time), so a run can be repeated exactly.
+The network has convolutions only, so it learns on small pictures of large things first, where a step costs a third,
+then at its full size on everything. Adam with warm-up and a cosine, batches of fresh scenes from a pool of pre-drawn
+things; nothing is seen twice. The number of steps is fixed before the first one (given, or measured to fill a time), so
+a run can be repeated exactly.
 """
 
 from __future__ import annotations
@@ -40,8 +40,8 @@ _CURVE_POINTS = 14
 
 @dataclass(frozen=True)
 class Phase:
-    """A part of the training: `share` of all steps, on pictures of `size` pixels. The learning rate rises and falls once in
-    each `cycle`."""
+    """A part of the training: `share` of all steps, on pictures of `size` pixels. The learning rate rises and falls
+    once in each `cycle`."""
 
     cycle: int
     size: int
@@ -53,8 +53,11 @@ class Phase:
 class Recipe:
     """What a training run depends on.
 
-    seed: of the weights and the order of scenes; things come from catalogue `catalogue_seed`.  products, backgrounds: in
-    the pool.  size: side of the input in pixels.  width: planes at stride 4.  steps of `batch` scenes.
+    seed: of the weights and the order of scenes; things come from catalogue `catalogue_seed`.
+    products, backgrounds: in the pool.
+    size: side of the input in pixels.
+    width: planes at stride 4.
+    steps of `batch` scenes.
     rates: the highest learning rate of each cycle.
     """
 
@@ -217,7 +220,8 @@ def find_any(model: Module, recipe: Recipe, test_set: TestSet, threshold: float)
 def choose_threshold(
     model: Module, recipe: Recipe, development: TestSet, scenes: CopiedScenes
 ) -> tuple[Threshold, float]:
-    """The sureness from which on things of the development set are found well and copies are cut like their originals; how alike."""
+    """The sureness from which on things of the development set are found well and copies are cut like their originals;
+    how alike."""
     found, originals, copies = (
         find_any(model, recipe, pictures, 0.05)
         for pictures in (development, TestSet(scenes.originals, []), TestSet(scenes.copies, []))
@@ -235,8 +239,8 @@ def settings_of(recipe: Recipe, threshold: float) -> DetectorSettings:
 
 
 def detector_scores(model: Module, recipe: Recipe, test_set: TestSet, threshold: float) -> dict[str, Any]:
-    """What the model is worth on a test set: map50 (area and 11 points), per_class by name, and at `threshold` the precision
-    and recall of finding things whatever their labels."""
+    """What the model is worth on a test set: map50 (area and 11 points), per_class by name, and at `threshold` the
+    precision and recall of finding things whatever their labels."""
     found = detect(model, recipe, test_set)
     score = mean_average_precision(found, test_set.truth)
     things = find_any(model, recipe, test_set, threshold)

@@ -42,8 +42,10 @@ _JITTER = 0.03
 class Judged:
     """A catalogue with its truth, as the features see it.
 
-    crops, wholes: RGB pictures (N, S, S, 3), cut by a detector or a little beside the true boxes, and whole. truth: row by row.
-    copies: changed copies of some of the pictures, (row, change, crop, whole). look_alikes: pairs that are no duplicates.
+    crops, wholes: RGB pictures (N, S, S, 3), cut by a detector or a little beside the true boxes, and whole. truth: row
+    by row.
+    copies: changed copies of some of the pictures, (row, change, crop, whole). look_alikes: pairs that are no
+    duplicates.
     """
 
     crops: Pixels
@@ -71,10 +73,11 @@ def _signatures(extractor: Extractor, crops: Pixels, wholes: Pixels) -> Signatur
 
 
 def judged_catalogue(seed: int, count: int, side: int, workers: int = 2, sample: int = 4, detector: str = "") -> Judged:
-    """About `count` pictures of the catalogue with `seed`, encoded and decoded as in the pipeline (60 ms each and core).
+    """About `count` pictures of the catalogue with `seed`, encoded and decoded as in the pipeline (60 ms each and
+    core).
 
-    One of `sample` pictures gets changed copies to calibrate on. detector: URI of the artefact that cuts all of them as the pipeline
-    does; empty: all are cut a little beside the true boxes.
+    One of `sample` pictures gets changed copies to calibrate on. detector: URI of the artefact that cuts all of them as
+    the pipeline does; empty: all are cut a little beside the true boxes.
     """
     plan = plan_catalogue(seed, [date(2026, 1, day) for day in (1, 2, 3)], count // 3)
     entries = [entry for entry in plan.entries if entry.bad is None]
@@ -152,7 +155,8 @@ def _address(entry: Entry) -> Address:
 
 
 def learn_verifier(extractor: Extractor, judged: Judged) -> Verifier:
-    """The verifier that tells duplicates from other pairs: those of a labelled catalogue, and of changed copies of its pictures."""
+    """The verifier that tells duplicates from other pairs: those of a labelled catalogue, and of changed copies of its
+    pictures."""
     pairs = [_labelled_pairs(judged.signatures(extractor), judged), _copied_pairs(*judged.changed_views(extractor))]
     pair_cues, is_true = (np.concatenate(part) for part in zip(*pairs, strict=True))
     return fit_verifier(pair_cues, is_true, np.where(is_true, 3.0, 1.0))
@@ -182,7 +186,8 @@ def _look_alike(first: Signatures, second: Signatures) -> NDArray[np.bool_]:
 
 
 def evaluate(extractor: Extractor, verifier: Verifier, judged: Judged) -> dict[str, Any]:
-    """Scores of an extractor on a catalogue, its thresholds calibrated without the truth, and of the baselines beside it.
+    """Scores of an extractor on a catalogue, its thresholds calibrated without the truth, and of the baselines beside
+    it.
 
     -> {"deepbit": codes verified, "deepbit_codes": codes alone, "itq", "random_projection", "phash_64", "phash_256"}.
     """

@@ -1,8 +1,9 @@
-"""Training of the small DeepBit network: what it minimises, what it sees, and how good its codes are on unseen products.
+"""Training of the small DeepBit network: what it minimises, what it sees, and how good its codes are on unseen
+products.
 
-The published objective (small quantisation loss, even bits, codes that survive a rotation) makes codes that say little about
-what a picture shows. Here the transformation loss is contrastive: views of one article attract, everything else in the batch,
-look-alikes first of all, repels (NT-Xent, Chen et al. 2020). The other terms of DeepBit stay.
+The published objective (small quantisation loss, even bits, codes that survive a rotation) makes codes that say little
+about what a picture shows. Here the transformation loss is contrastive: views of one article attract, everything else
+in the batch, look-alikes first of all, repels (NT-Xent, Chen et al. 2020). The other terms of DeepBit stay.
 """
 
 from __future__ import annotations
@@ -29,7 +30,8 @@ from spark_jobs.training.feature_views import ARTICLES, VIEWS, batch
 class CodeCriterion(Criterion):
     """NT-Xent + alpha quantisation + beta even distribution + gamma decorrelation, all on the codes.
 
-    output: [codes (N, bits), pooled features (N, D), which get no gradient]; target: (N,) the article that each row shows.
+    output: [codes (N, bits), pooled features (N, D), which get no gradient]; target: (N,) the article that each row
+    shows.
     """
 
     temperature: float = 0.1

@@ -1,9 +1,9 @@
 """Training pictures for the codes: families of look-alikes, each seen in several near-duplicate views.
 
 A family is a product before a backdrop, its recoloured sibling, and another product in the same place before the same
-backdrop: three different articles that resemble each other in all but what matters. Every article is seen in `VIEWS` views:
-one as its shop shows it, the others after the changes that pictures go through between shops, all cut out as a detector
-would, a little beside the true box, or whole. Views are (side, side, 3) uint8.
+backdrop: three different articles that resemble each other in all but what matters. Every article is seen in `VIEWS`
+views: one as its shop shows it, the others after the changes that pictures go through between shops, all cut out as a
+detector would, a little beside the true box, or whole. Views are (side, side, 3) uint8.
 """
 
 from __future__ import annotations
@@ -35,7 +35,8 @@ Box = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Article:
-    """A picture of one article that can be composed again: its cut-out, where it stands, what stands behind and beside it."""
+    """A picture of one article that can be composed again: its cut-out, where it stands, what stands behind and beside
+    it."""
 
     cut_out: Image.Image
     placement: Placement
@@ -74,7 +75,8 @@ def family(pool: ViewPool, rng: np.random.Generator) -> list[Article]:
 def views_of(
     article: Article, pool: ViewPool, rng: np.random.Generator, side: int, background_swaps: float
 ) -> list[Pixels]:
-    """`VIEWS` views of an article: the first as it is, the others changed, a share `background_swaps` on another backdrop."""
+    """`VIEWS` views of an article: the first as it is, the others changed, a share `background_swaps` on another
+    backdrop."""
     plain, box = article.drawn(rng)
     if rng.random() < 0.4:
         plain = photographed_colourful(plain, rng)
@@ -93,7 +95,8 @@ def views_of(
 def batch(
     pool: ViewPool, rng: np.random.Generator, families: int, side: int, background_swaps: float = 0.4
 ) -> tuple[Pixels, NDArray[np.int64]]:
-    """Views of `families` families -> pixels (families * ARTICLES * VIEWS, side, side, 3) and the article (N,) each view shows.
+    """Views of `families` families -> pixels (families * ARTICLES * VIEWS, side, side, 3) and the article (N,) each
+    view shows.
 
     The views of an article follow each other.
     """
@@ -103,7 +106,8 @@ def batch(
 
 
 def cut(image: Image.Image, box: Box, rng: np.random.Generator, side: int, is_whole: bool) -> Pixels:
-    """The article as the crop stage gives it, its box (1, 4) off by a few percent and widened by a margin; at times whole."""
+    """The article as the crop stage gives it, its box (1, 4) off by a few percent and widened by a margin; at times
+    whole."""
     if is_whole or rng.random() < 0.05:
         bounds = (0.0, 0.0, float(image.width), float(image.height))
     else:
@@ -147,7 +151,8 @@ def _backdrop(pool: ViewPool, rng: np.random.Generator) -> Image.Image:
 
 
 def _thing(pool: ViewPool, rng: np.random.Generator, number: int) -> Image.Image:
-    """A cut-out, half of the time in a random other colour: more articles than the pool has products; at times a poster."""
+    """A cut-out, half of the time in a random other colour: more articles than the pool has products; at times a
+    poster."""
     if rng.random() < 0.1:
         return _poster(pool, rng)
     return turned_hue(pool.cut_outs[number], rng.uniform(0, 360)) if rng.random() < 0.5 else pool.cut_outs[number]

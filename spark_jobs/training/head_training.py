@@ -1,4 +1,5 @@
-"""Training of a code layer on the features that a published network pools of whole pictures: in seconds, since these are computed once.
+"""Training of a code layer on the features that a published network pools of whole pictures: in seconds, since these
+are computed once.
 
 The layer starts as the whitened principal components of the features and learns by the objective of the small network.
 """
@@ -98,7 +99,8 @@ def train_head(views: PooledViews, training: HeadTraining, criterion: CodeCriter
 
 
 def _start_from_components(head: Graph, features: Array) -> None:
-    """The first weights: principal components, whitened and turned at random, so that no bit knows more than another."""
+    """The first weights: principal components, whitened and turned at random, so that no bit knows more than
+    another."""
     weight = head.named_parameters()["code_head.code.weight"]
     bits = len(weight.value)
     values, components = np.linalg.eigh(np.cov(features, rowvar=False))
@@ -114,7 +116,8 @@ def head_codes(head: Graph, features: Array) -> Codes:
 
 
 def compared(views: PooledViews, held_out: PooledViews, training: HeadTraining) -> dict[str, float]:
-    """Retrieval mAP on held-out views: with every term, without each, and of ITQ and random projection on the same features.
+    """Retrieval mAP on held-out views: with every term, without each, and of ITQ and random projection on the same
+    features.
 
     Each layer is trained for a fifth of the steps. The last two are fitted on the held-out features themselves.
     """

@@ -1,4 +1,5 @@
-"""The joint extractor: the shipped network codes the crop, a trained layer on a published network's features the whole picture."""
+"""The joint extractor: the shipped network codes the crop, a trained layer on a published network's features the whole
+picture."""
 
 from __future__ import annotations
 
@@ -50,7 +51,9 @@ _HEAD = "head"
 
 @dataclass(frozen=True)
 class Wanted:
-    """pictures: drawn to train on.   held_out: drawn to compare by.   catalogue: folder of a shop's pictures, None for none.
+    """pictures: drawn to train on.
+    held_out: drawn to compare by.
+    catalogue: folder of a shop's pictures, None for none.
     cache: folder in which pooled features are kept, None for none.   crop: URI of the artefact that codes the crop.
     workers: that draw."""
 
@@ -64,7 +67,8 @@ class Wanted:
 
 @dataclass(frozen=True)
 class Joint:
-    """A trained model, and what its artefact says of it. shop: held-out views of the shop, None without its pictures."""
+    """A trained model, and what its artefact says of it. shop: held-out views of the shop, None without its
+    pictures."""
 
     model: Graph
     metadata: dict[str, Any]
@@ -131,7 +135,8 @@ def _of_shop(wanted: Wanted, network: Module) -> tuple[PooledViews | None, Poole
     rest, kept = (views.of(np.flatnonzero(chosen)) for chosen in (~is_kept, is_kept))
     if not len(rest.features) or not len(kept.features):
         raise Mistake(
-            f"got {len(np.unique(views.sources))} pictures in {wanted.catalogue}, expected so many that some are trained "
+            f"got {len(np.unique(views.sources))} pictures in {wanted.catalogue}, expected so many that some are "
+            f"trained "
             f"on, and one in {_HELD_OUT} is kept to judge by; give a hundred or more"
         )
     return rest, kept
@@ -167,7 +172,8 @@ def score_of_shop(model: Module, views: PooledViews) -> float:
 
 
 def _pooled(sources: Sequence[Source], network: Module, wanted: Wanted, named: str) -> PooledViews:
-    """What the network pools of all views, from the cache where it has been computed before; drawn pictures alone are kept."""
+    """What the network pools of all views, from the cache where it has been computed before; drawn pictures alone are
+    kept."""
     side = EFFICIENTNET_LITE0.size
     kept = wanted.cache / f"{_digest(named, side)}.npz" if wanted.cache and named else None
     if kept and kept.exists():

@@ -1,7 +1,8 @@
-"""How the detector on EfficientNet-Lite0 is trained: what its trunk gives of each scene is computed once and kept, then the rest learns.
+"""How the detector on EfficientNet-Lite0 is trained: what its trunk gives of each scene is computed once and kept, then
+the rest learns.
 
-A scene is drawn, changed and passed through the trunk in forked workers; of it stay the trunk's maps as float16 (32 KB at 192 pixels)
-and its boxes. First the heads learn beside the blocks as published, then all of them together.
+A scene is drawn, changed and passed through the trunk in forked workers; of it stay the trunk's maps as float16 (32 KB
+at 192 pixels) and its boxes. First the heads learn beside the blocks as published, then all of them together.
 """
 
 from __future__ import annotations
@@ -53,7 +54,8 @@ _CURVE_POINTS = 5
 
 @dataclass(frozen=True)
 class Lite0Recipe(Recipe):
-    """A recipe for `ssd_lite0`: `products` and half as many things of no known category. rates: of the heads alone, of all."""
+    """A recipe for `ssd_lite0`: `products` and half as many things of no known category. rates: of the heads alone, of
+    all."""
 
     products: int = 1000
     backgrounds: int = 500
@@ -155,7 +157,8 @@ def seen_by_trunk(recipe: Lite0Recipe, trunk: Graph, pool: ViewPool, count: int)
 
 
 class _ChunkViewer:
-    """What a forked worker keeps between chunks: its plan of the trunk. A chunk depends on its number and the recipe's seed only."""
+    """What a forked worker keeps between chunks: its plan of the trunk. A chunk depends on its number and the recipe's
+    seed only."""
 
     seated: ClassVar[Callable[[int], tuple[NDArray[np.float16], list[Array]]]]
 

@@ -1,4 +1,5 @@
-"""Versions of a model that compute in fewer bits than fp32, calibrated on generated pictures, and how far they are from it."""
+"""Versions of a model that compute in fewer bits than fp32, calibrated on generated pictures, and how far they are from
+it."""
 
 from __future__ import annotations
 
@@ -27,8 +28,9 @@ SAME = 0.5
 
 
 def drawn(uri: str, count: int) -> tuple[Pixels, Pixels]:
-    """Pictures such as the model of `uri` sees, `count` to calibrate on and as many of another seed to compare on: for an extractor
-    crops of HASH_SIDE, for a detector whole pictures of feature_judging's WHOLE_SIDE, whatever the side of its input.
+    """Pictures such as the model of `uri` sees, `count` to calibrate on and as many of another seed to compare on: for
+    an extractor crops of HASH_SIDE, for a detector whole pictures of feature_judging's WHOLE_SIDE, whatever the side of
+    its input.
 
     Raises:
         ValueError: it computes in few bits already, or sees crops and whole pictures.

@@ -1,4 +1,5 @@
-"""What both trainings do around their networks: where a model is promoted to, what it cost, and the command that repeats it."""
+"""What both trainings do around their networks: where a model is promoted to, what it cost, and the command that
+repeats it."""
 
 from __future__ import annotations
 
@@ -17,7 +18,8 @@ def local_folder(uri: str) -> Path:
     scheme, _, path = uri.rpartition("://")
     if scheme not in ("", "file"):
         raise ValueError(
-            f"got models at {uri!r}, expected file://; train with PIPELINE_MODELS=file:///folder, then bring the version from there: "
+            f"got models at {uri!r}, expected file://; train with PIPELINE_MODELS=file:///folder, then bring the "
+            f"version from there: "
             "python -m spark_jobs.promote_model NAME --source file:///folder/NAME"
         )
     return Path(path)
@@ -30,7 +32,8 @@ def cpu_seconds() -> float:
 
 
 def command_of(stage: str, options: Any) -> str:
-    """The command line that repeats a training: the options, a dataclass whose fields all have defaults, that are not those."""
+    """The command line that repeats a training: the options, a dataclass whose fields all have defaults, that are not
+    those."""
     usual = asdict(type(options)())
     changed = {name: value for name, value in asdict(options).items() if value != usual[name]}
     flags = "".join(f" {_flag(name.replace('_', '-'), value)}" for name, value in changed.items())

@@ -1,4 +1,5 @@
-"""How alike a detector cuts a picture and its changed copy, on generated scenes; the sureness at which it does so best."""
+"""How alike a detector cuts a picture and its changed copy, on generated scenes; the sureness at which it does so
+best."""
 
 from __future__ import annotations
 
@@ -29,8 +30,9 @@ _F1_GIVEN = 0.01  # how much of the best F1 may go for boxes that repeat
 class CopiedScenes:
     """Scenes and a changed copy of each.
 
-    originals, copies: (N, S, S, 3) uint8.  sizes: width and height of each original before it became square.  changes: what
-    made the copies.
+    originals, copies: (N, S, S, 3) uint8.
+    sizes: width and height of each original before it became square.
+    changes: what made the copies.
     """
 
     originals: NDArray[np.uint8]
@@ -72,10 +74,11 @@ def steadiest_threshold(
     copies: Sequence[Things],
     scenes: CopiedScenes,
 ) -> tuple[Threshold, float]:
-    """The sureness at which copies are cut most like their originals, of those that find things as well as any (F1 within 0.01 of the
-    best), and that repeatability; below it the whole picture is the crop.
+    """The sureness at which copies are cut most like their originals, of those that find things as well as any (F1
+    within 0.01 of the best), and that repeatability; below it the whole picture is the crop.
 
-    found: of the pictures of `truth`.  originals, copies: of `scenes`; all with every guess down to the least threshold, 0.05.
+    found: of the pictures of `truth`.
+    originals, copies: of `scenes`; all with every guess down to the least threshold, 0.05.
     """
     judged = [(value, all_kept([_above(things, value) for things in found], truth)) for value in _THRESHOLDS]
     best = max(score.f1 for _, score in judged)

@@ -1,7 +1,8 @@
-"""Whole pictures to train a code layer on: each article in several views, its look-alike beside it, and what a published
-network sums up of them, computed once.
+"""Whole pictures to train a code layer on: each article in several views, its look-alike beside it, and what a
+published network sums up of them, computed once.
 
-The pictures are drawn, or those of a shop's own folder; what is changed in them is the same for both, and nobody labels them.
+The pictures are drawn, or those of a shop's own folder; what is changed in them is the same for both, and nobody labels
+them.
 """
 
 from __future__ import annotations
@@ -119,9 +120,11 @@ def sources_in(folder: Path) -> list[OfShop]:
 
 
 def views_of(numbered: tuple[int, Source], seed: int, side: int, swaps: float) -> tuple[list[Pixels], list[bool]]:
-    """Views (side, side, 3) of a source's picture, and which of them show the look-alike: the picture in another colour.
+    """Views (side, side, 3) of a source's picture, and which of them show the look-alike: the picture in another
+    colour.
 
-    The first is the picture as it is; a share `swaps` of the others are before another backdrop. None of a file that is no picture.
+    The first is the picture as it is; a share `swaps` of the others are before another backdrop. None of a file that is
+    no picture.
     """
     number, source = numbered
     rng = np.random.default_rng([seed, number])

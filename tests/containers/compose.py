@@ -1,4 +1,5 @@
-"""The stack of docker-compose.yml as the tests drive it: a checkout of its own, with a project, secrets and ports of its own."""
+"""The stack of docker-compose.yml as the tests drive it: a checkout of its own, with a project, secrets and ports of
+its own."""
 
 from __future__ import annotations
 
@@ -40,8 +41,8 @@ def _sources() -> list[str]:
 class Compose:
     """One project of docker-compose.yml.
 
-    folder: an empty one; the sources go there, as a clean checkout would have them.   settings: lines of .env that differ from
-    those that `make env-file` writes.
+    folder: an empty one; the sources go there, as a clean checkout would have them.
+    settings: lines of .env that differ from those that `make env-file` writes.
     """
 
     folder: Path

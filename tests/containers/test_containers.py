@@ -1,4 +1,5 @@
-"""The stack in containers, from nothing but Docker: up, the demo, backfills, and a crash of each container during a run.
+"""The stack in containers, from nothing but Docker: up, the demo, backfills, and a crash of each container during a
+run.
 
 By hand: `make test RING=containers`. Needs Docker with Compose; takes the machine's two cores for about an hour.
 """
@@ -31,7 +32,8 @@ from spark_jobs.scoring.published import lake
 from spark_jobs.settings import Settings
 settings = Settings.from_environment()
 with lake(settings) as spark:
-    rows = spark.table(settings.table("features")).orderBy("day", "key", "crop").select("day", "key", "crop", "code").collect()
+    place = ("day", "key", "crop")
+    rows = spark.table(settings.table("features")).orderBy(*place).select(*place, "code").collect()
     print("ROWS", [(str(r.day), r.key, r.crop, r.code and bytes(r.code).hex()) for r in rows])
 """
 

@@ -1,4 +1,5 @@
-"""LeNet-5 learns digits and clothes: drawn digits with the other tests; pictures of people's handwriting and of goods by hand."""
+"""LeNet-5 learns digits and clothes: drawn digits with the other tests; pictures of people's handwriting and of goods
+by hand."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Neural collaborative filtering against matrix factorisation: which of 100 things did a person take, hidden from both?"""
+"""Neural collaborative filtering against matrix factorisation: which of 100 things did a person take, hidden from
+both?"""
 
 from __future__ import annotations
 
@@ -23,7 +24,8 @@ NEGATIVES = 4
 
 @dataclass(frozen=True)
 class Drawn:
-    """Pairs (N, 2) of users and items, from 1: each one taken, with class 2, and four at random, with class 2 if taken, else 1."""
+    """Pairs (N, 2) of users and items, from 1: each one taken, with class 2, and four at random, with class 2 if taken,
+    else 1."""
 
     known: Pairs
     seen: Array

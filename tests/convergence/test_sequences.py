@@ -1,4 +1,5 @@
-"""Recurrent and recursive networks, and convolutions over words, learn what can be learned: by hand, `make test RING=convergence`."""
+"""Recurrent and recursive networks, and convolutions over words, learn what can be learned: by hand, `make test
+RING=convergence`."""
 
 from __future__ import annotations
 
@@ -72,8 +73,8 @@ def test_a_language_model_reaches_the_entropy_of_its_source():
 
 @pytest.mark.parametrize("encoder", ["cnn", "gru", "lstm"])
 def test_a_text_classifier_reads_the_order_of_words(encoder):
-    """Six classes: three words that follow one another somewhere among others, in one of their six orders. Without the order of the
-    words a sixth of the answers is right."""
+    """Six classes: three words that follow one another somewhere among others, in one of their six orders. Without the
+    order of the words a sixth of the answers is right."""
     rng = np.random.default_rng(12)
     vectors = rng.standard_normal((40, 50)).astype(np.float32)
     labels = rng.integers(0, 6, 6000)
@@ -97,7 +98,8 @@ OPERATORS = {2: np.logical_and, 3: np.logical_or, 4: np.logical_xor}
 
 
 def expression(rng, depth, rows, words, classes):
-    """Append an expression as nodes, root first: a value, or (operator, (left, right)); gives (number of its node, its value)."""
+    """Append an expression as nodes, root first: a value, or (operator, (left, right)); gives (number of its node, its
+    value)."""
     number = len(rows) + 1
     rows.append([0, 0, 0])
     classes.append(-1)

@@ -1,6 +1,7 @@
 """Airflow alone, as the stack starts it: who may do what, what goes first, two backfills, and who is told of failures.
 
-No Spark is there: the stack names a connection that does not exist, so that every stage fails at once and without a retry.
+No Spark is there: the stack names a connection that does not exist, so that every stage fails at once and without a
+retry.
 """
 
 from __future__ import annotations

@@ -1,4 +1,5 @@
-"""The alarms and the dashboard for Prometheus and Grafana: what they ask for is there, and what an alarm means is written down."""
+"""The alarms and the dashboard for Prometheus and Grafana: what they ask for is there, and what an alarm means is
+written down."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""docker-compose.yml as it stands: what it publishes, what it limits, that its services are those of deploy/container.py."""
+"""docker-compose.yml as it stands: what it publishes, what it limits, that its services are those of
+deploy/container.py."""
 
 from __future__ import annotations
 

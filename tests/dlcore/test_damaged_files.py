@@ -1,5 +1,5 @@
-"""Files of models, checkpoints and methods, changed at random: each is read, or refused with a ValueError that names it; nothing in
-it is executed."""
+"""Files of models, checkpoints and methods, changed at random: each is read, or refused with a ValueError that names
+it; nothing in it is executed."""
 
 from __future__ import annotations
 
@@ -206,7 +206,8 @@ CASES = [
 
 
 def read(path, reader, kind, name):
-    """Whether the file is read; it is refused with a ValueError that names it, or a TrainingDivergedError of numbers without end."""
+    """Whether the file is read; it is refused with a ValueError that names it, or a TrainingDivergedError of numbers
+    without end."""
     try:
         with warnings.catch_warnings(action="error"):
             reader(path, kind)

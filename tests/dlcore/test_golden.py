@@ -28,7 +28,8 @@ DIFFERS = {
     "MapTable": ("gradients", "BigDL reports those of the first entry only"),
     "RoiPooling": ("later gradients", "BigDL reports no gradient of the regions"),
 }
-"""Where BigDL itself is wrong or silent: what of a case is not compared, and why. Central differences decide in the layers' tests."""
+"""Where BigDL itself is wrong or silent: what of a case is not compared, and why. Central differences decide in the
+layers' tests."""
 
 
 UNTRIED = {"SEQ()": "which schedules it stands for was not recorded"}

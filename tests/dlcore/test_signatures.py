@@ -1,5 +1,6 @@
-"""The names of BigDL 0.13.0 that this engine offers: each exists and takes the same arguments, in the same order, with the same
-defaults. tests/golden/bigdl/signatures.txt has them, a section for each module of BigDL, without the last argument, bigdl_type."""
+"""The names of BigDL 0.13.0 that this engine offers: each exists and takes the same arguments, in the same order, with
+the same defaults. tests/golden/bigdl/signatures.txt has them, a section for each module of BigDL, without the last
+argument, bigdl_type."""
 
 from __future__ import annotations
 

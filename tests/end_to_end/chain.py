@@ -1,4 +1,5 @@
-"""The jobs of the pipeline as the tests run them: in tables of their own, each job a process as Airflow's operator starts it."""
+"""The jobs of the pipeline as the tests run them: in tables of their own, each job a process as Airflow's operator
+starts it."""
 
 from __future__ import annotations
 
@@ -88,7 +89,8 @@ class Chain:
             spark.stop()
 
     def ever_readable(self, dataset: str) -> list[str | None]:
-        """`<run>/<attempt>` of every state of a dataset that readers have ever seen, in order; None for one not staged."""
+        """`<run>/<attempt>` of every state of a dataset that readers have ever seen, in order; None for one not
+        staged."""
         table = self.lake.settings.table(dataset)
         identity = "coalesce(summary['wap.id'], summary['published-wap-id'])"
         spark = self.lake.connect()
@@ -111,7 +113,8 @@ class Chain:
 
 
 def ended(job: subprocess.Popen[str]) -> tuple[int, Row]:
-    """The exit code of a job and its run report, the last thing it prints unless a broken connection has a last word."""
+    """The exit code of a job and its run report, the last thing it prints unless a broken connection has a last
+    word."""
     output = job.communicate(timeout=LIMIT_S)[0]
     report: Row = json.loads([line for line in output.splitlines() if line.startswith("{")][-1])
     return job.returncode, report

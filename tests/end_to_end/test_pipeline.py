@@ -287,7 +287,8 @@ def state_of(rest: Airflow, name: str) -> str | None:
 
 
 def as_other_version(models: Path, folder: Path) -> str:
-    """The shipped models in another folder, the extractor under another name and with another version, which is returned."""
+    """The shipped models in another folder, the extractor under another name and with another version, which is
+    returned."""
     shutil.copytree(models / "detector-small", folder / "detector-small")
     shipped = load_artefact(models / "deepbit-small")
     return save_artefact(folder / "other", shipped.model, {**shipped.metadata, "note": "the same weights"})

@@ -1,4 +1,5 @@
-"""README's lines from `git clone` to the duplicates of a folder of pictures, as a new user types them, on real servers."""
+"""README's lines from `git clone` to the duplicates of a folder of pictures, as a new user types them, on real
+servers."""
 
 from __future__ import annotations
 
@@ -61,7 +62,8 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A clone of this checkout, with its changes, and with what is installed beside it: to install anew takes minutes."""
+    """A clone of this checkout, with its changes, and with what is installed beside it: to install anew takes
+    minutes."""
     folder = tmp_path_factory.mktemp("readme") / "clone"
     subprocess.run(["git", "clone", "--quiet", REPOSITORY, folder], check=True)
     changed = ["git", "ls-files", "-z", "--modified", "--others", "--exclude-standard"]

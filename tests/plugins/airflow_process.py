@@ -54,7 +54,8 @@ def _forking() -> subprocess.Popen[str]:
     environment = {
         **os.environ,
         "AIRFLOW_HOME": home.name,
-        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": "postgresql://nobody@127.0.0.1:1/none",  # none of these objects needs one
+        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": "postgresql://nobody@127.0.0.1:1/none",
+        # none of these objects needs one
         "PYTHONPATH": f"{PROJECT}{os.pathsep}{PROJECT / 'plugins'}",
     }
     pipe = subprocess.PIPE

@@ -1,4 +1,5 @@
-"""The operator and the alarm without a server: what they say when nothing answers, or an attempt before has left a report."""
+"""The operator and the alarm without a server: what they say when nothing answers, or an attempt before has left a
+report."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""What a DAG run says of its jobs: by its params, or through the features that started it. On the DAGs as Airflow loads them."""
+"""What a DAG run says of its jobs: by its params, or through the features that started it. On the DAGs as Airflow loads
+them."""
 
 from __future__ import annotations
 

@@ -69,7 +69,8 @@ REPORTS = [
         "extra": {"code_bits": {"count": 7, "lowest_share": 0.25, "highest_share": 0.75, "drift": 0.0125}},
     },
     {
-        "stage": "read_images", "day": "2026-11-02", "run": "run", "status": "broken_contract", "broken": [{"rule": "x"}],
+        "stage": "read_images", "day": "2026-11-02", "run": "run", "status": "broken_contract",
+        "broken": [{"rule": "x"}],
         "started_at": "2026-11-03T00:00:00+00:00", "extra": {"hbase": {"wait_s": 1.5, "size_bytes": 9}},
     },
     {"stage": "build_index", "day": None, "run": "run", "status": "published", "extra": {"code_bits": 600}},

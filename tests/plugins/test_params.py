@@ -1,4 +1,5 @@
-"""What the trigger form, the command line and REST may say of a number: the same for all, and nothing is made fit in silence."""
+"""What the trigger form, the command line and REST may say of a number: the same for all, and nothing is made fit in
+silence."""
 
 from __future__ import annotations
 

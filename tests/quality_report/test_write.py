@@ -67,7 +67,8 @@ def published():
         crops={a: {"reason": "ok", "label": "mug", "source": "detection"} for a in codes},
         features={a: {"reason": "ok", "code": bytes([code])} for a, code in codes.items()},
         duplicates={
-            a: {"group": g, "is_representative": a != B, "evidence": evidence if a == A else []} for a, g in groups.items()
+            a: {"group": g, "is_representative": a != B, "evidence": evidence if a == A else []} for a,
+            g in groups.items()
         },
     )  # fmt: skip
 
@@ -75,14 +76,16 @@ def published():
 def report(stage, day, rows=10, started="2026-11-21T10:00:00+00:00", total=8.0, status="published"):
     return {
         "stage": stage, "day": day, "run": "r", "status": status, "rows_out": rows, "reasons": {"ok": rows},
-        "images_per_second": rows / 4.0, "seconds": {"connect": 1.0, "stage": 4.0, "total": total}, "started_at": started,
+        "images_per_second": rows / 4.0, "seconds": {"connect": 1.0, "stage": 4.0, "total": total},
+        "started_at": started,
         "versions": {"code": "abc"},
     }  # fmt: skip
 
 
 def test_scores_are_those_of_the_published_rows(published):
     scores = score_published(published, TRUTH, [(A, B, "recoloured")], extractor=None)
-    # Average precision of mug: scores 0.9 (right), 0.9 (right), 0.5 (wrong) of four mugs: 2 of 4 found before the first error.
+    # Average precision of mug: scores 0.9 (right), 0.9 (right), 0.5 (wrong) of four mugs: 2 of 4 found before the first
+    # error.
     assert scores["detector"]["map50"] == pytest.approx(0.5)
     assert scores["duplicates"]["precision"] == 0.0 and scores["duplicates"]["false_merges"] == 1
     assert scores["duplicates"]["by_transform"] == {"mirror": 0.0}
@@ -244,8 +247,10 @@ def reported(published):
         "lowest_key": "a/0", "highest_key": "b/0", "lowest_shop": "north", "highest_shop": None, "spread": 0.25,
     }  # fmt: skip
     copy = {
-        "day": date(2026, 11, 1), "key": "b/0", "owner": "Ben", "shop": "market", "first_seen": 2, "found_by": [], "days_later": 3,
-        "original_day": date(2026, 11, 1), "original_key": "a/0", "original_owner": "Anna", "original_shop": None, "distance": 3,
+        "day": date(2026, 11, 1), "key": "b/0", "owner": "Ben", "shop": "market", "first_seen": 2, "found_by": [],
+        "days_later": 3,
+        "original_day": date(2026, 11, 1), "original_key": "a/0", "original_owner": "Anna", "original_shop": None,
+        "distance": 3,
     }  # fmt: skip
     known = copy | {"key": "a-copy/1", "first_seen": 1, "found_by": ["phash", "title"]}
     return replace(

@@ -1,4 +1,5 @@
-"""A small catalogue as the pipeline leaves it, drawn without Spark: an index with a group and its evidence, day sheets, reports."""
+"""A small catalogue as the pipeline leaves it, drawn without Spark: an index with a group and its evidence, day sheets,
+reports."""
 
 from __future__ import annotations
 
@@ -145,16 +146,21 @@ def _write_reports(made: Catalogue) -> None:
     """A case each, with columns as their contracts have them."""
     place = {"day": DAYS[0], "key": made.first, "crop": 0, "reason": "ok", "group": made.group}
     price = place | {
-        "currency": "EUR", "title": "=Fine lamp", "pictures": 2, "shops": 2, "shop_names": ["aurora", "boreal"], "spread": 0.25,
+        "currency": "EUR", "title": "=Fine lamp", "pictures": 2, "shops": 2, "shop_names": ["aurora", "boreal"],
+        "spread": 0.25,
         "lowest": 80.0, "lowest_shop": "aurora", "lowest_key": made.first, "median": 90.0,
         "highest": 100.0, "highest_shop": "boreal", "highest_key": made.copy,
-        "first_seen": datetime(2026, 11, 1, tzinfo=UTC), "last_seen": DAYS[1], "same_sha256": 1, "near_phash": 1, "same_title": 0,
+        "first_seen": datetime(2026, 11, 1, tzinfo=UTC), "last_seen": DAYS[1], "same_sha256": 1, "near_phash": 1,
+        "same_title": 0,
     }  # fmt: skip
     case = place | {
-        "day": DAYS[1], "key": made.copy, "kind": OTHER_OWNER, "owner": "boreal gmbh", "shop": "boreal", "title": "Lamp, new",
-        "first_seen": datetime(2026, 11, 2, tzinfo=UTC), "last_seen": DAYS[1], "original_day": DAYS[0], "original_key": made.first,
+        "day": DAYS[1], "key": made.copy, "kind": OTHER_OWNER, "owner": "boreal gmbh", "shop": "boreal",
+        "title": "Lamp, new",
+        "first_seen": datetime(2026, 11, 2, tzinfo=UTC), "last_seen": DAYS[1], "original_day": DAYS[0],
+        "original_key": made.first,
         "original_crop": 0, "original_owner": "aurora ag", "original_shop": "aurora", "original_title": "Fine lamp",
-        "original_first_seen": datetime(2026, 11, 1, tzinfo=UTC), "days_later": 1, "distance": 0, "similarity": 1.0, "found_by": ["sha256"],
+        "original_first_seen": datetime(2026, 11, 1, tzinfo=UTC), "days_later": 1, "distance": 0, "similarity": 1.0,
+        "found_by": ["sha256"],
     }  # fmt: skip
     for contract, row in ((PRICE_MONITORING, price), (PICTURE_COPYRIGHT, case)):
         schema = contract.arrow_schema()

@@ -17,7 +17,8 @@ OPTIONS = Options(TOKEN, Settings.from_environment({}), operator_token=OPERATOR,
 
 
 PATHS = (
-    "api", "metrics", "openapi.json", "api/v1/index", "api/v1/groups", "api/v1/search?key=a", "api/v1/picture?key=a&day=2026-11-02",
+    "api", "metrics", "openapi.json", "api/v1/index", "api/v1/groups", "api/v1/search?key=a",
+    "api/v1/picture?key=a&day=2026-11-02",
 )  # fmt: skip
 WITHOUT = (
     {}, {"Authorization": "Bearer"}, {"Authorization": "Bearer wrong-token-wrong"}, {"Authorization": f"Basic {TOKEN}"},

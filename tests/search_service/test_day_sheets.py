@@ -1,4 +1,5 @@
-"""What a page shows of a day of which its sheet has only a part: each order goes through the pictures that were chosen for it."""
+"""What a page shows of a day of which its sheet has only a part: each order goes through the pictures that were chosen
+for it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Pictures searched for in an index whose codes are of the crop and of the whole picture, or of a model that is not whole here."""
+"""Pictures searched for in an index whose codes are of the crop and of the whole picture, or of a model that is not
+whole here."""
 
 from __future__ import annotations
 
@@ -47,7 +48,8 @@ def opened(tmp_path_factory: pytest.TempPathFactory) -> tuple[Index, Models]:
     about = {"kind": "deepbit", "preprocessing": Preprocessing(32).metadata(), "threshold": 0.0}
     save_artefact(folder / "models" / "joint", joint, about | {"whole": Preprocessing(64).metadata()})
     rows = [
-        {"day": datetime.date(2026, 11, 2), "key": key, "crop": 0, "reason": "ok", "label": "mug", "whole_hash": bytes(32),
+        {"day": datetime.date(2026, 11, 2), "key": key, "crop": 0, "reason": "ok", "label": "mug",
+        "whole_hash": bytes(32),
          "image": image_of(number), "whole": image_of(number)}
         for number, key in enumerate(KEYS)
     ]  # fmt: skip

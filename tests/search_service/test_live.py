@@ -21,7 +21,8 @@ ITEMS, K = 3000, 7
 
 
 def test_answers_are_those_of_brute_force_while_versions_come_and_go(tmp_path):
-    """Each answer is whole and of the one version that it names; none is lost; old versions' files are removed meanwhile."""
+    """Each answer is whole and of the one version that it names; none is lost; old versions' files are removed
+    meanwhile."""
     uri = f"file://{tmp_path}/index"
     versions = dict([publish_random(uri, 0, ITEMS)])
     random = np.random.default_rng(9)

@@ -1,4 +1,5 @@
-"""The pages as people use them, in Debian's Chromium: by mouse, by keys, at phone width, in the dark, and with what is wrong."""
+"""The pages as people use them, in Debian's Chromium: by mouse, by keys, at phone width, in the dark, and with what is
+wrong."""
 
 from __future__ import annotations
 
@@ -231,7 +232,8 @@ def test_a_key_leads_on_by_keys_alone(page: Page, served: Served, made: Catalogu
     page.press("ArrowRight")
     page.press("m")
     page.wait(
-        f"new URLSearchParams(location.search).get('key') === {json.dumps(first[1])} && !document.querySelector('.loading')"
+        f"new URLSearchParams(location.search).get('key') === {json.dumps(first[1])} && "
+        f"!document.querySelector('.loading')"
     )
     assert first[1] not in results(page)
     page.open(shared)
@@ -256,7 +258,8 @@ def test_filters_hold_and_are_in_the_address(page: Page, served: Served, made: C
     page.click(".menu summary")
     page.click(".choice", label)
     page.wait(
-        f"new URLSearchParams(location.search).get('label') === {json.dumps(label)} && !document.querySelector('.loading')"
+        f"new URLSearchParams(location.search).get('label') === {json.dumps(label)} && "
+        f"!document.querySelector('.loading')"
     )
     labels = page.run(
         "[...document.querySelectorAll('.grid .card .line span:first-child')].map((each) => each.textContent)"
@@ -323,7 +326,8 @@ def test_a_group_has_its_members_and_pairs(page: Page, served: Served, made: Cat
     for order in ("Newest", "Most shops", "Largest"):
         page.click(".chips button", order)
         page.wait(
-            f"document.querySelector('.chips [aria-pressed=true]').textContent === '{order}' && !document.querySelector('.loading')"
+            f"document.querySelector('.chips [aria-pressed=true]').textContent === '{order}' && "
+            f"!document.querySelector('.loading')"
         )
     page.click(".strip")
     page.wait("location.pathname === '/group' && !!document.querySelector('.pair')")

@@ -120,7 +120,8 @@ def index_of(folder, rows):
     days, keys, crops = zip(*rows, strict=True)
     entries = Entries(
         codes, np.array(days, "datetime64[D]"), np.array([key.encode() for key in keys]), np.array(crops, np.int16),
-        np.array([b"mug"] * len(rows)), np.array([b""] * len(rows)), np.zeros(len(rows), np.int64), np.empty(0, np.uint8),
+        np.array([b"mug"] * len(rows)), np.array([b""] * len(rows)), np.zeros(len(rows), np.int64),
+        np.empty(0, np.uint8),
     )  # fmt: skip
     publish(f"file://{folder}", entries, "model")
     return open_index(f"file://{folder}")

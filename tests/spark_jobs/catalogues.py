@@ -1,4 +1,5 @@
-"""Rows of `features` of small catalogues in which pictures are copied, exactly and nearly, within days and over them."""
+"""Rows of `features` of small catalogues in which pictures are copied, exactly and nearly, within days and over
+them."""
 
 from __future__ import annotations
 
@@ -19,7 +20,8 @@ ARTICLES = 12
 
 
 def feature_rows(rng: np.random.Generator, day: date, count: int, bits: int = 128) -> pa.Table:
-    """Pictures of a few articles that all days share, every fourth an exact copy, some too far from the others; and unusable rows."""
+    """Pictures of a few articles that all days share, every fourth an exact copy, some too far from the others; and
+    unusable rows."""
     rows = []
     for number in range(count):
         article = int(rng.integers(ARTICLES))

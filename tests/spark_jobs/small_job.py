@@ -2,8 +2,8 @@
 
     python -m tests.spark_jobs.small_job <pause> --run r --day 2026-11-02 --remote ... --rows 5
 
-pause: `before:<module>.<function>` or `after:<module>.<function>` of spark_jobs.running: the process prints `paused` there and
-waits to be killed; `executor`: the rows themselves never come; `none`.
+pause: `before:<module>.<function>` or `after:<module>.<function>` of spark_jobs.running: the process prints `paused`
+there and waits to be killed; `executor`: the rows themselves never come; `none`.
 """
 
 from __future__ import annotations
@@ -23,7 +23,10 @@ STAGE = "read_images"
 
 @dataclass(frozen=True)
 class Options:
-    """rows: how many.   broken: how many of them break the contract.   other_day: what day to give them.   files: at least."""
+    """rows: how many.
+    broken: how many of them break the contract.
+    other_day: what day to give them.
+    files: at least."""
 
     rows: int = 5
     broken: int = 0

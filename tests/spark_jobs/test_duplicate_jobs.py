@@ -1,4 +1,5 @@
-"""Pairs and groups of days that come, go and are replaced, on a real Spark Connect server: as if computed from nothing, to the row."""
+"""Pairs and groups of days that come, go and are replaced, on a real Spark Connect server: as if computed from nothing,
+to the row."""
 
 from __future__ import annotations
 
@@ -120,7 +121,8 @@ def groups(lake: Lake, reader: Any) -> list[dict[str, Any]]:
 
 
 def check_nothing_is_left_to_do(lake: Lake, reader: Any) -> None:
-    """The pairs are, to the row, what a comparison of all with all finds; a run without changes compares nothing and keeps all rows."""
+    """The pairs are, to the row, what a comparison of all with all finds; a run without changes compares nothing and
+    keeps all rows."""
     table = lake.settings.table("duplicate_pairs")
     pairs, grouped = sorted(map(str, reader.table(table).toArrow().to_pylist())), groups(lake, reader)
     again = run(lake, "compare_pictures", "again")["extra"]

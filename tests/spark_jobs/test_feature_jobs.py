@@ -80,7 +80,8 @@ def reader(lake: Lake) -> Iterator[Any]:
 
 @pytest.fixture(scope="module")
 def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Three random extractors whose verifier goes by the whole image's hash and by turned hues; `other` codes whole images as well."""
+    """Three random extractors whose verifier goes by the whole image's hash and by turned hues; `other` codes whole
+    images as well."""
     folder: Path = tmp_path_factory.mktemp("models")
     RNG.set_seed(3)
     weights = [0.0] * len(INPUTS)

@@ -1,4 +1,5 @@
-"""Jobs over all days whose driver or worker is killed: nothing readable is half, nothing published is lost, another try ends right."""
+"""Jobs over all days whose driver or worker is killed: nothing readable is half, nothing published is lost, another try
+ends right."""
 
 from __future__ import annotations
 

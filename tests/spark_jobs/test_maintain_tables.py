@@ -70,7 +70,8 @@ def branches_of(spark: Any) -> set[str]:
 
 @contextmanager
 def readers_meanwhile(lake: Lake) -> Iterator[list[int]]:
-    """Read the day all the while, pinned to the snapshot of the beginning and unpinned; the numbers of rows that were seen."""
+    """Read the day all the while, pinned to the snapshot of the beginning and unpinned; the numbers of rows that were
+    seen."""
     reader, seen, is_over = lake.connect(), [], Event()
     pinned = publishing.current_snapshot(reader, TABLE)
     assert pinned is not None

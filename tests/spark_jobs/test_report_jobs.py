@@ -219,7 +219,8 @@ def slow_cases(rows: list[Row]) -> list[Row]:
                 }
                 found.append(
                     {
-                        "day": row["day"], "key": row["key"], "kind": f"other_{kinds[0]}", "original_key": original["key"],
+                        "day": row["day"], "key": row["key"], "kind": f"other_{kinds[0]}",
+                        "original_key": original["key"],
                         "distance": apart(row["code"], original["code"]), "first_seen": row["since"],
                         "days_later": (row["since"].date() - original["since"].date()).days,
                         "found_by": [name for name, does in methods.items() if does],

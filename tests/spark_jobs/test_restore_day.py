@@ -68,7 +68,10 @@ def test_a_day_goes_back_and_forth_and_other_days_stay(
     run_day(lake, "good", DAY, 5)
     run_day(lake, "bad", DAY, 3)
     run_day(lake, "later", OTHER, 4)
-    call = "CALL lake.system.rewrite_data_files(table => 'lake.pipeline.raw_images', options => map('rewrite-all', 'true'))"
+    call = (
+        "CALL lake.system.rewrite_data_files(table => 'lake.pipeline.raw_images', options => map('rewrite-all', "
+        "'true'))"
+    )
     reader.sql(call).collect()
     for expected in ("good", "bad", "good"):
         done = restore(lake, monkeypatch)
@@ -152,7 +155,8 @@ def test_a_state_that_has_expired_is_an_error(lake: Lake, reader: Any) -> None:
     change = publishing.last_change(reader, "lake.pipeline.raw_images", date.fromisoformat(day))
     assert change is not None and change.run == "second" and change.before is not None
     reader.sql(
-        f"CALL lake.system.expire_snapshots(table => 'lake.pipeline.raw_images', snapshot_ids => array({change.before}))"
+        f"CALL lake.system.expire_snapshots(table => 'lake.pipeline.raw_images', snapshot_ids => "
+        f"array({change.before}))"
     )
     with pytest.raises(LookupError, match="has expired"):
         publishing.last_change(reader, "lake.pipeline.raw_images", date.fromisoformat(day))

@@ -35,7 +35,8 @@ def test_keys_that_the_index_does_not_have_are_named(tmp_path: Path) -> None:
     assert withdraw.not_indexed(index, ["sku1/0"]) == []
     nothing = np.empty(0, np.uint8)
     entries = Entries(
-        np.zeros((1, 16), np.uint8), np.array(["2026-11-02"], "M8[D]"), [b"sku1/0"], np.zeros(1, np.int16), [b""], [b""],
+        np.zeros((1, 16), np.uint8), np.array(["2026-11-02"], "M8[D]"), [b"sku1/0"], np.zeros(1, np.int16), [b""],
+        [b""],
         np.zeros(1, np.int64), nothing,
     )  # fmt: skip
     publish(index, entries, "model-1")

@@ -74,8 +74,8 @@ class RoiHFlip(FeatureTransformer):
 
 @dataclass(eq=False)
 class RoiProject(FeatureTransformer):
-    """Boxes, as fractions, follow the crop or expansion that "boundingBox" tells of: they become fractions of it, cut off at its edge,
-    and those outside of it go. need_meet_center_constraint: those whose centre lies outside go too.
+    """Boxes, as fractions, follow the crop or expansion that "boundingBox" tells of: they become fractions of it, cut
+    off at its edge, and those outside of it go. need_meet_center_constraint: those whose centre lies outside go too.
 
     Source: BigDL's RoiProject.
 
@@ -109,8 +109,8 @@ _TRIALS = 50
 class RandomSampler(FeatureTransformer):
     """A random part for training SSD, with the boxes, as fractions, whose centres are in it.
 
-    For each overlap with a box that the paper names, a part of 0.3 to 1 of the picture's side and aspect ratio 0.5 to 2 is tried up to 50
-    times; of those found, and the whole picture, one is drawn.
+    For each overlap with a box that the paper names, a part of 0.3 to 1 of the picture's side and aspect ratio 0.5 to 2
+    is tried up to 50 times; of those found, and the whole picture, one is drawn.
     Source: BigDL's RandomSampler; Liu et al. 2016, "SSD: Single Shot MultiBox Detector", data augmentation.
     """
 

@@ -1,4 +1,5 @@
-"""Transformers of colours. Pictures are in BGR order; bytes stay bytes, rounded and cut off at 0 and 255, as in OpenCV."""
+"""Transformers of colours. Pictures are in BGR order; bytes stay bytes, rounded and cut off at 0 and 255, as in
+OpenCV."""
 
 from __future__ import annotations
 
@@ -49,7 +50,8 @@ class _Between(FeatureTransformer):
         super().__post_init__()
         if not self.least <= self.delta_low <= self.delta_high:
             raise ValueError(
-                f"{type(self).__name__}: got {self.delta_low} to {self.delta_high}, expected a range that rises, from {self.least}"
+                f"{type(self).__name__}: got {self.delta_low} to {self.delta_high}, expected a range that rises, from "
+                f"{self.least}"
             )
 
     def number(self) -> float:
@@ -112,7 +114,8 @@ class Saturation(_Between):
 
 @dataclass(eq=False)
 class Hue(_Between):
-    """Add a number drawn from [delta_low, delta_high) to the hue (of HSV), for bytes in steps of 2 degrees, for floats in degrees.
+    """Add a number drawn from [delta_low, delta_high) to the hue (of HSV), for bytes in steps of 2 degrees, for floats
+    in degrees.
 
     Hues of bytes end at 0, as OpenCV's bytes do: they do not go round below it.
     Source: BigDL's Hue.
@@ -184,7 +187,8 @@ class ColorJitter(FeatureTransformer):
 class ChannelNormalize(FeatureTransformer):
     """(x - mean) / std, channel by channel; the result is float32.
 
-    The arguments are those of the channels that they are called after; pixels are in BGR order. A grey picture takes the first mean.
+    The arguments are those of the channels that they are called after; pixels are in BGR order. A grey picture takes
+    the first mean.
     Source: BigDL's ChannelNormalize.
 
     Raises:

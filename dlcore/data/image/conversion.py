@@ -28,8 +28,8 @@ __all__ = ["BytesToMat", "ImageFrameToSample", "MatToFloats", "MatToTensor", "Pi
 
 @dataclass(eq=False)
 class BytesToMat(FeatureTransformer):
-    """Decode the picture's file, under `byte_key`, to pixels; one that cannot be decoded makes the picture invalid. One that was made
-    of an array, and has no file, keeps its pixels.
+    """Decode the picture's file, under `byte_key`, to pixels; one that cannot be decoded makes the picture invalid. One
+    that was made of an array, and has no file, keeps its pixels.
 
     Source: BigDL's BytesToMat.
     """
@@ -49,8 +49,8 @@ class BytesToMat(FeatureTransformer):
 
 @dataclass(eq=False)
 class PixelBytesToMat(FeatureTransformer):
-    """Take the bytes under `byte_key` as pixels, row by row, of the size that is "originalSize". Without a size, or with other than its
-    bytes, the picture becomes invalid.
+    """Take the bytes under `byte_key` as pixels, row by row, of the size that is "originalSize". Without a size, or
+    with other than its bytes, the picture becomes invalid.
 
     Source: BigDL's PixelBytesToMat.
     """
@@ -71,7 +71,8 @@ class PixelBytesToMat(FeatureTransformer):
 class MatToFloats(FeatureTransformer):
     """Pixels become float32 (H, W, C) under `out_key`, and are given up.
 
-    Invalid pictures get zeros of valid_height x valid_width x valid_channel. Memory is never shared, whatever share_buffer says.
+    Invalid pictures get zeros of valid_height x valid_width x valid_channel. Memory is never shared, whatever
+    share_buffer says.
     Source: BigDL's MatToFloats.
     """
 
@@ -115,7 +116,8 @@ class MatToTensor(FeatureTransformer):
 
 @dataclass(eq=False)
 class ImageFrameToSample(FeatureTransformer):
-    """A Sample, under `sample_key`, of the tensors under input_keys and, if there are target_keys, the labels under those.
+    """A Sample, under `sample_key`, of the tensors under input_keys and, if there are target_keys, the labels under
+    those.
 
     Source: BigDL's ImageFrameToSample.
 

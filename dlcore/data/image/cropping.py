@@ -25,8 +25,8 @@ __all__ = [
 
 
 def crop(feature: ImageFeature, box: BoundingBox, is_clip: bool = True) -> None:
-    """Leave the part of the picture in `box`, cut off at the picture's edge with `is_clip`; coordinates are rounded down, in float32,
-    as in BigDL. A picture with a label keeps the box, as fractions, as "boundingBox".
+    """Leave the part of the picture in `box`, cut off at the picture's edge with `is_clip`; coordinates are rounded
+    down, in float32, as in BigDL. A picture with a label keeps the box, as fractions, as "boundingBox".
 
     Raises:
         ValueError: the part is empty, or beyond the picture without `is_clip`.
@@ -39,7 +39,8 @@ def crop(feature: ImageFeature, box: BoundingBox, is_clip: bool = True) -> None:
     right, bottom = left + int(x2 - x1), top + int(y2 - y1)
     if not (0 <= left < right <= width and 0 <= top < bottom <= height) or min(x1, y1) < 0:
         raise ValueError(
-            f"got columns {float(x1):g} to {float(x2):g} and rows {float(y1):g} to {float(y2):g}, expected a part of the picture's "
+            f"got columns {float(x1):g} to {float(x2):g} and rows {float(y1):g} to {float(y2):g}, expected a part of "
+            f"the picture's "
             f"{width} columns and {height} rows"
         )
     feature.set_mat(feature.mat()[top:bottom, left:right])
@@ -119,8 +120,8 @@ class FixedCrop(FeatureTransformer):
 class DetectionCrop(FeatureTransformer):
     """The first box that a detector found, kept under `roi_key`; the whole picture if it found none.
 
-    The boxes are rows (K, 6) of label, score, x_min, y_min, x_max, y_max, or [K, row, row ...] as DetectionOutputSSD gives them;
-    `normalized` says whether they are fractions.
+    The boxes are rows (K, 6) of label, score, x_min, y_min, x_max, y_max, or [K, row, row ...] as DetectionOutputSSD
+    gives them; `normalized` says whether they are fractions.
     Source: BigDL's DetectionCrop.
 
     Raises:
@@ -186,8 +187,9 @@ class HFlip(FeatureTransformer):
 
 @dataclass(eq=False)
 class Expand(FeatureTransformer):
-    """Put the picture anywhere on one that is larger by a factor drawn from [min_expand_ratio, max_expand_ratio) and filled with the
-    means. A picture with a label keeps the larger one's box, as fractions of the picture, as "boundingBox".
+    """Put the picture anywhere on one that is larger by a factor drawn from [min_expand_ratio, max_expand_ratio) and
+    filled with the means. A picture with a label keeps the larger one's box, as fractions of the picture, as
+    "boundingBox".
 
     Source: BigDL's Expand; Liu et al. 2016, "SSD: Single Shot MultiBox Detector".
 
@@ -232,8 +234,8 @@ def _around(shape: tuple[int, ...], top: int, left: int, larger: tuple[int, ...]
 
 @dataclass(eq=False)
 class FixExpand(FeatureTransformer):
-    """Put the picture in the middle of a black one of expand_height x expand_width pixels, whose box, as fractions of the picture, is
-    kept as "boundingBox".
+    """Put the picture in the middle of a black one of expand_height x expand_width pixels, whose box, as fractions of
+    the picture, is kept as "boundingBox".
 
     BigDL leaves what is around the picture as the memory was, and keeps the picture's place in pixels.
     Source: BigDL's FixExpand.
@@ -279,7 +281,8 @@ class Filler(FeatureTransformer):
         super().__post_init__()
         if not (0 <= self.start_x < self.end_x <= 1 and 0 <= self.start_y < self.end_y <= 1):
             raise ValueError(
-                f"Filler: got ({self.start_x}, {self.start_y}) to ({self.end_x}, {self.end_y}), expected fractions that rise"
+                f"Filler: got ({self.start_x}, {self.start_y}) to ({self.end_x}, {self.end_y}), expected fractions "
+                f"that rise"
             )
 
     def change(self, feature: ImageFeature) -> None:

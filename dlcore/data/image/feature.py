@@ -28,12 +28,13 @@ FORMATS = ("JPEG", "PNG", "BMP", "GIF", "TIFF", "WEBP", "PPM")
 class ImageFeature:
     """One picture: what is known of it by key, whether it is valid, and why not.
 
-    Keys: "uri" its path, "bytes" its file, "mat" its pixels (H, W, C) in BGR order, uint8 or float32, "originalSize" and "size" as (height,
-    width, channels), "label" (an array or a RoiLabel), "floats" and "imageTensor" what MatToFloats and MatToTensor made, "sample",
-    "predict", "boundingBox" the part that the latest crop or expansion left, as fractions of what was there before.
-    A file is decoded when its pixels are first asked for; one that cannot be decoded makes the picture invalid, and transformers
-    leave it alone.
-    image: an array (H, W, C) or (H, W): bytes stay bytes, other numbers become float32. label: a number, an array or a RoiLabel.
+    Keys: "uri" its path, "bytes" its file, "mat" its pixels (H, W, C) in BGR order, uint8 or float32, "originalSize"
+    and "size" as (height, width, channels), "label" (an array or a RoiLabel), "floats" and "imageTensor" what
+    MatToFloats and MatToTensor made, "sample", "predict", "boundingBox" the part that the latest crop or expansion
+    left, as fractions of what was there before. A file is decoded when its pixels are first asked for; one that cannot
+    be decoded makes the picture invalid, and transformers leave it alone.
+    image: an array (H, W, C) or (H, W): bytes stay bytes, other numbers become float32. label: a number, an array or a
+    RoiLabel.
     Source: BigDL's ImageFeature.
 
     Example:
@@ -93,8 +94,8 @@ class ImageFeature:
         return sorted({*self._state, *([BYTES] if self._file is not None else [])})
 
     def clone(self) -> ImageFeature:
-        """The same picture, apart: what is put into one does not show in the other. Transformers replace arrays, they do not
-        write into them."""
+        """The same picture, apart: what is put into one does not show in the other. Transformers replace arrays, they
+        do not write into them."""
         found = ImageFeature()
         found._state, found._file = dict(self._state), self._file
         found.is_valid, found.reason = self.is_valid, self.reason
@@ -177,7 +178,8 @@ class ImageFeature:
         return found
 
     def get_image(self, float_key: str = FLOATS, to_chw: bool = True) -> Array:
-        """The pixels as float32, (C, H, W), or (H, W, C) without `to_chw`; in BGR order unless a transformer changed it."""
+        """The pixels as float32, (C, H, W), or (H, W, C) without `to_chw`; in BGR order unless a transformer changed
+        it."""
         known = self[float_key]
         array = np.asarray(self.mat() if known is None else known, np.float32)
         return array.transpose(2, 0, 1) if to_chw else array
@@ -204,7 +206,8 @@ class ImageFeature:
             return Sample.from_ndarray(self[IMAGE_TENSOR], () if self[LABEL] is None else self[LABEL])
         if found is None:
             raise ValueError(
-                f"{self.name()}: got keys {', '.join(self.keys())}, expected {key!r}; end the transformers with MatToTensor() and "
+                f"{self.name()}: got keys {', '.join(self.keys())}, expected {key!r}; end the transformers with "
+                f"MatToTensor() and "
                 'ImageFrameToSample(["imageTensor"], ["label"])'
             )
         return found
@@ -233,7 +236,8 @@ def decoded(content: bytes) -> Picture:
         with Image.open(BytesIO(content), formats=FORMATS) as image:
             if image.width * image.height > limit:
                 raise Image.DecompressionBombError(
-                    f"{image.width} x {image.height} pixels, of at most {limit}; raise DLCORE_MAX_IMAGE_PIXELS if you trust it"
+                    f"{image.width} x {image.height} pixels, of at most {limit}; raise DLCORE_MAX_IMAGE_PIXELS if you "
+                    f"trust it"
                 )
             if image.mode.startswith("I;16") or image.mode == "I":
                 return (np.asarray(image).astype(np.int64) >> 8).clip(0, 255).astype(np.uint8)[:, :, None]

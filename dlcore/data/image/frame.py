@@ -27,8 +27,8 @@ from dlcore.rng import RNG
 class ImageFrame:
     """Pictures on this machine.
 
-    `transform` changes them once and for all; `DataSet.image_frame(frame).transform(...)` changes them each time that they are asked
-    for, so that what is random is drawn anew in every epoch, and only a batch is decoded at a time.
+    `transform` changes them once and for all; `DataSet.image_frame(frame).transform(...)` changes them each time that
+    they are asked for, so that what is random is drawn anew in every epoch, and only a batch is decoded at a time.
     Source: BigDL's ImageFrame and LocalImageFrame.
 
     Example:
@@ -43,10 +43,11 @@ class ImageFrame:
 
     @classmethod
     def read(cls, path: str | Path, sc: Any = None, min_partitions: int = 1, bigdl_type: str = "float") -> Any:
-        """The pictures of a folder and the folders in it, of one file, or of the files of a pattern such as `photos/*.jpg`, by path.
+        """The pictures of a folder and the folders in it, of one file, or of the files of a pattern such as
+        `photos/*.jpg`, by path.
 
-        Files are read and decoded when their pixels are first asked for; hidden ones are left out. With a SparkContext `sc` they become
-        a DistributedImageFrame.
+        Files are read and decoded when their pixels are first asked for; hidden ones are left out. With a SparkContext
+        `sc` they become a DistributedImageFrame.
 
         Raises:
             FileNotFoundError: there is no such file, or the folder is empty.
@@ -71,7 +72,8 @@ class ImageFrame:
     def write_parquet(
         cls, path: str | Path, output: str | Path, sc: Any = None, partition_num: int = 1, bigdl_type: str = "float"
     ) -> None:
-        """Write the files of the pictures of `path`, as `read` takes it, to a new folder of Parquet files with the columns uri and bytes.
+        """Write the files of the pictures of `path`, as `read` takes it, to a new folder of Parquet files with the
+        columns uri and bytes.
 
         Raises:
             FileNotFoundError: there are no pictures.
@@ -100,7 +102,8 @@ class ImageFrame:
         return [(feature[URI], feature[key]) for feature in self.features]
 
     def get_sample(self, key: str = SAMPLE) -> list[Sample | None]:
-        """The Sample that ImageFrameToSample made of each picture, None where it made none, such as of one that is not valid."""
+        """The Sample that ImageFrameToSample made of each picture, None where it made none, such as of one that is not
+        valid."""
         return [feature[key] for feature in self.features]
 
     def get_uri(self, key: str = URI) -> list[Any]:
@@ -139,7 +142,8 @@ class ImageFrame:
             by_path[path][LABEL] = JTensor.from_ndarray(np.asarray(value)).to_ndarray()
 
     def filter(self, keeps: Callable[[ImageFeature], bool]) -> ImageFrame:
-        """The pictures of which `keeps` is true; `lambda feature: feature.is_valid` keeps those that are, or can be, decoded."""
+        """The pictures of which `keeps` is true; `lambda feature: feature.is_valid` keeps those that are, or can be,
+        decoded."""
         return ImageFrame([feature for feature in self.features if keeps(feature.check())])
 
     def random_split(self, weights: Sequence[float]) -> list[ImageFrame]:

@@ -1,8 +1,9 @@
 """OpenCV's arithmetic of pictures, which BigDL's transformers are defined by, in numpy.
 
-Pictures are (H, W, C) in BGR order, uint8 or float32, as OpenCV's matrices. uint8 results are OpenCV's to the bit, but of a resize
-by INTER_CUBIC, INTER_AREA or INTER_LANCZOS4, where a value may differ by one: sums are rounded in another order. Source: OpenCV's
-documentation of resize, cvtColor and convertTo; the fixed-point constants are those of its 8-bit code.
+Pictures are (H, W, C) in BGR order, uint8 or float32, as OpenCV's matrices. uint8 results are OpenCV's to the bit, but
+of a resize by INTER_CUBIC, INTER_AREA or INTER_LANCZOS4, where a value may differ by one: sums are rounded in another
+order. Source: OpenCV's documentation of resize, cvtColor and convertTo; the fixed-point constants are those of its
+8-bit code.
 """
 
 from __future__ import annotations
@@ -25,7 +26,8 @@ _CUBIC = np.float32(-0.75)
 
 
 def scaled(picture: Picture, alpha: float, beta: float) -> Picture:
-    """alpha * x + beta, in the type of `picture`: bytes are rounded, halves to even, and end at 0 and 255 (OpenCV's convertTo)."""
+    """alpha * x + beta, in the type of `picture`: bytes are rounded, halves to even, and end at 0 and 255 (OpenCV's
+    convertTo)."""
     return _cast(picture * np.float32(alpha) + np.float32(beta), picture.dtype)
 
 
@@ -180,8 +182,8 @@ def _cover(size: int, wanted: int) -> NDArray[np.float64]:
 
 
 def to_hsv(picture: Picture) -> Picture:
-    """BGR (H, W, 3) -> hue, saturation, value. Bytes: hue in steps of 2 degrees, 0 to 179, the others 0 to 255. Floats: hue in
-    degrees, saturation 0 to 1, value as it is."""
+    """BGR (H, W, 3) -> hue, saturation, value. Bytes: hue in steps of 2 degrees, 0 to 179, the others 0 to 255. Floats:
+    hue in degrees, saturation 0 to 1, value as it is."""
     kind: Any = np.int64 if picture.dtype == np.uint8 else np.float32
     blue, green, red = (picture[..., channel].astype(kind) for channel in range(3))
     value = np.maximum(np.maximum(blue, green), red)

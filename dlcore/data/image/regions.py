@@ -12,8 +12,8 @@ from dlcore.activity import Array
 
 @dataclass(eq=False)
 class RoiLabel:
-    """The boxes on a picture: classes (N,) of 1-based numbers or (2, N) with whether each is difficult, and bboxes (N, 4) as
-    (x_min, y_min, x_max, y_max), in pixels or as fractions.
+    """The boxes on a picture: classes (N,) of 1-based numbers or (2, N) with whether each is difficult, and bboxes (N,
+    4) as (x_min, y_min, x_max, y_max), in pixels or as fractions.
 
     Source: BigDL's RoiLabel.
 
@@ -30,7 +30,8 @@ class RoiLabel:
         self.bboxes = np.asarray(self.bboxes, np.float32).reshape(-1, 4)
         if self.classes.shape != (2, len(self.bboxes)):
             raise ValueError(
-                f"RoiLabel: got classes {classes.shape} and {len(self.bboxes)} boxes, expected (N,) or (2, N) for N boxes"
+                f"RoiLabel: got classes {classes.shape} and {len(self.bboxes)} boxes, expected (N,) or (2, N) for N "
+                f"boxes"
             )
 
     @classmethod
@@ -70,7 +71,8 @@ class BoundingBox:
 
 
 def projected(label: RoiLabel, part: Array, need_meet_center_constraint: bool) -> RoiLabel:
-    """The boxes as fractions of `part` (4,), cut off at its edge; without those that lie outside of it, or whose centre does.
+    """The boxes as fractions of `part` (4,), cut off at its edge; without those that lie outside of it, or whose centre
+    does.
 
     label, part: as fractions of the whole picture.
     """

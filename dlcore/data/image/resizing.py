@@ -44,8 +44,8 @@ def _require_above(transformer: FeatureTransformer, **sizes: int) -> None:
 class Resize(FeatureTransformer):
     """Bring pictures to resize_h x resize_w pixels.
 
-    resize_mode: how to interpolate, 0 nearest, 1 linear, 2 cubic, 3 area, 4 Lanczos; -1 draws one for each picture. Without
-    use_scale_factor it is linear, as in BigDL.
+    resize_mode: how to interpolate, 0 nearest, 1 linear, 2 cubic, 3 area, 4 Lanczos; -1 draws one for each picture.
+    Without use_scale_factor it is linear, as in BigDL.
     Source: BigDL's Resize.
 
     Raises:
@@ -71,7 +71,8 @@ class Resize(FeatureTransformer):
 def _aspect_size(
     size: tuple[int, ...], min_size: int, multiple: int, max_size: int, min_scale: float = -1.0
 ) -> tuple[int, int]:
-    """(height, width) with the shorter side `min_size`, unless the longer were above `max_size` then; in float32, as in BigDL."""
+    """(height, width) with the shorter side `min_size`, unless the longer were above `max_size` then; in float32, as in
+    BigDL."""
     height, width = size[:2]
     scale = np.float32(min_size) / np.float32(min(height, width))
     if min_scale > 0:
@@ -80,7 +81,8 @@ def _aspect_size(
         scale = np.float32(max_size) / np.float32(max(height, width))
     if multiple > 1:
         return tuple(int(side * scale / multiple) * multiple for side in (height, width))  # type: ignore[return-value]
-    return tuple(int(np.floor(side * scale + np.float32(0.5))) for side in (height, width))  # type: ignore[return-value]
+    rows, columns = (int(np.floor(side * scale + np.float32(0.5))) for side in (height, width))
+    return rows, columns
 
 
 @dataclass(eq=False)
@@ -167,8 +169,9 @@ class RandomResize(FeatureTransformer):
 class RandomAlterAspect(FeatureTransformer):
     """Cut out a part of random area and aspect ratio, and resize it to crop_length x crop_length.
 
-    The part has min_area_ratio to max_area_ratio of the picture's area, and an aspect ratio changed by a factor of min_aspect_ratio_change
-    to 1 / min_aspect_ratio_change, or the inverse; when ten draws do not fit, it is the whole picture.
+    The part has min_area_ratio to max_area_ratio of the picture's area, and an aspect ratio changed by a factor of
+    min_aspect_ratio_change to 1 / min_aspect_ratio_change, or the inverse; when ten draws do not fit, it is the whole
+    picture.
     interp_mode: "CUBIC", "LINEAR", "AREA", "NEAREST" or "LANCZOS4" (BigDL always takes cubic).
     Source: BigDL's RandomAlterAspect; Szegedy et al. 2015, "Going deeper with convolutions".
 
@@ -191,7 +194,8 @@ class RandomAlterAspect(FeatureTransformer):
             )
         if not 0 < self.min_area_ratio <= self.max_area_ratio or not 0 < self.min_aspect_ratio_change <= 1:
             raise ValueError(
-                f"RandomAlterAspect: got areas {self.min_area_ratio} to {self.max_area_ratio} and min_aspect_ratio_change "
+                f"RandomAlterAspect: got areas {self.min_area_ratio} to {self.max_area_ratio} and "
+                f"min_aspect_ratio_change "
                 f"{self.min_aspect_ratio_change}, expected areas that rise and a change above 0, at most 1"
             )
 

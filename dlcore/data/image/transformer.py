@@ -25,8 +25,8 @@ def drawn_integer(low: int, high: int) -> int:
 class FeatureTransformer(Typed):
     """Changes a picture. An invalid one stays as it is.
 
-    A transformer is a dataclass of BigDL's arguments that writes `change(feature)`. What is random it draws from the engine's
-    generator, so that it repeats after `set_seed`. Called with an ImageFrame it changes all of its pictures.
+    A transformer is a dataclass of BigDL's arguments that writes `change(feature)`. What is random it draws from the
+    engine's generator, so that it repeats after `set_seed`. Called with an ImageFrame it changes all of its pictures.
     Source: BigDL's FeatureTransformer.
     """
 

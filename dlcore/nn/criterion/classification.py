@@ -76,8 +76,8 @@ class CrossEntropyCriterion(Criterion):
 class SoftmaxWithCriterion(Criterion):
     """Softmax loss at each position.
 
-    output: (N, C, H, W) scores; target: (N, 1, H, W) labels. `normalize_mode`: FULL divides by all positions, VALID by those not
-    ignored, BATCH_SIZE by N, NONE by 1.
+    output: (N, C, H, W) scores; target: (N, 1, H, W) labels. `normalize_mode`: FULL divides by all positions, VALID by
+    those not ignored, BATCH_SIZE by N, NONE by 1.
     Source: BigDL's SoftmaxWithCriterion.
     """
 

@@ -1,8 +1,8 @@
 """Criterions that teach binary codes: DeepBit's three, decorrelation, and a contrastive loss.
 
-DeepBit (Lin et al., CVPR 2016) learns bits b = (sign(F) + 1) / 2 from real codes F (N, B). Its released program differs from
-the paper: the gradients of the first two losses cancel, the third is not weighted in the backward pass, and its sign tests
-F > 0.5. `released=True` gives that behaviour, for comparison.
+DeepBit (Lin et al., CVPR 2016) learns bits b = (sign(F) + 1) / 2 from real codes F (N, B). Its released program differs
+from the paper: the gradients of the first two losses cancel, the third is not weighted in the backward pass, and its
+sign tests F > 0.5. `released=True` gives that behaviour, for comparison.
 """
 
 from __future__ import annotations
@@ -67,8 +67,8 @@ class EvenDistributionCriterion(Criterion):
 class RotationInvarianceCriterion(Criterion):
     """Sum of w(theta) |F_theta - F|^2 / (2N), w = exp(-theta^2 / (2 sigma^2)): a rotated view keeps its code.
 
-    output: [F (N, B), F_theta (N, B)]; target: (N,) the angles theta, in degrees. In the released program sigma is one step of 5
-    degrees.
+    output: [F (N, B), F_theta (N, B)]; target: (N,) the angles theta, in degrees. In the released program sigma is one
+    step of 5 degrees.
     Source: DeepBit (Lin et al. 2016).
     """
 
@@ -140,8 +140,8 @@ class DecorrelationCriterion(Criterion):
 class NTXentCriterion(Criterion):
     """Contrastive loss: views of one item attract, all else in the batch repels.
 
-    Mean over ordered pairs (i, j) of one item of -log of softmax over all k != i of cosine(i, k) / temperature, at j. A row whose
-    item occurs once only repels: a hard negative.
+    Mean over ordered pairs (i, j) of one item of -log of softmax over all k != i of cosine(i, k) / temperature, at j. A
+    row whose item occurs once only repels: a hard negative.
     output: (N, D); target: (N,) item numbers.
     Source: SimCLR (Chen et al. 2020).
 

@@ -107,7 +107,8 @@ class TimeDistributedCriterion(Criterion):
 
 @dataclass(eq=False)
 class TimeDistributedMaskCriterion(Criterion):
-    """`criterion`, which averages over rows or adds them up, as its mean over all steps whose label is not padding_value.
+    """`criterion`, which averages over rows or adds them up, as its mean over all steps whose label is not
+    padding_value.
 
     output: (N, T, ...); target: (N, T).
     BigDL hands padding to `criterion` as well, which has to leave it out; here it gets the other steps alone.
@@ -123,7 +124,8 @@ class TimeDistributedMaskCriterion(Criterion):
     def apply(self, output: Array, target: Array) -> tuple[float, Gradient]:
         if output.shape[:2] != target.shape:
             raise ValueError(
-                f"{self.label()}: got output {describe(output)} and target {describe(target)}, expected (N, T, ...) and (N, T)"
+                f"{self.label()}: got output {describe(output)} and target {describe(target)}, expected (N, T, ...) "
+                f"and (N, T)"
             )
         counted = target != self.padding_value
         total = max(int(counted.sum()), 1)
@@ -141,7 +143,8 @@ class TimeDistributedMaskCriterion(Criterion):
 
 @dataclass(eq=False)
 class TransformerCriterion(Criterion):
-    """`criterion` of what two modules make of output and target: a loss on features, for example. The modules do not learn by it.
+    """`criterion` of what two modules make of output and target: a loss on features, for example. The modules do not
+    learn by it.
 
     output: what input_transformer takes; target: what target_transformer takes. Either may be left out.
     Source: BigDL's TransformerCriterion; Johnson et al. 2016 (perceptual losses).

@@ -19,7 +19,8 @@ Gradient: TypeAlias = Callable[[], Any]
 class Criterion(Typed):
     """A loss. Subclasses are `@dataclass(eq=False)` and write `apply(output, target) -> (loss, gradient)`.
 
-    `gradient()` gives the gradient of the loss for `output`; it is called at most once. A criterion keeps no parameters.
+    `gradient()` gives the gradient of the loss for `output`; it is called at most once. A criterion keeps no
+    parameters.
     """
 
     registry: ClassVar[Registry[type[Criterion]]] = Registry("nn")
@@ -87,6 +88,7 @@ def class_rows(target: Array, shape: Shape, classes: int, label: str) -> tuple[n
     wrong = counted & ((rows < 1) | (rows > classes))
     if wrong.any():
         raise ValueError(
-            f"{label}: got label {rows[wrong][0]}, expected 1 to {classes}; labels are 1-based (add 1 to 0-based labels)"
+            f"{label}: got label {rows[wrong][0]}, expected 1 to {classes}; labels are 1-based (add 1 to 0-based "
+            f"labels)"
         )
     return np.where(counted, rows - 1, 0), counted

@@ -22,13 +22,15 @@ class CTCCriterion(Criterion):
     """Mean over samples of -log of the probability that the steps say the labels, in whichever way.
 
     A way gives each step a class; labels that follow one another at once count once, then blanks are left out.
-    output: (N, T, C) log-probabilities, or (T, C); target: (N, L) 1-based labels, -1 behind the last one; or a table of that and of
-    the number of steps (N,) of each sample, of which all count otherwise. `blank` is a 1-based class too.
-    It computes in float64 whatever the output's type. A sample whose labels have the probability 0 costs infinity, and has no gradient.
+    output: (N, T, C) log-probabilities, or (T, C); target: (N, L) 1-based labels, -1 behind the last one; or a table of
+    that and of the number of steps (N,) of each sample, of which all count otherwise. `blank` is a 1-based class too.
+    It computes in float64 whatever the output's type. A sample whose labels have the probability 0 costs infinity, and
+    has no gradient.
     Source: Graves et al. 2006.
 
     Raises:
-        ValueError: scores that are no log-probabilities, a label that is none, more steps than there are, or too few for the labels:
+        ValueError: scores that are no log-probabilities, a label that is none, more steps than there are, or too few
+        for the labels:
             one each, and one between equals.
     """
 
@@ -67,12 +69,14 @@ class CTCCriterion(Criterion):
         steps = parts[1].reshape(-1).astype(np.intp) if len(parts) > 1 else np.full(len(logs), logs.shape[1])
         if logs.ndim != 3 or len(parts) > 2 or len(labels) != len(logs) or len(steps) != len(logs):
             raise ValueError(
-                f"{self.label()}: got output {describe(output)} and target {describe(target)}, expected (N, T, C) and labels "
+                f"{self.label()}: got output {describe(output)} and target {describe(target)}, expected (N, T, C) and "
+                f"labels "
                 "(N, L), or a table of labels and numbers of steps (N,)"
             )
         if logs.max(initial=0.0) > _ROUNDING:
             raise ValueError(
-                f"{self.label()}: got an output of {logs.max():g}, expected log-probabilities, none above 0; put LogSoftMax before it"
+                f"{self.label()}: got an output of {logs.max():g}, expected log-probabilities, none above 0; put "
+                f"LogSoftMax before it"
             )
         if not 1 <= self.blank <= logs.shape[2]:
             raise ValueError(f"{self.label()}: got blank={self.blank}, expected a class, 1 to {logs.shape[2]}")
@@ -80,7 +84,8 @@ class CTCCriterion(Criterion):
         wrong = counted & ((labels < 1) | (labels > logs.shape[2]) | (labels == self.blank))
         if wrong.any():
             raise ValueError(
-                f"{self.label()}: got label {labels[wrong][0]}, expected 1 to {logs.shape[2]} without the blank, {self.blank}"
+                f"{self.label()}: got label {labels[wrong][0]}, expected 1 to {logs.shape[2]} without the blank, "
+                f"{self.blank}"
             )
         if (counted[:, 1:] & ~counted[:, :-1]).any():
             raise ValueError(f"{self.label()}: got a label behind -1, expected -1 behind the last label only")
@@ -92,14 +97,15 @@ class CTCCriterion(Criterion):
         needed = np.maximum(counts + equal, 1)
         if bad := np.flatnonzero((steps < needed) | (steps > longest)).tolist():
             raise ValueError(
-                f"{self.label()}: got {steps[bad[0]]} steps for the {counts[bad[0]]} labels of sample {bad[0]}, expected at least "
+                f"{self.label()}: got {steps[bad[0]]} steps for the {counts[bad[0]]} labels of sample {bad[0]}, "
+                f"expected at least "
                 f"{needed[bad[0]]}, one for each label and one between equal ones, and at most {longest}"
             )
 
 
 def _states(labels: _Places, blank: int) -> tuple[_Places, NDArray[np.bool_]]:
-    """(N, 2 L + 1) the 0-based classes that a way goes through, blanks around the labels, and which of them may be reached from two
-    states before: labels unlike the one before."""
+    """(N, 2 L + 1) the 0-based classes that a way goes through, blanks around the labels, and which of them may be
+    reached from two states before: labels unlike the one before."""
     states = np.full((len(labels), 2 * labels.shape[1] + 1), blank)
     states[:, 1::2] = np.where(labels >= 0, labels, blank)
     may_skip = np.zeros(states.shape, bool)

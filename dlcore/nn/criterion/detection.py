@@ -31,7 +31,8 @@ _WRONG_TARGETS: tuple[tuple[Callable[[Array, int], Any], str], ...] = (
         "fractions of the image, 0 to 1; divide pixels by its width and height",
     ),
 )
-"""Which rows of a target (M, 5) are wrong, and what is expected. A box may hang over the edge by the size of the image."""
+"""Which rows of a target (M, 5) are wrong, and what is expected. A box may hang over the edge by the size of the
+image."""
 
 
 @dataclass(eq=False)
@@ -41,14 +42,15 @@ class MultiBoxLoss(Criterion):
     output: [locations (N, P, 4), logits (N, P, C)], or flat (N, P * 4) and (N, P * C); class 0 is the background.
     target: a table of one array (M, 5) per image: label 1..C-1, x_min, y_min, x_max, y_max as fractions; M may be 0.
 
-    Matching: each true box takes its best free prior, the best pairs first; then each other prior takes its best box where
-    IoU >= overlap. Negatives are unmatched priors whose best IoU is < neg_overlap; per image the neg_pos_ratio times as many
-    as matched priors with the largest loss are used. Both sums are divided by the number of matches in the batch, and are 0
-    without any.
+    Matching: each true box takes its best free prior, the best pairs first; then each other prior takes its best box
+    where IoU >= overlap. Negatives are unmatched priors whose best IoU is < neg_overlap; per image the neg_pos_ratio
+    times as many as matched priors with the largest loss are used. Both sums are divided by the number of matches in
+    the batch, and are 0 without any.
     Source: SSD (Liu et al. 2016).
 
     Raises:
-        ValueError: shapes that do not fit the priors, a label that is none, a box that is not finite, without area or far outside
+        ValueError: shapes that do not fit the priors, a label that is none, a box that is not finite, without area or
+        far outside
             the image, as one in pixels is.
     """
 

@@ -88,7 +88,8 @@ class SmoothL1CriterionWithWeights(Criterion):
         parts = target if isinstance(target, list) else [target]
         if len(parts) not in (1, 3) or any(part.size != output.size for part in parts):
             raise ValueError(
-                f"{self.label()}: got output {describe(output)} and target {describe(target)}, expected one array, or three: "
+                f"{self.label()}: got output {describe(output)} and target {describe(target)}, expected one array, or "
+                f"three: "
                 "target, inside and outside weights, of the output's size"
             )
         wanted, *weights = (part.reshape(output.shape) for part in parts)

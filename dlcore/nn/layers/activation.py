@@ -342,8 +342,8 @@ class SReLU(Module):
     """S-shaped: a_left (x - t_left) + t_left below t_left, a_right (x - t_right) + t_right above t_right, x between.
 
     x: (N, *input_shape) -> same shape.
-    Each of the four is learned per element, one for each of `share_axes` (1-based without the batch). They start at 0, uniform
-    (Xavier), uniform (Xavier) and 1.
+    Each of the four is learned per element, one for each of `share_axes` (1-based without the batch). They start at 0,
+    uniform (Xavier), uniform (Xavier) and 1.
     Source: BigDL's SReLU; Jin et al. 2015.
     """
 

@@ -55,7 +55,8 @@ def keeping(share: float, name: str, module: Module) -> Dropout:
     """
     if not 0.0 < share <= 1.0:
         raise ValueError(
-            f"{module.label()}: got {name} {share}, expected the share that is kept, above 0 and up to 1; 1.0 drops nothing"
+            f"{module.label()}: got {name} {share}, expected the share that is kept, above 0 and up to 1; 1.0 drops "
+            f"nothing"
         )
     return Dropout(1.0 - share)
 
@@ -69,7 +70,8 @@ def causal_bias(length: int, seen: int) -> Array:
 def attend(
     query: Heads, key: Heads, value: Heads, bias: Array | None, drop: Module
 ) -> tuple[Heads, Callable[[Heads], tuple[Heads, Heads, Heads, Array]]]:
-    """softmax(query key^T / sqrt(D) + bias) value, and the function from its gradient to those of query, key, value, scores."""
+    """softmax(query key^T / sqrt(D) + bias) value, and the function from its gradient to those of query, key, value,
+    scores."""
     scale = query.shape[-1] ** -0.5
     scores = kernels.matmul(query, np.swapaxes(key, -1, -2)) * scale
     share = kernels.softmax(scores if bias is None else scores + bias, -1)
@@ -91,7 +93,8 @@ def _spreads(shape: tuple[int, ...], to: tuple[int, ...]) -> bool:
 
 
 class Projected(Module):
-    """Attention of several heads between linear projections; a subclass says what it takes, and calls `_project` first."""
+    """Attention of several heads between linear projections; a subclass says what it takes, and calls `_project`
+    first."""
 
     hidden_size: int
     num_heads: int
@@ -104,7 +107,8 @@ class Projected(Module):
     def _project(self, drop: Dropout, with_bias: bool) -> None:
         if self.num_heads < 1 or self.hidden_size % self.num_heads:
             raise ValueError(
-                f"{self.label()}: got hidden_size {self.hidden_size} and {self.num_heads} heads, expected a multiple of them"
+                f"{self.label()}: got hidden_size {self.hidden_size} and {self.num_heads} heads, expected a multiple "
+                f"of them"
             )
         for name in ("query", "key", "value", "output_transform"):
             setattr(self, name, dense(self.hidden_size, self.hidden_size, with_bias))
@@ -131,7 +135,8 @@ class Projected(Module):
         scores = len(x), self.num_heads, x.shape[1], y.shape[1]
         if len(x) != len(y) or (bias is not None and not _spreads(bias.shape, scores)):
             raise ValueError(
-                f"{self.label()}: got input {x.shape}, memory {y.shape} and scores to add {None if bias is None else bias.shape}, "
+                f"{self.label()}: got input {x.shape}, memory {y.shape} and scores to add "
+                f"{None if bias is None else bias.shape}, "
                 f"expected one N, and scores that broadcast to {scores}; a mask is (N, S) or (N, T, S)"
             )
         (query, pull_query), (key, pull_key), (value, pull_value) = (
@@ -148,8 +153,8 @@ class Projected(Module):
         return result, pull
 
     def after(self, x: Array, past: list[Array]) -> tuple[Array, list[Array]]:
-        """What one more place `x` (N, 1, hidden_size) takes from itself and those before it, whose keys and values (N, heads, T, D)
-        are `past`, [] at first; and the keys and values of all. Without gradients."""
+        """What one more place `x` (N, 1, hidden_size) takes from itself and those before it, whose keys and values (N,
+        heads, T, D) are `past`, [] at first; and the keys and values of all. Without gradients."""
         query, key, value = (self.split(by_row(layer, x)[0]) for layer in (self.query, self.key, self.value))
         if past:
             key, value = np.concatenate([past[0], key], axis=2), np.concatenate([past[1], value], axis=2)
@@ -159,12 +164,13 @@ class Projected(Module):
 
 @dataclass(eq=False)
 class Attention(Projected):
-    """What each place of the first sequence takes from the second: softmax(q k^T / sqrt(D) + bias) v, by head, projected.
+    """What each place of the first sequence takes from the second: softmax(q k^T / sqrt(D) + bias) v, by head,
+    projected.
 
     x: [(N, T, hidden_size), (N, S, hidden_size), bias] -> (N, T, hidden_size).
-    For self-attention give the same sequence twice. bias: broadcasts to (N, num_heads, T, S), 0 where a place is seen and -1e9
-    where it is hidden. attention_dropout: the share of the weights that is kept in training, as in BigDL, 1.0 for all. The
-    projections have no bias.
+    For self-attention give the same sequence twice. bias: broadcasts to (N, num_heads, T, S), 0 where a place is seen
+    and -1e9 where it is hidden. attention_dropout: the share of the weights that is kept in training, as in BigDL, 1.0
+    for all. The projections have no bias.
     Source: BigDL's Attention; Vaswani et al. 2017.
 
     Raises:
@@ -196,8 +202,8 @@ class MultiHeadAttention(Projected):
     """Attention with projections that have a bias, and a mask instead of scores to add.
 
     x: (N, T, hidden_size), or [x, memory (N, S, hidden_size)], or [x, memory, mask] -> (N, T, hidden_size).
-    mask: (N, S) or (N, T, S), not 0 where a place of memory is seen; is_causal also hides what lies behind each place. dropout: the
-    share of the weights that is dropped in training.
+    mask: (N, S) or (N, T, S), not 0 where a place of memory is seen; is_causal also hides what lies behind each place.
+    dropout: the share of the weights that is dropped in training.
     Source: Vaswani et al. 2017.
 
     Raises:

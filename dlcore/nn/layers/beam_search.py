@@ -23,8 +23,8 @@ LOST = -1e7
 Words: TypeAlias = NDArray[np.intp]
 """1-based numbers of words."""
 Next: TypeAlias = Callable[[Words, int, Array, Array, list[Array]], tuple[Array, list[Array]]]
-"""(words so far (R, i + 1), i, memory (R, S, C), its bias (R, ...), kept) -> (logits (R, V) of the next word, kept); what is kept
-is a list of arrays of R rows, empty at first, for what should not be computed again at the next word."""
+"""(words so far (R, i + 1), i, memory (R, S, C), its bias (R, ...), kept) -> (logits (R, V) of the next word, kept);
+what is kept is a list of arrays of R rows, empty at first, for what should not be computed again at the next word."""
 
 
 def _best(scores: Array, count: int) -> Words:
@@ -65,14 +65,16 @@ class _Beams:
 
 @dataclass(eq=False)
 class SequenceBeamSearch(Module):
-    """The beam_size likeliest sequences, word by word, until no unfinished one can be better or decode_length is reached.
+    """The beam_size likeliest sequences, word by word, until no unfinished one can be better or decode_length is
+    reached.
 
     x: [memory (N, S, C), its bias (N, 1, 1, S)] -> [words (N, beam_size, decode_length + 1), scores (N, beam_size)].
-    Words are numbers from 1 to vocab_size; a sequence begins with padding_value, ends with eos_id, and is filled up with
-    padding_value (BigDL cuts off columns that none needs). The score of a finished sequence of L words is the logarithm of its
-    probability, divided by (5 + L / 6)^alpha; samples without a finished one have unfinished ones and plain logarithms. Where
-    fewer are found, the rest is padding with a score of -1e7. BigDL may stop when one is finished, which leaves out others.
-    num_hidden_layers and hidden_size are taken as in BigDL and not needed here. It has no gradient: zeros go back.
+    Words are numbers from 1 to vocab_size; a sequence begins with padding_value, ends with eos_id, and is filled up
+    with padding_value (BigDL cuts off columns that none needs). The score of a finished sequence of L words is the
+    logarithm of its probability, divided by (5 + L / 6)^alpha; samples without a finished one have unfinished ones and
+    plain logarithms. Where fewer are found, the rest is padding with a score of -1e7. BigDL may stop when one is
+    finished, which leaves out others. num_hidden_layers and hidden_size are taken as in BigDL and not needed here. It
+    has no gradient: zeros go back.
     Source: BigDL's SequenceBeamSearch; Wu et al. 2016.
 
     Raises:
@@ -92,7 +94,8 @@ class SequenceBeamSearch(Module):
         self._next: Next | None = None
         if self.vocab_size < 2 or self.beam_size < 1 or self.decode_length < 1:
             raise ValueError(
-                f"{self.label()}: got {self.vocab_size} words, {self.beam_size} beams, length {self.decode_length}, expected "
+                f"{self.label()}: got {self.vocab_size} words, {self.beam_size} beams, length {self.decode_length}, "
+                f"expected "
                 "at least 2, 1 and 1"
             )
 
@@ -154,7 +157,8 @@ class SequenceBeamSearch(Module):
         return _Beams(longer, _take(flat, places), np.ones(places.shape, bool)), origins
 
     def _is_settled(self, alive: _Beams, done: _Beams) -> bool:
-        """Whether all samples have beam_size finished sequences, the worst better than any unfinished one can become."""
+        """Whether all samples have beam_size finished sequences, the worst better than any unfinished one can
+        become."""
         return bool((done.scores.min(axis=1) > alive.scores[:, 0] / self._length_norm(self.decode_length)).all())
 
     def _length_norm(self, length: int) -> float:

@@ -72,8 +72,8 @@ class Cropping2D(Module):
 class Cropping3D(Module):
     """Cut entries (before, after) off each of the three dimensions of a volume.
 
-    x: (N, C, T, H, W) -> (N, C, T - sum of dim1Crop, H - sum of dim2Crop, W - sum of dim3Crop), or (N, T, H, W, C) likewise for
-    data_format 'channel_last'.
+    x: (N, C, T, H, W) -> (N, C, T - sum of dim1Crop, H - sum of dim2Crop, W - sum of dim3Crop), or (N, T, H, W, C)
+    likewise for data_format 'channel_last'.
     Source: BigDL's Cropping3D.
 
     Raises:

@@ -25,18 +25,22 @@ from dlcore.rng import RNG
 __all__ = ["GRU", "Cell", "MultiRNNCell", "RnnCell"]
 
 States: TypeAlias = list[Any]
-"""What a cell hands from one step to the next, (N, ...) each; the first is its output. Those of several cells are lists in a list."""
+"""What a cell hands from one step to the next, (N, ...) each; the first is its output. Those of several cells are lists
+in a list."""
 Products: TypeAlias = list[Any]
-"""The products that the steps of one pass share, that of the input first; those of several cells are lists in a list."""
+"""The products that the steps of one pass share, that of the input first; those of several cells are lists in a
+list."""
 PullStep: TypeAlias = Callable[[States], tuple[Array, States]]
 """From the gradients of the new states to those of the step's share of the input and of the states before."""
 PullScan: TypeAlias = Callable[..., tuple[Any, States]]
-"""`pull(grad_y, grad_states, needs_x)` -> (grad_x, grad_states); grad_states is None where nothing uses the last states."""
+"""`pull(grad_y, grad_states, needs_x)` -> (grad_x, grad_states); grad_states is None where nothing uses the last
+states."""
 
 
 @dataclass(frozen=True)
 class Whole:
-    """A kernel that computes all steps at once: "lstm" or "gru" of `kernels`, and the parameters in the order that it takes them."""
+    """A kernel that computes all steps at once: "lstm" or "gru" of `kernels`, and the parameters in the order that it
+    takes them."""
 
     kind: str
     parameters: list[Parameter]
@@ -47,8 +51,8 @@ class Cell(Module):
     """One step of a recurrent layer; Recurrent, RecurrentDecoder and BiRecurrent make the steps.
 
     x: [(N, ...), its states] -> [output (N, ...), the new states].
-    A cell writes `initial_states` and `step`. What does not depend on the states it may compute for all steps at once, in `project`;
-    products that the steps share come from `products`.
+    A cell writes `initial_states` and `step`. What does not depend on the states it may compute for all steps at once,
+    in `project`; products that the steps share come from `products`.
     Source: BigDL's Cell.
     """
 
@@ -222,10 +226,11 @@ def activation_of(given: Module | str | None, usual: Module, owner: Module) -> M
 
 @dataclass(eq=False)
 class GatedCell(VectorCell):
-    """A cell with gates. activation is tanh, inner_activation, that of the gates, sigmoid unless given, as a layer or by name.
+    """A cell with gates. activation is tanh, inner_activation, that of the gates, sigmoid unless given, as a layer or
+    by name.
 
-    p: dropout in training of all that a gate takes, drawn for each gate and sequence and the same at all its steps (Gal and Ghahramani
-    2016). BigDL keeps a matrix per gate then; here the weights are the same with and without.
+    p: dropout in training of all that a gate takes, drawn for each gate and sequence and the same at all its steps (Gal
+    and Ghahramani 2016). BigDL keeps a matrix per gate then; here the weights are the same with and without.
     """
 
     p: float = 0.0
@@ -244,7 +249,8 @@ class GatedCell(VectorCell):
         return Linear(self.hidden_size, parts * self.hidden_size, False, self.uRegularizer)
 
     def entrance(self, parts: int) -> Linear:
-        """New weights from the input to `parts` gates. BigDL draws them after the recurrent ones, and lists them before."""
+        """New weights from the input to `parts` gates. BigDL draws them after the recurrent ones, and lists them
+        before."""
         return Linear(self.input_size, parts * self.hidden_size, True, self.wRegularizer, self.bRegularizer)
 
     @property
@@ -289,8 +295,8 @@ class GRU(GatedCell):
     """Gated recurrent unit: r, z = inner(W x + b + U h); n = activation(V x + d + C (r h)); h' = (1 - z) n + z h.
 
     x: [(N, input_size), [h]] -> [h', [h']], h (N, hidden_size).
-    Weights: W and V in one (3 hidden_size, input_size), b and d in one, U (2 hidden_size, hidden_size), C (hidden_size, hidden_size);
-    in the order r, z, n; n is activated by activation, r and z by inner_activation.
+    Weights: W and V in one (3 hidden_size, input_size), b and d in one, U (2 hidden_size, hidden_size), C (hidden_size,
+    hidden_size); in the order r, z, n; n is activated by activation, r and z by inner_activation.
     p: dropout of x, h and r h, for each of r, z and n.
     Source: BigDL's GRU; Cho et al. 2014.
     """
@@ -380,6 +386,7 @@ def require_cell(owner: Module, cell: Any) -> None:
     """Raise TypeError unless `cell`, which `owner` is given, is a Cell."""
     if not isinstance(cell, Cell):
         raise TypeError(
-            f"{owner.label()}: got {type(cell).__name__}, expected a recurrent cell, such as LSTM(4, 3); put other layers "
+            f"{owner.label()}: got {type(cell).__name__}, expected a recurrent cell, such as LSTM(4, 3); put other "
+            f"layers "
             "before or after it"
         )

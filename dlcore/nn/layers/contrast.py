@@ -18,7 +18,8 @@ _TINY = np.float32(1e-12)
 
 
 class _Neighbourhood:
-    """Weighted sums over all planes of a window around each pixel; `inside` (1, 1, H, W) is the weight inside the image."""
+    """Weighted sums over all planes of a window around each pixel; `inside` (1, 1, H, W) is the weight inside the
+    image."""
 
     def __init__(self, planes: int, kernel: Array | None, shape: tuple[int, ...], label: str) -> None:
         window = np.ones((9, 9), np.float32) if kernel is None else np.atleast_2d(np.asarray(kernel, np.float32))
@@ -68,8 +69,8 @@ class SpatialDivisiveNormalization(Module):
     """x divided by its local deviation, or by thresval where that is <= threshold.
 
     x: (N, n_input_plane, H, W) or (n_input_plane, H, W) -> same shape.
-    The deviation is, as in Torch, the root of the weighted sum of x^2 over the neighbourhood, divided by the weight inside the
-    image.
+    The deviation is, as in Torch, the root of the weighted sum of x^2 over the neighbourhood, divided by the weight
+    inside the image.
     Source: BigDL's SpatialDivisiveNormalization; Jarrett et al. 2009.
     """
 

@@ -39,7 +39,8 @@ class Window:
             )
 
     def padding(self, image: Sizes, label: str) -> Padding:
-        """What comes before each dimension of an image of these sizes, then what comes after: (top, left, bottom, right).
+        """What comes before each dimension of an image of these sizes, then what comes after: (top, left, bottom,
+        right).
 
         Raises:
             ValueError: the kernel does not fit.

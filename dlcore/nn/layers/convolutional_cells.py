@@ -26,7 +26,8 @@ __all__ = ["ConvLSTMPeephole", "ConvLSTMPeephole3D"]
 
 
 class SharedConvolution(SharedProduct):
-    """Convolutions of one geometry, side by side, at each step of one pass: x (..., N, C, *size) -> (..., N, planes, *size)."""
+    """Convolutions of one geometry, side by side, at each step of one pass: x (..., N, C, *size) -> (..., N, planes,
+    *size)."""
 
     def forward(self, x: Array, weight: Array, bias: Array | None) -> Array:
         return kernels.conv(x, weight, bias, *self._geometry(x))
@@ -41,8 +42,8 @@ class SharedConvolution(SharedProduct):
 
 @dataclass(eq=False)
 class ConvolutionalCell(Cell):
-    """A long short-term memory of (N, C, *size) whose products are convolutions that keep the size; a subclass adds what is
-    penalised, and with_peephole."""
+    """A long short-term memory of (N, C, *size) whose products are convolutions that keep the size; a subclass adds
+    what is penalised, and with_peephole."""
 
     convolution: ClassVar[Callable[..., Any]]
     rank: ClassVar[int]
@@ -91,13 +92,15 @@ class ConvolutionalCell(Cell):
         size = x.shape[3:]
         if len(size) != self.rank or x.shape[2] != self.input_size:
             raise ValueError(
-                f"{self.label()}: got steps of shape {x.shape[1:]}, expected (N, {self.input_size}, ...) with {self.rank} spatial "
+                f"{self.label()}: got steps of shape {x.shape[1:]}, expected (N, {self.input_size}, ...) with "
+                f"{self.rank} spatial "
                 "dimensions"
             )
         for layer in (products[0].layers[0], products[1].layers[0]):
             if layer.window.size(size, self.label()) != size:
                 raise ValueError(
-                    f"{self.label()}: got stride {self.stride} and padding {self.padding}, which change the size {size}; expected "
+                    f"{self.label()}: got stride {self.stride} and padding {self.padding}, which change the size "
+                    f"{size}; expected "
                     "stride=1 and padding=-1, or (kernel - 1) / 2 for both kernels"
                 )
         return products[0](x)  # type: ignore[no-any-return]
@@ -109,12 +112,13 @@ class ConvolutionalCell(Cell):
 
 @dataclass(eq=False)
 class ConvLSTMPeephole(ConvolutionalCell):
-    """LSTM of images whose products are convolutions; with_peephole, i and f also see c, and o sees c', by a factor per plane.
+    """LSTM of images whose products are convolutions; with_peephole, i and f also see c, and o sees c', by a factor per
+    plane.
 
     x: [(N, input_size, H, W), [h, c]] -> [h', [h', c']], h and c (N, output_size, H, W).
     Weights: of f, i, g and o each a convolution of x (kernel_i) with bias, one of h (kernel_c) without, and the factors
-    (1, output_size, 1, 1), which g does not have. activation (tanh unless given) is that of g and the output, inner_activation
-    (sigmoid) that of i, f and o. The convolutions keep the size: padding -1, or half the kernel.
+    (1, output_size, 1, 1), which g does not have. activation (tanh unless given) is that of g and the output,
+    inner_activation (sigmoid) that of i, f and o. The convolutions keep the size: padding -1, or half the kernel.
     Source: BigDL's ConvLSTMPeephole; Shi et al. 2015.
     """
 

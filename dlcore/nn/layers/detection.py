@@ -1,7 +1,7 @@
 """Layers around detectors: priors, proposals, and detections from a network's outputs.
 
-Boxes are x_min, y_min, x_max, y_max: fractions of the image for SSD; pixels that count as wide as high for Faster R-CNN, whose
-box from 3 to 5 is 3 pixels wide.
+Boxes are x_min, y_min, x_max, y_max: fractions of the image for SSD; pixels that count as wide as high for Faster
+R-CNN, whose box from 3 to 5 is 3 pixels wide.
 """
 
 from __future__ import annotations
@@ -52,8 +52,8 @@ class Detections:
 
 
 def detect(boxes: Array, scores: Array, rule: DetectionRule, background: int = 0) -> Detections:
-    """Those of one image: boxes (P, 1, 4), or (P, C, 4) for each class its own, scores (P, C). A box that is not finite is left
-    out."""
+    """Those of one image: boxes (P, 1, 4), or (P, C, 4) for each class its own, scores (P, C). A box that is not finite
+    is left out."""
     found: list[tuple[NDArray[np.int64], NDArray[np.int64], Array]] = []
     is_finite = np.asarray(np.isfinite(boxes).all(axis=2))
     for label in range(scores.shape[1]):
@@ -81,7 +81,8 @@ def _as_rows(images: list[Detections]) -> Array:
 
 
 def _without_gradient(x: Any, y: Array) -> tuple[Array, Pullback]:
-    """`y` in the floating-point type of `x`. Boxes themselves are float32, whose steps at 1,000 pixels are below 1e-4."""
+    """`y` in the floating-point type of `x`. Boxes themselves are float32, whose steps at 1,000 pixels are below
+    1e-4."""
     return y.astype(float_type(x), copy=False), lambda grad: zeros_like(x)
 
 
@@ -90,9 +91,10 @@ class PriorBox(Module):
     """SSD's priors of one feature map, as fractions of the image.
 
     x: (N, C, H, W), or a table that begins with it -> (1, 2, H W K 4): boxes, then their variances.
-    K per cell: for each of min_sizes (pixels, of which the whole part counts) a square, one of sqrt(min max) if there are
-    max_sizes, and rectangles of the aspect_ratios and, with is_flip, of their inverses. Steps are those between cells in pixels,
-    image / map unless given. With is_clip boxes end at the image's edge. variances: one, or four; 0.1 unless given.
+    K per cell: for each of min_sizes (pixels, of which the whole part counts) a square, one of sqrt(min max) if there
+    are max_sizes, and rectangles of the aspect_ratios and, with is_flip, of their inverses. Steps are those between
+    cells in pixels, image / map unless given. With is_clip boxes end at the image's edge. variances: one, or four; 0.1
+    unless given.
     Source: BigDL's PriorBox; Liu et al. 2016 (SSD).
 
     Raises:
@@ -123,7 +125,8 @@ class PriorBox(Module):
         sizes = list(zip(self.min_sizes, highest, strict=False))
         if len(highest) != len(self.min_sizes) or any(high is not None and high <= low for low, high in sizes):
             raise ValueError(
-                f"{self.label()}: got min_sizes {self.min_sizes} and max_sizes {self.max_sizes}, expected a larger one for each"
+                f"{self.label()}: got min_sizes {self.min_sizes} and max_sizes {self.max_sizes}, expected a larger "
+                f"one for each"
             )
         self._extents = np.concatenate(
             [prior_extents(int(low), None if high is None else int(high), self._ratios()) for low, high in sizes]
@@ -151,10 +154,10 @@ class PriorBox(Module):
 class DetectionOutputSSD(Module):
     """SSD's detections in evaluation; in training the input as it is, for the loss.
 
-    x: [locations (N, P 4), or (N, P C 4) without share_location, confidences (N, P C), priors (1, 2, P 4)] -> (N, 1 + 6 D): how
-    many detections, then label, score, x_min, y_min, x_max, y_max of each, by label, best first; zeros behind them.
-    Confidences are scores, or probabilities without conf_post_process. With variance_encoded_in_target the priors' variances do
-    not count. There is no gradient in evaluation. See `DetectionRule` for what is kept.
+    x: [locations (N, P 4), or (N, P C 4) without share_location, confidences (N, P C), priors (1, 2, P 4)] -> (N, 1 + 6
+    D): how many detections, then label, score, x_min, y_min, x_max, y_max of each, by label, best first; zeros behind
+    them. Confidences are scores, or probabilities without conf_post_process. With variance_encoded_in_target the
+    priors' variances do not count. There is no gradient in evaluation. See `DetectionRule` for what is kept.
     Source: BigDL's DetectionOutputSSD; Liu et al. 2016.
 
     Raises:
@@ -206,7 +209,8 @@ class DetectionOutputSSD(Module):
 def anchors(ratios: list[float], scales: list[float], cells: tuple[int, int]) -> Array:
     """(rows columns A, 4) the boxes of Faster R-CNN around each cell of 16 pixels, A by ratio, then scale.
 
-    A square of 16 pixels is given each ratio of height to width, in whole pixels, then each scale (Ren et al. 2015's program).
+    A square of 16 pixels is given each ratio of height to width, in whole pixels, then each scale (Ren et al. 2015's
+    program).
     """
     width = np.round(_SIDE / np.sqrt(np.array(ratios)))
     height = np.round(width * np.array(ratios))
@@ -227,12 +231,11 @@ def _within(boxes: Array, height: float, width: float) -> Array:
 class Proposal(Module):
     """Faster R-CNN's proposals: the best boxes that the region network finds, without the like of better ones.
 
-    x: [scores (1, 2 A, H, W), offsets (1, 4 A, H, W), image (1, 4)] -> (R, 5): 0, the number of the image, then a box in pixels.
-    Scores are of no object, A of them, then of one; the image is its height, its width and their scales. A = len(ratios)
-    len(scales); the ratios are of height to width.
-    Boxes end at the image's edge; those of less than 16 scale pixels are left out, then all but the best pre_nms_topn, those that
-    overlap a better one by more than 0.7, and all but the best post_nms_topn; in training the rpn_.. numbers hold. There is no
-    gradient.
+    x: [scores (1, 2 A, H, W), offsets (1, 4 A, H, W), image (1, 4)] -> (R, 5): 0, the number of the image, then a box
+    in pixels. Scores are of no object, A of them, then of one; the image is its height, its width and their scales. A =
+    len(ratios) len(scales); the ratios are of height to width. Boxes end at the image's edge; those of less than 16
+    scale pixels are left out, then all but the best pre_nms_topn, those that overlap a better one by more than 0.7, and
+    all but the best post_nms_topn; in training the rpn_.. numbers hold. There is no gradient.
     Source: BigDL's Proposal; Ren et al. 2015 (Faster R-CNN).
 
     Raises:
@@ -253,7 +256,8 @@ class Proposal(Module):
         cells = scores.shape[2:]
         if scores.shape != (1, 2 * kinds, *cells) or offsets.shape != (1, 4 * kinds, *cells) or image.shape != (1, 4):
             raise ValueError(
-                f"{self.label()}: got {describe(x)}, expected (1, {2 * kinds}, H, W), (1, {4 * kinds}, H, W) and (1, 4): "
+                f"{self.label()}: got {describe(x)}, expected (1, {2 * kinds}, H, W), (1, {4 * kinds}, H, W) and (1, "
+                f"4): "
                 f"one image and {kinds} anchors"
             )
         height, width, scale_height, scale_width = image[0]
@@ -280,12 +284,12 @@ class Proposal(Module):
 class DetectionOutputFrcnn(Module):
     """Faster R-CNN's detections in evaluation; in training the input as it is.
 
-    x: [image (1, 4), proposals (R, 5), offsets (R, C 4), scores (R, C)] -> (1, 1 + 6 D): how many detections, then label, score
-    and box of each, by label, best first. The image is its height, its width and their scales; proposals may be a table that
-    begins with them; boxes are in pixels of the image before it was scaled; label 0 is the background. Kept are scores above
-    `thresh`, without those that overlap a better one of their class by more than nms_thresh, and the best max_per_image of all;
-    with bbox_vote a box becomes the mean, weighted by their scores, of those of its class that overlap it by half or more. There
-    is no gradient in evaluation.
+    x: [image (1, 4), proposals (R, 5), offsets (R, C 4), scores (R, C)] -> (1, 1 + 6 D): how many detections, then
+    label, score and box of each, by label, best first. The image is its height, its width and their scales; proposals
+    may be a table that begins with them; boxes are in pixels of the image before it was scaled; label 0 is the
+    background. Kept are scores above `thresh`, without those that overlap a better one of their class by more than
+    nms_thresh, and the best max_per_image of all; with bbox_vote a box becomes the mean, weighted by their scores, of
+    those of its class that overlap it by half or more. There is no gradient in evaluation.
     Source: BigDL's DetectionOutputFrcnn; Ren et al. 2015; Gidaris and Komodakis 2015 (voting).
 
     Raises:

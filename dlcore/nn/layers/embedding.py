@@ -24,8 +24,8 @@ class LookupTable(Module):
     """The rows of weight at 1-based numbers.
 
     x: any shape (...) of numbers -> (..., n_output); its gradient is zero; weight (n_index, n_output).
-    Rows longer than max_norm (in the norm_type norm) are shortened before use, in place. With should_scale_grad_by_freq each row's
-    gradient is divided by how often the row occurs; the row `padding_value` gets none.
+    Rows longer than max_norm (in the norm_type norm) are shortened before use, in place. With should_scale_grad_by_freq
+    each row's gradient is divided by how often the row occurs; the row `padding_value` gets none.
     Source: BigDL's LookupTable.
 
     Raises:

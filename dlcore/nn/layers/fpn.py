@@ -22,10 +22,11 @@ _POOL, _RETINANET = 1, 2
 class FPN(Module):
     """Feature maps of one number of planes, each with what the smaller ones say.
 
-    x: [(N, in_channels_list[i], H, W), ...], each of half the size of the one before -> [(N, out_channels, H, W), ...], and what
-    top_blocks adds: 1: every second pixel of the last; 2: two maps of half and a quarter of its size, by convolutions with
-    stride 2 (RetinaNet's P6 and P7) of the last output if in_channels_of_p6p7 equals out_channels_of_p6p7, else of the last input.
-    Each map goes through a 1 x 1 convolution; the smaller one's, enlarged, is added; a 3 x 3 convolution gives the output.
+    x: [(N, in_channels_list[i], H, W), ...], each of half the size of the one before -> [(N, out_channels, H, W), ...],
+    and what top_blocks adds: 1: every second pixel of the last; 2: two maps of half and a quarter of its size, by
+    convolutions with stride 2 (RetinaNet's P6 and P7) of the last output if in_channels_of_p6p7 equals
+    out_channels_of_p6p7, else of the last input. Each map goes through a 1 x 1 convolution; the smaller one's,
+    enlarged, is added; a 3 x 3 convolution gives the output.
     Source: BigDL's FPN; Lin et al. 2017; Lin et al. 2017 (RetinaNet).
 
     Raises:
@@ -82,7 +83,8 @@ class FPN(Module):
             above, enlarge_pull = UpSampling2D([2, 2]).apply(merged[0])
             if above.shape != side.shape:
                 raise ValueError(
-                    f"{self.label()}: got maps of {side.shape[2:]} and {merged[0].shape[2:]}, expected halves of even sizes"
+                    f"{self.label()}: got maps of {side.shape[2:]} and {merged[0].shape[2:]}, expected halves of even "
+                    f"sizes"
                 )
             merged.insert(0, side + above)
             pulls.insert(0, enlarge_pull)

@@ -55,7 +55,8 @@ class Linear(Module):
     def apply(self, x: Array) -> tuple[Array, Pullback]:
         if x.ndim not in (1, 2) or x.shape[-1] != self.input_size:
             raise ValueError(
-                f"{self.label()}: got input {x.shape}, expected (N, {self.input_size}); put a Reshape before it or build "
+                f"{self.label()}: got input {x.shape}, expected (N, {self.input_size}); put a Reshape before it or "
+                f"build "
                 f"it with input_size={x.shape[-1] if x.ndim else 1}"
             )
         rows = np.ascontiguousarray(x).reshape(-1, self.input_size)

@@ -131,8 +131,8 @@ class LocallyConnected2D(Module):
 class LocallyConnected1D(Module):
     """A convolution along time whose weights differ from step to step, on sequences of one length.
 
-    x: (N, n_input_frame, input_frame_size) -> (N, T', output_frame_size); weight (T', out, kernel_w * in), a window's steps one
-    after the other. Also without N.
+    x: (N, n_input_frame, input_frame_size) -> (N, T', output_frame_size); weight (T', out, kernel_w * in), a window's
+    steps one after the other. Also without N.
     Source: BigDL's LocallyConnected1D.
     """
 

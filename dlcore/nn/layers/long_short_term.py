@@ -34,8 +34,8 @@ __all__ = ["LSTM", "LSTMPeephole"]
 class Gates:
     """How a long short-term memory puts its four gates together.
 
-    order: i(nput), f(orget), g (what may enter), o(utput) as they lie along axis 1. inner: the activation of i, f and o; outer: that of g
-    and of the output. peepholes: the factors with which a gate sees the memory.
+    order: i(nput), f(orget), g (what may enter), o(utput) as they lie along axis 1. inner: the activation of i, f and
+    o; outer: that of g and of the output. peepholes: the factors with which a gate sees the memory.
     """
 
     order: str
@@ -58,9 +58,11 @@ class Gates:
         return y, pull_both
 
     def step(self, values: Array, memory: Array) -> tuple[States, Callable[[States], tuple[Array, Array]]]:
-        """c' = f c + i g, h' = o outer(c') -> ([h', c'], pull), where the output gate sees c', the others c (Graves 2013).
+        """c' = f c + i g, h' = o outer(c') -> ([h', c'], pull), where the output gate sees c', the others c (Graves
+        2013).
 
-        values: (N, 4 C, ...), the gates before their activation. memory: c (N, C, ...). `pull` gives the gradients of both.
+        values: (N, 4 C, ...), the gates before their activation. memory: c (N, C, ...). `pull` gives the gradients of
+        both.
         """
         parts = dict(zip(self.order, np.split(values, 4, axis=1), strict=True))
         i, pull_i = self.open("i", parts["i"], memory)
@@ -99,8 +101,8 @@ class LSTM(GatedCell):
     """Long short-term memory: i, g, f, o = W x + b + U h; c' = f c + i g; h' = o activation(c').
 
     x: [(N, input_size), [h, c]] -> [h', [h', c']], h and c (N, hidden_size).
-    Weights: W (4 hidden_size, input_size), b, U (4 hidden_size, hidden_size), the gates in the order i, g, f, o. activation (tanh
-    unless given) is that of g and the output, inner_activation (sigmoid) that of i, f and o.
+    Weights: W (4 hidden_size, input_size), b, U (4 hidden_size, hidden_size), the gates in the order i, g, f, o.
+    activation (tanh unless given) is that of g and the output, inner_activation (sigmoid) that of i, f and o.
     p: dropout of x and h, for each of the four.
     Source: BigDL's LSTM; Hochreiter and Schmidhuber 1997; Gal and Ghahramani 2016.
     """
@@ -132,8 +134,8 @@ class LSTMPeephole(VectorCell):
     """LSTM whose gates also see the memory: i and f see c, o sees c', each by a factor of its own for each element.
 
     x: [(N, input_size), [h, c]] -> [h', [h', c']], h and c (N, hidden_size).
-    Weights: W (4 hidden_size, input_size), b in the order i, f, g, o; then of f, i, g and o the factors (hidden_size,), which g does not
-    have, and U (hidden_size, hidden_size).
+    Weights: W (4 hidden_size, input_size), b in the order i, f, g, o; then of f, i, g and o the factors (hidden_size,),
+    which g does not have, and U (hidden_size, hidden_size).
     p: dropout as in LSTM.
     Source: BigDL's LSTMPeephole; Graves, Mohamed and Hinton 2013.
     """

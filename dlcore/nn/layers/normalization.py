@@ -35,7 +35,8 @@ class BatchNormalization(Module):
 
     x: (N, n_output) -> same shape.
     running = (1 - momentum) running + momentum batch, with the unbiased variance. As in BigDL the weight
-    starts uniform in [0, 1) and the bias at zero, and saved running values are a mean of 0 and a variance of 1 at first.
+    starts uniform in [0, 1) and the bias at zero, and saved running values are a mean of 0 and a variance of 1 at
+    first.
     Source: BigDL's BatchNormalization; Ioffe and Szegedy 2015.
 
     Raises:
@@ -184,9 +185,11 @@ class LayerNormalization(Module):
 
 @dataclass(eq=False)
 class GroupNormalization(Module):
-    """y = (x - mean) / sqrt(var + eps) * weight + bias, where mean and variance are those of a sample's group of planes.
+    """y = (x - mean) / sqrt(var + eps) * weight + bias, where mean and variance are those of a sample's group of
+    planes.
 
-    x: (N, n_output, ...) -> same shape; n_group groups of as many planes, weight and bias (n_output,), 1 and 0 at first.
+    x: (N, n_output, ...) -> same shape; n_group groups of as many planes, weight and bias (n_output,), 1 and 0 at
+    first.
     Source: Wu and He 2018.
 
     Raises:

@@ -62,7 +62,8 @@ class PoolWindow:
     def counted(self, image: Sizes, padding: Padding, size: Sizes, count_include_pad: bool) -> Array:
         """(*size,) how many positions of each window a mean counts; `padding` and `size` are what `fit` gives.
 
-        With `count_include_pad` those inside the padded image, whose end is no further than `pad`, else those inside the image.
+        With `count_include_pad` those inside the padded image, whose end is no further than `pad`, else those inside
+        the image.
         """
         rank, is_same = len(self.kernel), SAME in self.pad
         ends = [after if is_same else min(after, p) for after, p in zip(padding[rank:], self.pad, strict=True)]

@@ -47,7 +47,8 @@ class Recurrent(Container):
         require_cell(self, model)
         if self.modules:
             raise ValueError(
-                f"{self.label()}: got a second cell, expected one; stack cells by MultiRNNCell, or Recurrents in a Sequential"
+                f"{self.label()}: got a second cell, expected one; stack cells by MultiRNNCell, or Recurrents in a "
+                f"Sequential"
             )
         return super().add(model)
 
@@ -97,7 +98,8 @@ class Recurrent(Container):
 
 
 def unrolled(cell: Cell, x: Array, states: States, is_reversed: bool = False) -> tuple[Array, States, Pullback]:
-    """`cell` over x (N, T, ...), from the last step to the first if so: the outputs in the order of `x`, the last states, the pullback."""
+    """`cell` over x (N, T, ...), from the last step to the first if so: the outputs in the order of `x`, the last
+    states, the pullback."""
     order = slice(None, None, -1 if is_reversed else 1)
     products = cell.products(len(x))
     y, last, pull_scan = cell.scan(x.swapaxes(0, 1)[order], states, products)
@@ -132,7 +134,8 @@ class RecurrentDecoder(Recurrent):
         products, states = self.cell.products(len(x)), self._begin(x.shape, float_type(x))
         if states_shape(states) != x.shape:
             raise ValueError(
-                f"{self.label()}: got input {x.shape} and output {states_shape(states)} of {self.cell.label()}, expected equal "
+                f"{self.label()}: got input {x.shape} and output {states_shape(states)} of {self.cell.label()}, "
+                f"expected equal "
                 "shapes: the output is the next input"
             )
         fed, outputs, pulls = x[None], [], []
@@ -171,7 +174,8 @@ def states_shape(states: States) -> tuple[int, ...]:
 
 @dataclass(eq=False)
 class BiRecurrent(Container):
-    """A cell from the first step on and a copy of it from the last step back; `merge` puts the two outputs together, by default CAddTable.
+    """A cell from the first step on and a copy of it from the last step back; `merge` puts the two outputs together, by
+    default CAddTable.
 
     x: (N, T, ...) -> (N, T, ...), the rest as the cell and `merge` make it.
     A second `add` takes the place of the copy.
@@ -199,7 +203,8 @@ class BiRecurrent(Container):
     def apply(self, x: Array) -> tuple[Activity, Pullback]:
         if x.ndim < 3 or not self.modules:
             raise ValueError(
-                f"{self.label()}: got input {x.shape} and {len(self.modules)} cells, expected sequences (N, T, ...) and "
+                f"{self.label()}: got input {x.shape} and {len(self.modules)} cells, expected sequences (N, T, ...) "
+                f"and "
                 "add(LSTM(4, 3))"
             )
         cells: list[Any] = self.modules

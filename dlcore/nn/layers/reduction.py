@@ -88,11 +88,12 @@ class Min(Module):
 
 @dataclass(eq=False)
 class Sum(Module):
-    """The mean over `dimension`, kept with size 1; with squeeze=False the sum; with size_average=True the dimension disappears.
+    """The mean over `dimension`, kept with size 1; with squeeze=False the sum; with size_average=True the dimension
+    disappears.
 
     x: (A, D, B) with D at `dimension` -> (A, 1, B), or (A, B) with size_average=True.
-    These are the results of BigDL 0.13, whose Python class hands its two flags over in the other's place; for a plain sum that
-    removes the dimension write `Sum(dimension, size_average=True, squeeze=False)`.
+    These are the results of BigDL 0.13, whose Python class hands its two flags over in the other's place; for a plain
+    sum that removes the dimension write `Sum(dimension, size_average=True, squeeze=False)`.
     Source: BigDL's Sum.
     """
 

@@ -39,9 +39,9 @@ def _image_of(regions: Array, images: int, label: str) -> Any:
 class RoiPooling(Module):
     """The maximum of each of pooled_h x pooled_w parts of a region; 0 of a part outside of the image.
 
-    x: [features (N, C, H, W), regions (R, 5)] -> (R, C, pooled_h, pooled_w). A region is the 0-based image and a box in pixels,
-    x_min, y_min, x_max, y_max, which times spatial_scale, rounded, are the first and the last cells. Parts may share cells.
-    Regions have no gradient.
+    x: [features (N, C, H, W), regions (R, 5)] -> (R, C, pooled_h, pooled_w). A region is the 0-based image and a box in
+    pixels, x_min, y_min, x_max, y_max, which times spatial_scale, rounded, are the first and the last cells. Parts may
+    share cells. Regions have no gradient.
     Source: BigDL's RoiPooling; Girshick 2015 (Fast R-CNN).
 
     Raises:
@@ -94,10 +94,10 @@ def _parts(first: int, last: int, count: int, size: int) -> list[tuple[int, int]
 class RoiAlign(Module):
     """The mean of samples, interpolated bilinearly, in each of pooled_h x pooled_w parts of a region.
 
-    x: [features (N, C, H, W), regions (R, 4) of the only image, or (R, 5) with the 0-based image before the box] -> (R, C,
-    pooled_h, pooled_w). Boxes are x_min, y_min, x_max, y_max in pixels; a cell's value stands at its middle. A part has
-    sampling_ratio^2 samples; about one to a cell when it is not positive. Samples a cell and more outside count 0. Regions have
-    no gradient.
+    x: [features (N, C, H, W), regions (R, 4) of the only image, or (R, 5) with the 0-based image before the box] -> (R,
+    C, pooled_h, pooled_w). Boxes are x_min, y_min, x_max, y_max in pixels; a cell's value stands at its middle. A part
+    has sampling_ratio^2 samples; about one to a cell when it is not positive. Samples a cell and more outside count 0.
+    Regions have no gradient.
     Source: BigDL's RoiAlign; He et al. 2017 (Mask R-CNN).
 
     Raises:
@@ -132,7 +132,8 @@ class RoiAlign(Module):
         return y, pull
 
     def _samples(self, start: float, end: float, parts: int, size: int) -> Array:
-        """(parts, size) the weight of each cell in the mean of each part, along one dimension: bilinear weights are products."""
+        """(parts, size) the weight of each cell in the mean of each part, along one dimension: bilinear weights are
+        products."""
         step = (end - start) / parts
         count = self.sampling_ratio if self.sampling_ratio > 0 else int(np.ceil(step))
         places = start + (np.arange(parts * count) + 0.5) * step / max(count, 1)
@@ -162,9 +163,9 @@ def _numbered(features: Array, regions: Array) -> Array:
 class Pooler(Module):
     """RoiAlign on the level of a feature pyramid that fits a region's size.
 
-    x: [[level (N, C, H, W), ...], regions (R, 4) of the only image, or a table of those of each image] -> (R, C, resolution,
-    resolution), the images' regions one after the other. scales: of each level, falling by halves; a region of width w and height
-    h is on level floor(4 + log2(sqrt(w h) / 224)), the level of scale 2^-k being k.
+    x: [[level (N, C, H, W), ...], regions (R, 4) of the only image, or a table of those of each image] -> (R, C,
+    resolution, resolution), the images' regions one after the other. scales: of each level, falling by halves; a region
+    of width w and height h is on level floor(4 + log2(sqrt(w h) / 224)), the level of scale 2^-k being k.
     Source: BigDL's Pooler; Lin et al. 2017 (FPN).
 
     Raises:

@@ -284,7 +284,8 @@ class Reverse(Module):
 
 @dataclass(eq=False)
 class Padding(Module):
-    """Add |pad| entries of `value` to dimension `dim`: before it when pad < 0, else after; n_input_dim excludes the batch.
+    """Add |pad| entries of `value` to dimension `dim`: before it when pad < 0, else after; n_input_dim excludes the
+    batch.
 
     x: (A, D, B) with D at `dim` -> (A, D + |pad|, B). Source: BigDL's Padding.
     """

@@ -16,7 +16,8 @@ from dlcore.nn.weights import needed
 class SharedProduct:
     """Linear layers of one input size, side by side, at each step of one pass; `settle` then adds up their gradients.
 
-    x: (..., N, size) -> (..., N, the layers' outputs one after the other). The gradient of the weights is one product over all steps.
+    x: (..., N, size) -> (..., N, the layers' outputs one after the other). The gradient of the weights is one product
+    over all steps.
     masks: (K, N, size), the factors of dropout for each of K equal parts of the outputs, the same at all steps (Gal and
     Ghahramani 2016); None without dropout.
     """
@@ -38,7 +39,8 @@ class SharedProduct:
         return kernels.linear_backward(np.ascontiguousarray(x), weight, np.ascontiguousarray(grad), *needs)
 
     def __call__(self, x: Array) -> tuple[Array, Callable[..., Any]]:
-        """The output for one step, or for several in front, and `pull(grad, needs_x=True)`, which gives the gradient of `x`."""
+        """The output for one step, or for several in front, and `pull(grad, needs_x=True)`, which gives the gradient of
+        `x`."""
         rest = 1 - self._weights[0].ndim
         inputs = [x] if self.masks is None else [x * mask for mask in self.masks]
         rows = [part.reshape(-1, *x.shape[rest:]) for part in inputs]

@@ -41,7 +41,8 @@ def as_sparse(x: Any, module: Module) -> SparseMatrix:
 
 
 def summed_at(places: Places, parts: Array, count: int) -> Array:
-    """(count, D): the sum of the rows of `parts` (K, D) by their place; sorted first, since adding one by one is slow."""
+    """(count, D): the sum of the rows of `parts` (K, D) by their place; sorted first, since adding one by one is
+    slow."""
     total = np.zeros((count, parts.shape[1]), parts.dtype)
     order = np.argsort(places, kind="stable")
     found, starts = np.unique(places[order], return_index=True)
@@ -61,7 +62,8 @@ class SparseLinear(Module):
     """y = x W^T + b for a sparse x.
 
     x: sparse (N, input_size) -> (N, output_size); weight (output_size, input_size).
-    Of the input, the columns from backwardStart (1-based) on, backwardLength of them, have a gradient; the others have zeros.
+    Of the input, the columns from backwardStart (1-based) on, backwardLength of them, have a gradient; the others have
+    zeros.
     Source: BigDL's SparseLinear.
 
     Raises:
@@ -158,11 +160,13 @@ class SparseJoinTable(Module):
 
 @dataclass(eq=False)
 class LookupTableSparse(Module):
-    """The sum of the vectors of the numbers in each row, by combiner also their mean, or divided by sqrt(count) ('sqrtn').
+    """The sum of the vectors of the numbers in each row, by combiner also their mean, or divided by sqrt(count)
+    ('sqrtn').
 
-    x: sparse (N, M) of 1-based numbers, or [numbers, weights], two of the same places -> (N, n_output); weight (n_index, n_output).
-    With weights w: sum(w v), divided by sum(w), or by sqrt(sum(w^2)). A row without numbers gives zeros. Vectors longer than max_norm,
-    if that is positive, are shortened, which the gradient knows of; weights and numbers have no gradient.
+    x: sparse (N, M) of 1-based numbers, or [numbers, weights], two of the same places -> (N, n_output); weight
+    (n_index, n_output). With weights w: sum(w v), divided by sum(w), or by sqrt(sum(w^2)). A row without numbers gives
+    zeros. Vectors longer than max_norm, if that is positive, are shortened, which the gradient knows of; weights and
+    numbers have no gradient.
     Source: BigDL's LookupTableSparse.
 
     Raises:

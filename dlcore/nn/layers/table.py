@@ -351,7 +351,8 @@ class MaskedSelect(Module):
 class MixtureTable(Module):
     """The sum of the experts, each times its weight by the gater.
 
-    x: [gater (N, E) or (E,), a table of E arrays (N, ...)] or [gater, array with the E experts along `dim`] -> (N, ...).
+    x: [gater (N, E) or (E,), a table of E arrays (N, ...)] or [gater, array with the E experts along `dim`] -> (N,
+    ...).
     dim: 1-based, by default 2, of a gater without batch 1.
     Source: BigDL's MixtureTable; Jacobs et al. 1991.
 

@@ -31,7 +31,8 @@ Inner: TypeAlias = Callable[[Array], tuple[Array, Callable[[Array], Sequence[Arr
 
 
 def positions(length: int, channels: int, kind: DTypeLike = np.float32) -> Array:
-    """(T, channels): sines, then cosines, of each place over wave lengths from 2 pi to 2 pi 10000 (Vaswani et al. 2017, 3.5)."""
+    """(T, channels): sines, then cosines, of each place over wave lengths from 2 pi to 2 pi 10000 (Vaswani et al. 2017,
+    3.5)."""
     count = channels // 2
     rates = np.exp(-np.arange(count) * np.log(LONGEST_WAVE) / max(count - 1, 1))
     angles = np.arange(length)[:, None] * rates
@@ -41,11 +42,13 @@ def positions(length: int, channels: int, kind: DTypeLike = np.float32) -> Array
 
 @dataclass(eq=False)
 class TransformerLayer(Module):
-    """One layer of a stack: x + f(norm(x)) for self-attention, in a decoder attention to a memory, and a feed-forward network.
+    """One layer of a stack: x + f(norm(x)) for self-attention, in a decoder attention to a memory, and a feed-forward
+    network.
 
-    x: [(N, T, hidden_size), bias], of a decoder [(N, T, hidden_size), bias, memory (N, S, hidden_size), bias] -> (N, T, hidden_size).
-    A bias broadcasts to (N, num_heads, T, T or S), 0 where a place is seen and -1e9 where it is hidden. The three dropouts are the
-    shares that are kept in training, as in BigDL: of what is added, of the attention's weights, of what the ReLU gives.
+    x: [(N, T, hidden_size), bias], of a decoder [(N, T, hidden_size), bias, memory (N, S, hidden_size), bias] -> (N, T,
+    hidden_size). A bias broadcasts to (N, num_heads, T, T or S), 0 where a place is seen and -1e9 where it is hidden.
+    The three dropouts are the shares that are kept in training, as in BigDL: of what is added, of the attention's
+    weights, of what the ReLU gives.
     Source: BigDL's Transformer, a block of it; Vaswani et al. 2017, normalised first.
     """
 
@@ -97,8 +100,8 @@ class TransformerLayer(Module):
         return shape
 
     def step(self, x: Array, past: list[Array], memory: Array, bias: Array) -> tuple[Array, list[Array]]:
-        """The output of a decoder at one more place, `x` (N, 1, hidden_size), after others whose keys and values are `past`, [] at
-        first; and those of all."""
+        """The output of a decoder at one more place, `x` (N, 1, hidden_size), after others whose keys and values are
+        `past`, [] at first; and those of all."""
         inner = self._inner(None, memory, bias)
         grown: list[Array] = []
 
@@ -157,15 +160,16 @@ class Transformer(Module):
 
     x: words (N, T), or for translation [source (N, S), target (N, T)] -> (N, T, hidden_size), with_share_weights_linear
     (N, T, vocab_size). With beam_search, words (N, S) alone are translated: [words (N, decode_length), scores (N,)].
-    Words are numbers from 1 to vocab_size. 0 and padding_value fill up: their vectors are zero, and in the source they are not seen
-    (in BigDL padding_value is). The output at a place is made of the words before it, so that it may be trained to give the word
-    there. with_share_weights_linear: it is multiplied by the words' own vectors, which gives the logits of the next word. The
-    three dropouts are the shares that are kept in training, as in BigDL: of what is added, of the attention's weights, of what the
-    ReLU gives.
+    Words are numbers from 1 to vocab_size. 0 and padding_value fill up: their vectors are zero, and in the source they
+    are not seen (in BigDL padding_value is). The output at a place is made of the words before it, so that it may be
+    trained to give the word there. with_share_weights_linear: it is multiplied by the words' own vectors, which gives
+    the logits of the next word. The three dropouts are the shares that are kept in training, as in BigDL: of what is
+    added, of the attention's weights, of what the ReLU gives.
     Source: BigDL's Transformer, whose arguments behind relu_dropout only Scala takes; Vaswani et al. 2017.
 
     Raises:
-        ValueError: an unknown type, a beam search without a translation or shared weights, or an input that does not fit.
+        ValueError: an unknown type, a beam search without a translation or shared weights, or an input that does not
+        fit.
 
     Example:
         >>> model = Transformer(9, 8, 2, 16, 1, 1.0, 1.0, 1.0, with_share_weights_linear=True)
@@ -216,11 +220,13 @@ class Transformer(Module):
     def _check(self) -> None:
         if self.transformer_type not in ("LanguageModel", "Translation"):
             raise ValueError(
-                f"{self.label()}: got transformer_type {self.transformer_type!r}, expected 'LanguageModel' or 'Translation'"
+                f"{self.label()}: got transformer_type {self.transformer_type!r}, expected 'LanguageModel' or "
+                f"'Translation'"
             )
         if self.beam_search is not None and not (self.translates and self.with_share_weights_linear):
             raise ValueError(
-                f"{self.label()}: got a beam_search, expected transformer_type 'Translation' and with_share_weights_linear=True "
+                f"{self.label()}: got a beam_search, expected transformer_type 'Translation' and "
+                f"with_share_weights_linear=True "
                 "with it: it needs the logits of words"
             )
 
@@ -264,7 +270,8 @@ class Transformer(Module):
         return memory, lambda grad: pull_vectors(pull_placed(pull_memory(grad)[0]))
 
     def _decoded(self, words: Array, *memory: Array) -> tuple[Array, Pullback]:
-        """What the decoder gives at each place of the words before it; the pullback gives the gradient of the memory, if any."""
+        """What the decoder gives at each place of the words before it; the pullback gives the gradient of the memory,
+        if any."""
         vectors, pull_vectors = self._embedded(words)
         before = np.concatenate([np.zeros_like(vectors[:, :1]), vectors[:, :-1]], axis=1)
         placed, pull_placed = self._placed(before)

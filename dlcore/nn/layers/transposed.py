@@ -20,7 +20,8 @@ __all__ = ["SpatialFullConvolution", "VolumetricFullConvolution"]
 
 @dataclass(eq=False)
 class _Transposed(Module):
-    """What they share: weight (in, out / n_group, *kernel), as BigDL has it (n_group, in / n_group, out / n_group, *kernel)."""
+    """What they share: weight (in, out / n_group, *kernel), as BigDL has it (n_group, in / n_group, out / n_group,
+    *kernel)."""
 
     n_input_plane: int
     n_output_plane: int

@@ -27,7 +27,8 @@ PullPair: TypeAlias = Callable[[Array, Array], Any]
 
 @dataclass(frozen=True)
 class TreeOrder:
-    """The nodes of a batch of trees in the order in which they can be computed; node k of tree b is place b M + k (0-based).
+    """The nodes of a batch of trees in the order in which they can be computed; node k of tree b is place b M + k
+    (0-based).
 
     leaves, words: the places of the leaves, and of their words, word k of tree b being b L + k.
     levels: (places, left children, right children) of the other nodes; all children of a level lie in those before.
@@ -39,11 +40,12 @@ class TreeOrder:
 
     @classmethod
     def of(cls, trees: Array, word_count: int, label: str) -> TreeOrder:
-        """From BigDL's TensorTree (N, M, 3): a row is a node, (left child, right child, 0 or -1 for the root), (0, 0, word) for a leaf,
-        or -1 for padding; children are rows, from 1 on, and words count from 1.
+        """From BigDL's TensorTree (N, M, 3): a row is a node, (left child, right child, 0 or -1 for the root), (0, 0,
+        word) for a leaf, or -1 for padding; children are rows, from 1 on, and words count from 1.
 
         Raises:
-            ValueError: no whole numbers, a child or a word that there is not, a node with two parents, or one inside of itself.
+            ValueError: no whole numbers, a child or a word that there is not, a node with two parents, or one inside of
+            itself.
         """
         broken = trees[~((np.abs(trees - np.rint(trees)) < _ROUNDING) & (np.abs(trees) < 2**31))]
         if broken.size:
@@ -96,13 +98,12 @@ class BinaryTreeLSTM(Module):
     """LSTM over binary trees, from the words at their leaves to the root; a node has a forget gate for each child.
 
     x: [words (N, L, input_size), trees (N, M, 3)] -> h of every node, (N, M, hidden_size); zeros at padding.
-    Trees are BigDL's TensorTree: a row is a node, (left child, right child, 0), -1 in place of 0 at the root; (0, 0, word) at a leaf;
-    (-1, -1, -1) for padding, which comes last. Children and words count from 1. The gradient of the trees is zero.
-    A leaf: c = C w + d, h = o tanh(c), o = sigmoid(O w + e). A node: i, l, r, g, o = A h_left + a + B h_right + b,
-    c = i g + l c_left + r c_right, h = o tanh(c); without gate_output h = tanh(c) in both. All nodes of one height are computed at
-    once, over the whole batch.
-    Weights: A, a, B, b of i, l, r, g and o, each (hidden_size, hidden_size); then C, d, O, e. with_graph is BigDL's choice between two
-    ways to build the same.
+    Trees are BigDL's TensorTree: a row is a node, (left child, right child, 0), -1 in place of 0 at the root; (0, 0,
+    word) at a leaf; (-1, -1, -1) for padding, which comes last. Children and words count from 1. The gradient of the
+    trees is zero. A leaf: c = C w + d, h = o tanh(c), o = sigmoid(O w + e). A node: i, l, r, g, o = A h_left + a + B
+    h_right + b, c = i g + l c_left + r c_right, h = o tanh(c); without gate_output h = tanh(c) in both. All nodes of
+    one height are computed at once, over the whole batch. Weights: A, a, B, b of i, l, r, g and o, each (hidden_size,
+    hidden_size); then C, d, O, e. with_graph is BigDL's choice between two ways to build the same.
     Source: BigDL's BinaryTreeLSTM; Tai, Socher and Manning 2015.
 
     Raises:

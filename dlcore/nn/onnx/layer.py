@@ -1,4 +1,5 @@
-"""Operations of ONNX as layers, as `bigdl.nn.onnx.layer` has them. Some share a name with a layer of `dlcore.nn.layer`."""
+"""Operations of ONNX as layers, as `bigdl.nn.onnx.layer` has them. Some share a name with a layer of
+`dlcore.nn.layer`."""
 
 from __future__ import annotations
 
@@ -51,7 +52,8 @@ class Gather(Module, namespace="nn.onnx"):
 
 @dataclass(eq=False)
 class Gemm(Module, namespace="nn.onnx"):
-    """alpha x matrix_b + beta matrix_c, with x and matrix_b transposed if trans_a and trans_b say so; nothing is learned.
+    """alpha x matrix_b + beta matrix_c, with x and matrix_b transposed if trans_a and trans_b say so; nothing is
+    learned.
 
     x: (M, K), or (K, M) -> (M, N); matrix_b (K, N), or (N, K); matrix_c broadcasts to (M, N).
     Source: BigDL's onnx Gemm.
@@ -72,7 +74,8 @@ class Gemm(Module, namespace="nn.onnx"):
         factor = x.dtype.type(self.alpha) * (factor.T if self.trans_b else factor)
         if rows.ndim != 2 or factor.ndim != 2 or rows.shape[1] != len(factor):
             raise ValueError(
-                f"{self.label()}: got input {x.shape} for matrix_b {np.shape(self.matrix_b)}, expected (M, {len(factor)}), "
+                f"{self.label()}: got input {x.shape} for matrix_b {np.shape(self.matrix_b)}, expected (M, "
+                f"{len(factor)}), "
                 f"{'' if self.trans_a else 'not '}transposed"
             )
         y = kernels.matmul(rows, factor) + x.dtype.type(self.beta) * np.asarray(self.matrix_c, x.dtype)
@@ -86,7 +89,8 @@ class Gemm(Module, namespace="nn.onnx"):
 
 @dataclass(eq=False)
 class Reshape(Module, namespace="nn.onnx"):
-    """The same numbers in another shape, that of the constructor or of the second entry: 0 keeps a size, -1 takes what is left.
+    """The same numbers in another shape, that of the constructor or of the second entry: 0 keeps a size, -1 takes what
+    is left.
 
     x: (A, B), or [(A, B), shape (K,)] -> shape, such as (B, A).
     BigDL gives zeros as the gradient; here it is the gradient.

@@ -1,7 +1,9 @@
-"""What the page lets its users do: undo a day's last publish, ask what a backfill will cost. Each by Airflow's own rights and login.
+"""What the page lets its users do: undo a day's last publish, ask what a backfill will cost. Each by Airflow's own
+rights and login.
 
-A form carries a proof, signed with Airflow's secret, that a page of ours was shown to this very user: another site can send a form, but has
-no proof. The undoing is a run of the DAG `restore_day`, so that it has a log and an alarm, and the same refusals as on the command line.
+A form carries a proof, signed with Airflow's secret, that a page of ours was shown to this very user: another site can
+send a form, but has no proof. The undoing is a run of the DAG `restore_day`, so that it has a log and an alarm, and the
+same refusals as on the command line.
 """
 
 from __future__ import annotations
@@ -115,8 +117,10 @@ def undo_page(day: str, readers: dict[str, PastRun], proof: str) -> str:
     ]
     return page(
         f"Undo {escape(day)}",
-        f"<section><p>Run <b>{escape(name_of(run))}</b> was the last to publish {escape(day)}: {escape(', '.join(datasets))}.</p>"
-        "<p>Readers will get the rows from before that run; other days keep theirs. Groups and index follow by themselves. "
+        f"<section><p>Run <b>{escape(name_of(run))}</b> was the last to publish {escape(day)}: "
+        f"{escape(', '.join(datasets))}.</p>"
+        "<p>Readers will get the rows from before that run; other days keep theirs. Groups and index follow by "
+        "themselves. "
         "Undone again, the day is as it is now.</p>"
         "<form method=post action=undo>"
         f"<input type=hidden name=day value={in_quotes(day)}><input type=hidden name=run value={in_quotes(run)}>"
@@ -133,8 +137,10 @@ def started_page(dag: str, run: str) -> str:
     place = in_quotes(f"../dags/{quote(dag, safe='')}/runs/{quote(run, safe='')}")
     return page(
         "Started",
-        f"<section><p>Run <a href={place} target=_top>{escape(run)}</a> of the DAG {escape(dag)} has been asked for. It takes a "
-        f"minute or two; until it has ended well, readers get what they got.</p></section><p><a href='.'>All runs</a></p>",
+        f"<section><p>Run <a href={place} target=_top>{escape(run)}</a> of the DAG {escape(dag)} has been asked for. "
+        f"It takes a "
+        f"minute or two; until it has ended well, readers get what they got.</p></section><p><a href='.'>All "
+        f"runs</a></p>",
     )
 
 
@@ -179,7 +185,8 @@ def cost_page(first: str, last: str, count: bool, found: Estimate) -> str:
     else:
         start = f"airflow backfill create --dag-id {IMAGE_PIPELINE} --from-date {first} --to-date {last}"
         body = (
-            f"<section><pre>{escape(found.text)}</pre><p>Start it in Airflow: DAG {IMAGE_PIPELINE}, <i>Trigger → Backfill</i>, or "
+            f"<section><pre>{escape(found.text)}</pre><p>Start it in Airflow: DAG {IMAGE_PIPELINE}, <i>Trigger → "
+            f"Backfill</i>, or "
             f"<code>{escape(start)}</code></p></section>"
         )
     typed = f"<p class=quiet>The same on the command line: <code>{escape(_typed(first, last, count))}</code></p>"

@@ -1,4 +1,5 @@
-"""The pipeline's page in Airflow: runs per day with counts by reason, contract results and throughput. Behind Airflow's login.
+"""The pipeline's page in Airflow: runs per day with counts by reason, contract results and throughput. Behind Airflow's
+login.
 
 `/metrics` is the same for Prometheus, which cannot log in: it also takes the token of `PIPELINE_METRICS_TOKEN`.
 """
@@ -91,7 +92,9 @@ def overview(
 ) -> str:
     """What runs now, trends, and the runs of every day with what readers get.
 
-    days: how many days to show, the last one being `until`.   stage, result, run: only those.   view, sort: a table instead.
+    days: how many days to show, the last one being `until`.
+    stage, result, run: only those.
+    view, sort: a table instead.
     """
     asked, settings = Asked(days, _checked(until), stage, result, run, view, sort), Settings.from_environment()
     found = reports_of_days(settings.reports, days, until)
@@ -133,7 +136,7 @@ def report(stage: str, run: str, day: str = "") -> str:
 
 
 @pages.get("/compare", response_class=HTMLResponse)
-def compare(run: Annotated[list[str], Query(max_length=MAX_DAYS)] = []) -> str:  # noqa: B006 (FastAPI's way to say a list)
+def compare(run: Annotated[list[str], Query(max_length=MAX_DAYS)] = []) -> str:  # noqa: B006 (FastAPI's list)
     """Two runs side by side; each `run` is a day and the run's name.
 
     Raises:
@@ -213,7 +216,8 @@ def picture(dag: str) -> Response:
 
 @metrics.get("/metrics", response_class=PlainTextResponse)
 def prometheus(days: Days = 31) -> str:
-    """The last run of every stage in the set of codes in use as metrics, among those of the newest days; the newest published day."""
+    """The last run of every stage in the set of codes in use as metrics, among those of the newest days; the newest
+    published day."""
     settings = Settings.from_environment()
     published = newest_published(settings.reports, CHAIN[-1].name, settings.codes)
     latest = latest_reports(settings.reports, days, partial(is_in_use, codes=settings.codes))

@@ -9,7 +9,8 @@ from typing import Any
 from dlcore_airflow.ui.style import STYLE
 
 POLICY = (
-    "default-src 'none'; style-src 'unsafe-inline'; script-src 'self'; connect-src 'self'; img-src 'self'; form-action 'self'; "
+    "default-src 'none'; style-src 'unsafe-inline'; script-src 'self'; connect-src 'self'; img-src 'self'; "
+    "form-action 'self'; "
     "frame-ancestors 'self'; base-uri 'none'"
 )
 """What a browser may do on these pages: nothing from elsewhere, and no site but Airflow's own may frame them."""

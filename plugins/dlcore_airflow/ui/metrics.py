@@ -1,4 +1,5 @@
-"""Run reports as Prometheus metrics, computed when they are asked for: they outlive restarts, and a lag grows though nothing runs."""
+"""Run reports as Prometheus metrics, computed when they are asked for: they outlive restarts, and a lag grows though
+nothing runs."""
 
 from __future__ import annotations
 
@@ -19,7 +20,8 @@ Sample = tuple[Labels, float]
 def metrics_text(reports: Iterable[PastRun]) -> str:
     """Metrics in Prometheus' text format.
 
-    reports: the newest of each stage and day. A gauge with the label `stage` is of that stage's last run, whatever its day.
+    reports: the newest of each stage and day. A gauge with the label `stage` is of that stage's last run, whatever its
+    day.
     """
     known = [report for report in reports if report.get("stage") in STAGES]
     return "".join(_family(name, meaning, samples(known)) for name, (meaning, samples) in FAMILIES.items())
@@ -128,18 +130,24 @@ def _extra_of_check(reports: Iterable[PastRun], name: str) -> Any:
 
 
 FAMILIES: Mapping[str, tuple[str, Callable[[list[PastRun]], Iterable[Sample]]]] = {
-    "images_per_second": ("Rows per second of computing and writing.", _of_stage(lambda run: run.get("images_per_second"))),
+    "images_per_second": ("Rows per second of computing and "
+    "writing.", _of_stage(lambda run: run.get("images_per_second"))),
     "run_seconds": ("Seconds from start to end.", _of_stage(_seconds("total"))),
     "rows": ("Rows by reason; ok is used.", _rows),
-    "broken_rules": ("Rules of the contract that did not hold, of the newest runs of all days looked at, added up.", _broken_rules),
-    "run_broken": ("1 when the last run broke its contract.", _of_stage(lambda run: int(run.get("status") == "broken_contract"))),
+    "broken_rules": ("Rules of the contract that did not hold, of the newest runs of all days looked at, added "
+    "up.", _broken_rules),
+    "run_broken": ("1 when the last run broke its "
+    "contract.", _of_stage(lambda run: int(run.get("status") == "broken_contract"))),
     "run_failed": ("1 when nothing was published.", _of_stage(lambda run: int(run.get("status") in UNPUBLISHED))),
     "failed_partitions": ("Days of those looked at whose newest run published nothing.", _failed_partitions),
     "hbase_wait_seconds": ("Seconds that tasks waited for HBase, added up.", _of_stage(_extra("hbase", "wait_s"))),
     "hbase_read_bytes": ("Image bytes read from HBase.", _of_stage(_extra("hbase", "size_bytes"))),
-    "code_bit_share_lowest": ("Share of ones of the bit that is one least often.", _of_stage(_extra("code_bits", "lowest_share"))),
-    "code_bit_share_highest": ("Share of ones of the bit that is one most often.", _of_stage(_extra("code_bits", "highest_share"))),
-    "code_drift": ("Mean difference of the bits' shares from the reference day.", _of_stage(_extra("code_bits", "drift"))),
+    "code_bit_share_lowest": ("Share of ones of the bit that is one least "
+    "often.", _of_stage(_extra("code_bits", "lowest_share"))),
+    "code_bit_share_highest": ("Share of ones of the bit that is one most "
+    "often.", _of_stage(_extra("code_bits", "highest_share"))),
+    "code_drift": ("Mean difference of the bits' shares from the reference "
+    "day.", _of_stage(_extra("code_bits", "drift"))),
     "newest_day_end_timestamp_seconds": ("End of the newest day whose codes are published.", _newest_day),
     "missing_days": ("Days without published codes between the first and the newest that have them.", _missing_days),
     "late_images": ("Images in HBase that came after the run of their day, of the days looked at.", _late_images),

@@ -17,7 +17,10 @@ from spark_jobs.run_reports.reading import PastRun
 from spark_jobs.run_reports.summary import RunSummary, runs_of
 
 RESULTS = ("published", "empty", "nothing_yet", "refused", "broken_contract", "failed")
-EMPTY = "<p>No stage has run yet. Trigger the DAG <b>image_pipeline</b>, or start a backfill; its counts then appear here.</p>"
+EMPTY = (
+    "<p>No stage has run yet. Trigger the DAG <b>image_pipeline</b>, or start a backfill; its counts then appear "
+    "here.</p>"
+)
 NOTHING_FOUND = "<p>No run is of these days, this stage and this result. <a href='?'>Show all</a></p>"
 TRIALS = "<p class=quiet>Trials go by <code>python -m spark_jobs.remove_trials</code>.</p>"
 VIEWS = {"": "By day", "table": "As a table"}
@@ -53,7 +56,8 @@ class Asked:
 
 @dataclass(frozen=True)
 class Offers:
-    """What the page's user may do: undo a day, ask what a backfill costs (with the form's proof that this page asked)."""
+    """What the page's user may do: undo a day, ask what a backfill costs (with the form's proof that this page
+    asked)."""
 
     undo: bool = False
     cost: bool = False
@@ -69,7 +73,8 @@ def overview_page(
 ) -> str:
     """What runs now, trends, then the runs: a section per day, newest first, those over all days before; or a table.
 
-    reports: of the days asked for, all of them.   readers: by day and stage, of which run the rows are that readers get.
+    reports: of the days asked for, all of them.
+    readers: by day and stage, of which run the rows are that readers get.
     """
     found = list(reports)
     shown = [report for report in found if asked.takes(report)]
@@ -141,5 +146,6 @@ def _cost(offers: Offers) -> str:
         "<section><h2>What will a backfill cost?</h2><form method=post action=cost>"
         f"<input type=hidden name=proof value={in_quotes(offers.proof)}>"
         "<label>from<input type=date name=first required></label><label>to<input type=date name=last required></label>"
-        "<label><input type=checkbox name=count value=yes> count the images in HBase</label><button>Estimate</button></form></section>"
+        "<label><input type=checkbox name=count value=yes> count the images in "
+        "HBase</label><button>Estimate</button></form></section>"
     )

@@ -1,4 +1,5 @@
-"""A picture of a DAG's stages, drawn from the table of stages: for its documentation, in Airflow's light and dark theme alike."""
+"""A picture of a DAG's stages, drawn from the table of stages: for its documentation, in Airflow's light and dark theme
+alike."""
 
 from __future__ import annotations
 
@@ -13,7 +14,8 @@ QUIET = "#8a94a6"
 
 
 def picture_of(dag: str) -> str:
-    """The stages of a DAG below each other as SVG: on each arrow the dataset that goes along it, beside each stage what it does.
+    """The stages of a DAG below each other as SVG: on each arrow the dataset that goes along it, beside each stage what
+    it does.
 
     Raises:
         ValueError: no stage belongs to the DAG.
@@ -43,7 +45,8 @@ def _box(stage: Stage, top: int) -> str:
     )
     return (
         f"<rect x='1' y='{top}' width='{BOX}' height='{TALL}' rx='7' fill='#2f6fb8'/>"
-        f"<text x='{BOX / 2}' y='{top + TALL / 2 + 4.5}' font-size='13' fill='#ffffff' text-anchor='middle'>{escape(stage.name)}</text>"
+        f"<text x='{BOX / 2}' y='{top + TALL / 2 + 4.5}' font-size='13' fill='#ffffff' "
+        f"text-anchor='middle'>{escape(stage.name)}</text>"
         f"{said}"
     )
 

@@ -15,7 +15,8 @@ from spark_jobs.run_reports.reading import PastRun
 from spark_jobs.run_reports.summary import USED, RunSummary, name_of, runs_of, seconds_of
 
 COLUMNS = {
-    "Stage": "stage", "Result": "result", "In": "n", "Out": "n", "Reasons": "", "Contract": "contract", "Images/s": "n", "Seconds": "n",
+    "Stage": "stage", "Result": "result", "In": "n", "Out": "n", "Reasons": "", "Contract": "contract", "Images/s": "n",
+    "Seconds": "n",
 }  # fmt: skip
 """Headings, and the CSS classes that give each column its width, the same in the table of every day."""
 MOST_OF_ERROR = 400
@@ -62,7 +63,10 @@ def _run(reports: list[PastRun]) -> str:
     began = summary.started_at[:16].replace("T", " ")
     about = f"{began} UTC · {_summary(reports, summary)}" if began else _summary(reports, summary)
     box = tick_box(summary.day, summary.run)
-    return f"<div class=run>{box} <h3>{linked_name(summary)}</h3>{marks} <span class=quiet>{about}</span>{stages_table(reports)}</div>"
+    return (
+        f"<div class=run>{box} <h3>{linked_name(summary)}</h3>{marks} <span "
+        f"class=quiet>{about}</span>{stages_table(reports)}</div>"
+    )
 
 
 def _marks(report: PastRun) -> list[str]:
@@ -75,7 +79,10 @@ def _marks(report: PastRun) -> list[str]:
 def _summary(reports: list[PastRun], summary: RunSummary) -> str:
     """What became of the images of a run, after its last stage that says so, and how long it took."""
     counted = [report for report in reports if report.get("reasons")]
-    stages = f"{summary.stages} stage{'s' if summary.stages > 1 else ''}, {sum(seconds_of(report) or 0 for report in reports):,.0f} s"
+    stages = (
+        f"{summary.stages} stage{'s' if summary.stages > 1 else ''}, "
+        f"{sum(seconds_of(report) or 0 for report in reports):,.0f} s"
+    )
     return f"{_images(counted[-1])} · {stages}" if counted else stages
 
 
@@ -107,7 +114,10 @@ def _row(report: PastRun) -> str:
     why = str(report.get("error") or "").partition("\n")[0][:MOST_OF_ERROR]
     if not why:
         return f"<tr>{''.join(cells)}</tr>"
-    return f"<tr class=explained>{''.join(cells)}</tr><tr><td class='why {escape(status)}' colspan={len(cells)}>{escape(why)}</td></tr>"
+    return (
+        f"<tr class=explained>{''.join(cells)}</tr><tr><td class='why {escape(status)}' "
+        f"colspan={len(cells)}>{escape(why)}</td></tr>"
+    )
 
 
 def warnings_of(report: PastRun) -> list[str]:
@@ -139,5 +149,8 @@ def _contract(report: PastRun) -> str:
     rules: list[Any] = report.get("rules") or []
     broken = report.get("broken") or []
     if broken:
-        return f"<span class=broken>{len(broken)} broken: {escape(', '.join(str(rule.get('rule')) for rule in broken))}</span>"
+        return (
+            f"<span class=broken>{len(broken)} broken: "
+            f"{escape(', '.join(str(rule.get('rule')) for rule in broken))}</span>"
+        )
     return f"<span class=held>{len(rules)} rules held</span>" if rules else ""

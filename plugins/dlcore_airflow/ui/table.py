@@ -17,7 +17,8 @@ from spark_jobs.run_reports.reading import PastRun
 from spark_jobs.run_reports.summary import MARKS, RunSummary, name_of, seconds_of
 
 CSV_COLUMNS = (
-    "day", "run", "stage", "status", "trial", "codes", "started_at", "rows_in", "rows_out", "reasons", "images_per_second", "seconds",
+    "day", "run", "stage", "status", "trial", "codes", "started_at", "rows_in", "rows_out", "reasons",
+    "images_per_second", "seconds",
     "size_bytes", "error",
 )  # fmt: skip
 
@@ -73,7 +74,8 @@ NEWEST_FIRST = "-started"
 
 
 def sorted_runs(runs: Iterable[RunSummary], by: str) -> list[RunSummary]:
-    """The runs in the order of a column of COLUMNS, downwards where `-` stands before its name; those without a value come last.
+    """The runs in the order of a column of COLUMNS, downwards where `-` stands before its name; those without a value
+    come last.
 
     Raises:
         KeyError: there is no such column.

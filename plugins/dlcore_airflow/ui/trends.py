@@ -56,11 +56,15 @@ def _bars(name: str, unit: str, values: Mapping[str, float | None], most: float,
         height = max(HEIGHT * value / most, 1.0)
         title = f"{day}: {value:,.{digits}f}{unit}"
         bars.append(
-            f"<a href='#day-{escape(day)}'><rect x='{place * step:.2f}' y='{HEIGHT - height:.2f}' width='{step * (1 - GAP):.2f}' "
+            f"<a href='#day-{escape(day)}'><rect x='{place * step:.2f}' y='{HEIGHT - height:.2f}' "
+            f"width='{step * (1 - GAP):.2f}' "
             f"height='{height:.2f}'><title>{escape(title)}</title></rect></a>"
         )
     label = in_quotes(f"{name}, {len(values)} days")
-    return f"<svg viewBox='0 0 {WIDTH:.0f} {HEIGHT:.0f}' preserveAspectRatio='none' role=img aria-label={label}>{''.join(bars)}</svg>"
+    return (
+        f"<svg viewBox='0 0 {WIDTH:.0f} {HEIGHT:.0f}' preserveAspectRatio='none' role=img "
+        f"aria-label={label}>{''.join(bars)}</svg>"
+    )
 
 
 def _in_order(of_day: OfDay) -> list[PastRun]:

@@ -28,7 +28,8 @@ def _attempt(attempt: PastRun, now: datetime) -> str:
     bar = f"<progress max={of} value={done}></progress>" if of else "<progress></progress>"
     title = escape(STAGES[stage].title if stage in STAGES else stage)
     return (
-        f"<div class=now><b>{escape(str(attempt.get('day') or 'all days'))} · {escape(stage)}</b> <span class=quiet>{title}</span><br>"
+        f"<div class=now><b>{escape(str(attempt.get('day') or 'all days'))} · {escape(stage)}</b> <span "
+        f"class=quiet>{title}</span><br>"
         f"{bar} {escape(state_of(attempt, now))}{mark}"
         f"<br><span class=quiet>run {escape(name_of(str(attempt.get('run', ''))))}</span></div>"
     )

@@ -18,7 +18,8 @@ LOGIN = "/api/v2/auth/login"
 
 
 async def to_login(request: Request, error: HTTPException) -> Response:
-    """Answer a browser that has no login, or one that is over, with Airflow's login page, which leads back; all others as usual."""
+    """Answer a browser that has no login, or one that is over, with Airflow's login page, which leads back; all others
+    as usual."""
     is_browser = "text/html" in request.headers.get("accept", "") and "authorization" not in request.headers
     if error.status_code not in (401, 403) or not is_browser:
         return await http_exception_handler(request, error)
@@ -28,7 +29,8 @@ async def to_login(request: Request, error: HTTPException) -> Response:
 
 
 class PageWithoutSlash:
-    """Middleware of Airflow's own application: `/pipeline` leads to `/pipeline/`, for which Airflow would look among its own pages."""
+    """Middleware of Airflow's own application: `/pipeline` leads to `/pipeline/`, for which Airflow would look among
+    its own pages."""
 
     def __init__(self, app: ASGIApp) -> None:
         """app: what answers all other requests."""

@@ -9,7 +9,8 @@ from sample_data.catalogue.part import Drawing, Part
 
 
 def bottle(rng: np.random.Generator) -> Drawing:
-    """Body, neck and closure of revolution, with a paper label or none; wine, beer, detergent and perfume proportions."""
+    """Body, neck and closure of revolution, with a paper label or none; wine, beer, detergent and perfume
+    proportions."""
     height = rng.uniform(0.9, 1.5)
     half, neck = rng.uniform(0.17, 0.34), rng.uniform(0.04, 0.1)
     shoulder, neck_length = height * rng.uniform(0.06, 0.32), height * rng.uniform(0.06, 0.3)

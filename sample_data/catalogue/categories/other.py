@@ -1,4 +1,5 @@
-"""Things of no known kind: closed random shapes, compounds and pictograms, so that a detector learns that anything may be an object."""
+"""Things of no known kind: closed random shapes, compounds and pictograms, so that a detector learns that anything may
+be an object."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""The import hook: every module imports, every name of BigDL's list is in its module, and what is off or cannot be says so."""
+"""The import hook: every module imports, every name of BigDL's list is in its module, and what is off or cannot be says
+so."""
 
 from __future__ import annotations
 
@@ -121,7 +122,8 @@ def test_somebodys_own_module_of_such_a_name_is_theirs(tmp_path):
 
 def test_pytest_runs_tests_written_for_bigdl(tmp_path):
     (tmp_path / "test_theirs.py").write_text(
-        "from bigdl.nn.layer import *\n\ndef test_sum():\n    assert CAddTable().forward([np.ones(2), np.ones(2)]).sum() == 4\n"
+        "from bigdl.nn.layer import *\n\ndef test_sum():\n    assert CAddTable().forward([np.ones(2), "
+        "np.ones(2)]).sum() == 4\n"
     )
     done = run(tmp_path, "-m", "pytest", "-q", "-p", "no:cacheprovider", tmp_path)
     assert "1 passed" in done.stdout, done.stdout + done.stderr

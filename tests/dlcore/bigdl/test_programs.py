@@ -1,4 +1,5 @@
-"""Programs of all three generations of BigDL's API, as they were published but small, that need neither Spark nor an importer.
+"""Programs of all three generations of BigDL's API, as they were published but small, that need neither Spark nor an
+importer.
 
 They lie in programs/ and run unchanged; here stands what they must have found.
 """
@@ -39,7 +40,8 @@ def idx(array):
 
 @pytest.fixture(scope="module")
 def digits(tmp_path_factory):
-    """A folder with the four files of MNIST, one of them not compressed: each digit is bars at its own places, with noise."""
+    """A folder with the four files of MNIST, one of them not compressed: each digit is bars at its own places, with
+    noise."""
     folder, draws = tmp_path_factory.mktemp("digits"), np.random.default_rng(0)
     for prefix, count in (("train", 400), ("t10k", 100)):
         labels = draws.integers(0, 10, count)

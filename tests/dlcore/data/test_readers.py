@@ -1,4 +1,5 @@
-"""Readers of data sets: files written here byte by byte by their published formats; what is missing or damaged says so."""
+"""Readers of data sets: files written here byte by byte by their published formats; what is missing or damaged says
+so."""
 
 from __future__ import annotations
 

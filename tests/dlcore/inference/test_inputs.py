@@ -1,4 +1,5 @@
-"""What plans take and give beside one image in, arrays of known size out: tables, integers, sequences, sizes that depend on data."""
+"""What plans take and give beside one image in, arrays of known size out: tables, integers, sequences, sizes that
+depend on data."""
 
 from __future__ import annotations
 
@@ -125,7 +126,8 @@ MODELS: dict[str, tuple[Callable[[], Module], Any]] = {
     ),
     "turned rows": (lambda: stacked(Transpose([(1, 2)]), Linear(3, 4)), normal(3, 5)),
     "rows as images": (lambda: stacked(Linear(4, 32), View([2, 4, 4]), conv(2, 8)), normal(3, 4)),
-    "part of an image": (lambda: stacked(Narrow(2, 2, 16), conv(16, 16), Narrow(3, 2, 5), conv(16, 8, 1)), normal(2, 18, 9, 9)),
+    "part of an image": (lambda: stacked(Narrow(2, 2, 16), conv(16, 16), Narrow(3, 2, 5), conv(16, 8, 1)),
+    normal(2, 18, 9, 9)),
     "flattened part": (lambda: stacked(Narrow(3, 2, 3), View([2 * 3 * 5]), Linear(30, 2)), normal(2, 2, 6, 5)),
     "broadcast sum": (scaled_by_plane, normal(2, 16, 8, 8)),
     "volume": (volumes, normal(2, 2, 4, 4, 4)),

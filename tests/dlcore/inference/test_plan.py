@@ -104,7 +104,8 @@ def dilated() -> Module:
 
 
 def clamped() -> Module:
-    """What several kernels compute, up to a ceiling that many values exceed: Winograd's, grouped, with a residual, products."""
+    """What several kernels compute, up to a ceiling that many values exceed: Winograd's, grouped, with a residual,
+    products."""
     image = Input()
     stem = SpatialMaxPooling(2, 2, 2, 2)(ReLU6()(conv(3, 16)(MulConstant(9.0)(image))))
     grouped = SpatialConvolution(16, 16, 3, 3, 1, 1, -1, -1, 16)
@@ -117,7 +118,8 @@ def clamped() -> Module:
 
 
 def inverted(stride: int = 1) -> Module:
-    """Blocks that are widened, filtered and narrowed, with and without residual; a wide picture that has a second reader; a sum."""
+    """Blocks that are widened, filtered and narrowed, with and without residual; a wide picture that has a second
+    reader; a sum."""
     image, depthwise = Input(), {"n_group": 64}
 
     def wide(node: Node, planes: int) -> Node:

@@ -139,7 +139,8 @@ def test_a_damaged_plan_is_refused(tmp_path: Path) -> None:
 
 
 def rewritten(path: Path, change: Callable[[dict[str, Any]], object], spaces: int = 0) -> Path:
-    """The same file with other JSON and right checksums; spaces: behind the JSON, beside those that fill a cache line."""
+    """The same file with other JSON and right checksums; spaces: behind the JSON, beside those that fill a cache
+    line."""
     whole = path.read_bytes()
     magic, size, _, _, checksum = _PREAMBLE.unpack_from(whole)
     facts = json.loads(whole[_PREAMBLE.size : _PREAMBLE.size + size])

@@ -1,4 +1,5 @@
-"""PyTorch's files of weights, written here by Python's own pickler as torch.save writes them, also damaged and malicious ones."""
+"""PyTorch's files of weights, written here by Python's own pickler as torch.save writes them, also damaged and
+malicious ones."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Keras layers on images, volumes and sequences keep what every layer promises; their numbers: test_recorded, and loops below."""
+"""Keras layers on images, volumes and sequences keep what every layer promises; their numbers: test_recorded, and loops
+below."""
 
 from __future__ import annotations
 

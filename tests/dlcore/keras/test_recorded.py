@@ -1,4 +1,5 @@
-"""Layers, losses and a training give the numbers that Keras 3 gives, gradients included: see tests/golden/keras/record.py."""
+"""Layers, losses and a training give the numbers that Keras 3 gives, gradients included: see
+tests/golden/keras/record.py."""
 
 from __future__ import annotations
 

@@ -61,7 +61,8 @@ worker.join()
 
 def printed(program: str, **environment: str) -> str:
     done = subprocess.run(
-        [sys.executable, "-c", program], env={**os.environ, **environment}, capture_output=True, text=True, timeout=LIMIT_S, check=False,
+        [sys.executable, "-c", program], env={**os.environ, **environment}, capture_output=True, text=True,
+        timeout=LIMIT_S, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     return done.stdout.strip()

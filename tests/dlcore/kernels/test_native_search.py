@@ -1,4 +1,5 @@
-"""The searches among codes against all distances, sorted, on every instruction set of this CPU and on several threads."""
+"""The searches among codes against all distances, sorted, on every instruction set of this CPU and on several
+threads."""
 
 from __future__ import annotations
 

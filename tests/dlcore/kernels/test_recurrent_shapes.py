@@ -1,4 +1,5 @@
-"""Sequences whose weights, states or gradients do not fit them are refused: a library would read what lies behind them."""
+"""Sequences whose weights, states or gradients do not fit them are refused: a library would read what lies behind
+them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""The reference kernels against slow loops, other libraries, and the rule that a gradient is the adjoint of its operation."""
+"""The reference kernels against slow loops, other libraries, and the rule that a gradient is the adjoint of its
+operation."""
 
 from __future__ import annotations
 

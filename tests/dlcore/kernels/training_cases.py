@@ -1,4 +1,5 @@
-"""What training does beside convolutions, products and sequences: (name, operation, arguments, gradient of the paired operation)."""
+"""What training does beside convolutions, products and sequences: (name, operation, arguments, gradient of the paired
+operation)."""
 
 from __future__ import annotations
 

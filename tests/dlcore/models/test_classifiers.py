@@ -1,4 +1,5 @@
-"""Classifiers of pictures, clips and volumes: published numbers of parameters, shapes, and plans that compute what the layers compute."""
+"""Classifiers of pictures, clips and volumes: published numbers of parameters, shapes, and plans that compute what the
+layers compute."""
 
 from __future__ import annotations
 
@@ -29,9 +30,9 @@ from dlcore.nn.module import Module
 
 Builder = Callable[[], Module]
 
-# Learned numbers: Caffe's AlexNet and GoogLeNet, torchvision's and timm's models, Keras' MobileNet without moving statistics, the
-# CIFAR networks of akamaster, PyTorch's C3D. VGG on CIFAR: the 14,714,688 of VGG16's convolutions, 2 for each of its 4,224 planes,
-# 262,656 + 1,024 + 5,130 of the classifier.
+# Learned numbers: Caffe's AlexNet and GoogLeNet, torchvision's and timm's models, Keras' MobileNet without moving
+# statistics, the CIFAR networks of akamaster, PyTorch's C3D. VGG on CIFAR: the 14,714,688 of VGG16's convolutions, 2
+# for each of its 4,224 planes, 262,656 + 1,024 + 5,130 of the classifier.
 PUBLISHED: dict[str, tuple[Builder, tuple[int, ...], int, int]] = {
     "lenet": (lambda: build_model(10), (28, 28), 10, 22_278),
     "alexnet": (alexnet, (3, 227, 227), 1000, 60_965_224),
@@ -71,8 +72,8 @@ def test_networks_have_their_published_size(name: str) -> None:
     assert model.output_shape((None, *row)) == (None, classes)
 
 
-# Inception v2: the port of the Caffe model has 11,295,240 with 32 planes more behind the poolings of 4c and 4d, where the paper's
-# 576 planes want 96: 18,528 less in 4c; 3,072 + 4,096 + 5,120 + 22,624 in 4d; 10,240 in 4e; 26,624 in 5a.
+# Inception v2: the port of the Caffe model has 11,295,240 with 32 planes more behind the poolings of 4c and 4d, where
+# the paper's 576 planes want 96: 18,528 less in 4c; 3,072 + 4,096 + 5,120 + 22,624 in 4d; 10,240 in 4e; 26,624 in 5a.
 @pytest.mark.parametrize(
     ("build", "sizes"),
     [

@@ -47,7 +47,8 @@ def test_neural_cf() -> None:
     np.testing.assert_allclose(compile(model, pairs.shape)(pairs), model.forward(pairs), atol=1e-5)
 
 
-# By hand: 9,746 users and items of 40 numbers each; 40 x 40, 40 x 20 and 20 x 10 with biases; (10 + 20) x 5 with biases.
+# By hand: 9,746 users and items of 40 numbers each; 40 x 40, 40 x 20 and 20 x 10 with biases; (10 + 20) x 5 with
+# biases.
 def test_neural_cf_has_the_size_of_its_tables() -> None:
     sizes = {name: p.value.size for name, p in neural_cf(6040, 3706, 5).named_parameters().items()}
     assert sum(sizes.values()) == 9746 * 40 + 1640 + 820 + 210 + 155

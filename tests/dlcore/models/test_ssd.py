@@ -43,7 +43,8 @@ def test_priors(config: SsdConfig, count: int) -> None:
     np.testing.assert_allclose(priors, slow_priors(config), atol=1e-6)
 
 
-# Multiply-adds of the published networks, from the layer tables of the paper's Caffe models (heads for 21 classes included).
+# Multiply-adds of the published networks, from the layer tables of the paper's Caffe models (heads for 21 classes
+# included).
 @pytest.mark.parametrize(("config", "gmac"), [(ssd300_vgg16(), 31.37), (ssd512_vgg16(), 90.2)])
 def test_published_networks_have_their_size(config: SsdConfig, gmac: float) -> None:
     with skipped():

@@ -1,4 +1,5 @@
-"""The detector on Lite0 keeps what was published: its trunk and its blocks compute what the classifier computes there."""
+"""The detector on Lite0 keeps what was published: its trunk and its blocks compute what the classifier computes
+there."""
 
 from __future__ import annotations
 

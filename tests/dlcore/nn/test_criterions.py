@@ -281,7 +281,8 @@ def test_no_records_cost_nothing(name):
 
 
 def test_nothing_escapes_its_harness():
-    """Whatever dlcore defines, in whichever file, and whether or not it is public; MultiBoxLoss has tests of its own, test_multi_box.py."""
+    """Whatever dlcore defines, in whichever file, and whether or not it is public; MultiBoxLoss has tests of its own,
+    test_multi_box.py."""
     for found in pkgutil.walk_packages(dlcore.__path__, "dlcore."):
         importlib.import_module(found.name)
     ours = {kind for kind in Criterion.registry.values() if kind.__module__.startswith("dlcore.")}
@@ -396,7 +397,8 @@ def test_what_does_not_fit_is_refused(loss, output, target, message):
 
 
 def test_numbers_go_with_a_column():
-    """Targets (N,) for outputs (N, 1), as a table's column gives them, and the other way round; never (N, N) by broadcasting."""
+    """Targets (N,) for outputs (N, 1), as a table's column gives them, and the other way round; never (N, N) by
+    broadcasting."""
     column, numbers = np.float32([[1], [2], [4]]), np.float32([1, 1, 1])
     assert MSECriterion().forward(column, numbers) == pytest.approx(10 / 3)
     np.testing.assert_allclose(MSECriterion().backward(column, numbers), [[0], [2 / 3], [2]], rtol=1e-6)

@@ -32,7 +32,8 @@ X, Z = normal(5, 3, seed=1), normal(5, 4, seed=2)
 
 
 def two_ways():
-    """Two inputs through one shared layer each way and a layer of their own; the sum, and the first way's features, come out."""
+    """Two inputs through one shared layer each way and a layer of their own; the sum, and the first way's features,
+    come out."""
     RNG.set_seed(4)
     x, z = Input("x"), Input("z")
     shared = Linear(4, 2).set_name("shared")

@@ -1,4 +1,5 @@
-"""All layers under one name: which they are, that each has a row in its family's table, and what their docstrings state."""
+"""All layers under one name: which they are, that each has a row in its family's table, and what their docstrings
+state."""
 
 from __future__ import annotations
 
@@ -44,8 +45,8 @@ def layers():
 
 
 def test_nothing_escapes_its_harness():
-    """Whatever dlcore defines, in whichever file, and whether or not it is public; Keras's layers have tests of their own, and the models
-    of its style that have BigDL's names compute what Keras's do."""
+    """Whatever dlcore defines, in whichever file, and whether or not it is public; Keras's layers have tests of their
+    own, and the models of its style that have BigDL's names compute what Keras's do."""
     for found in pkgutil.walk_packages(dlcore.__path__, "dlcore."):
         importlib.import_module(found.name)
     ours = {kind for kind in Module.registry.values() if kind.__module__.startswith("dlcore.")}

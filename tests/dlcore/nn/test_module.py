@@ -351,7 +351,8 @@ def test_subclasses_of_containers_are_saved_as_themselves(tmp_path):
 
 
 def branching(kind):
-    """A graph where the layer before a ReLU has other takers, is an output, is the input, or where the ReLU is shared."""
+    """A graph where the layer before a ReLU has other takers, is an output, is the input, or where the ReLU is
+    shared."""
     RNG.set_seed(4)
     x, shared = Input(), kind()
     first = Linear(4, 4)(kind()(x))

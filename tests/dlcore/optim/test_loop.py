@@ -296,7 +296,8 @@ def test_a_resumed_search_goes_on(tmp_path):
 
 
 def test_a_checkpoint_of_format_1_goes_on():
-    """Written by the version before several methods: momentum and a plateau after 7 of 20 steps, and the weights at the end."""
+    """Written by the version before several methods: momentum and a plateau after 7 of 20 steps, and the weights at the
+    end."""
     method = SGD(0.05, momentum=0.9, dampening=0.0, leaningrate_schedule=Plateau("Loss", 0.5, 1))
     resumed = trained(1, method=method, resume=(RECORDED / "format_1.npz",))
     assert resumed.state.iteration == 20

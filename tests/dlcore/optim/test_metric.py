@@ -137,7 +137,8 @@ def test_area_under_the_curve():
 
 
 def test_detections():
-    """Two images, classes 1 and 2: of class 1 one of two objects is found, after a wrong one; of class 2 the only one."""
+    """Two images, classes 1 and 2: of class 1 one of two objects is found, after a wrong one; of class 2 the only
+    one."""
     first = [[1, 0.9, 0.6, 0.6, 0.9, 0.9], [1, 0.8, 0.1, 0.1, 0.3, 0.3], [1, 0.7, 0.1, 0.1, 0.31, 0.3]]
     second = [[2, 0.6, 0.5, 0.5, 0.7, 0.72]]
     truth = [

@@ -1,4 +1,5 @@
-"""Filters by columns: exact, never fewer than k while k exist, kept through compaction, and refused with what there is."""
+"""Filters by columns: exact, never fewer than k while k exist, kept through compaction, and refused with what there
+is."""
 
 from __future__ import annotations
 

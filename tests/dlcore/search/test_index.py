@@ -191,7 +191,8 @@ def test_a_writer_killed_after_some_files_leaves_nothing_readable(tmp_path, file
 
 
 def test_what_killed_writers_left_goes_once_nothing_can_be_under_way(uri, monkeypatch):
-    """A manifest under a name of its own, a folder of an older format that lacks its last file, a part that no version names."""
+    """A manifest under a name of its own, a folder of an older format that lacks its last file, a part that no version
+    names."""
     files, root = fsspec.url_to_fs(uri)
     kept = publish(uri, some_entries(), "model-1")
     left = [".staging-0123456789abcdef", f"000007-{'ab' * 6}", f"segments/{'ab' * 6}-{'cd' * 8}"]

@@ -166,7 +166,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.data())
 def test_damaged_files_are_refused_or_read(folder, data) -> None:
-    """Files cut, made longer or with other bytes: an error that says so, or an index with other items, never a crash."""
+    """Files cut, made longer or with other bytes: an error that says so, or an index with other items, never a
+    crash."""
     path = data.draw(st.sampled_from(sorted(path for path in folder.rglob("*.*") if path.is_file())))
     whole = path.read_bytes()
     place = data.draw(st.integers(0, max(len(whole) - 1, 0)))
@@ -185,7 +186,8 @@ def test_damaged_files_are_refused_or_read(folder, data) -> None:
 @pytest.mark.parametrize(
     "change",
     [
-        {"segments": [{}]}, {"segments": {"a": 1}}, {"code_bytes": 0}, {"code_bytes": "8"}, {"groups": None}, {"version": 3},
+        {"segments": [{}]}, {"segments": {"a": 1}}, {"code_bytes": 0}, {"code_bytes": "8"}, {"groups": None},
+        {"version": 3},
         {"count": 10**30}, {"count": -1}, {"count": 21}, {"name": "segments/../../etc"}, {"sizes": {"codes": 1 << 60}},
         {"sizes": {"passwd": 1}}, {"sizes": {}}, {"days": [1]},
     ],

@@ -83,7 +83,10 @@ def test_a_verifier_of_before_goes_on():
     pair_cues = np.random.default_rng(2).random((1, len(CUES)))
     weights = np.random.default_rng(3).normal(size=21)
     value = {name: pair_cues[0, CUES.index(name)] for name in known}
-    products = "hash grey, descriptor grey, hash descriptor, descriptor descriptor, hue hue, hue descriptor, turn hash, hash hash, "
+    products = (
+        "hash grey, descriptor grey, hash descriptor, descriptor descriptor, hue hue, hue descriptor, turn hash, hash "
+        "hash, "
+    )
     products += "whole whole, whole descriptor, whole grey, whole hue"
     pairs = [pair.split() for pair in products.split(", ")]
     score = 0.5 + weights @ [*(value[name] for name in known), *(value[a] * value[b] for a, b in pairs)]

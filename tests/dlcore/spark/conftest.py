@@ -1,4 +1,5 @@
-"""One Spark for the tests of distributed training: two cores in a JVM of this session, which tries a task up to four times."""
+"""One Spark for the tests of distributed training: two cores in a JVM of this session, which tries a task up to four
+times."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""A Spark cluster on this machine: a master and workers of one core each, every one a process of its own on free ports."""
+"""A Spark cluster on this machine: a master and workers of one core each, every one a process of its own on free
+ports."""
 
 from __future__ import annotations
 
@@ -67,7 +68,8 @@ def cluster(folder: Path, workers: int = 2) -> Iterator[Cluster]:
 
 @contextmanager
 def context_on(url: str, folder: Path, **settings: str) -> Iterator[Any]:
-    """A SparkContext on a master, the only one of this process; pyspark starts none where a session of Spark Connect was before."""
+    """A SparkContext on a master, the only one of this process; pyspark starts none where a session of Spark Connect
+    was before."""
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     conf = pyspark.SparkConf().setMaster(url).setAll([*SETTINGS.items(), ("spark.local.dir", str(folder / "local"))])
     with pytest.MonkeyPatch.context() as patch:

@@ -1,4 +1,5 @@
-"""On a standalone cluster of this machine: the same weights as on one, also when an executor is killed. By hand: it takes minutes."""
+"""On a standalone cluster of this machine: the same weights as on one, also when an executor is killed. By hand: it
+takes minutes."""
 
 from __future__ import annotations
 

@@ -103,7 +103,8 @@ def test_any_number_of_partitions_gives_the_weights_of_one(context, expected, mo
 
 @dataclass(eq=False)
 class Dying(Module):
-    """Passes its input through; kills its process at the third backward pass, in a step after the first, if there is no file at `path`."""
+    """Passes its input through; kills its process at the third backward pass, in a step after the first, if there is no
+    file at `path`."""
 
     path: str
 
@@ -128,8 +129,8 @@ class Dying(Module):
 
 @dataclass(eq=False)
 class Failing(Module):
-    """Passes its input through; from the fourth backward pass on it fails in partition 0, four times, with which Spark gives up, and then
-    makes a file at `path`."""
+    """Passes its input through; from the fourth backward pass on it fails in partition 0, four times, with which Spark
+    gives up, and then makes a file at `path`."""
 
     path: str
 

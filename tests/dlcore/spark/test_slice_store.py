@@ -1,4 +1,5 @@
-"""Blocks: written whole or not at all, read on their node, fetched from it with the token, gone with their executors."""
+"""Blocks: written whole or not at all, read on their node, fetched from it with the token, gone with their
+executors."""
 
 from __future__ import annotations
 

@@ -2,8 +2,9 @@
 
     .venv-bench/bin/python -m tests.golden.efficientnet_lite0.record FILE.pth
 
-The ONNX graph is written here from the published table of stages, with batch normalisation and TensorFlow's padding as operators of
-their own: of dlcore only the reader of the weights' file takes part. `recorded.npz` holds `logits` (2, 1000) of `pictures()`.
+The ONNX graph is written here from the published table of stages, with batch normalisation and TensorFlow's padding as
+operators of their own: of dlcore only the reader of the weights' file takes part. `recorded.npz` holds `logits` (2,
+1000) of `pictures()`.
 """
 
 from __future__ import annotations

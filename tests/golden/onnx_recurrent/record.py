@@ -1,8 +1,9 @@
-"""Record what ONNX Runtime gives for LSTM and GRU, by hand: `.venv-bench/bin/python tests/golden/onnx_recurrent/record.py`.
+"""Record what ONNX Runtime gives for LSTM and GRU, by hand: `.venv-bench/bin/python
+tests/golden/onnx_recurrent/record.py`.
 
-`recorded.npz` holds, for each case, under `<case>/`: X (T, N, I), W, R, B, initial_h, initial_c (zeros where they are not there) and the
-outputs Y (T, directions, N, H), Y_h, Y_c, all as the ONNX operators LSTM and GRU have them: gates in the order i, o, f, c and z, r, h; B is
-the input's biases, then those of the output before.
+`recorded.npz` holds, for each case, under `<case>/`: X (T, N, I), W, R, B, initial_h, initial_c (zeros where they are
+not there) and the outputs Y (T, directions, N, H), Y_h, Y_c, all as the ONNX operators LSTM and GRU have them: gates in
+the order i, o, f, c and z, r, h; B is the input's biases, then those of the output before.
 """
 
 from __future__ import annotations

@@ -1,4 +1,5 @@
-"""Records pictures as OpenCV 5.0.0 (opencv-python-headless 5.0.0.93, which the product does not use) resizes and colours them.
+"""Records pictures as OpenCV 5.0.0 (opencv-python-headless 5.0.0.93, which the product does not use) resizes and
+colours them.
 
 python tests/golden/opencv/record.py
 """

@@ -22,7 +22,8 @@ EVERYTHING = Scan(b"t", (b"i", b"m"))
 
 @dataclass
 class Server:
-    """A table behind a Thrift server of so much heap: a reply that does not fit kills it, and the connection with it."""
+    """A table behind a Thrift server of so much heap: a reply that does not fit kills it, and the connection with
+    it."""
 
     sizes: dict[bytes, int]
     heap_bytes: int = HEAP_BYTES

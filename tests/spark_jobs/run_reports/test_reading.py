@@ -39,7 +39,8 @@ def uri(reports: str) -> str:
 
 
 def leave(reports: str, day: str | None, run: str, hour: int, stage: str = LAST, **values: Any) -> Path:
-    """Write what a run of a stage reported, at an hour of the day; without values, the file of a job that was killed."""
+    """Write what a run of a stage reported, at an hour of the day; without values, the file of a job that was
+    killed."""
     path = Path(report_uri(reports, stage, day, run))
     path.parent.mkdir(parents=True, exist_ok=True)
     values = (

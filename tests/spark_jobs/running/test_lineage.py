@@ -1,4 +1,5 @@
-"""Datasets of two runs of a day are not read as one, nor published beside one another. On a real lake, with stages of SQL alone."""
+"""Datasets of two runs of a day are not read as one, nor published beside one another. On a real lake, with stages of
+SQL alone."""
 
 from __future__ import annotations
 

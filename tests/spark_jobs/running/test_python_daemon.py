@@ -1,4 +1,5 @@
-"""The daemon that forks Python workers, started as Spark does: it stays while it has a worker and ends when it has none."""
+"""The daemon that forks Python workers, started as Spark does: it stays while it has a worker and ends when it has
+none."""
 
 from __future__ import annotations
 

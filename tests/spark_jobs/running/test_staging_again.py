@@ -1,4 +1,5 @@
-"""What a second plan of a stage over all days is staged as, after the table changed under the first: no server is needed for that."""
+"""What a second plan of a stage over all days is staged as, after the table changed under the first: no server is
+needed for that."""
 
 from __future__ import annotations
 

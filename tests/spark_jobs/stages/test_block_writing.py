@@ -1,4 +1,5 @@
-"""Blocks of distinct pictures: whatever order their rows come in, equal ones are there once, and none that cannot be compared."""
+"""Blocks of distinct pictures: whatever order their rows come in, equal ones are there once, and none that cannot be
+compared."""
 
 from __future__ import annotations
 

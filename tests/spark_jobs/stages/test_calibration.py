@@ -113,7 +113,8 @@ def test_a_catalogue_of_one_picture_has_a_calibration():
 
 
 def test_duplicates_in_the_sample_are_not_taken_for_wrong_pairs():
-    """Every fourth picture of the sample is a copy of another one: with their copies they would be pairs that no threshold parts."""
+    """Every fourth picture of the sample is a copy of another one: with their copies they would be pairs that no
+    threshold parts."""
     originals, _ = sample(0.08, 0.45)
     codes = originals.codes.copy()
     codes[::4] = toy(0, 0.02, 5, codes[1::4]).codes

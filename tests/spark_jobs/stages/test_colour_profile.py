@@ -1,4 +1,5 @@
-"""Colours of other profiles come out as sRGB; expected values by the matrices of the colour spaces, not by littleCMS."""
+"""Colours of other profiles come out as sRGB; expected values by the matrices of the colour spaces, not by
+littleCMS."""
 
 from __future__ import annotations
 

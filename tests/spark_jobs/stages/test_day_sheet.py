@@ -1,4 +1,5 @@
-"""Day sheets: what is written is read back, whole or not at all, and what is seen of a refused file stays within limits."""
+"""Day sheets: what is written is read back, whole or not at all, and what is seen of a refused file stays within
+limits."""
 
 from __future__ import annotations
 
@@ -48,7 +49,8 @@ def given() -> pa.RecordBatch:
     for day in DAYS:
         rows += [
             {"day": day, "key": "mug/0", "reason": "ok", "about": about, "image": jpeg(PICTURE), "raw": None},
-            {"day": day, "key": "pan/0", "reason": "truncated", "about": about, "image": None, "raw": jpeg(PICTURE)[:9000]},
+            {"day": day, "key": "pan/0", "reason": "truncated", "about": about, "image": None,
+            "raw": jpeg(PICTURE)[:9000]},
             {"day": day, "key": "pot/0", "reason": "withdrawn", "about": about, "image": None, "raw": jpeg(PICTURE)},
         ]  # fmt: skip
     return pa.RecordBatch.from_pylist(rows)

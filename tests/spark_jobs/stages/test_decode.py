@@ -1,4 +1,5 @@
-"""Every way an image goes bad gives its reason, and what is used has the right pixels. Pillow and scipy are the judges."""
+"""Every way an image goes bad gives its reason, and what is used has the right pixels. Pillow and scipy are the
+judges."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Pairs of distinct pictures: whatever days came and went, they are those of all compared with all, and so are their groups."""
+"""Pairs of distinct pictures: whatever days came and went, they are those of all compared with all, and so are their
+groups."""
 
 from __future__ import annotations
 
@@ -71,7 +72,8 @@ def firsts_of(index: str, blocks: list[Block]) -> dict[str, dict]:
 
 
 def compared(index: str, chosen: list[tuple[dict, bool]], blocks: list[Block], old: list[Block]) -> list[dict]:
-    """The pairs of the new ones among chosen pictures (where they lie, whether they are new) with all of these and with old blocks."""
+    """The pairs of the new ones among chosen pictures (where they lie, whether they are new) with all of these and with
+    old blocks."""
     told = [{"block": row["block"], "row": row["row"], "is_new": is_new} for row, is_new in chosen]
     batches = pa.Table.from_pylist(told, PART_ROWS).to_batches(max_chunksize=9)
     parts = blocks_in(part_batches(batches, index, "parts", blocks)) + old

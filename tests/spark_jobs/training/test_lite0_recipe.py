@@ -1,4 +1,5 @@
-"""Scenes pass the trunk once and the same in any number of workers; training moves the blocks and the heads, never the trunk."""
+"""Scenes pass the trunk once and the same in any number of workers; training moves the blocks and the heads, never the
+trunk."""
 
 from __future__ import annotations
 

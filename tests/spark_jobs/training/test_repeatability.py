@@ -1,4 +1,5 @@
-"""Crops are compared where the change took them; of thresholds that find as well, the one with steadier crops is chosen."""
+"""Crops are compared where the change took them; of thresholds that find as well, the one with steadier crops is
+chosen."""
 
 from __future__ import annotations
 

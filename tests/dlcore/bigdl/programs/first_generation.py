@@ -1,4 +1,5 @@
-"""BigDL 0.1: a method and a metric by name, settings in a dictionary, the method names of that time. argv: folder of the digits."""
+"""BigDL 0.1: a method and a metric by name, settings in a dictionary, the method names of that time. argv: folder of
+the digits."""
 
 import sys
 

@@ -1,4 +1,5 @@
-"""Logistic regression on digits, as tutorials have it, then the digits and their classes one by one. argv: folder of the digits."""
+"""Logistic regression on digits, as tutorials have it, then the digits and their classes one by one. argv: folder of
+the digits."""
 
 import sys
 

@@ -1,4 +1,5 @@
-"""Transfer learning on a DataFrame of pictures, as a program for Analytics Zoo writes it. argv: a saved network, a folder of pictures."""
+"""Transfer learning on a DataFrame of pictures, as a program for Analytics Zoo writes it. argv: a saved network, a
+folder of pictures."""
 
 import json
 import re

@@ -1,4 +1,5 @@
-"""Training, prediction and pictures on Spark, as BigDL's programs write them. argv: a folder with a picture. Prints one line of JSON."""
+"""Training, prediction and pictures on Spark, as BigDL's programs write them. argv: a folder with a picture. Prints one
+line of JSON."""
 
 import json
 import sys

@@ -1,4 +1,5 @@
-"""Analytics Zoo: the first layers of a saved network under new ones of Keras's style. argv: path of the saved network."""
+"""Analytics Zoo: the first layers of a saved network under new ones of Keras's style. argv: path of the saved
+network."""
 
 import sys
 

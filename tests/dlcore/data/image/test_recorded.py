@@ -1,4 +1,5 @@
-"""Transformers against pictures recorded from BigDL 0.13.0. Of the two resized ones the picture before was not recorded."""
+"""Transformers against pictures recorded from BigDL 0.13.0. Of the two resized ones the picture before was not
+recorded."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""All transformers, each against a slow formula, and what they refuse; random ones also repeat and draw what they should."""
+"""All transformers, each against a slow formula, and what they refuse; random ones also repeat and draw what they
+should."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Layers of the family beam search, against a search by loops over lists, all sequences, and a result recorded from BigDL."""
+"""Layers of the family beam search, against a search by loops over lists, all sequences, and a result recorded from
+BigDL."""
 
 from __future__ import annotations
 

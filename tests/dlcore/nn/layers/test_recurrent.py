@@ -110,7 +110,8 @@ def test_a_sequence_in_two_halves_is_the_sequence(name):
 
 
 def test_dropout_is_the_same_at_all_steps_and_another_in_the_next_pass():
-    """Of an LSTM that forgets at once and does not see its output, the same input makes the same output if the same is dropped."""
+    """Of an LSTM that forgets at once and does not see its output, the same input makes the same output if the same is
+    dropped."""
     model = Recurrent().add(LSTM(6, 4, 0.5))
     weight, bias, recurrent = model.get_weights()
     bias[8:12] = -100

@@ -122,7 +122,8 @@ def test_layer(name):
 
 @pytest.mark.parametrize("name", CASES)
 def test_the_gradient_of_the_features(name):
-    """Linear in the features where no maximum changes: a small change changes the output by its product with the gradient."""
+    """Linear in the features where no maximum changes: a small change changes the output by its product with the
+    gradient."""
     case = CASES[name]
     module, (features, places) = case.make(), case.x
     parts = features if isinstance(features, list) else [features]

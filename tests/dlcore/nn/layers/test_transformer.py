@@ -1,4 +1,5 @@
-"""Layers of the family transformer: rows with loops over samples and places, gradients of whole models, and decoding step by step."""
+"""Layers of the family transformer: rows with loops over samples and places, gradients of whole models, and decoding
+step by step."""
 
 from __future__ import annotations
 
