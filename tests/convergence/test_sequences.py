@@ -8,6 +8,7 @@ from itertools import permutations
 import numpy as np
 import pytest
 
+from dlcore import kernels
 from dlcore.models.language_model import lstm_language_model
 from dlcore.models.text_classifier import text_classifier
 from dlcore.models.tree_lstm_sentiment import tree_lstm_sentiment
@@ -17,7 +18,6 @@ from dlcore.nn.criterion import (
     TimeDistributedCriterion,
     TimeDistributedMaskCriterion,
 )
-from dlcore.nn.layers.activation import log_softmax
 from dlcore.optim.adaptive import Adam
 from dlcore.optim.loop import Optimizer
 from dlcore.optim.metric import TreeNNAccuracy
@@ -63,7 +63,7 @@ def test_a_language_model_reaches_the_entropy_of_its_source():
     for rate, steps in ((5e-3, 500), (1e-3, 200)):
         data = (train[:, :-1] + 1, train[:, 1:] + 1)
         Optimizer(model, data, criterion, MaxIteration(steps), 64, Adam(rate), is_quiet=True).optimize()
-    logs = log_softmax(model.evaluate().forward(test[:, :-1] + 1), 2)
+    logs = kernels.log_softmax(model.evaluate().forward(test[:, :-1] + 1), 2)
     found = np.exp(-np.take_along_axis(logs, test[:, 1:, None], axis=2)[:, 2:].mean())
     print(
         f"\nLSTM language model: perplexity {found:.3f}; bound {least:.3f}, by one word {by_one:.3f}, alone {alone:.3f}"

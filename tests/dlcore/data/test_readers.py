@@ -66,9 +66,9 @@ def test_digits_that_are_missing_say_what_to_put_where(tmp_path):
         ("train-images-idx3-ubyte", idx(IMAGES) + b"1", "got 141 bytes"),
         ("train-images-idx3-ubyte", struct.pack(">4I", 2051, *[1 << 31] * 3), "expected 9903520314283042199192993792"),
         ("train-images-idx3-ubyte", b"", "begins with 0"),
-        ("train-images-idx3-ubyte", gzip.compress(idx(IMAGES))[:-9], "damaged gzip"),
+        ("train-images-idx3-ubyte", gzip.compress(idx(IMAGES), mtime=0)[:-9], "damaged gzip"),
         ("train-labels-idx1-ubyte", idx(LABELS[:5]), "got 7 images and 5 labels"),
-        ("train-labels-idx1-ubyte", gzip.compress(idx(LABELS)), None),
+        ("train-labels-idx1-ubyte", gzip.compress(idx(LABELS), mtime=0), None),
     ],
 )
 def test_damaged_digits_are_refused(tmp_path, name, content, message):
