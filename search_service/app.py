@@ -22,8 +22,8 @@ STATIC = Path(__file__).parent / "page" / "static"
 def create_app(service: Service) -> FastAPI:
     """The application of one worker."""
     app = FastAPI(
-        title="Search for similar "
-        "pictures", version="1", docs_url=None, redoc_url=None, openapi_url=None, description=__doc__
+        title="Search for similar pictures", version="1", docs_url=None, redoc_url=None, openapi_url=None,
+        description=__doc__
     )  # fmt: skip
     app.state.service = service
     app.state.day_sheets = DaySheets(service.options.settings.index)

@@ -103,8 +103,8 @@ class Gate:
         most = self._options.at_once if is_known else min(STRANGERS, self._options.at_once)
         if self._under_way[is_known] >= most or self._bytes + size > BODIES * self._options.most_bytes:
             raise Refusal(
-                429, f"{self._under_way[is_known]} requests under way", f"at most {most}, of {BODIES} large pictures "
-                f"at a time",
+                429, f"{self._under_way[is_known]} requests under way",
+                f"at most {most}, of {BODIES} large pictures at a time",
                 "wait a second and ask again; more workers take more (PIPELINE_SEARCH_WORKERS)", {"Retry-After": "1"},
             )  # fmt: skip
         self._under_way[is_known] += 1
@@ -139,8 +139,8 @@ class _Body:
                 message = await self._receive()
         except TimeoutError:
             raise Refusal(
-                408, f"a body that is not whole after {BODY_S:.0f} "
-                f"s", "a faster one", "send it again", {"Connection": "close"}
+                408, f"a body that is not whole after {BODY_S:.0f} s", "a faster one", "send it again",
+                {"Connection": "close"}
             ) from None  # fmt: skip
         self._bytes += len(message.get("body", b""))
         self._is_whole = not message.get("more_body", False)
@@ -152,8 +152,8 @@ class _Body:
 def too_large(size_bytes: int, most_bytes: int) -> Refusal:
     """The refusal of a body."""
     return Refusal(
-        413, f"a body of {size_bytes} bytes or more", f"at most {most_bytes}", "send a smaller picture, or fewer "
-        "queries at a time",
+        413, f"a body of {size_bytes} bytes or more", f"at most {most_bytes}",
+        "send a smaller picture, or fewer queries at a time",
         {"Connection": "close"},
     )  # fmt: skip
 

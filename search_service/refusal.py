@@ -53,8 +53,8 @@ async def _refused(request: Request, error: Exception) -> Response:
 
 async def _too_late(request: Request, error: Exception) -> Response:
     return Refusal(
-        504, "no answer in time", "a service with less to do, or a smaller "
-        "picture", "try again later", {"Retry-After": "5"}
+        504, "no answer in time", "a service with less to do, or a smaller picture", "try again later",
+        {"Retry-After": "5"}
     ).answer()  # fmt: skip
 
 

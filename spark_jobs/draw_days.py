@@ -85,8 +85,8 @@ def _pictures(job: Job[Options]) -> Any:
         .join(_groups(job), list(_PLACE), "left")
     )
     return rows.selectExpr(
-        *_PLACE, "coalesce(if(is_withdrawn, '" + Reason.WITHDRAWN + "', cut), reason) "
-        "reason", "source_format", "width", "height",
+        *_PLACE, "coalesce(if(is_withdrawn, '" + Reason.WITHDRAWN + "', cut), reason) reason", "source_format",
+        "width", "height",
         "round(blur, 2) blur", "round(entropy, 3) entropy", "flags", "objects", "crops", "groups",
         "array_max(transform(objects, o -> o.score)) score", "coalesce(is_member, false) is_member",
     )  # fmt: skip

@@ -137,8 +137,8 @@ def _sheet(sheets: DaySheets, day: str) -> Sheet:
         return sheets.sheet(day)
     except FileNotFoundError:
         raise Refusal(
-            404, f"no pictures of {day}", "a day that similar_images has drawn", "run draw_days, or see /api/v1/days "
-            "for those there are"
+            404, f"no pictures of {day}", "a day that similar_images has drawn",
+            "run draw_days, or see /api/v1/days for those there are"
         ) from None  # fmt: skip
     except ValueError as error:
         raise Refusal(503, str(error), "a whole sheet", "run draw_days with --afresh") from None

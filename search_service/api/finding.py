@@ -121,8 +121,8 @@ def query_of(view: View, given: QueryIn) -> Query:
         code = np.frombuffer(bytes.fromhex(given.code), np.uint8)[None]
         if code.shape[1] != index.code_bytes:
             raise Refusal(
-                422, f"a code of {code.shape[1]} bytes", f"{index.code_bytes} bytes, of model "
-                f"{index.model_version[:12]}",
+                422, f"a code of {code.shape[1]} bytes",
+                f"{index.code_bytes} bytes, of model {index.model_version[:12]}",
                 "send a code of that model, or the picture itself",
             )  # fmt: skip
         return Query(code, _position_of(view, given))
@@ -178,8 +178,8 @@ def _item_of(peers: Peers, given: QueryIn, version: str) -> ItemOut:
     fitting = [item for item in found if item.day == day and given.crop in (None, item.crop)]
     if not fitting:
         raise Refusal(
-            404, f"{given.key!r}, of which index {version} has no such "
-            f"item", "a key of the index", "see /api/v1/items?key=..."
+            404, f"{given.key!r}, of which index {version} has no such item", "a key of the index",
+            "see /api/v1/items?key=..."
         )  # fmt: skip
     return min(fitting, key=lambda item: (item.crop, item.position))
 

@@ -52,8 +52,8 @@ async def metrics(request: Request) -> str:
     try:
         index = service.live.view().index
         gauges += [
-            ("index_version", "Number of the version in "
-            "use.", f'version="{index.version}"', float(index.version.split("-")[0])),
+            ("index_version", "Number of the version in use.", f'version="{index.version}"',
+            float(index.version.split("-")[0])),
             ("index_items", "Items that can be found.", "", float(len(index))),
         ]  # fmt: skip
     except Refusal:

@@ -126,8 +126,8 @@ def search_by_picture(
         seen = service.see(view, data, box)
     except UnusablePicture as error:
         raise Refusal(
-            422, f"{len(data)} bytes: {error.reason.value} ({error.reason.meaning})", "a JPEG, PNG, WebP, GIF, TIFF, "
-            "BMP or AVIF picture",
+            422, f"{len(data)} bytes: {error.reason.value} ({error.reason.meaning})",
+            "a JPEG, PNG, WebP, GIF, TIFF, BMP or AVIF picture",
             "send another file",
         ) from None  # fmt: skip
     except (FileNotFoundError, ImportError, ValueError) as error:

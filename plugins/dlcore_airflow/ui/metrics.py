@@ -130,24 +130,24 @@ def _extra_of_check(reports: Iterable[PastRun], name: str) -> Any:
 
 
 FAMILIES: Mapping[str, tuple[str, Callable[[list[PastRun]], Iterable[Sample]]]] = {
-    "images_per_second": ("Rows per second of computing and "
-    "writing.", _of_stage(lambda run: run.get("images_per_second"))),
+    "images_per_second": ("Rows per second of computing and writing.",
+    _of_stage(lambda run: run.get("images_per_second"))),
     "run_seconds": ("Seconds from start to end.", _of_stage(_seconds("total"))),
     "rows": ("Rows by reason; ok is used.", _rows),
     "broken_rules": ("Rules of the contract that did not hold, of the newest runs of all days looked at, added "
     "up.", _broken_rules),
-    "run_broken": ("1 when the last run broke its "
-    "contract.", _of_stage(lambda run: int(run.get("status") == "broken_contract"))),
+    "run_broken": ("1 when the last run broke its contract.",
+    _of_stage(lambda run: int(run.get("status") == "broken_contract"))),
     "run_failed": ("1 when nothing was published.", _of_stage(lambda run: int(run.get("status") in UNPUBLISHED))),
     "failed_partitions": ("Days of those looked at whose newest run published nothing.", _failed_partitions),
     "hbase_wait_seconds": ("Seconds that tasks waited for HBase, added up.", _of_stage(_extra("hbase", "wait_s"))),
     "hbase_read_bytes": ("Image bytes read from HBase.", _of_stage(_extra("hbase", "size_bytes"))),
-    "code_bit_share_lowest": ("Share of ones of the bit that is one least "
-    "often.", _of_stage(_extra("code_bits", "lowest_share"))),
-    "code_bit_share_highest": ("Share of ones of the bit that is one most "
-    "often.", _of_stage(_extra("code_bits", "highest_share"))),
-    "code_drift": ("Mean difference of the bits' shares from the reference "
-    "day.", _of_stage(_extra("code_bits", "drift"))),
+    "code_bit_share_lowest": ("Share of ones of the bit that is one least often.",
+    _of_stage(_extra("code_bits", "lowest_share"))),
+    "code_bit_share_highest": ("Share of ones of the bit that is one most often.",
+    _of_stage(_extra("code_bits", "highest_share"))),
+    "code_drift": ("Mean difference of the bits' shares from the reference day.",
+    _of_stage(_extra("code_bits", "drift"))),
     "newest_day_end_timestamp_seconds": ("End of the newest day whose codes are published.", _newest_day),
     "missing_days": ("Days without published codes between the first and the newest that have them.", _missing_days),
     "late_images": ("Images in HBase that came after the run of their day, of the days looked at.", _late_images),

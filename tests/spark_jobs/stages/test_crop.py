@@ -24,15 +24,15 @@ CASES = {
     "margin is a share of the longer side": ([MUG], CropPolicy(margin=0.1), [(40, 15, 160, 85, "mug")]),
     "margin stops at the edge": ([EDGE], CropPolicy(margin=0.2), [(80, 20, 200, 100, "book")]),
     "large and central beats sure but small": ([CORNER, MUG], TIGHT, [(50, 25, 150, 75, "mug")]),
-    "two objects, the worthier "
-    "first": ([CORNER, MUG], CropPolicy(margin=0.0, most=2), [(50, 25, 150, 75, "mug"), (0, 0, 40, 20, "watch")]),
+    "two objects, the worthier first": ([CORNER, MUG], CropPolicy(margin=0.0, most=2),
+    [(50, 25, 150, 75, "mug"), (0, 0, 40, 20, "watch")]),
     "most is a limit, not a duty": ([MUG], CropPolicy(margin=0.0, most=5), [(50, 25, 150, 75, "mug")]),
     "a speck is no object": ([SPECK], TIGHT, [(0, 0, 200, 100, None)]),
     "too doubtful": ([DOUBTFUL], CropPolicy(least_score=0.5), [(0, 0, 200, 100, None)]),
     "nothing found": ([], TIGHT, [(0, 0, 200, 100, None)]),
     "nothing found, no falling back": ([], CropPolicy(fall_back=False), []),
-    "doubtful one beside a good "
-    "one": ([DOUBTFUL, MUG], CropPolicy(margin=0.0, least_score=0.5, most=2), [(50, 25, 150, 75, "mug")]),
+    "doubtful one beside a good one": ([DOUBTFUL, MUG], CropPolicy(margin=0.0, least_score=0.5, most=2),
+    [(50, 25, 150, 75, "mug")]),
 }  # fmt: skip
 
 
