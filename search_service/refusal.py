@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from html import escape
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse, RedirectResponse, Response
+from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
@@ -18,6 +20,7 @@ logger = logging.getLogger(__name__)
 REFERENCE = "/api"
 """The page that describes the API."""
 LOGIN = "/login"
+MISSING_PAGE = Path(__file__).parent / "page" / "missing.html"
 
 
 class Refusal(Exception):
@@ -41,11 +44,15 @@ _BY_STATUS = {
 }
 
 
+def _is_of_browser(request: Request) -> bool:
+    """Whether a person opens an address."""
+    return request.method == "GET" and "text/html" in request.headers.get("accept", "")
+
+
 async def _refused(request: Request, error: Exception) -> Response:
     """As JSON; a browser that opens a page without a login is shown to it, and back afterwards."""
     refusal = error if isinstance(error, Refusal) else Refusal(500, str(error), "an answer", "try again")
-    is_browser = request.method == "GET" and "text/html" in request.headers.get("accept", "")
-    if refusal.status == 401 and is_browser and "authorization" not in request.headers:
+    if refusal.status == 401 and _is_of_browser(request) and "authorization" not in request.headers:
         back = request.url.path + (f"?{request.url.query}" if request.url.query else "")
         return RedirectResponse(f"{LOGIN}?{urlencode({'next': back})}", 303)
     return refusal.answer()
@@ -63,8 +70,11 @@ async def _gone(request: Request, error: Exception) -> Response:
     return Refusal(400, "a body that broke off", "a whole one", "send it again").answer()
 
 
-async def _of_http(request: Request, error: Exception) -> JSONResponse:
+async def _of_http(request: Request, error: Exception) -> Response:
+    """As JSON; a browser at an address that there is not gets a page with links to those for people."""
     status = error.status_code if isinstance(error, HTTPException) else 500
+    if status == 404 and _is_of_browser(request):
+        return HTMLResponse(MISSING_PAGE.read_text().format(path=escape(request.url.path[:200])), status)
     detail = str(getattr(error, "detail", error))
     expected, do = _BY_STATUS.get(status, ("a request as described", f"see {REFERENCE}"))
     got = f"{request.method} {request.url.path[:200]}: {detail[:500]}"
@@ -85,7 +95,7 @@ async def _unforeseen(request: Request, error: Exception) -> JSONResponse:
 
 
 def handle_errors(app: FastAPI) -> None:
-    """Have every error of the application answered as JSON."""
+    """Have every error of the application answered, as JSON where no person waits for a page."""
     app.add_exception_handler(Refusal, _refused)
     app.add_exception_handler(TimeoutError, _too_late)
     app.add_exception_handler(ClientDisconnect, _gone)

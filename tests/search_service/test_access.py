@@ -39,6 +39,13 @@ def test_a_browser_without_a_login_is_shown_to_it_and_back(served):
     assert answer.status_code == 303 and answer.headers["location"] == "/login?next=%2Fapi%3Fx%3D1"
 
 
+def test_a_browser_at_an_unknown_address_gets_a_page_that_leads_on(served):
+    answer = httpx.get(f"{served.url}/grups<b>", headers={"Accept": "text/html"}, trust_env=False)
+    assert answer.status_code == 404 and "<code>/grups&lt;b&gt;</code>" in answer.text
+    assert 'href="/groups"' in answer.text and "default-src" in answer.headers["content-security-policy"]
+    assert set(httpx.get(f"{served.url}/grups", trust_env=False).json()) == {"error", "expected", "do"}
+
+
 def test_a_session_reads_but_writes_for_our_own_pages_alone(served):
     cookies = {"Cookie": f"{COOKIE}={session_cookie(OPTIONS, Role.READER)}"}
     assert httpx.get(f"{served.url}/api/v1/index", headers=cookies, trust_env=False).status_code == 200
