@@ -68,7 +68,8 @@ class Registry(Mapping[str, Kind], Generic[Kind]):
                 return self._kinds[key]
         same = sorted(key for key in self._kinds if key.rpartition(".")[2] == name)
         if len(same) != 1:
-            raise LookupError(f"got name {name!r}, which {f'{same} share' if same else 'no class has'}")
+            held = f"{same} share" if same else "no class has"
+            raise LookupError(f"got name {name!r}, which {held}; expected the name of one, with its namespace")
         return self._kinds[same[0]]
 
     def __getitem__(self, key: str) -> Kind:

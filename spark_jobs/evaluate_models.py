@@ -72,7 +72,8 @@ def check_match(truth: Sequence[Truth], published: Collection[Address], warn: Ca
     if len(missing) == len(truth):
         example = " ".join(min(published)) if published else "nothing has been published"
         raise Mistake(
-            f"none of the {len(truth)} images of the truth file has been published ({first}), unlike {example}"
+            f"none of the {len(truth)} images of the truth file has been published ({first}); expected days and "
+            f"keys such as {example}"
         )
     warn(f"{len(missing)} of {len(truth)} images of the truth file have not been published, the first {first}")
 

@@ -95,7 +95,7 @@ class Job(Generic[Options]):
     def schema(self) -> Any:
         """The Spark schema of the rows to return, for `mapInArrow`; ValueError for a stage that writes no rows."""
         if self.contract is None:
-            raise ValueError(f"{self.stage.name} writes no dataset, so it has no schema")
+            raise ValueError(f"{self.stage.name} writes no dataset, so it has no schema; expected a stage that does")
         return self.contract.spark_schema()
 
     def read(self, dataset: str, columns: Sequence[str] = ()) -> Any:
@@ -117,7 +117,7 @@ class Job(Generic[Options]):
     def published(self) -> Any:
         """The rows of the stage's own dataset that readers see as it begins, as a DataFrame: it may build upon them."""
         if self.contract is None:
-            raise ValueError(f"{self.stage.name} writes no dataset, so none of it is published")
+            raise ValueError(f"{self.stage.name} writes no dataset, so none is published; expected one that does")
         table = self.settings.table(self.contract.dataset)
         snapshot = publishing.current_snapshot(self.spark, table)
         if snapshot is None:
