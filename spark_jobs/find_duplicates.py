@@ -60,13 +60,13 @@ class Grouped:
 
 
 def _since(job: Job[Any], calibration: Calibration) -> tuple[PictureDays | None, Grouped | None]:
-    """The list of days that the pairs were made from, and what the published groups were; None of what is not known, or
-    does not fit."""
+    """The list of days that the pairs were made from, and what the published groups were; None of what is not known, is
+    gone, or does not fit."""
     job.published()
     made, then = job.state("duplicate_pairs"), job.state().told
     days = PictureDays.told(job.settings.index, made.told)
     is_same = all(job.record.inputs[name] == made.inputs.get(name) for name in ("features", "withdrawn"))
-    if days is None or days.limits != Limits.of(calibration) or not is_same:
+    if days is None or days.limits != Limits.of(calibration) or not is_same or not days.are_kept(job.settings.index):
         return None, None
     job.tell(PICTURE_DAYS, made.told[PICTURE_DAYS])
     job.tell(_THRESHOLD, repr(calibration.threshold))

@@ -114,16 +114,18 @@ def _measured(components: Sequence[Indices], similarity: Similarity) -> Iterator
     """Each component with the similarities of all its pairs, those of many components looked up at once; of two alone
     none is needed."""
     waiting: list[Indices] = []
+    count = 0
     for number, members in enumerate(components, 1):
         waiting.append(members)
-        if number == len(components) or sum(map(_pair_count, waiting)) >= _AT_ONCE:
+        count += _pair_count(members)
+        if number == len(components) or count >= _AT_ONCE:
             pairs = [np.triu_indices(len(part) if len(part) > 2 else 0, 1) for part in waiting]
             i, j = (
                 np.concatenate([part[ends[side]] for part, ends in zip(waiting, pairs, strict=True)]) for side in (0, 1)
             )
             found = np.split(similarity(i, j) if len(i) else np.empty(0), np.cumsum([len(ends[0]) for ends in pairs]))
             yield from zip(waiting, found[:-1], strict=True)
-            waiting = []
+            waiting, count = [], 0
 
 
 def _pair_count(members: Indices) -> int:

@@ -170,10 +170,13 @@ def group_batches(batches: Iterable[pa.RecordBatch], calibration: Calibration) -
 
 
 def _positions(names: pa.ChunkedArray, others: pa.ChunkedArray) -> tuple[Indices, Indices]:
-    """Pairs i < j of positions among the names, of which each has the list of those it is paired with, or none."""
+    """Pairs i < j of positions among the names, each of which has the list of those it is paired with, or none. Names
+    that are not there, since their picture is no longer used, are left out."""
     lists = others.combine_chunks()
-    one = pc.list_parent_indices(lists).to_numpy().astype(np.int64)
-    other = pc.index_in(pc.list_flatten(lists), value_set=names.combine_chunks()).to_numpy().astype(np.int64)
+    found = pc.index_in(pc.list_flatten(lists), value_set=names.combine_chunks())
+    is_there = found.is_valid().to_numpy(zero_copy_only=False)
+    one = pc.list_parent_indices(lists).to_numpy()[is_there].astype(np.int64)
+    other = found.drop_null().to_numpy().astype(np.int64)
     return np.minimum(one, other), np.maximum(one, other)
 
 
@@ -201,11 +204,13 @@ def _with_evidence(
     """
     _, copy_of = signatures.distinct()
     waiting: list[tuple[Group, list[_Pair]]] = []
+    count = 0
     for number, group in enumerate(groups, 1):
         waiting.append((group, _evidence_pairs(group, copy_of, signatures, calibration)))
-        if number == len(groups) or sum(len(pairs) for _, pairs in waiting) >= _BLOCK:
+        count += len(waiting[-1][1])
+        if number == len(groups) or count >= _BLOCK:
             yield from _measured(waiting, signatures, calibration)
-            waiting = []
+            waiting, count = [], 0
 
 
 def _measured(

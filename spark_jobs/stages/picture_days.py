@@ -101,6 +101,10 @@ class PictureDays:
         Store(index).write(name, json.dumps({"format": _FORMAT, **asdict(self)}).encode())
         return name
 
+    def are_kept(self, index: str) -> bool:
+        """Whether all blocks of the list are there."""
+        return _kept(index).issuperset(block.name for block in self.blocks())
+
     @classmethod
     def told(cls, index: str, words: Mapping[str, str]) -> PictureDays | None:
         """The list that the snapshot of a table names in its words; None where it names none, or none that can be
@@ -133,10 +137,15 @@ def lists(index: str) -> list[str]:
     return [f"{KEPT}/{name}" for name in Store(index).names(KEPT) if name.endswith(_LIST)]
 
 
+def _kept(index: str) -> set[str]:
+    """Names of the lists and blocks beside an index."""
+    return {f"{KEPT}/{name}" for name in Store(index).names(KEPT)}
+
+
 def newest(index: str) -> PictureDays:
     """The newest list that can be read, with those of its days whose blocks are all there; one without days where there
     is none."""
-    there = {f"{KEPT}/{name}" for name in Store(index).names(KEPT)}
+    there = _kept(index)
     for name in reversed(lists(index)):
         found = PictureDays.read(index, name)
         if found is not None:

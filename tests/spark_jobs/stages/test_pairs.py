@@ -202,7 +202,7 @@ def check_components_are_the_groups(rows: pa.Table) -> None:
     distinct = rows.take(pa.array(first)).append_column("copies", pa.array(copies, pa.int64()))
     pairs = all_with_all(distinct)
     names = distinct.column("picture").to_pylist()
-    others = [[b for a, b in pairs if a == name] for name in names]
+    others = [[*(b for a, b in pairs if a == name), "no longer used"] for name in names]
     members = distinct.append_column("others", pa.array(others, pa.list_(pa.string())))
     expected = {
         (str(rows["key"][group.members[0]]), len(group.members), str(rows["picture"][group.representative]))
