@@ -1,4 +1,4 @@
-"""By backfill: the codes of published days anew, with another model, beside those in use.
+"""By backfill: compute the codes of published days anew, with another model, beside those in use.
 
     airflow backfill create --dag-id feature_extraction --from-date 2026-11-01 --to-date 2026-11-03 \\
         --dag-run-conf '{"codes": "v2", "models": "file:///srv/models-v2"}'
@@ -17,7 +17,7 @@ from spark_jobs.pipeline import FEATURE_EXTRACTION
 
 with DAG(
     dag_id=FEATURE_EXTRACTION,
-    description="Codes of another model beside those in use",
+    description="Compute codes of another model beside those in use",
     doc_md=__doc__,
     start_date=FIRST_DAY,
     schedule=OnRequestTimetable("0 0 * * *", timezone="UTC"),

@@ -19,16 +19,17 @@ with DAG(
     max_active_runs=1,
     params={
         "keep_days": number_param(
-            7, least=2, title="Days", description="Snapshots older than this many days expire: at least 2."
+            7, least=2, title="Days", description="Snapshots older than this many days expire. At least 2."
         ),
         "quiet_hours": number_param(
             24,
             title="Quiet hours",
-            description="A day changed within these is not compacted. Tables without days are rewritten whenever they "
-            "want it; "
-            "a run under way then computes its rows anew.",
+            description="A day that changed within this many hours is not compacted. Tables without days are compacted "
+            "whenever they need it; a run that is writing to one then computes its rows anew.",
         ),
-        "keep_index_versions": number_param(3, least=1, title="Index versions", description="Index versions to keep."),
+        "keep_index_versions": number_param(
+            3, least=1, title="Index versions", description="How many versions of the index to keep."
+        ),
     },
     default_args=DEFAULT_ARGS[HOUSEKEEPING],
     tags=["lake", "weekly"],

@@ -29,8 +29,8 @@ PARAMS = {
         None,
         type=["null", "string"],
         title="Placeholders",
-        description="A list of pictures that stand for none, as a URI: a SHA-256 a line. Empty: the setting "
-        "PIPELINE_PLACEHOLDERS.",
+        description="URI of a list of placeholder pictures, which stand for no picture: one SHA-256 per line. Empty: "
+        "the setting PIPELINE_PLACEHOLDERS.",
     ),
     "models": MODELS,
     "detector": DETECTOR,
@@ -40,22 +40,21 @@ PARAMS = {
         whole=False,
         title="Margin",
         example="0.15",
-        description="What a crop keeps around its object, 0 to 1: a share of the object's longer side. Empty: the "
-        "usual 0.08.",
+        description="How much a crop keeps around its object, as a share of the object's longer side, 0 to 1. Empty: "
+        "0.08.",
     ),
     "crops_per_image": number_param(
         None,
         least=1,
-        title="Crops of an image",
+        title="Crops per image",
         example="2",
-        description="Cut out at most this many objects, the likeliest products first. Empty: one.",
+        description="The most objects to cut out of an image, the likeliest products first. Empty: one.",
     ),
     "fall_back": Param(
         True,
         type="boolean",
-        title="Whole image without an object",
-        description="An image in which no object is found is used whole; else it gets no code, with the reason "
-        "no_object.",
+        title="Use the whole image if no object is found",
+        description="If this is off, an image in which no object is found gets no code; its reason is no_object.",
     ),
     "extractor": EXTRACTOR,
     "codes": CODES,
@@ -64,15 +63,14 @@ PARAMS = {
         least=1,
         title="Limit",
         example="10",
-        description="For a trial: read at most this many images. Their rows go to tables beside, never to the day, "
-        "groups or index; "
-        "`python -m spark_jobs.remove_trials` removes them. Empty: all of the day.",
+        description="For a trial: read at most this many images. Their rows go to the tables of trials, never to the "
+        "day, the groups or the index; `python -m spark_jobs.remove_trials` removes them. Empty: all images.",
     ),
     "allow_empty": Param(
         False,
         type="boolean",
         title="Allow an empty day",
-        description="A day without any row is an error unless this is set; then the day is published empty.",
+        description="A day without rows is an error, unless this is set: then the day is published empty.",
     ),
 }
 

@@ -1,7 +1,7 @@
 """By hand: train the small detector and an extractor on generated images, score them on held-out ones.
 
-With a backbone the code of whole pictures is trained, also on a shop's own; then only what finds these better is
-promoted.
+With a backbone, the code of whole pictures is trained, also on a shop's own pictures. The new extractor is then
+promoted only if it finds the shop's pictures better than before.
 """
 
 from __future__ import annotations
@@ -24,24 +24,22 @@ with DAG(
     is_paused_upon_creation=False,
     max_active_runs=1,
     params={
-        "minutes": number_param(
-            30, least=0.01, whole=False, title="Minutes", description="Time budget of each training."
-        ),
-        "seed": number_param(1, title="Seed", description="Seed of the generated images and the weights."),
+        "minutes": number_param(30, least=0.01, whole=False, title="Minutes", description="Time for each training."),
+        "seed": number_param(1, title="Seed", description="Seed of the generated images and of the weights."),
         "backbone": Param(
             "",
             type="string",
             enum=["", "efficientnet-lite0"],
             title="Backbone",
-            description="Train the code of whole pictures on its features. Empty: the small network, which codes the "
-            "crop.",
+            description="The network on whose features the code of whole pictures is trained. Empty: train the small "
+            "network, which codes the crop.",
         ),
         "catalogue": Param(
             None,
             type=["null", "string"],
             title="Catalogue",
-            description="With a backbone: a folder of the shop's pictures, on the machine that trains, to train on as "
-            "well.",
+            description="With a backbone: a folder of the shop's own pictures, on the machine that trains, to train on "
+            "as well.",
         ),
     },
     default_args=DEFAULT_ARGS[MODEL_TRAINING],

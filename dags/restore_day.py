@@ -1,10 +1,10 @@
-"""By hand: take a day back to what it was before its last run; groups and index follow by themselves.
+"""By hand: bring a day back to what it was before its last run; groups and index follow by themselves.
 
     airflow dags trigger restore_day --conf '{"day": "2026-11-02"}'
 
-The same as `python -m spark_jobs.restore_day`, and as the button *Undo* of the page *Image pipeline*. Run again it
-takes the undoing back, so it is never tried again by itself; with a run's name it is refused when another run has
-published the day since.
+`python -m spark_jobs.restore_day`, and the button *Undo* of the page *Image pipeline*, do the same. A second run takes
+the undoing back, so Airflow never retries it. With a run's name it is refused if another run has published the day
+since.
 """
 
 from __future__ import annotations
@@ -38,13 +38,13 @@ with DAG(
             type=["null", "string"],
             enum=[None, *(stage.writes for stage in stages_of(IMAGE_PIPELINE))],
             title="Dataset",
-            description="Only this dataset, if its contract then still holds. Empty: all that the run has replaced.",
+            description="Undo only this dataset, if its contract then still holds. Empty: all that the run replaced.",
         ),
         "allow_empty": Param(
             False,
             type="boolean",
             title="Allow an empty day",
-            description="Empty the day when it had no rows before; else that is refused.",
+            description="If the day had no rows before the run, empty it. Otherwise such an undoing is refused.",
         ),
     },
     default_args=DEFAULT_ARGS[UNDOING],

@@ -1,8 +1,8 @@
 """After each day's features: duplicate groups and the search index, over all published days.
 
-Started by new features of the set of codes in use, it looks with the models that made them: the newest ones', when
-several days start one run. By hand, for another set of codes or with models of one's own: `airflow dags trigger
-similar_images --conf '{"models": "hdfs://namenode:8020/models"}'`.
+New features of the set of codes in use start it. It uses the models that made these features; if several days start one
+run, it uses those of the newest. By hand, for another set of codes or with other models:
+`airflow dags trigger similar_images --conf '{"models": "hdfs://namenode:8020/models"}'`.
 """
 
 from __future__ import annotations

@@ -75,7 +75,7 @@ class Stage:
     all_days: whether it reads every day, and replaces all rows of its table or the part of them that its job names.
     adds: whether what it writes are the rows of before and more, so that it reads them again when another run was
     first.
-    reads_hbase: whether it reads HBase, of whose readers an Airflow pool keeps the number low.
+    reads_hbase: whether it reads HBase; an Airflow pool limits how many such tasks run at once.
     session: `any` (Spark Connect or spark-submit), `classic` (spark-submit: needs RDDs), `none` (a plain process).
     options: the options of its script that a DAG run may set.   sql: Spark SQL settings, those of run time only.
     """

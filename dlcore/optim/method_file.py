@@ -25,7 +25,7 @@ def save_method(method: OptimMethod, path: Path, overwrite: bool) -> None:
 
     Raises:
         FileExistsError: there is a file and not `overwrite`.
-        TypeError: an argument of the method's that a file can not hold.
+        TypeError: an argument of the method cannot be written to a file.
     """
     if path.exists() and not overwrite:
         raise FileExistsError(f"{path}: got a path that exists, expected a new one; pass overWrite=True to replace it")

@@ -238,7 +238,7 @@ def ends_of(arrays: Arrays, name: str, of: str, where: str, count: int | None = 
     count: how many they must be.
 
     Raises:
-        ValueError: they can not.
+        ValueError: they cannot.
     """
     ends, size = arrays.array(name), arrays.size(of)
     last = ends[-1] if len(ends) else 0

@@ -43,10 +43,10 @@ class StageOperator(JobOperator):
     stage: its name · release: whether the task is the last of its DAG run and frees the run's Spark Connect session ·
     conn_id: as JobOperator's · pool: by default, for a stage that reads HBase, the one that
     `PIPELINE_HBASE_POOL` names, which must exist: Airflow never starts a task of a missing pool.
-    Pushes the run report's summary as XCom; its counts and the job's options go with the stage's asset. Rows of another
-    set of codes than the one in use, or of a trial, are no news of the asset: what listens looks at one set a run, and
-    would leave out one of two. A broken contract fails without a retry; while there is nothing to read yet, the stage
-    and those after it are skipped.
+    Pushes the run report's summary as XCom; its counts and the job's options go with the stage's asset. Rows of a
+    trial, or of a set of codes that is not in use, do not trigger the asset: a listening DAG handles one set of codes
+    per run. A broken contract fails without a retry. While there is nothing to read yet, the stage and those after it
+    are skipped.
     """
 
     operator_extra_links = (RunReportLink(),)

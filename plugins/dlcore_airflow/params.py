@@ -1,4 +1,4 @@
-"""Params that several DAGs have in their trigger form, the same or nearly."""
+"""Params that several DAGs have in their trigger forms."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ def number_param(
     most: float | None = None,
     whole: bool = True,
 ) -> Param:
-    """A number that the form takes as text, and Airflow refuses with its reason when it is none.
+    """A number that the form takes as text; Airflow refuses any other text, and says why.
 
-    A number field of the form makes the next allowed value of one that is out of range, and nothing of a word, and says
-    neither. As text a value is only known to be a number: the job refuses one that is out of its range. A default of
-    None may stay empty.
+    A number field of the form would silently change a value out of range to the nearest allowed one, and a word to
+    nothing. Of a text Airflow only checks that it is a number: the job refuses a number that is out of range. A default
+    of None may stay empty.
     """
     kinds = [*(["null"] if default is None else []), "string", "integer" if whole else "number"]
     text = (_FROM_ONE if least >= 1 else _WHOLE) if whole else (_SHARE if most == 1 else _DECIMAL)
@@ -57,7 +57,7 @@ DAY = Param(
     type=["null", "string"],
     format="date",
     title="Day",
-    description="The day to process. Empty: the day of the run's data interval; for a run by hand, yesterday.",
+    description="The day to process. Empty: the day of the run's data interval, or yesterday for a run by hand.",
 )
 REQUIRED_DAY = Param(
     type="string",
@@ -76,7 +76,7 @@ DETECTOR = Param(
     type=["null", "string"],
     title="Detector",
     examples=["none", *artefacts()],
-    description="The detector: name or name@version, under the models. `none`: codes are of whole images. Empty: the "
+    description="Name of the detector under the models, or name@version. `none`: codes are of whole images. Empty: the "
     "shipped one.",
 )
 EXTRACTOR = Param(
@@ -84,17 +84,16 @@ EXTRACTOR = Param(
     type=["null", "string"],
     title="Extractor",
     examples=artefacts(),
-    description="The model that makes the codes: name or name@version, under the models. Empty: that of the codes in "
-    "use, "
-    "else the shipped one.",
+    description="Name of the model that computes the codes, under the models, or name@version. Empty: that of the "
+    "codes in use, else the shipped one.",
 )
 CODES = Param(
     None,
     type=["null", "string"],
     pattern=_NAME_OF_CODES,
     title="Codes",
-    description="Name of a set of codes beside the one in use, as the DAG feature_extraction makes them. Empty: the "
-    "one in use.",
+    description="Name of a set of codes beside the one in use, made by the DAG feature_extraction. Empty: the set in "
+    "use.",
 )
 NEW_CODES = Param(
     "next",

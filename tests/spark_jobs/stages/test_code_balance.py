@@ -1,4 +1,4 @@
-"""The balance of codes' bits, against numpy; the report of a day that can not be compared with."""
+"""The balance of codes' bits, against numpy; the report of a day that cannot be compared with."""
 
 from __future__ import annotations
 
