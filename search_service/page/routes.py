@@ -60,7 +60,7 @@ async def login(request: Request) -> Response:
     role = role_of_token(options, form.get("token", "").strip())
     if role is None or not role.may(Role.READER) or not is_own_page(request):
         return _login_page(
-            form.get("next", "/"), "This is not the token of the service. Look it up again and take all of it.", 403
+            form.get("next", "/"), "This is not the token of the service. Copy the whole token and try again.", 403
         )
     answer = RedirectResponse(_own_address(form.get("next", "/")), 303)
     is_secure = request.headers.get("origin", "").startswith("https:")  # as the browser sees it, before a proxy

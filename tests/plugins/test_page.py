@@ -225,7 +225,7 @@ def test_readers_of_a_day_of_two_runs_are_told():
     first, second = run("one", "2026-11-03T01:00:00+00:00"), run("two", "2026-11-03T02:00:00+00:00")[:1]
     text = overview_page([*first, *second], for_readers([*first, *second], ""), Asked())
     assert "by two, one <span class=warning>of several runs" in text
-    assert "Readers get nothing of this day" in overview_page(first, {}, Asked())
+    assert "Readers get no rows of this day" in overview_page(first, {}, Asked())
 
 
 def test_what_may_not_be_done_is_not_offered():
@@ -248,7 +248,7 @@ def test_runs_are_sorted_by_any_column_and_those_without_a_value_come_last():
     assert [found.run for found in sorted_runs(runs, "-images")] == ["many", "few", "silent"]
     assert [found.run for found in sorted_runs(runs, "-started")] == ["many", "silent", "few"]
     text = overview_page([*many, *silent, *few], {}, Asked(view="table", sort="-images", run="<m>"))
-    assert "No run is of these days" in text and "value='&lt;m&gt;'" in text
+    assert "No run matches these days" in text and "value='&lt;m&gt;'" in text
     text = overview_page([*many, *silent, *few], {}, Asked(view="table", sort="-images"))
     assert text.index("name>many") < text.index("name>few") < text.index("name>silent")
     assert "view=table&amp;sort=images" in text and "Images ↓" in text

@@ -1,5 +1,5 @@
-"""What the page lets its users do: undo a day's last publish, ask what a backfill will cost. Each by Airflow's own
-rights and login.
+"""What the page lets its users do: undo a day's last publish, and ask what a backfill will cost. Both need Airflow's
+login and rights.
 
 A form carries a proof, signed with Airflow's secret, that a page of ours was shown to this very user: another site can
 send a form, but has no proof. The undoing is a run of the DAG `restore_day`, so that it has a log and an alarm, and the
@@ -97,9 +97,9 @@ def start_undoing(user: Any, day: str, run: str, allow_empty: bool) -> str:
     try:
         started = trigger_dag(UNDOING, triggered_by=DagRunTriggeredByType.UI, triggering_user_name=name, conf=asked)
     except (AirflowException, ValueError) as error:
-        raise HTTPException(409, f"Airflow does not start {UNDOING}: {error}") from error
+        raise HTTPException(409, f"Airflow did not start {UNDOING}: {error}") from error
     if started is None:
-        raise HTTPException(409, f"Airflow does not start {UNDOING}")
+        raise HTTPException(409, f"Airflow did not start {UNDOING}")
     return str(started.run_id)
 
 
@@ -108,7 +108,7 @@ def undo_page(day: str, readers: dict[str, PastRun], proof: str) -> str:
     if not readers:
         return page(
             f"Undo {escape(day)}",
-            "<p>Readers get nothing of this day: there is nothing to undo.</p><p><a href='.'>All runs</a></p>",
+            "<p>Readers get no rows of this day, so there is nothing to undo.</p><p><a href='.'>All runs</a></p>",
         )
     last = max(readers.values(), key=lambda report: str(report.get("started_at")))
     run = str(last.get("run"))
@@ -120,13 +120,12 @@ def undo_page(day: str, readers: dict[str, PastRun], proof: str) -> str:
         f"<section><p>Run <b>{escape(name_of(run))}</b> was the last to publish {escape(day)}: "
         f"{escape(', '.join(datasets))}.</p>"
         "<p>Readers will get the rows from before that run; other days keep theirs. Groups and index follow by "
-        "themselves. "
-        "Undone again, the day is as it is now.</p>"
+        "themselves. Undoing this day a second time brings back its present state.</p>"
         "<form method=post action=undo>"
         f"<input type=hidden name=day value={in_quotes(day)}><input type=hidden name=run value={in_quotes(run)}>"
         f"<input type=hidden name=proof value={in_quotes(proof)}>"
         "<label><input type=checkbox name=allow_empty value=yes> if the day had no rows before, empty it</label>"
-        f"<button class=main>Undo this run</button><a href='.'>leave it</a></form>"
+        f"<button class=main>Undo this run</button><a href='.'>Cancel</a></form>"
         f"</section><p class=quiet>The same on the command line: <code>airflow dags trigger {UNDOING} --conf "
         f"'{{&quot;day&quot;: &quot;{escape(day)}&quot;}}'</code></p>",
     )
@@ -137,10 +136,9 @@ def started_page(dag: str, run: str) -> str:
     place = in_quotes(f"../dags/{quote(dag, safe='')}/runs/{quote(run, safe='')}")
     return page(
         "Started",
-        f"<section><p>Run <a href={place} target=_top>{escape(run)}</a> of the DAG {escape(dag)} has been asked for. "
-        f"It takes a "
-        f"minute or two; until it has ended well, readers get what they got.</p></section><p><a href='.'>All "
-        f"runs</a></p>",
+        f"<section><p>Run <a href={place} target=_top>{escape(run)}</a> of the DAG {escape(dag)} has been requested. "
+        "It takes a minute or two. Until it has succeeded, readers get the same rows as before.</p></section>"
+        "<p><a href='.'>All runs</a></p>",
     )
 
 

@@ -18,11 +18,11 @@ from spark_jobs.run_reports.summary import RunSummary, runs_of
 
 RESULTS = ("published", "empty", "nothing_yet", "refused", "broken_contract", "failed")
 EMPTY = (
-    "<p>No stage has run yet. Trigger the DAG <b>image_pipeline</b>, or start a backfill; its counts then appear "
+    "<p>No stage has run yet. Trigger the DAG <b>image_pipeline</b> or start a backfill: its counts then appear "
     "here.</p>"
 )
-NOTHING_FOUND = "<p>No run is of these days, this stage and this result. <a href='?'>Show all</a></p>"
-TRIALS = "<p class=quiet>Trials go by <code>python -m spark_jobs.remove_trials</code>.</p>"
+NOTHING_FOUND = "<p>No run matches these days, this stage and this result. <a href='?'>Show all</a></p>"
+TRIALS = "<p class=quiet><code>python -m spark_jobs.remove_trials</code> removes trials.</p>"
 VIEWS = {"": "By day", "table": "As a table"}
 
 

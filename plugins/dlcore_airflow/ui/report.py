@@ -42,5 +42,5 @@ def _rules(report: PastRun) -> str:
         f"<td>{escape(', '.join(map(str, rule.get('samples') or [])))}</td></tr>"
         for rule in report.get("broken") or []
     )
-    header = "<tr><th>Rule<th>What is right<th class=n>Rows<th>Sample keys</tr>"
+    header = "<tr><th>Rule<th>Requirement<th class=n>Rows<th>Sample keys</tr>"
     return f"<section><h2>Broken rules</h2><table>{header}{rows}</table></section>" if rows else ""

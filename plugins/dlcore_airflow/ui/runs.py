@@ -45,7 +45,7 @@ def _readers(day: str, readers: Mapping[str, PastRun], may_undo: bool) -> str:
     if day == ALL_DAYS:
         return ""
     if not readers:
-        return "<p class=quiet>Readers get nothing of this day.</p>"
+        return "<p class=quiet>Readers get no rows of this day.</p>"
     last = max(readers.values(), key=lambda report: list(STAGES).index(report["stage"]))
     names = list(dict.fromkeys(str(report.get("run")) for report in readers.values()))
     partly = " <span class=warning>of several runs</span>" if len(names) > 1 else ""

@@ -15,7 +15,7 @@ export async function ask(path, options = {}) {
   for (let tried = 1; ; tried += 1) {
     const answer = await fetch(BASE + path, { credentials: "same-origin", ...options }).catch((error) => {
       if (error.name === "AbortError") throw error;
-      throw new Refused(0, { error: "the service does not answer", expected: "an answer", do: "look whether it runs, then try again" });
+      throw new Refused(0, { error: "the service does not answer", expected: "an answer", do: "check that it is running, then try again" });
     });
     if (answer.ok) return answer.status === 204 ? null : answer.json();
     if (answer.status === 401) toLogin();

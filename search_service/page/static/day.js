@@ -7,7 +7,7 @@ import { layout } from "./layout.js";
 
 const PAGE = 48;
 const KINDS = { found: "Products found", missed: "Nothing found", refused: "Refused", members: "New in groups" };
-const ORDERS = { score: "lowest score", blur: "most blurred", entropy: "least detail", key: "key", chance: "chance" };
+const ORDERS = { score: "lowest score", blur: "most blurred", entropy: "least detail", key: "key", chance: "random" };
 const MEASURES = { score: (row) => (row.score === null ? "" : `score ${row.score.toFixed(2)}`), blur: (row) => `blur ${Math.round(row.blur)}`, entropy: (row) => `${row.entropy.toFixed(1)} bits` };
 const day = location.pathname.split("/").pop();
 const main = layout();
@@ -44,7 +44,7 @@ function show(now, found) {
   const used = found.totals.ok || 0;
   const step = (to, text) => (to ? h("a", { class: "button", href: `/day/${to}${location.search}` }, text) : h("button", { disabled: true }, text));
   const heading = h("div", { class: "head" }, h("div", {}, h("h1", {}, `${day} in pictures`), h("p", { class: "quiet number" }, `${plural(all, "picture")}, ${count(used)} used, ${count(all - used)} refused.`,
-    found.pictures < all ? ` ${count(found.pictures)} of them can be looked at: some by chance, the worst, and some of each reason.` : "")), h("div", { class: "turn" }, step(found.earlier, "← day before"), step(found.later, "next day →")));
+    found.pictures < all ? ` ${count(found.pictures)} of them can be viewed: random ones, the worst, and some of each reason.` : "")), h("div", { class: "turn" }, step(found.earlier, "← day before"), step(found.later, "next day →")));
   const kinds = Object.entries(KINDS).map(([kind, title]) => h("button", { "aria-pressed": String(kind === now.show), onclick: () => go({ show: kind, reason: "", label: "", start: 0 }) }, title, h("span", { class: "quiet number" }, count(found.counts[kind]))));
   main.replaceChildren(heading, h("div", { class: "chips tabs", role: "group", "aria-label": "What to show" }, kinds), controls(now, found), pictures(now, found), pager(now, found));
 }
@@ -54,12 +54,12 @@ function controls(now, found) {
   const counted = (numbers) => [["", "all"], ...Object.entries(numbers).map(([name, number]) => [name, `${name.replaceAll("_", " ")} (${count(number)})`])];
   const isRefused = now.show === "refused";
   return h("div", { class: "bar" }, isRefused ? select("reason", "Reason", counted(found.reasons)) : select("label", "Label", counted(found.labels)),
-    isRefused ? null : select("order", "First the", Object.entries(ORDERS)), isRefused ? null : select("as", "Show", [["pictures", "pictures with boxes"], ["crops", "crops"]]),
+    isRefused ? null : select("order", "Sort by", Object.entries(ORDERS)), isRefused ? null : select("as", "Show", [["pictures", "pictures with boxes"], ["crops", "crops"]]),
     !isRefused && now.as !== "crops" && h("p", { class: "legend quiet small" }, h("i", { class: "found" }), "found", h("i", { class: "crop" }), "cut out"));
 }
 
 function pictures(now, found) {
-  if (!found.shown.length) return h("div", { class: "empty panel" }, h("p", {}, "Nothing of this kind."));
+  if (!found.shown.length) return h("div", { class: "empty panel" }, h("p", {}, "There are no pictures of this kind."));
   const cards = now.as === "crops" && now.show !== "refused" ? found.shown.flatMap((row) => (row.crops.length ? row.crops : [null]).map((crop) => card(row, crop))) : found.shown.map((row) => card(row));
   return grid(cards, { label: KINDS[now.show] });
 }
@@ -73,7 +73,7 @@ function card(row, crop = null) {
 }
 
 const labelOf = (row, crop) => crop?.label || row.objects[0]?.label || "whole picture";
-const none = () => h("span", { class: "none" }, "nothing to see");
+const none = () => h("span", { class: "none" }, "nothing to show");
 
 /** The picture with what was found in it, and what was cut out (dashed). */
 function drawn(row) {
@@ -100,7 +100,7 @@ function open(row) {
   const size = row.width ? `${row.width} × ${row.height} pixels` : "";
   const things = row.objects.map((thing) => h("span", { class: "tag" }, `${thing.label} ${Math.round(100 * thing.score)} %`));
   const facts = [["Key", h("span", { class: "key" }, row.key)], ["Result", row.reason === "ok" ? h("span", { class: "good" }, "used") : h("span", {}, h("span", { class: "bad" }, row.reason), `: ${row.meaning}`)],
-    ["File", [row.format, size].filter(Boolean).join(", ")], ["Found", things.length ? things : row.reason === "ok" ? "nothing: the whole picture is used" : ""], ["Blur", row.blur === null ? "" : `${row.blur} (small is blurred)`],
+    ["File", [row.format, size].filter(Boolean).join(", ")], ["Found", things.length ? things : row.reason === "ok" ? "nothing: the whole picture is used" : ""], ["Blur", row.blur === null ? "" : `${row.blur} (low means blurred)`],
     ["Entropy", row.entropy === null ? "" : `${row.entropy} bits`], ["Noticed", row.flags.map((flag) => h("span", { class: "tag" }, flag.replaceAll("_", " ")))]];
   const groups = row.groups.map((group) => h("a", { class: "button", href: addressOf("/group", { name: group }) }, "Its group"));
   dialog.replaceChildren(h("div", { class: "detail" }, h("div", { class: "line" }, h("h2", {}, row.key), h("button", { class: "icon plain", "aria-label": "Close", onclick: () => dialog.close() }, icon("close"))), h("div", { class: "boxes" }, drawn(row)),
@@ -114,7 +114,7 @@ function pager(now, found) {
   const end = Math.min(start + PAGE, found.total);
   if (found.total <= PAGE) return "";
   const turn = (to) => { go({ start: to }); scrollTo(0, 0); };
-  return h("div", { class: "pager" }, h("button", { disabled: start === 0, onclick: () => turn(Math.max(0, start - PAGE)) }, "Back"), h("span", { class: "quiet number" }, `${count(start + 1)} to ${count(end)} of ${count(found.total)}`), h("button", { disabled: end >= found.total, onclick: () => turn(end) }, "Further"));
+  return h("div", { class: "pager" }, h("button", { disabled: start === 0, onclick: () => turn(Math.max(0, start - PAGE)) }, "Previous"), h("span", { class: "quiet number" }, `${count(start + 1)} to ${count(end)} of ${count(found.total)}`), h("button", { disabled: end >= found.total, onclick: () => turn(end) }, "Next"));
 }
 
 addEventListener("popstate", run);

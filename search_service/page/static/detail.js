@@ -17,7 +17,7 @@ export async function detailPanel(item, { distance, more, close }) {
     ["Distance", plural(distance, "bit")],
     ...(await aboutOf(item)),
   ];
-  const group = item.group ? await groupPart(item) : h("p", { class: "quiet" }, "It is in no group: no other picture is taken for the same.");
+  const group = item.group ? await groupPart(item) : h("p", { class: "quiet" }, "It is in no group: no other picture is considered the same.");
   return h("article", { class: "panel detail", "aria-label": `Picture ${item.key}` },
     h("div", { class: "line" }, h("h2", {}, "Picture"), h("button", { class: "icon plain", title: "Close (Esc)", "aria-label": "Close", onclick: close }, icon("close"))),
     h("div", { class: "face" }, largePicture(item)),

@@ -38,7 +38,7 @@ function choices(name, values, now, tell) {
 const shown = (value) => value || "none (whole picture)";
 
 function textFilter(name, now, tell) {
-  return h("label", { class: "field" }, titleOf(name), h("input", { name, value: (now.where[name] || []).join(", "), placeholder: "all", title: "Several with commas; numbers from to, like 10..20", onchange: (event) => {
+  return h("label", { class: "field" }, titleOf(name), h("input", { name, value: (now.where[name] || []).join(", "), placeholder: "all", title: "Separate several values with commas; write a range of numbers as 10..20", onchange: (event) => {
     now.where[name] = event.target.value.split(",").map((value) => value.trim()).filter(Boolean);
     tell();
   } }));

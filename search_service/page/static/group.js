@@ -24,7 +24,7 @@ function show(group) {
   const heading = h("div", { class: "head" }, h("div", {}, h("h1", {}, `Group of ${plural(group.size, "picture")}`), h("p", { class: "quiet" }, about)), h("a", { class: "button", href: "/groups" }, "All groups"));
   const hidden = group.size - group.members.length;
   const pairs = h("section", {});
-  const showPairs = (count) => pairs.replaceChildren(h("div", { class: "head section" }, h("h2", {}, "Evidence, pair by pair"), h("p", { class: "quiet" }, "How many bits of the codes differ, and how similar the descriptors behind them are (1 is equal).")),
+  const showPairs = (count) => pairs.replaceChildren(h("div", { class: "head section" }, h("h2", {}, "Evidence, pair by pair"), h("p", { class: "quiet" }, "How many bits of the codes differ, and how similar the descriptors behind the codes are (1 means equal).")),
     pairList(group, group.pairs.slice(0, count)), count < group.pairs.length ? h("div", { class: "pager" }, h("button", { onclick: () => showPairs(group.pairs.length) }, `All ${plural(group.pairs.length, "pair")}`)) : "");
   main.replaceChildren(heading, grid(group.members.map(card), { label: "Members" }), hidden > 0 ? h("p", { class: "quiet" }, `${plural(hidden, "more picture")} not shown.`) : "", pairs);
   if (group.pairs.length) showPairs(PAIRS_AT_FIRST);

@@ -33,12 +33,12 @@ function go(change) {
 
 function show(now, start, found) {
   const orders = Object.entries(ORDERS).map(([order, title]) => h("button", { "aria-pressed": String(order === now.order), onclick: () => go({ order, start: 0 }) }, title));
-  const heading = h("div", { class: "head" }, h("div", {}, h("h1", {}, plural(found.groups, "group")), h("p", { class: "quiet" }, "Each shows one product picture under several keys, or on several days.")),
+  const heading = h("div", { class: "head" }, h("div", {}, h("h1", {}, plural(found.groups, "group")), h("p", { class: "quiet" }, "Each group shows one product picture under several keys, or on several days.")),
     h("div", { class: "chips", role: "group", "aria-label": "Order" }, orders));
-  const none = h("div", { class: "empty panel" }, h("p", {}, "No two pictures of the index are taken for the same."));
+  const none = h("div", { class: "empty panel" }, h("p", {}, "The index has no two pictures that are considered the same."));
   const end = start + found.page.length;
-  const pager = found.groups > PAGE && h("div", { class: "pager" }, h("button", { disabled: start === 0, onclick: () => go({ start: Math.max(0, start - PAGE) }) }, "Back"),
-    h("span", { class: "quiet number" }, `${count(start + 1)} to ${count(end)} of ${count(found.groups)}`), h("button", { disabled: end >= found.listed, onclick: () => go({ start: end }) }, "Further"));
+  const pager = found.groups > PAGE && h("div", { class: "pager" }, h("button", { disabled: start === 0, onclick: () => go({ start: Math.max(0, start - PAGE) }) }, "Previous"),
+    h("span", { class: "quiet number" }, `${count(start + 1)} to ${count(end)} of ${count(found.groups)}`), h("button", { disabled: end >= found.listed, onclick: () => go({ start: end }) }, "Next"));
   main.replaceChildren(heading, found.page.length ? grid(found.page.map(card), { label: "Groups", wide: true }) : none, pager || "");
 }
 

@@ -4,7 +4,7 @@ import { h, icon, svg } from "./dom.js";
 
 const PLACES = [["/", "Search"], ["/groups", "Groups"], ["/reports", "Reports"], ["/days", "Days"]];
 const BELONGS = { "/group": "/groups" };
-const HELP = [["/", "to the search field"], ["← → ↑ ↓", "from picture to picture"], ["Enter", "look at a picture"], ["m", "more like it"], ["g", "its group"], ["Esc", "close"], ["Ctrl V", "search a picture that was copied"], ["?", "these keys"]];
+const HELP = [["/", "go to the search field"], ["← → ↑ ↓", "move between pictures"], ["Enter", "open a picture"], ["m", "find more like it"], ["g", "open its group"], ["Esc", "close"], ["Ctrl V", "search with a copied picture"], ["?", "show these keys"]];
 
 /** Put the bar above the page and return the element that the page fills. */
 export function layout() {
@@ -48,7 +48,7 @@ function turnTheme() {
 function helpDialog() {
   const rows = HELP.map(([keys, does]) => [h("dt", {}, keys.split(" ").map((key) => [h("kbd", {}, key), " "])), h("dd", {}, does)]);
   const dialog = h("dialog", { "aria-label": "Keys" }, h("h2", {}, "Keys"), h("dl", {}, rows),
-    h("p", {}, "In the frame, arrows move it and Shift with arrows resizes it."), h("form", { method: "dialog" }, h("button", {}, "Close")));
+    h("p", {}, "When the frame has the focus, arrow keys move it; with Shift they resize it."), h("form", { method: "dialog" }, h("button", {}, "Close")));
   dialog.addEventListener("click", (event) => event.target === dialog && dialog.close());
   return dialog;
 }

@@ -43,7 +43,7 @@ export function keyField(value, search) {
 export function framed({ source, changed }) {
   const picture = framedPicture({ source, alt: "The picture that is searched for", changed });
   const below = h("div", {}, h("p", { class: "quiet small" }, "Looking…"));
-  const help = h("p", { class: "quiet small", id: "frame-keys" }, "Drag the frame, or draw another: that part is searched. Arrow keys move it, with Shift they resize it.");
+  const help = h("p", { class: "quiet small", id: "frame-keys" }, "Drag the frame or draw another one: that part is searched. Arrow keys move the frame; with Shift they resize it.");
   return {
     elements: [picture.element, below, help],
     show(box, seen) {

@@ -104,7 +104,7 @@ async function findItem(now) {
 function welcome() {
   document.title = "Search · Picture search";
   main.replaceChildren(h("div", { class: "welcome" }, h("h1", {}, "Find a product by its picture"),
-    h("p", {}, "Its photo, however it was cropped, tinted or compressed, leads to every picture in the shop that shows the same or looks alike."),
+    h("p", {}, "Its photo, even cropped, tinted or compressed, leads to every picture in the shop that shows the same or looks similar."),
     dropZone(take, { large: true }), keyField("", searchKey)));
 }
 
@@ -119,7 +119,7 @@ function showSide(now) {
 }
 
 function about(now) {
-  if (!now.key) return h("p", { class: "quiet small" }, "The link carries the code alone; the picture itself is kept nowhere. Give it again to frame another part of it.");
+  if (!now.key) return h("p", { class: "quiet small" }, "The link carries the code alone; the picture itself is not stored. Choose the picture again to frame another part of it.");
   const item = shown.item;
   if (!item || item.key !== now.key) return null;
   const frame = h("button", { onclick: () => frameWhole(item) }, "Frame another part of it");
