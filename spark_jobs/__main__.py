@@ -39,7 +39,7 @@ def _first_line(text: str) -> str:
     return (ast.get_docstring(ast.parse(text)) or "").split("\n\n")[0].replace("\n", " ").rstrip(".:")
 
 
-def main(as_json: Annotated[bool, typer.Option("--json", help="as JSON, for programs")] = False) -> None:
+def main(as_json: Annotated[bool, typer.Option("--json", help="print JSON, for programs")] = False) -> None:
     """List the commands of the pipeline."""
     if as_json:
         print(json.dumps({"commands": commands(), "exit_codes": dict(EXIT_CODES)}))

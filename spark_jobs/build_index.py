@@ -34,9 +34,7 @@ class Options:
     """What the index holds beside codes and keys."""
 
     thumbnails: bool = field(default=True, metadata={"help": "keep a small JPEG of each crop for contact sheets"})
-    afresh: bool = field(
-        default=False, metadata={"help": "write the segments of all days, also of those that have not changed"}
-    )
+    afresh: bool = field(default=False, metadata={"help": "write the segments of all days, even of unchanged ones"})
 
 
 def plan(job: Job[Options]) -> None:

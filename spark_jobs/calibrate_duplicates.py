@@ -48,15 +48,13 @@ class Options(ExtractorOptions):
 
     detector: str = field(
         default="",
-        metadata={
-            "help": "the detector that cuts the copies, as in detect_objects; empty: the usual one, if it is there"
-        },
+        metadata={"help": "detector that cuts the copies, as in detect_objects; empty: the usual one, if it exists"},
     )
-    pictures: int = field(default=160, metadata={"help": "pictures of the catalogue to change"})
-    copies: int = field(default=8, metadata={"help": "changed copies of each"})
+    pictures: int = field(default=160, metadata={"help": "number of pictures of the catalogue to change"})
+    copies: int = field(default=8, metadata={"help": "number of changed copies of each picture"})
     precision: float = field(default=0.95, metadata={"help": "share of right pairs that the groups must reach"})
     candidates: float = field(
-        default=20.0, metadata={"help": "others that a picture is verified with by chance, at most"}
+        default=20.0, metadata={"help": "the most other pictures that a picture may be verified with by chance"}
     )
 
 

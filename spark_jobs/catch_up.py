@@ -27,10 +27,10 @@ _ALREADY = "already exists"
 
 def main(
     late: Annotated[
-        bool, typer.Option("--late", help="also days of which HBase has more images than were read")
+        bool, typer.Option("--late", help="also run days of which HBase has more images than were read")
     ] = False,
-    late_days: Annotated[int, typer.Option(min=1, help="newest published days to count for --late")] = 7,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="print the days, run nothing")] = False,
+    late_days: Annotated[int, typer.Option(min=1, help="number of newest published days to count for --late")] = 7,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="print the days and run nothing")] = False,
 ) -> None:
     """Ask Airflow for a run of each day that was missed."""
     settings = Settings.from_environment()

@@ -19,7 +19,8 @@ class Options:
     """How far back pictures are counted."""
 
     late_days: int = field(
-        default=7, metadata={"min": 1, "max": 400, "help": "newest published days whose pictures are counted in HBase"}
+        default=7,
+        metadata={"min": 1, "max": 400, "help": "number of newest published days whose pictures are counted in HBase"},
     )
 
 

@@ -16,11 +16,12 @@ class Options:
     """The crop policy."""
 
     margin: float = field(
-        default=0.08, metadata={"min": 0, "max": 1, "help": "around an object, as a share of its longer side"}
+        default=0.08,
+        metadata={"min": 0, "max": 1, "help": "how much to keep around an object, as a share of its longer side"},
     )
-    least_score: float = field(default=0.0, metadata={"help": "of an object to be cropped"})
+    least_score: float = field(default=0.0, metadata={"help": "lowest score of an object to be cropped"})
     crops_per_image: int = field(
-        default=1, metadata={"min": 1, "help": "objects to cut out at most, the likeliest products first"}
+        default=1, metadata={"min": 1, "help": "the most objects to cut out of an image, the likeliest products first"}
     )
     fall_back: bool = field(default=True, metadata={"help": "use the whole image where no object is found"})
 

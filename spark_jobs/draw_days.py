@@ -47,9 +47,10 @@ class Options:
     """How much is shown."""
 
     most: int = field(
-        default=240, metadata={"min": 1, "max": 2000, "help": "pictures of a day for each choice, and of each reason"}
+        default=240,
+        metadata={"min": 1, "max": 2000, "help": "the most pictures of a day for each kind and each reason"},
     )
-    afresh: bool = field(default=False, metadata={"help": "draw all days, also those that have not changed"})
+    afresh: bool = field(default=False, metadata={"help": "draw all days, even unchanged ones"})
 
 
 def plan(job: Job[Options]) -> None:

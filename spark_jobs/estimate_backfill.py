@@ -137,8 +137,10 @@ def _size(size_bytes: float) -> str:
 def main(
     first: Annotated[str, typer.Option("--from", help="first day, as YYYY-MM-DD")],
     last: Annotated[str, typer.Option("--to", help="last day, as YYYY-MM-DD")],
-    count: Annotated[bool, typer.Option(help="count the images in HBase; else the mean of the past days")] = True,
-    cores: Annotated[int, typer.Option(help="cores that the past runs had; 0: those of this machine")] = 0,
+    count: Annotated[
+        bool, typer.Option(help="count the images in HBase; otherwise use the mean of the past days")
+    ] = True,
+    cores: Annotated[int, typer.Option(help="number of cores that the past runs had; 0: those of this machine")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="print the estimate as JSON, for programs")] = False,
 ) -> None:
     """Print what a backfill of the days will cost, from the run reports of past days."""

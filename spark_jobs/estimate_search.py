@@ -97,13 +97,13 @@ def queries_s(catalogue: Catalogue) -> float:
 
 
 def main(
-    pictures: Annotated[float, typer.Option(help="distinct pictures in all, for example 380e6")],
-    day: Annotated[float, typer.Option(help="new ones a day")] = 1e6,
-    bits: Annotated[int, typer.Option(help="of a code: 64, 128, 256 or 512")] = 128,
-    cores: Annotated[int, typer.Option(help="of the cluster")] = 2,
-    cores_each: Annotated[int, typer.Option(help="of a machine")] = 32,
-    rate: Annotated[float, typer.Option(help="how fast one of its cores is, beside the measured one")] = 1.0,
-    candidates: Annotated[float, typer.Option(help="of calibrate_duplicates")] = 20.0,
+    pictures: Annotated[float, typer.Option(help="number of distinct pictures in all, for example 380e6")],
+    day: Annotated[float, typer.Option(help="number of new pictures a day")] = 1e6,
+    bits: Annotated[int, typer.Option(help="bits of a code: 64, 128, 256 or 512")] = 128,
+    cores: Annotated[int, typer.Option(help="number of cores of the cluster")] = 2,
+    cores_each: Annotated[int, typer.Option(help="number of cores of each machine")] = 32,
+    rate: Annotated[float, typer.Option(help="speed of one of its cores, relative to the measured core")] = 1.0,
+    candidates: Annotated[float, typer.Option(help="--candidates of calibrate_duplicates")] = 20.0,
 ) -> None:
     """Print what search and duplicates want."""
     if bits not in COMPARISONS_S or not (pictures > 0 and day >= 0 and cores > 0 and cores_each > 0 and rate > 0):

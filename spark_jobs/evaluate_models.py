@@ -45,8 +45,8 @@ class Options(DetectorOptions, ExtractorOptions):
     """What is scored, and against what."""
 
     truth: str = field(default="", metadata={"help": "truth file of a published run; empty: the held-out pictures"})
-    pictures: int = field(default=600, metadata={"help": "held-out pictures to draw"})
-    workers: int = field(default=2, metadata={"help": "processes that draw them"})
+    pictures: int = field(default=600, metadata={"help": "number of held-out pictures to draw"})
+    workers: int = field(default=2, metadata={"help": "number of processes that draw them"})
 
 
 def plan(job: Job[Options]) -> None:

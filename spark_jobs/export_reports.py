@@ -20,7 +20,9 @@ from spark_jobs.stages.csv_file import write_csv
 class Options:
     """How much is written."""
 
-    rows: int = field(default=1_000_000, metadata={"min": 1, "help": "at most, of each report, the first ones"})
+    rows: int = field(
+        default=1_000_000, metadata={"min": 1, "help": "the most rows of each report; the first ones are written"}
+    )
 
 
 ORDER = {

@@ -24,7 +24,7 @@ class Options(ExtractorOptions):
     """Which network makes the codes."""
 
     keep_descriptor: bool = field(
-        default=True, metadata={"help": "keep the real values of the bits: find_duplicates needs them"}
+        default=True, metadata={"help": "keep the real values behind the bits, which find_duplicates needs"}
     )
 
 

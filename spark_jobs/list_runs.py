@@ -24,9 +24,9 @@ HEADING = f"{'day':<12}{'result':<16}{'images':>9}{'used':>9}{'refused':>9}{'sec
 
 
 def main(
-    days: Annotated[int, typer.Option(min=1, max=366, help="how many days")] = 7,
-    until: Annotated[str, typer.Option(help="the last one, as YYYY-MM-DD; by default the newest")] = "",
-    as_json: Annotated[bool, typer.Option("--json", help="as JSON, for programs")] = False,
+    days: Annotated[int, typer.Option(min=1, max=366, help="number of days to list")] = 7,
+    until: Annotated[str, typer.Option(help="last day, as YYYY-MM-DD; by default the newest")] = "",
+    as_json: Annotated[bool, typer.Option("--json", help="print JSON, for programs")] = False,
 ) -> None:
     """Say what runs now, and what became of the runs of the newest days."""
     if until and not is_day(until):

@@ -156,12 +156,14 @@ def _read(path: Path) -> bytes:
 
 def main(
     source: Annotated[Path, typer.Argument(exists=True, help="a folder of images, or a manifest (.csv, .jsonl)")],
-    day: Annotated[str, typer.Option(help="day of the images that the manifest gives none, 2026-11-02")] = "",
-    metadata: Annotated[Path | None, typer.Option(help="for a folder: .csv or .jsonl with a path column")] = None,
-    table: Annotated[str, typer.Option(help="HBase table, by default PIPELINE_HBASE_TABLE")] = "",
+    day: Annotated[str, typer.Option(help="day of images to which the manifest gives none, as YYYY-MM-DD")] = "",
+    metadata: Annotated[
+        Path | None, typer.Option(help="metadata of a folder's images: .csv or .jsonl with a path column")
+    ] = None,
+    table: Annotated[str, typer.Option(help="HBase table; by default PIPELINE_HBASE_TABLE")] = "",
     only_new: Annotated[bool, typer.Option("--only-new", help="refuse a table that has images already")] = False,
     anywhere: Annotated[
-        bool, typer.Option("--anywhere", help="the manifest may name files outside its folder")
+        bool, typer.Option("--anywhere", help="let the manifest name files outside its folder")
     ] = False,
 ) -> None:
     """Load images into HBase."""

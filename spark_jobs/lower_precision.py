@@ -22,11 +22,13 @@ LOWER = ("int8", "bf16")
 
 
 def main(
-    name: Annotated[str, typer.Argument(help="of the artefact under the models folder")],
+    name: Annotated[str, typer.Argument(help="name of the artefact in the models folder")],
     precision: Annotated[str, typer.Option(help="int8 or bf16")] = "int8",
-    pictures: Annotated[int, typer.Option(min=96, help="that are drawn to calibrate on, and to compare on")] = 120,
-    promoted: Annotated[bool, typer.Option("--promote", help="let the name stand for it")] = False,
-    models: Annotated[str, typer.Option(help="URI of the folder of artefacts; empty: that of the settings")] = "",
+    pictures: Annotated[
+        int, typer.Option(min=96, help="number of pictures drawn for calibration, and for comparison")
+    ] = 120,
+    promoted: Annotated[bool, typer.Option("--promote", help="make the name stand for the new version")] = False,
+    models: Annotated[str, typer.Option(help="URI of the folder of artefacts; empty: the one in the settings")] = "",
 ) -> None:
     """Bring a version in fewer bits."""
     uri = artefact_uri(models or Settings.from_environment().models, name)

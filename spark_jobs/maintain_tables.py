@@ -30,17 +30,17 @@ class Options:
     """What is kept."""
 
     keep_days: int = field(
-        default=7, metadata={"min": 2, "help": "days for which snapshots and orphaned files stay, at least 2"}
+        default=7, metadata={"min": 2, "help": "days for which snapshots and orphaned files are kept, at least 2"}
     )
     quiet_hours: int = field(
         default=24,
         metadata={
             "min": 0,
-            "help": "a day changed within these hours is not compacted; tables without days always are",
+            "help": "a day that changed within this many hours is not compacted; tables without days always are",
         },
     )
     keep_index_versions: int = field(
-        default=3, metadata={"min": 1, "help": "newest versions of the search index that stay"}
+        default=3, metadata={"min": 1, "help": "number of newest versions of the search index to keep"}
     )
 
 

@@ -18,17 +18,24 @@ _DEFAULT = Limits()
 class Options:
     """The limits that a catalogue may set for itself."""
 
-    max_side: int = field(default=_DEFAULT.max_side, metadata={"help": "longest side of the canonical image, pixels"})
-    min_side: int = field(default=_DEFAULT.min_side, metadata={"help": "smaller images are not used, pixels"})
-    max_aspect: float = field(default=_DEFAULT.max_aspect, metadata={"help": "longer images are not used"})
-    max_pixels: int = field(default=_DEFAULT.max_pixels, metadata={"help": "larger images are not decoded"})
-    timeout_s: float = field(default=_DEFAULT.timeout_s, metadata={"help": "CPU seconds for one image, 0 for no limit"})
-    skip_leading_garbage: bool = field(default=False, metadata={"help": "use images that follow foreign bytes"})
+    max_side: int = field(
+        default=_DEFAULT.max_side, metadata={"help": "longest side of the canonical image, in pixels"}
+    )
+    min_side: int = field(
+        default=_DEFAULT.min_side, metadata={"help": "images with a shorter side are not used, in pixels"}
+    )
+    max_aspect: float = field(
+        default=_DEFAULT.max_aspect, metadata={"help": "images with a larger ratio of sides are not used"}
+    )
+    max_pixels: int = field(default=_DEFAULT.max_pixels, metadata={"help": "images with more pixels are not decoded"})
+    timeout_s: float = field(
+        default=_DEFAULT.timeout_s, metadata={"help": "limit of CPU seconds for one image; 0: no limit"}
+    )
+    skip_leading_garbage: bool = field(default=False, metadata={"help": "use images that begin after foreign bytes"})
     placeholders: str = field(
         default="",
         metadata={
-            "help": "URI of a list of images that stand for none, a SHA-256 a line; by default the `placeholders` "
-            "setting"
+            "help": "URI of a list of placeholder pictures, one SHA-256 per line; by default the `placeholders` setting"
         },
     )
 

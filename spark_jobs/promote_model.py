@@ -21,10 +21,10 @@ from spark_jobs.settings import Settings, artefact_uri
 
 
 def main(
-    name: Annotated[str, typer.Argument(help="of the artefact under the models folder")],
-    version: Annotated[str, typer.Option(help="64 digits of the version to promote")] = "",
-    source: Annotated[str, typer.Option(help="URI of an artefact to bring and promote")] = "",
-    models: Annotated[str, typer.Option(help="URI of the folder of artefacts; empty: that of the settings")] = "",
+    name: Annotated[str, typer.Argument(help="name of the artefact in the models folder")],
+    version: Annotated[str, typer.Option(help="version to promote, 64 hexadecimal digits")] = "",
+    source: Annotated[str, typer.Option(help="URI of an artefact to copy there and promote")] = "",
+    models: Annotated[str, typer.Option(help="URI of the folder of artefacts; empty: the one in the settings")] = "",
 ) -> None:
     """Promote a version of a model, and say which there are."""
     uri = artefact_uri(models or Settings.from_environment().models, name)

@@ -19,15 +19,17 @@ class Options:
 
     table: str = field(default="", metadata={"help": "HBase table; by default the `hbase_table` setting"})
     limit: int = field(
-        default=0, metadata={"min": 0, "help": "at most this many images, as a trial (see --trial); 0 for all"}
+        default=0, metadata={"min": 0, "help": "read at most this many images, as a trial (see --trial); 0: all"}
     )
     day_column: str = field(
-        default="", metadata={"help": "family:qualifier that holds the day, for other people's tables"}
+        default="", metadata={"help": "family:qualifier of the day, for tables with another layout"}
     )
-    day_format: str = field(default="%Y-%m-%d", metadata={"help": "how that column begins, in strftime's letters"})
-    image_column: str = field(default="i:image", metadata={"help": "family:qualifier of the bytes"})
-    metadata_family: str = field(default="m", metadata={"help": "family of the metadata"})
-    slices: int = field(default=1, metadata={"help": "tasks per region"})
+    day_format: str = field(
+        default="%Y-%m-%d", metadata={"help": "format of the day at the start of that column, as strftime writes it"}
+    )
+    image_column: str = field(default="i:image", metadata={"help": "family:qualifier of the image's bytes"})
+    metadata_family: str = field(default="m", metadata={"help": "column family of the metadata"})
+    slices: int = field(default=1, metadata={"help": "number of tasks per region"})
 
 
 def plan(job: runner.Job[Options]) -> Any:

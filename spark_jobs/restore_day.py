@@ -130,8 +130,8 @@ def main(
     day: Annotated[str, typer.Option(help="the day, as YYYY-MM-DD")],
     remote: Annotated[str, typer.Option(help="sc://host:port of a Spark Connect server; none under spark-submit")] = "",
     run: Annotated[str, typer.Option(help="the run to undo; by default the one that published the day last")] = "",
-    dataset: Annotated[str, typer.Option(help="only this dataset; by default all that the run replaced")] = "",
-    allow_empty: Annotated[bool, typer.Option(help="empty the day when it had no rows before")] = False,
+    dataset: Annotated[str, typer.Option(help="restore only this dataset; by default all that the run replaced")] = "",
+    allow_empty: Annotated[bool, typer.Option(help="empty the day if it had no rows before")] = False,
 ) -> None:
     """Undo the last publish of a day."""
     logging.basicConfig(stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s")

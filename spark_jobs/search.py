@@ -88,24 +88,25 @@ def _by_service(url: str, query: str, k: int, where: Where, with_sheet: bool) ->
 
 def main(
     query: Annotated[str, typer.Argument(help="an image file, or a key of the index")],
-    k: Annotated[int, typer.Option(min=1, help="neighbours")] = 10,
+    k: Annotated[int, typer.Option(min=1, help="number of neighbours")] = 10,
     within: Annotated[
-        int | None, typer.Option(min=0, help="all that are at most so many bits away, instead of the k nearest")
+        int | None, typer.Option(min=0, help="find all that are at most this many bits away, instead of the k nearest")
     ] = None,
     only: Annotated[
         list[str] | None,
         typer.Option(
-            "--filter", help="name=value that neighbours must have: shop=north, price=10..20; of one name any"
+            "--filter",
+            help="name=value that neighbours must have: shop=north, price=10..20; of several with one name, any",
         ),
     ] = None,
-    sheet: Annotated[Path | None, typer.Option(help="contact sheet to write (PNG), by default none")] = None,
-    url: Annotated[
-        str, typer.Option(help=f"address of the search service, which answers then, with the token of {TOKEN}")
-    ] = "",
-    index: Annotated[str, typer.Option(help="URI of the index; empty: that of the settings")] = "",
-    models: Annotated[str, typer.Option(help="URI of the artefacts; empty: that of the settings")] = "",
-    detector: Annotated[str, typer.Option(help=f"artefact; '{NO_DETECTOR}': take the whole image")] = "detector-small",
-    extractor: Annotated[str, typer.Option(help="artefact; empty: the one that made the index")] = "",
+    sheet: Annotated[Path | None, typer.Option(help="contact sheet to write (PNG); by default none")] = None,
+    url: Annotated[str, typer.Option(help=f"address of a search service to ask, with the token in {TOKEN}")] = "",
+    index: Annotated[str, typer.Option(help="URI of the index; empty: the one in the settings")] = "",
+    models: Annotated[str, typer.Option(help="URI of the artefacts; empty: the one in the settings")] = "",
+    detector: Annotated[
+        str, typer.Option(help=f"name of the artefact; '{NO_DETECTOR}': use the whole image")
+    ] = "detector-small",
+    extractor: Annotated[str, typer.Option(help="name of the artefact; empty: the one that made the index")] = "",
     as_json: Annotated[bool, typer.Option("--json", help="print the neighbours as JSON, for programs")] = False,
 ) -> None:
     """Print the neighbours of a picture, and write them as a contact sheet."""

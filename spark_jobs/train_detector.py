@@ -39,24 +39,26 @@ NETWORKS: dict[str, type[Recipe]] = {"small": Recipe, "lite0": Lite0Recipe}
 class Options:
     """How the detector is trained."""
 
-    network: str = field(default="small", metadata={"help": "small, from nothing; or lite0, on EfficientNet-Lite0"})
-    steps: int = field(default=0, metadata={"help": "training steps; 0: as many as fit into --minutes"})
-    minutes: float = field(default=25.0, metadata={"help": "time for training when no steps are given"})
-    seed: int = field(default=1, metadata={"help": "of the weights and the scenes"})
-    products: int = field(
-        default=0, metadata={"help": "products that are drawn to train on; 0: 6000 of small, 1000 of lite0"}
+    network: str = field(
+        default="small", metadata={"help": "small: trained from scratch; lite0: on EfficientNet-Lite0"}
     )
-    backgrounds: int = field(default=0, metadata={"help": "backgrounds; 0: 2000 of small, 500 of lite0"})
+    steps: int = field(default=0, metadata={"help": "number of training steps; 0: as many as fit into --minutes"})
+    minutes: float = field(default=25.0, metadata={"help": "minutes for training, if no steps are given"})
+    seed: int = field(default=1, metadata={"help": "seed of the weights and the scenes"})
+    products: int = field(
+        default=0, metadata={"help": "number of products drawn for training; 0: 6000 for small, 1000 for lite0"}
+    )
+    backgrounds: int = field(default=0, metadata={"help": "number of backgrounds; 0: 2000 for small, 500 for lite0"})
     size: int = field(
-        default=0, metadata={"help": "side of the network's input in pixels; 0: 160 of small, 192 of lite0"}
+        default=0, metadata={"help": "side of the network's input in pixels; 0: 160 for small, 192 for lite0"}
     )
     width: int = field(
-        default=0, metadata={"help": "planes of small at a quarter of the size, of lite0's heads; 0: 32, 96"}
+        default=0, metadata={"help": "planes of small at a quarter of the size (0: 32), or of lite0's heads (0: 96)"}
     )
-    judged: int = field(default=600, metadata={"help": "pictures of the held-out catalogue"})
-    workers: int = field(default=2, metadata={"help": "processes that compute gradients"})
-    least_map: float = field(default=0.5, metadata={"help": "a detector below this is not promoted"})
-    artefact: str = field(default="detector-small", metadata={"help": "name under the models folder"})
+    judged: int = field(default=600, metadata={"help": "number of pictures of the held-out catalogue"})
+    workers: int = field(default=2, metadata={"help": "number of processes that compute gradients"})
+    least_map: float = field(default=0.5, metadata={"help": "lowest mAP with which a detector is promoted"})
+    artefact: str = field(default="detector-small", metadata={"help": "name of the artefact in the models folder"})
 
 
 def plan(job: Job[Options]) -> None:

@@ -62,43 +62,48 @@ _TRIAL_STEPS = 12
 class Options:
     """How the network is trained."""
 
-    minutes: float = field(default=25.0, metadata={"help": "time for the training itself, when no steps are given"})
-    steps: int = field(default=0, metadata={"help": "training steps; the same steps give the same weights"})
-    families: int = field(default=32, metadata={"help": "families of three look-alikes in a step"})
-    products: int = field(default=6000, metadata={"help": "different products that are drawn to train on"})
-    backgrounds: int = field(default=1500, metadata={"help": "different backgrounds"})
-    judged: int = field(default=600, metadata={"help": "pictures of the held-out catalogue"})
-    background_swaps: float = field(default=0.4, metadata={"help": "share of views on another backdrop"})
-    rate: float = field(default=2e-3, metadata={"help": "learning rate at the start"})
+    minutes: float = field(default=25.0, metadata={"help": "minutes for the training itself, if no steps are given"})
+    steps: int = field(
+        default=0, metadata={"help": "training steps, the same weights each time; 0: as many as fit into --minutes"}
+    )
+    families: int = field(default=32, metadata={"help": "number of families of three look-alikes per step"})
+    products: int = field(default=6000, metadata={"help": "number of different products drawn for training"})
+    backgrounds: int = field(default=1500, metadata={"help": "number of different backgrounds"})
+    judged: int = field(default=600, metadata={"help": "number of pictures of the held-out catalogue"})
+    background_swaps: float = field(default=0.4, metadata={"help": "share of views that get another background"})
+    rate: float = field(default=2e-3, metadata={"help": "initial learning rate"})
     start: str = field(
         default="",
-        metadata={"help": "URI of an artefact whose weights to start from; with a backbone, which codes the crop"},
+        metadata={
+            "help": "URI of an artefact whose weights to start from; with a backbone, the one that codes the crop"
+        },
     )
     verifier_only: bool = field(
         default=False,
-        metadata={"help": "keep the weights of the artefact, or of `start`, and learn anew which pairs are duplicates"},
+        metadata={"help": "keep the weights of the artefact, or of `start`, and learn only which pairs are duplicates"},
     )
     backbone: str = field(
         default="",
         metadata={"help": f"'{LITE0}': train the code of whole pictures on its features; empty: the small network"},
     )
-    pictures: int = field(default=1200, metadata={"help": "pictures drawn to train on, with a backbone"})
+    pictures: int = field(default=1200, metadata={"help": "number of pictures drawn for training, with a backbone"})
     catalogue: str = field(
         default="", metadata={"help": "folder of a shop's own pictures to train on as well, with a backbone"}
     )
-    cache: str = field(default="", metadata={"help": "folder to keep what the backbone makes of drawn pictures"})
+    cache: str = field(default="", metadata={"help": "folder that keeps the backbone's features of drawn pictures"})
     detector: str = field(
         default="",
         metadata={
-            "help": f"URI of the detector that cuts what is judged, as in the pipeline; {NO_DETECTOR!r}: cut beside "
-            f"the true boxes; "
-            "empty: the usual one, if it is there"
+            "help": f"URI of the detector that cuts the pictures to judge on, as in the pipeline; {NO_DETECTOR!r}: "
+            "cut near the true boxes; empty: the usual one, if it exists"
         },
     )
-    least_map: float = field(default=0.8, metadata={"help": "retrieval mAP below which nothing is promoted"})
-    seed: int = field(default=1, metadata={"help": "of weights and views"})
-    workers: int = field(default=2, metadata={"help": "processes that compute gradients"})
-    artefact: str = field(default="", metadata={"help": f"name under the models folder; empty: {SMALL}, or {JOINT}"})
+    least_map: float = field(default=0.8, metadata={"help": "lowest retrieval mAP with which an extractor is promoted"})
+    seed: int = field(default=1, metadata={"help": "seed of weights and views"})
+    workers: int = field(default=2, metadata={"help": "number of processes that compute gradients"})
+    artefact: str = field(
+        default="", metadata={"help": f"name in the models folder; empty: {SMALL}, with a backbone {JOINT}"}
+    )
 
 
 def train(options: Options, config: DeepBitConfig, preprocessing: Preprocessing) -> Module:

@@ -95,8 +95,8 @@ def not_indexed(index: str, keys: Iterable[str]) -> list[str]:
 
 
 def main(
-    keys: Annotated[list[str] | None, typer.Argument(help="keys of pictures, of whatever day")] = None,
-    reason: Annotated[str, typer.Option(help="why, for the audit")] = "not said",
+    keys: Annotated[list[str] | None, typer.Argument(help="keys of pictures, of any day")] = None,
+    reason: Annotated[str, typer.Option(help="the reason, for the audit")] = "not said",
     undo: Annotated[bool, typer.Option(help="use the pictures again")] = False,
     remote: Annotated[str, typer.Option(help="sc://host:port of a Spark Connect server; none under spark-submit")] = "",
 ) -> None:

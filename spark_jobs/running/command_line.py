@@ -24,7 +24,7 @@ class NoOptions:
 class ModelOptions:
     """For a job that computes with artefacts."""
 
-    models: str = field(default="", metadata={"help": "URI of the folder of artefacts; empty: that of the settings"})
+    models: str = field(default="", metadata={"help": "URI of the folder of artefacts; empty: the one in the settings"})
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class DetectorOptions(ModelOptions):
 
     detector: str = field(
         default="detector-small",
-        metadata={"help": "name of the detector's artefact, or name@version; 'none': take whole images"},
+        metadata={"help": "name of the detector's artefact, or name@version; 'none': use whole images"},
     )
 
 
@@ -55,17 +55,19 @@ class Attempt:
     """Which attempt of which run this process is; the options that every job takes."""
 
     run: str = field(metadata={"help": "id of the DAG run; a run that has been published is not repeated"})
-    day: str | None = field(default=None, metadata={"help": "ISO date; none for a job over all days"})
-    attempt: int = field(default=1, metadata={"help": "try number of the task"})
+    day: str | None = field(default=None, metadata={"help": "ISO date; left out for a job over all days"})
+    attempt: int = field(default=1, metadata={"help": "number of the task's try"})
     dag: str | None = field(default=None, metadata={"help": "id of the DAG, for the report"})
     remote: str | None = field(default=None, metadata={"help": "sc://host:port of a Spark Connect server"})
-    codes: str = field(default="", metadata={"help": "name of a set of codes beside the first, of another model"})
-    allow_empty: bool = field(default=False, metadata={"help": "a day without rows empties the day"})
+    codes: str = field(default="", metadata={"help": "name of another model's set of codes, beside the first set"})
+    allow_empty: bool = field(default=False, metadata={"help": "if the day has no rows, empty it"})
     trial: bool = field(
-        default=False, metadata={"help": "rows go to the tables of trials, not to the day; also with a limit"}
+        default=False, metadata={"help": "write the rows to the tables of trials, not to the day; a limit implies this"}
     )
     request: str = field(default="", metadata={"help": "params of the DAG run as JSON, for its first job to check"})
-    release: bool = field(default=False, metadata={"help": "last task of the run: free the Connect session"})
+    release: bool = field(
+        default=False, metadata={"help": "free the Connect session: this is the last task of the run"}
+    )
 
     def date(self) -> date | None:
         """The day as a date; None for a job over all days."""
