@@ -1,8 +1,8 @@
-"""A contract: what the rows of one dataset are, and the rules that every published row keeps.
+"""A contract: the columns of one dataset, and the rules that every published row keeps.
 
-The columns are declared as arrow types, from which come the arrow schema (what a stage returns), the Spark schema (what
-`mapInArrow` declares) and the columns of the Iceberg table. The rules become a Great Expectations suite, built when it
-is asked for: importing a contract imports neither Spark nor Great Expectations.
+The columns are declared as arrow types. From these come the arrow schema (what a stage returns), the Spark schema (what
+`mapInArrow` declares) and the columns of the Iceberg table. The rules become a Great Expectations suite, which is built
+on demand: importing a contract imports neither Spark nor Great Expectations.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import pyarrow as pa
 from data_contracts.reasons import REASONS
 
 BATCH = "{batch}"
-"""Great Expectations puts the audited rows here."""
+"""Great Expectations replaces this by the audited rows."""
 SAMPLES = 3
 _UNIQUE = "unique_keys"
 _WINDOW = " OVER ("
@@ -37,9 +37,9 @@ class Column:
 class Rule:
     """What every row must keep.
 
-    name: in reports and messages.   meaning: what is right, for people.
-    bad: Spark SQL condition that is true for a bad row; null counts as kept. It may look at other rows, by a window or
-    by a subquery of BATCH.
+    name: as reports and messages call it.   meaning: what the rule requires, for people.
+    bad: Spark SQL condition that is true for a bad row; null counts as kept. It may look at other rows, through a
+    window or a subquery of BATCH.
     """
 
     name: str
@@ -49,8 +49,8 @@ class Rule:
 
 DAY = Column("day", pa.date32(), "the day the image belongs to", is_required=True)
 KEY = Column("key", pa.string(), "the image's key, `<sku>/<n>`", is_required=True)
-CROP = Column("crop", pa.int32(), "which object of the image, 0 for the only one", is_required=True)
-REASON = Column("reason", pa.string(), "'ok' when the image is used, else why not", is_required=True)
+CROP = Column("crop", pa.int32(), "number of the object in the image, from 0", is_required=True)
+REASON = Column("reason", pa.string(), "'ok' if the image is used, else why it is not", is_required=True)
 
 
 ONE_MODEL_VERSION = Rule(
@@ -58,7 +58,7 @@ ONE_MODEL_VERSION = Rule(
     "all rows were computed by one version of their model",
     f"model_version <> (SELECT min(model_version) FROM {BATCH})",
 )
-"""For a dataset that a model computes. A subquery, not a window, which would bring all rows to one task."""
+"""For a dataset that a model computes. It is a subquery since a window would bring all rows to one task."""
 
 
 @dataclass(frozen=True)
@@ -68,9 +68,9 @@ class Contract:
     dataset: the table's name.   owner: who answers for it.   version: counts up when columns or rules change.
     key: columns that are unique together, `day` first.   columns: all of them, in order.
     own_rules: about the rows of the dataset alone.   input_rules: about a row `output` beside its row `input` of the
-    first dataset that the stage reads. Both besides the rules that every dataset has.
-    is_partitioned: by day. A dataset over all days, of which a run replaces all rows or a part, is where it is read day
-    by day.
+    first dataset that the stage reads. Both come on top of the rules that every dataset has.
+    is_partitioned: whether the table is partitioned by day. Of a dataset over all days a run replaces all rows or a
+    part; it is partitioned if it is read day by day.
     is_one_for_one: whether it has a row for each row of the first dataset that the stage reads.
     """
 
@@ -167,7 +167,7 @@ class Contract:
         return (
             Rule("required_columns", f"{', '.join(required)} are never null", f"({is_null})"),
             Rule(_UNIQUE, f"({keys}) is unique", f"row_number() OVER (PARTITION BY {keys} ORDER BY {keys}) > 1"),
-            Rule("known_reason", "the reason is of the closed list", f"reason NOT IN {list_of(REASONS)}"),
+            Rule("known_reason", "the reason is in the closed list", f"reason NOT IN {list_of(REASONS)}"),
             *self.own_rules,
         )
 
@@ -175,7 +175,7 @@ class Contract:
         return (
             Rule(
                 "same_keys_as_input",
-                "every row of the pinned input has its row, and there is no other",
+                "every row of the pinned input has a row here, and there are no other rows",
                 "(output.key IS NULL OR input.key IS NULL)",
             ),
             Rule(

@@ -1,4 +1,4 @@
-"""crops: the part of each image that the features are of."""
+"""crops: the part of each image from which the features are computed."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ CROPS = Contract(
         Column("y_min", pa.int32(), "top edge, pixels"),
         Column("x_max", pa.int32(), "right edge, exclusive, pixels"),
         Column("y_max", pa.int32(), "bottom edge, exclusive, pixels"),
-        Column("label", pa.string(), "the object's, null for a whole image"),
-        Column("score", pa.float32(), "the object's, null for a whole image"),
+        Column("label", pa.string(), "the object's label, null for a whole image"),
+        Column("score", pa.float32(), "the object's score, null for a whole image"),
         Column("source", pa.string(), "detection or whole_image"),
         Column(
             "whole_hash", pa.binary(), "luminance hash of the whole image: signs of 16 x 16 DCT frequencies, 32 bytes"
@@ -34,7 +34,7 @@ CROPS = Contract(
     own_rules=(
         Rule(
             "used_has_box",
-            "a used crop has a box that is not empty",
+            "a used crop has a box, which is not empty",
             "reason = 'ok' AND NOT coalesce(0 <= x_min AND x_min < x_max AND 0 <= y_min AND y_min < y_max, false)",
         ),
         Rule("scores_in_range", "scores are in [0, 1]", "NOT (score BETWEEN 0 AND 1)"),

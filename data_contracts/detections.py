@@ -29,13 +29,17 @@ DETECTIONS = Contract(
         DAY,
         KEY,
         REASON,
-        Column("objects", pa.list_(DETECTED_OBJECT), "above the threshold, best score first; empty when none"),
+        Column(
+            "objects",
+            pa.list_(DETECTED_OBJECT),
+            "objects above the threshold, best score first; empty if there are none",
+        ),
         Column(
             "guesses",
             pa.list_(DETECTED_OBJECT),
-            "what the detector takes for possible, class by class, best first: to measure it by (a thing has several)",
+            "what the detector considers possible, class by class, best first, to score it by; one object has several",
         ),
-        Column("model_version", pa.string(), "content hash of the detector, null when the row was not looked at"),
+        Column("model_version", pa.string(), "content hash of the detector, null if it did not see the row"),
         Column("computed_by", pa.string(), "instruction set and kernels, e.g. avx512/onednn+native"),
     ),
     own_rules=(

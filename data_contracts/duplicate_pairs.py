@@ -19,23 +19,25 @@ DUPLICATE_PAIRS = Contract(
         Column(
             "picture", pa.string(), "hash of the signatures: rows of `features` that share it are exact copies", True
         ),
-        Column("copies", pa.int64(), "rows of `features` of this day that are this picture; null in a pair"),
+        Column("copies", pa.int64(), "number of rows of `features` of this day that are this picture; null in a pair"),
         Column("other", pa.string(), "the earlier picture of a pair; null in the row of the picture itself"),
         Column("other_day", pa.date32(), "day of the first row of the other picture"),
-        Column("other_key", pa.string(), "its key"),
-        Column("other_crop", pa.int32(), "its crop"),
+        Column("other_key", pa.string(), "key of that row"),
+        Column("other_crop", pa.int32(), "crop of that row"),
         Column("distance", pa.int32(), "differing bits of the codes"),
         Column("whole_distance", pa.int32(), "differing bits of the whole images' hashes"),
         Column("similarity", pa.float32(), "cosine of the descriptors"),
         Column("probability", pa.float64(), "P(duplicate) by the verifier"),
-        Column("verifier", pa.string(), "hash of the model version, the verifier and the least probability kept", True),
+        Column(
+            "verifier", pa.string(), "hash of the model version, the verifier and the lowest probability kept", True
+        ),
         Column("within_code", pa.int32(), "bits within which the codes of all pictures were compared", True),
         Column("within_whole", pa.int32(), "bits within which the whole images' hashes were compared", True),
     ),
     own_rules=(
         Rule(
             "picture_is_counted",
-            "the row of a picture says how many copies there are",
+            "the row of a picture says how many copies it has",
             "other IS NULL AND (copies IS NULL OR copies < 1)",
         ),
         Rule(
@@ -46,7 +48,7 @@ DUPLICATE_PAIRS = Contract(
         ),
         Rule(
             "later_first",
-            "a pair is of the day of its later picture, and is there once",
+            "a pair belongs to the day of its later picture, and exists once",
             "other IS NOT NULL AND NOT coalesce("
             "struct(other_day, other_key, other_crop) < struct(day, key, crop), false)",
         ),
@@ -55,9 +57,9 @@ DUPLICATE_PAIRS = Contract(
             "the codes or the hashes of a pair are within the limits",
             "other IS NOT NULL AND distance > within_code AND whole_distance > within_whole",
         ),
-        Rule("pictures_are_used", "all pictures are of used rows", "reason <> 'ok'"),
+        Rule("pictures_are_used", "all pictures come from used rows", "reason <> 'ok'"),
     ),
     is_one_for_one=False,
 )
-"""Of every picture there is a row of its own on each day that shows it: it has been compared with every other within
-the limits that the row names."""
+"""Each picture has a row of its own on each day that shows it. It has been compared with every other picture within
+the limits that this row names."""

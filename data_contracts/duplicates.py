@@ -28,23 +28,23 @@ DUPLICATES = Contract(
         CROP,
         REASON,
         Column("group", pa.string(), "<day>/<key> of the smallest member, <day>/<key>#<crop> of a later crop"),
-        Column("size", pa.int32(), "members of the group, 1 for a picture without duplicates"),
+        Column("size", pa.int32(), "number of members of the group, 1 for a picture without duplicates"),
         Column("is_representative", pa.bool_(), "whether it stands for its group"),
         Column(
             "evidence",
             pa.list_(EVIDENCE),
-            "the strongest of the verified pairs that it is in; of a group of many, some that reach every member",
+            "the strongest verified pairs that the picture is in; in a large group, some that reach every member",
         ),
         Column(
             "evidence_count",
             pa.int32(),
-            "how many such pairs there are; of an exact copy only that with the first of its equals",
+            "number of such pairs; an exact copy counts only the pair with the first of its equals",
         ),
     ),
     own_rules=(
         Rule(
             "used_has_group",
-            "a used row has a group, its size and whether it stands for it",
+            "a used row has a group, the group's size, and says whether it stands for the group",
             "reason = 'ok' AND (`group` IS NULL OR size IS NULL OR size < 1 OR is_representative IS NULL)",
         ),
         Rule(
@@ -54,7 +54,7 @@ DUPLICATES = Contract(
         ),
         Rule(
             "evidence_is_counted",
-            "a used row says how many pairs there are, no fewer than it names",
+            "a used row says how many pairs it has, which are no fewer than it lists",
             "reason = 'ok' AND (evidence_count IS NULL OR evidence_count < size(evidence))",
         ),
         Rule(

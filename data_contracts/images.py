@@ -16,14 +16,16 @@ IMAGES = Contract(
         DAY,
         KEY,
         REASON,
-        Column("image", pa.binary(), "canonical JPEG; the original bytes where they already are", is_payload=True),
+        Column(
+            "image", pa.binary(), "canonical JPEG; the original bytes if these are canonical already", is_payload=True
+        ),
         Column("source_format", pa.string(), "what the magic bytes say: jpeg, png, webp ..."),
-        Column("width", pa.int32(), "of the canonical image, pixels"),
-        Column("height", pa.int32(), "of the canonical image, pixels"),
-        Column("sha256", pa.string(), "of the original bytes, 64 hexadecimal digits"),
-        Column("blur", pa.float64(), "variance of the Laplacian: small is blurred"),
-        Column("entropy", pa.float64(), "of the luminance histogram, bits, 0 to 8"),
-        Column("flags", pa.list_(pa.string()), "what was noticed or done to the image"),
+        Column("width", pa.int32(), "width of the canonical image, pixels"),
+        Column("height", pa.int32(), "height of the canonical image, pixels"),
+        Column("sha256", pa.string(), "hash of the original bytes, 64 hexadecimal digits"),
+        Column("blur", pa.float64(), "variance of the Laplacian; a low value means blurred"),
+        Column("entropy", pa.float64(), "entropy of the luminance histogram, bits, 0 to 8"),
+        Column("flags", pa.list_(pa.string()), "what was noticed about the image or done to it"),
     ),
     own_rules=(
         Rule(
@@ -36,7 +38,7 @@ IMAGES = Contract(
         Rule("measures_in_range", "blur >= 0, entropy in [0, 8]", "blur < 0 OR entropy < 0 OR entropy > 8.000001"),
         Rule(
             "known_flags",
-            "every flag is of the closed list",
+            "every flag is in the closed list",
             f"exists(flags, flag -> flag NOT IN {list_of(FLAGS)})",
         ),
     ),

@@ -15,11 +15,11 @@ RAW_IMAGES = Contract(
         DAY,
         KEY,
         REASON,
-        Column("image", pa.binary(), "the cell's bytes, null when there is no cell", is_payload=True),
+        Column("image", pa.binary(), "bytes of the cell, null if there is no cell", is_payload=True),
         Column(
             "size_bytes",
             pa.int32(),
-            "length of the cell, 0 when there is none; also of one too large to be read",
+            "length of the cell, 0 if there is none; known also for a cell too large to be read",
             is_required=True,
         ),
         Column("metadata", pa.map_(pa.string(), pa.string()), "the row's other cells, by qualifier"),

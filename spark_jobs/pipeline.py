@@ -34,15 +34,15 @@ TAKE_DOWN = "take_down"
 
 EXIT_OK = 0
 EXIT_FAILURE = 1
-"""Something went wrong that may go right the next time: the task may be retried."""
+"""A failure that may not happen again: the task may be retried."""
 EXIT_WRONG_LINE = 2
 """The command line has an unknown option, or a value of the wrong kind: nothing has run."""
 
 EXIT_MISTAKE = 64
-"""What was asked for cannot be (EX_USAGE of sysexits.h): nothing has run, a retry would find the same."""
+"""The request cannot be met (EX_USAGE of sysexits.h): nothing has run, and a retry would end the same way."""
 
 EXIT_BROKEN_CONTRACT = 65
-"""The rows break the contract (EX_DATAERR of sysexits.h): nothing is published, a retry would give the same rows."""
+"""The rows break the contract (EX_DATAERR of sysexits.h): nothing is published; a retry would give the same rows."""
 
 EXIT_NOTHING_YET = 66
 """No image has ever been loaded (EX_NOINPUT of sysexits.h): nothing to do, and nothing is wrong."""
@@ -53,15 +53,15 @@ EXIT_TERMINATED = 143
 EXIT_CODES: Mapping[int, str] = MappingProxyType(
     {
         EXIT_OK: "done",
-        EXIT_FAILURE: "something went wrong that may go right the next time; Airflow tries again",
+        EXIT_FAILURE: "a failure that may not happen again; Airflow retries it",
         EXIT_WRONG_LINE: "the command line is wrong; nothing has run",
-        EXIT_MISTAKE: "what was asked for cannot be, such as a model or a day that is not there; nothing has run",
+        EXIT_MISTAKE: "the request cannot be met, for example a model or a day is missing; nothing has run",
         EXIT_BROKEN_CONTRACT: "the rows break their contract; nothing was published",
         EXIT_NOTHING_YET: "no image has ever been loaded; nothing to do",
         EXIT_TERMINATED: "told to stop",
     }
 )
-"""Of every job and command: what its exit code says. Only 1 is worth another try."""
+"""What the exit code of every job and command means. Only 1 is worth another try."""
 
 
 @dataclass(frozen=True)
@@ -70,11 +70,10 @@ class Stage:
 
     name: of the stage, its script and its Airflow task.   title: one line for people.   dag: the DAG it belongs to.
     reads: datasets, pinned to a snapshot when the stage starts.
-    lists: datasets that people add to, read like the others, but there from the start, if without rows.
+    lists: datasets that people add to, read like the others; they exist from the start, even without rows.
     writes: the dataset it replaces; None when it writes files.
     all_days: whether it reads every day, and replaces all rows of its table or the part of them that its job names.
-    adds: whether what it writes are the rows of before and more, so that it reads them again when another run was
-    first.
+    adds: whether it writes the earlier rows and more, so that it reads them again if another run published first.
     reads_hbase: whether it reads HBase; an Airflow pool limits how many such tasks run at once.
     session: `any` (Spark Connect or spark-submit), `classic` (spark-submit: needs RDDs), `none` (a plain process).
     options: the options of its script that a DAG run may set.   sql: Spark SQL settings, those of run time only.
@@ -166,7 +165,7 @@ _ROWS = (
     ),
     Stage(
         name="calibrate_duplicates",
-        title="Choose the duplicate threshold on self-augmented pictures of the catalogue",
+        title="Choose the threshold for duplicates on changed copies of the catalogue's pictures",
         dag=SIMILAR_IMAGES,
         reads=("images", "crops", "features"),
         lists=("withdrawn",),
@@ -176,7 +175,7 @@ _ROWS = (
     ),
     Stage(
         name="compare_pictures",
-        title="Compare the new pictures with all: pairs of duplicates",
+        title="Compare new pictures with all others, keep pairs of duplicates",
         dag=SIMILAR_IMAGES,
         reads=("features",),
         lists=("withdrawn",),
@@ -205,7 +204,7 @@ _ROWS = (
     ),
     Stage(
         name="monitor_prices",
-        title="Report what the same product picture costs in which shops",
+        title="Report what the same product picture costs in different shops",
         dag=SIMILAR_IMAGES,
         reads=("duplicates", "features", "images", "raw_images"),
         lists=("withdrawn",),
@@ -300,14 +299,13 @@ UNDOING = "restore_day"
 """Stands for the DAG in the run reports of a day that was undone."""
 
 PUBLISHED = ("published", "already_published", "empty")
-"""How a run report ends whose rows, perhaps none, are those that readers got: also by an earlier attempt of the same
-run."""
+"""The status of a run report whose rows, perhaps none, readers got: from this or an earlier attempt of the same run."""
 
 REFUSED = "refused"
-"""How a run report ends whose stage was asked for what cannot be."""
+"""The status of a run report whose stage got a request that cannot be met."""
 
 NOTHING_YET = "nothing_yet"
-"""How a run report ends whose stage had nothing to read, as before the first image is loaded."""
+"""The status of a run report whose stage had nothing to read, for example before the first image is loaded."""
 
 
 def stages_of(dag: str) -> tuple[Stage, ...]:
