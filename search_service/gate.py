@@ -119,7 +119,7 @@ class Gate:
 
 
 class _Body:
-    """A request's body, of which no more than `most_bytes` is received, and that within BODY_S."""
+    """A request's body. At most `most_bytes` of it are received, within BODY_S."""
 
     def __init__(self, receive: Receive, most_bytes: int) -> None:
         self._receive, self._most_bytes, self._bytes = receive, most_bytes, 0

@@ -67,7 +67,7 @@ def plan(job: Job[Options]) -> None:
 
 @dataclass(frozen=True)
 class Day:
-    """What is known of a day's used rows without reading them here: how many, of which models, and a hash of their
+    """What is known of a day's used rows without reading them here: their number, their models and a hash of their
     content."""
 
     rows: int

@@ -97,10 +97,10 @@ def _compact(spark: Any, table: str, procedures: str, quiet_since: datetime) -> 
 
 
 def _compact_whole(spark: Any, table: str, procedures: str) -> int:
-    """Rewrite files of a table without partitions of which many lists say that rows are gone, and small ones where
-    there are many.
+    """Rewrite the files of a table without partitions: those with many lists of deleted rows, and small ones if there
+    are many.
 
-    When it changed does not matter: a run that builds upon it computes its rows anew.
+    It does not matter when the table changed: a run that builds upon it computes its rows anew.
     """
     options = f"map('delete-file-threshold', '{MANY_LISTS}', 'min-input-files', '{MANY_FILES}')"
     call = f"CALL {procedures}.rewrite_data_files(table => '{table}', options => {options})"

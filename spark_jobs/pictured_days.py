@@ -160,7 +160,7 @@ def first_places(job: Job[Any], blocks: Sequence[Block]) -> Any:
 
 
 def numbered(job: Job[Any], blocks: Sequence[Block]) -> Any:
-    """The pictures of blocks: (picture, number, copies), of which `_BLOCK_AND_ROW` are parts of the number."""
+    """The pictures of blocks: (picture, number, copies); `_BLOCK_AND_ROW` are the parts of the number."""
     number = partial(number_batches, index=job.settings.index, blocks=blocks)
     return task_per(job, blocks).mapInArrow(number, f"{PICTURE} string, number bigint, copies bigint")
 

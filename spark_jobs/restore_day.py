@@ -71,7 +71,7 @@ def undone(changes: Mapping[str, Change], run: str | None, allow_empty: bool = F
 
 
 def undoing_id(run: str | None, at: datetime) -> str:
-    """The id of the run that undoes another: its end tells of which, so that it can go on after a failure.
+    """The id of the run that undoes another. Its end names the other run, so that it can continue after a failure.
 
     >>> is_undoing(undoing_id("mine", datetime(2026, 11, 2)), "mine")
     True

@@ -24,13 +24,13 @@ HBASE_THRIFT_PORT = 19090
 SPARK_CONNECT_PORT = 15002
 
 OF_CODES = ("features", "duplicate_pairs", "duplicates", "price_monitoring", "picture_copyright")
-"""The datasets of which every set of codes has its own tables."""
+"""The datasets that every set of codes has in tables of its own."""
 
 OF_TRIALS = "_trial"
 """Ends the namespace and the index of trials."""
 
 OF_ONE_MACHINE = ("connect_url", "connect_token", "iceberg_jar", "hbase_command")
-"""The settings that a driver on another machine has no use for; the only secret is among them."""
+"""The settings that a driver on another machine does not use; the only secret is among them."""
 _CODES_NAME = re.compile(r"[a-z0-9_]+")
 
 
@@ -40,27 +40,28 @@ class Settings:
 
     home: folder of everything the local stack writes.   port_offset: added to every default port of the local stack.
     hbase_gateways: `host:port` of Thrift servers, separated by commas.
-    hbase_wire: what they speak, transport/protocol: buffered or framed / binary or compact.
+    hbase_wire: their transport/protocol: buffered or framed / binary or compact.
     hbase_table: the table of images.
-    hbase_command: runs a class of HBase, as its own `hbase` script does; only used to create a table that is split.
-    salt_buckets: how many key prefixes a new table is spread over; the table remembers it.
+    hbase_command: runs a class of HBase, as HBase's script `hbase` does; only used to create a table that is split.
+    salt_buckets: number of key prefixes that a new table is spread over; the table remembers it.
     warehouse, models, reports, index: URIs (`file://`, `hdfs://` ...) of the lake, the artefacts, the run reports and
     the search index.
     connect_url: `sc://host:port` of the Spark Connect server; with `/;use_ssl=false` the token travels in clear text,
     for a network of one's own.
-    connect_token: its token, None when it has none.
-    iceberg_jar: the Iceberg runtime for classic sessions, empty when Spark has it already; a Connect server has its
-    own.
+    connect_token: the server's token, None if it has none.
+    iceberg_jar: the Iceberg runtime for classic sessions, empty if Spark has it already; a Connect server has its own.
     catalog, namespace: tables are `<catalog>.<namespace>.<dataset>`.
-    codes: name of a set of codes beside the first, of another model; its features, duplicates and index carry the name.
-    reference_day: the day with whose codes those of later days are compared, by default of each day the day before.
-    metadata_columns: which cell of an image's row holds its shop, price, currency, owner, first_seen or title where it
-    has another name: `shop=merchant,price=unit_price`.
-    index_filters: which of these columns, and of the other cells, a search can filter by: `shop,owner,price`, `none`.
+    codes: name of another model's set of codes, beside the first; its features, duplicates and index carry the name.
+    reference_day: the day with whose codes later days are compared; by default each day is compared with the day
+    before.
+    metadata_columns: the cells of an image's row that hold its shop, price, currency, owner, first_seen or title, if
+    they have other names: `shop=merchant,price=unit_price`.
+    index_filters: which of these columns, and of the row's other cells, a search can filter by: `shop,owner,price`,
+    `none`.
     exports: URI of the folder of CSV files.
-    placeholders: URI of a list of pictures that stand for none, a SHA-256 a line; empty for none.
-    search_url: address of the search service as browsers reach it, to which the pages link; empty for none.
-    partitions: how many tasks a job spreads its rows over, by default two per core of this machine.
+    placeholders: URI of a list of placeholder pictures, one SHA-256 per line; empty for none.
+    search_url: address of the search service as browsers reach it, which the pages link to; empty for none.
+    partitions: number of tasks that a job divides its rows among, by default two per core of this machine.
     """
 
     home: Path

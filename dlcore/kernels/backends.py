@@ -43,7 +43,7 @@ OF_ONE_TYPE = ("nms", *(name for name in OPERATIONS if name.startswith("hamming"
 `_by_type`."""
 
 IN_PLACE = ("sgd", "adam", "rmsprop", "add_rows")
-"""Operations that change arrays, of which no copy may be made: a backend takes their types or its SUITS sends them
+"""Operations that change arrays, so that these may not be copied: a backend takes their types, or its SUITS sends them
 on."""
 
 AS_GIVEN = (*OF_ONE_TYPE, *IN_PLACE, "bernoulli", "masked")
@@ -122,8 +122,9 @@ def _table(order: tuple[str, ...], orders: dict[str, tuple[str, ...]], available
 
 
 def _by_type(names: str, function: Operation, reference: Operation) -> tuple[str, Operation]:
-    """`function` with all arrays as float32, of others of which libraries would read the bits; but where one is float64
-    `reference`, which alone computes in it, with all arrays as float64.
+    """`function` with all arrays as float32, since libraries would misread the bits of other types.
+
+    If one array is float64, `reference` with all arrays as float64: it alone computes in float64.
     """
 
     def either(*arguments: Any, **options: Any) -> Any:

@@ -1,7 +1,7 @@
 """Distances of binary codes and searches among them by our own kernels: how they work is in native/README.md.
 
-A search divides the codes among as many threads as `cpu.threads()` says, each of which finds its own; the library holds
-no lock of Python's meanwhile.
+A search divides the codes among `cpu.threads()` threads, and each finds its own results. The library does not hold
+Python's lock meanwhile.
 """
 
 from __future__ import annotations

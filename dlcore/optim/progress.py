@@ -84,7 +84,7 @@ class ProgressDisplay:
 
 
 def _epoch(state: TrainingState) -> int:
-    """The epoch of the latest step, of which the state has that of the coming one."""
+    """The epoch of the latest step; the state has the epoch of the coming step."""
     return state.epoch - 1 if state.is_epoch_end else state.epoch
 
 

@@ -166,7 +166,7 @@ def _cheapest(
 
 
 def _cost(width: int, flips: int, share: float, sizes: tuple[int, int, float], compared: float) -> float:
-    """Nanoseconds of a chunk, of whose pairs a share is in buckets that are near."""
+    """Nanoseconds of a chunk. share: of its pairs, those that are in near buckets."""
     rows, columns, pairs = sizes
     buckets = sum(comb(width, n) for n in range(flips + 1))
     share = max(share, buckets / 2**width)

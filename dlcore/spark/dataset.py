@@ -106,7 +106,7 @@ class SparkSource:
         return self.starts[-1]
 
     def require_batch_size(self, batch_size: int) -> None:
-        """Refuse a batch of which the partitions cannot have equal parts.
+        """Refuse a batch that cannot be divided equally among the partitions.
 
         Raises:
             ValueError: the partitions do not divide it.

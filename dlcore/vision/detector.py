@@ -52,8 +52,8 @@ class FoundObject:
 
 
 class Findings(NamedTuple):
-    """Of one image, best first: its objects, each once; and the guesses of every class, of which a thing may have
-    several."""
+    """Of one image, best first: its objects, each once; and the guesses of every class, several for one thing at
+    times."""
 
     objects: list[FoundObject]
     guesses: list[FoundObject]
@@ -221,7 +221,7 @@ def _averaged(chosen: Array, boxes: Array, sureness: Array) -> Array:
 
 
 def inside_image(found: Detections) -> Detections:
-    """The detections with their boxes cut at the image's edges; without those of which nothing is left."""
+    """The detections with their boxes cut at the image's edges, without those that have no area left."""
     boxes = np.clip(found.boxes, 0.0, 1.0)
     kept = _has_area(boxes)
     return Detections(found.labels[kept], found.scores[kept], boxes[kept])

@@ -16,7 +16,7 @@ from dlcore_airflow.schedule import partition_day
 from spark_jobs.pipeline import FEATURE_EXTRACTION, IMAGE_PIPELINE, UNDOING
 
 OF_A_DAY = (IMAGE_PIPELINE, FEATURE_EXTRACTION, UNDOING)
-"""The DAGs of which a run is for one day."""
+"""The DAGs whose runs are for one day."""
 
 
 @hookimpl  # type: ignore[untyped-decorator]

@@ -115,7 +115,7 @@ def _split(table: str, salts: Sequence[bytes], command: str) -> bool:
 class RowWriter:
     """Puts rows in batches bounded by bytes, and again after any failure of a gateway; puts may be repeated harmlessly.
 
-    replaced_family: a family of which a row keeps nothing but what is put; none by default.
+    replaced_family: a family whose earlier cells a put removes from the row; none by default.
     refused: rows whose image HBase did not take, and why; they are written without it, with the cell `m:load_error`.
     refused_metadata: likewise rows without their metadata of more than 1 MB, since HBase took the image alone.
     """

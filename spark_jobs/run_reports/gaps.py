@@ -34,7 +34,7 @@ def days_between(days: Iterable[date]) -> list[date]:
 
 
 def late_images(settings: Settings, most_days: int, count: Callable[[Settings, date], int]) -> dict[date, int]:
-    """Of the newest `most_days` published days, those of which HBase has more images than were read -> how many more.
+    """The days, among the newest `most_days` published ones, with more images in HBase than were read -> how many more.
 
     count: how many rows the image table holds of a day (`spark_jobs.hbase.source.count_rows`).
     """

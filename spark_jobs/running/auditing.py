@@ -78,8 +78,8 @@ def broken_rules(
 
 
 def check_count(contract: Contract, rows_in: int | None, rows_out: int | None) -> None:
-    """Raise BrokenContract where a table of which a part was replaced has not as many rows as its input: of the others
-    no rule looks."""
+    """Raise BrokenContract if a table of which a run replaced a part has not as many rows as its input: the rules only
+    see the replaced rows."""
     if contract.is_one_for_one and None not in (rows_in, rows_out) and rows_in != rows_out:
         rule = next(rule for rule in contract.rules(has_input=True) if rule.name == "same_keys_as_input")
         raise BrokenContract(contract, [BrokenRule(rule.name, f"{rule.meaning}: {rows_in} and {rows_out} rows", 1, [])])

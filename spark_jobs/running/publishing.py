@@ -331,9 +331,9 @@ def partition_of(day: date) -> str:
 def publish(spark: Any, table: str, snapshot: int) -> int:
     """Make a staged snapshot's rows readable; return the snapshot that is current then.
 
-    A day's rows may be replayed on a table of which other days have changed since. All else is published on the very
-    state that it was staged on: Iceberg takes rows of which none replaces another for mere additions, and would add
-    them twice.
+    A day's rows may be replayed on a table whose other days have changed since. All other rows are published only on
+    the state that they were staged on: Iceberg treats rows that replace no others as mere additions, and would add them
+    twice.
 
     Raises:
         ChangedPartition: the table changed in between, so that the rows must be staged again.

@@ -61,7 +61,7 @@ def check_request(stage: Stage, attempt: Attempt, options: Any, settings: Settin
 def _asked(stage: Stage, attempt: Attempt) -> dict[str, Any] | None:
     """The params of the DAG run, as far as they are set; None for a job that got none.
 
-    A DAG of somebody else's that borrows stages has params of its own, of which nothing is known here.
+    Somebody else's DAG that uses these stages has params of its own, which are not known here.
     """
     if not attempt.request:
         return None

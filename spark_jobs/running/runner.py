@@ -155,9 +155,9 @@ class Job(Generic[Options]):
         return uri.rpartition("/")[2]
 
     def observe(self, frame: Any, name: str, /, summarise: Callable[[dict[str, Any]], Any] = dict, **sums: str) -> Any:
-        """The frame, of which the sums of columns or SQL expressions go to the run report under `extra[name]`.
+        """The frame; sums of its columns or of SQL expressions go to the run report under `extra[name]`.
 
-        They are taken while the stage runs, of the rows that pass here, without a second look at them.
+        They are computed while the stage runs, from the rows that pass here, without a second pass over them.
         summarise: what becomes of the sums before they are reported.
         """
         from pyspark.sql import Observation

@@ -149,8 +149,8 @@ def score_cases(known: Mapping[Address, Listed], pairs: Sequence[Pair], kind: st
     """A case is right when its two show the same picture, the first is licensed or copied, and the other names the true
     owner.
 
-    kind: of which cases those to be found are, by default of both: copied ones name another owner, licensed ones
-    another shop alone.
+    kind: of the cases to be found, by default both kinds: copied pictures name another owner, licensed ones only
+    another shop.
     """
     judged = [(copy, original) for copy, original in pairs if copy in known and original in known]
     right = {copy for copy, original in judged if _is_right(known[copy], known[original])}

@@ -21,8 +21,8 @@ from spark_jobs.stages.picture_blocks import KEPT, PICTURE, write_block
 from spark_jobs.stages.signature_rows import SIGNATURES
 
 WRITTEN = pa.schema([("day", pa.date32()), ("name", pa.string()), ("rows", pa.int64()), ("left_out", pa.int64())])
-"""Rows of `block_batches`: a block, its pictures, and rows of its bucket that are in none, for their descriptors are
-not finite. A bucket of which nothing else is left has no name."""
+"""Rows of `block_batches`: a block, its pictures, and the rows of its bucket that are left out since their descriptors
+are not finite. A bucket that has only such rows has no name."""
 WRITTEN_ROW = "day date, name string, rows bigint, left_out bigint"
 _PLACE = ("key", "crop")
 _EXPONENT = 0x7C00  # of a float16; all ones: infinite, or no number (IEEE 754)

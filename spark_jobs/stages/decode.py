@@ -37,7 +37,7 @@ DECODER_VERSION = (
 """What decided the pixels; recorded in the run report, because other versions may give other pixels."""
 
 GRAY_GROUND = (128, 128, 128)
-"""Behind a picture of which nothing is seen on white."""
+"""The background of a picture that cannot be seen on white."""
 
 
 @dataclass(frozen=True)

@@ -15,8 +15,8 @@ _EXTRACTION = "extract_features"
 
 
 def usual_extractor(models: str) -> tuple[str, Published | None]:
-    """The name of the extractor that a new set of codes is made with, and the published weights for want of which it is
-    the spare one."""
+    """The name of the extractor for a new set of codes, and the published weights whose absence makes it the spare one,
+    if so."""
     if SHIPPED not in names(models):
         return SPARE, None
     missing = missing_weights(artefact_uri(models, SHIPPED))

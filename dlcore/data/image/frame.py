@@ -142,7 +142,7 @@ class ImageFrame:
             by_path[path][LABEL] = JTensor.from_ndarray(np.asarray(value)).to_ndarray()
 
     def filter(self, keeps: Callable[[ImageFeature], bool]) -> ImageFrame:
-        """The pictures of which `keeps` is true; `lambda feature: feature.is_valid` keeps those that are, or can be,
+        """The pictures for which `keeps` is true; `lambda feature: feature.is_valid` keeps those that are, or can be,
         decoded."""
         return ImageFrame([feature for feature in self.features if keeps(feature.check())])
 

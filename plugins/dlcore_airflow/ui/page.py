@@ -74,7 +74,7 @@ def overview_page(
     """What runs now, trends, then the runs: a section per day, newest first, those over all days before; or a table.
 
     reports: of the days asked for, all of them.
-    readers: by day and stage, of which run the rows are that readers get.
+    readers: by day and stage, the run whose rows readers get.
     """
     found = list(reports)
     shown = [report for report in found if asked.takes(report)]

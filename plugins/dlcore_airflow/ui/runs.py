@@ -26,7 +26,7 @@ BAR_WIDTH = 60
 def day_section(day: str, reports: Iterable[PastRun], readers: Mapping[str, PastRun], may_undo: bool) -> str:
     """A day with its runs, the newest first and the others folded.
 
-    readers: by stage, of which run the rows are that readers get.   may_undo: whether to offer that.
+    readers: by stage, the run whose rows readers get.   may_undo: whether to offer undoing.
     """
     title = "All days" if day == ALL_DAYS else escape(day)
     pictures = pictures_link(day) if day != ALL_DAYS else ""
@@ -41,7 +41,7 @@ def day_section(day: str, reports: Iterable[PastRun], readers: Mapping[str, Past
 
 
 def _readers(day: str, readers: Mapping[str, PastRun], may_undo: bool) -> str:
-    """What readers get of a day: the rows of the last dataset, and of which runs all are."""
+    """What readers get of a day: the rows of the last dataset, and the runs that all datasets come from."""
     if day == ALL_DAYS:
         return ""
     if not readers:

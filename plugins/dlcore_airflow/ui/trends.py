@@ -20,7 +20,7 @@ OfDay = Mapping[str, PastRun]
 def trends(readers: Mapping[str, OfDay]) -> str:
     """A section of charts, a bar per day; empty for fewer than two days.
 
-    readers: by day and stage, of which run the rows are that readers get.
+    readers: by day and stage, the run whose rows readers get.
     """
     days = sorted(day for day in readers if day != ALL_DAYS)
     if len(days) < LEAST_DAYS:
