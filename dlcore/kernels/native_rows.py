@@ -90,7 +90,7 @@ def layer_norm(x: Array, gamma: Array, beta: Array, eps: float) -> tuple[Array, 
 def layer_norm_backward(grad_y: Array, saved: Saved) -> tuple[Array, Array, Array]:
     """See `interface.Kernels.layer_norm_backward`."""
     x, gamma, mean, inverse = saved
-    grads, grad_x = contiguous(grad_y), empty(x.shape)
+    grads, grad_x = contiguous(np.broadcast_to(grad_y, x.shape)), empty(x.shape)
     parts = min(_PARTS, len(mean))
     sums, shape = empty((parts, 2, len(gamma))), Rows(len(mean), len(gamma), threads())
     places = (each.ctypes.data for each in (grads, x, gamma, mean, inverse, grad_x, sums))
@@ -118,7 +118,7 @@ def lrn(x: Array, size: int, alpha: float, beta: float, k: float) -> tuple[Array
 def lrn_backward(grad_y: Array, saved: Saved) -> Array:
     """See `interface.Kernels.lrn_backward`."""
     shape, x, scale = saved
-    grads, grad_x = channels_last(grad_y), empty_channels_last(x.shape)
+    grads, grad_x = channels_last(np.broadcast_to(grad_y, x.shape)), empty_channels_last(x.shape)
     library().dlcore_lrn_backward(ctypes.addressof(shape), *(each.ctypes.data for each in (grads, x, scale, grad_x)))
     return grad_x
 

@@ -1,6 +1,7 @@
 """What training does beside convolutions and products, by the native kernels: updates, masks, rectifiers, sums of rows.
 
-All of it gives what `reference` gives, to the bit, with any instructions and on any number of threads.
+All of it gives what `reference` gives, to the bit but for sums of repeated rows, which are added in order, with any
+instructions and on any number of threads.
 """
 
 from __future__ import annotations
@@ -80,7 +81,7 @@ def sgd(
     nesterov: bool,
 ) -> None:
     """See `interface.Kernels.sgd`."""
-    step = _SgdStep(weights.size, threads(), velocity is not None, nesterov, rate, decay, momentum, share)
+    step = _SgdStep(weights.size, threads(), velocity is not None, bool(nesterov), rate, decay, momentum, share)
     place = None if velocity is None else velocity.ctypes.data
     library().dlcore_sgd(ctypes.addressof(step), weights.ctypes.data, grads.ctypes.data, place)
 
@@ -113,13 +114,17 @@ def _suits_sgd(weights: Array, grads: Array, velocity: Array | None, rate: float
 
 
 def _suits_update(*arguments: Any) -> bool:
-    """Whether all arrays are float32 and contiguous: nothing is copied, since they are changed in place."""
+    """Whether all arrays are float32 and contiguous: nothing is copied, since all but the gradients change in place."""
     arrays = [each for each in arguments if isinstance(each, np.ndarray)]
-    size = arrays[0].size
-    return all(x.dtype == np.float32 and x.size == size and x.flags.c_contiguous for x in arrays)
+    weights, _, *slots = arrays
+    are_whole = all(x.dtype == np.float32 and x.size == weights.size and x.flags.c_contiguous for x in arrays)
+    return are_whole and all(x.flags.writeable for x in (weights, *slots))
 
 
 # --- masks and rectifiers ---------------------------------------------------------------------------------------------
+
+_WORTH_A_STATE = 25_000
+"""Draws of a stream from which it pays to take its state out and put it back, 0.16 ms."""
 
 
 def bernoulli(generator: RandomGenerator, probability: float, size: Sizes) -> Mask:
@@ -162,11 +167,15 @@ def relu_backward(grad_y: Array, y: Array) -> Array:
 
 def add_rows(total: Array, rows: NDArray[np.int64], values: Array) -> None:
     """See `interface.Kernels.add_rows`; where SUITS holds."""
-    require_rows(rows, len(total))
+    require_rows(total, rows, values)
     given, numbers = np.ascontiguousarray(values), np.ascontiguousarray(rows)
     shape = Rows(*given.shape, threads())
     places = (total.ctypes.data, len(total), numbers.ctypes.data, given.ctypes.data)
     library().dlcore_add_rows(ctypes.addressof(shape), *places)
+
+
+def _suits_bernoulli(generator: RandomGenerator, probability: float, size: Sizes) -> bool:
+    return math.prod(size) >= _WORTH_A_STATE * (len(generator.streams(size)) or 1)
 
 
 def _suits_masked(x: Array, mask: Mask, factor: float) -> bool:
@@ -178,13 +187,14 @@ def _suits_relu_backward(grad_y: Array, y: Array) -> bool:
 
 
 def _suits_rows(total: Array, rows: NDArray[np.int64], values: Array) -> bool:
-    is_whole = total.ndim == 2 and total.flags.c_contiguous and rows.dtype == np.int64
+    is_whole = total.ndim == 2 and total.flags.carray and rows.dtype == np.int64
     return is_whole and total.dtype == values.dtype == np.float32 and values.shape == (len(rows), total.shape[1])
 
 
 SUITS = {
     "sgd": _suits_sgd,
     **dict.fromkeys(("adam", "rmsprop"), _suits_update),
+    "bernoulli": _suits_bernoulli,
     "masked": _suits_masked,
     "relu": is_dense,
     "relu_backward": _suits_relu_backward,

@@ -100,15 +100,18 @@ def masked(x: Array, mask: Mask, factor: float) -> Array:
     return result
 
 
-def require_rows(rows: NDArray[np.int64], count: int) -> None:
-    """Raise ValueError unless all `rows` are numbers of one of `count` rows."""
+def require_rows(total: Array, rows: NDArray[np.int64], values: Array) -> None:
+    """Raise ValueError unless all `rows` are numbers of rows of `total`, and `values` has one of its width for each."""
+    count, expected = len(total), (len(rows), *total.shape[1:])
+    if rows.ndim != 1 or values.shape != expected:
+        raise ValueError(f"add_rows: got {rows.shape} rows and values {values.shape}, expected values {expected}")
     if rows.size and not 0 <= rows.min() <= rows.max() < count:
         raise ValueError(f"add_rows: got rows {rows.min()} to {rows.max()}, expected 0 to {count - 1}")
 
 
 def add_rows(total: Array, rows: NDArray[np.int64], values: Array) -> None:
     """See `interface.Kernels.add_rows`. Sorted by row first, since adding at repeated places one by one is slow."""
-    require_rows(rows, len(total))
+    require_rows(total, rows, values)
     if rows.size:
         order = np.argsort(rows, kind="stable")
         found, starts = np.unique(rows[order], return_index=True)

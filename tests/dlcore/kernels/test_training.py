@@ -132,6 +132,42 @@ def test_rows_outside_are_refused(row: int, backend: str) -> None:
         kernels.add_rows(np.zeros((4, 2), np.float32), np.array([1, row]), random(2, 2))
 
 
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_as_many_values_as_rows_are_added(backend: str) -> None:
+    with kernels.using(backend), pytest.raises(ValueError, match=r"expected values \(3, 2\)"):
+        kernels.add_rows(np.zeros((4, 2), np.float32), np.arange(3), random(4, 2))
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_what_may_not_be_written_stays_as_it_is(backend: str) -> None:
+    weights = np.frombuffer(bytes(32), np.float32)
+    with kernels.using(backend), pytest.raises(ValueError, match="read-only"):
+        kernels.sgd(weights, random(8), None, 0.1, 0.0, 0.0, 1.0, False)
+    with kernels.using(backend), pytest.raises(ValueError, match="read-only"):
+        kernels.add_rows(weights.reshape(4, 2), np.arange(2), random(2, 2))
+    assert not weights.any()
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_smaller_gradient_is_broadcast(backend: str) -> None:
+    x, planes = random(4, 8), np.ones(8, np.float32)
+    with kernels.using(backend):
+        saved = kernels.layer_norm(x, planes, planes, 1e-6)[1]
+        given = [kernels.layer_norm_backward(grad, saved)[0] for grad in (random(1, 8), np.tile(random(1, 8), (4, 1)))]
+        around = kernels.lrn(images(2, 4, 3, 3), 3, 0.1, 0.75, 1.0)[1]
+        wide = [kernels.lrn_backward(np.full(shape, 0.5, np.float32), around) for shape in ((1, 1, 1, 1), (2, 4, 3, 3))]
+    np.testing.assert_allclose(*given, atol=1e-6)
+    np.testing.assert_allclose(*wide, atol=1e-6)
+
+
+def test_few_draws_are_left_to_numpy() -> None:
+    suits = native_training.SUITS["bernoulli"]
+    generator = RandomGenerator(1)
+    assert [suits(generator, 0.5, size) for size in ((1, 100), (32, 1000))] == [False, True]
+    with generator.by_row(list(range(32))):
+        assert [suits(generator, 0.5, size) for size in ((32, 1000), (32, 30_000))] == [False, True]
+
+
 def test_what_is_no_number_stays_so(instructions: str) -> None:
     x = random(3, 50)
     x[1, 7] = np.nan
