@@ -102,7 +102,8 @@ def _held_out(job: Job[Options]) -> dict[str, Any]:
     options = job.options
     uri = _artefact(job, options.extractor or usual_extractor(options.models or job.settings.models)[0])
     verifier = verifier_from(load_artefact(uri).metadata["verifier"])
-    judged = judged_catalogue(HELD_OUT_SEED, options.pictures, HASH_SIDE, options.workers)
+    cutter = _artefact(job, options.detector)
+    judged = judged_catalogue(HELD_OUT_SEED, options.pictures, HASH_SIDE, options.workers, detector=cutter)
     scores = evaluate(load_extractor(uri), verifier, judged)
     ours = scores.pop("deepbit")
     return {

@@ -17,11 +17,9 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-from dlcore.interop.artefact import load_artefact, names, save_artefact
+from dlcore.interop.artefact import backbone_of, load_artefact, names, save_artefact
 from dlcore.interop.published import Backbone
 from dlcore.models.deepbit import DeepBitConfig, deepbit_small
-from dlcore.models.deepbit_joint import BACKBONE
-from dlcore.models.pretrained import LITE0_WEIGHTS
 from dlcore.nn.module import Module
 from dlcore.optim.adaptive import Adam
 from dlcore.optim.loop import Optimizer
@@ -94,7 +92,7 @@ class Options:
     detector: str = field(
         default="",
         metadata={
-            "help": f"URI of the detector that cuts the pictures to judge on, as in the pipeline; {NO_DETECTOR!r}: "
+            "help": f"name of the detector that cuts the pictures to judge on, as in the pipeline; {NO_DETECTOR!r}: "
             "cut near the true boxes; empty: the usual one, if it exists"
         },
     )
@@ -181,18 +179,24 @@ def _plan_joint(job: Job[Options]) -> None:
 def _plan_verifier(job: Job[Options]) -> None:
     """The weights of an artefact with another verifier: a new version, since pairs are verified otherwise."""
     options = job.options
-    name = options.artefact or (JOINT if options.backbone else SMALL)
-    artefact = load_artefact(options.start or artefact_uri(job.settings.models, name))
+    usual = options.artefact or (JOINT if options.backbone else SMALL)
+    uri = options.start or artefact_uri(job.settings.models, usual)
+    artefact = load_artefact(uri)
+    is_joint = bool(artefact.metadata.get("whole"))
+    if options.backbone and not is_joint:
+        raise Mistake(f"got {uri}, which codes crops alone, with a backbone; leave --start out, or name a joint one")
     told = {**artefact.metadata, "verified": command_of("train_features", options)}
     metadata = told | judged_metadata(job, artefact.model, told, options) | {"options": told.get("options", {})}
-    write, backbone = (joint_card, Backbone(BACKBONE, LITE0_WEIGHTS)) if told.get("whole") else (small_card, None)
-    _promote(job, name, artefact.model, metadata, write(metadata, _command_before(metadata)), backbone)
+    text = (joint_card if is_joint else small_card)(metadata, _command_before(metadata))
+    name = options.artefact or (JOINT if is_joint else SMALL)
+    _promote(job, name, artefact.model, metadata, text, backbone_of(uri))
 
 
 def _command_before(metadata: dict[str, Any]) -> str:
     """The command that made the weights of an artefact, as its options say."""
     known = {option.name for option in fields(Options)}
-    return command_of("train_features", Options(**{k: v for k, v in metadata["options"].items() if k in known}))
+    given = {"detector": NO_DETECTOR} | metadata["options"]  # before there was the option, none cut what was judged
+    return command_of("train_features", Options(**{name: value for name, value in given.items() if name in known}))
 
 
 def _head_training(options: Options) -> HeadTraining:
@@ -237,13 +241,16 @@ def _promote(
 
 
 def _detector(job: Job[Options]) -> str:
-    """URI of the detector that cuts the pictures to judge on; empty where there is none."""
-    asked = job.options.detector
-    if asked:
-        return "" if asked == NO_DETECTOR else asked
-    usual = DetectorOptions.detector
-    if usual in names(job.settings.models):
-        return artefact_uri(job.settings.models, usual)
+    """The detector that cuts the pictures to judge on, with its version; empty where there is none.
+
+    Raises:
+        FileNotFoundError: there is none of the name that was asked for.
+    """
+    asked, usual = job.options.detector, DetectorOptions.detector
+    if asked == NO_DETECTOR:
+        return ""
+    if asked or usual in names(job.settings.models):
+        return job.pinned_artefact("", asked or usual)
     job.warn(
         f"there is no detector {usual!r} in {job.settings.models}: the verifier learns of pictures cut beside their "
         f"true boxes"
@@ -256,13 +263,15 @@ def judged_metadata(job: Job[Options], model: Module, about: dict[str, Any], opt
 
     about: preprocessing, threshold and what else is known of it.
     """
-    extractor = extractor_of(model, about, "unsaved")
-    judge = partial(judged_catalogue, side=HASH_SIDE, workers=options.workers, detector=_detector(job))
+    extractor, detector = extractor_of(model, about, "unsaved"), _detector(job)
+    uri = artefact_uri(job.settings.models, detector) if detector else ""
+    judge = partial(judged_catalogue, side=HASH_SIDE, workers=options.workers, detector=uri)
     verifier = learn_verifier(extractor, judge(DEVELOPMENT_SEED, 2 * options.judged))
     return {
         "kind": "deepbit",
         **about,
         "verifier": asdict(verifier),
+        "judged_with": detector,
         "scores": evaluate(extractor, verifier, judge(HELD_OUT_SEED, options.judged)),
         "options": asdict(options),
     }

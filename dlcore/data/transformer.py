@@ -17,9 +17,10 @@ def normalizer(data: Any, mean: Any, std: Any = None) -> Any:
     Source: BigDL's dataset.transformer.
 
     Example:
-        >>> normalizer(np.array([1.0, 5.0]), 3.0, 2.0), normalizer(3.0, 2.0)(Sample.from_ndarray(np.ones(1),
-        4)).feature.tolist() (array([-1.,
-        1.]), [-1.0])
+        >>> normalizer(np.array([1.0, 5.0]), 3.0, 2.0)
+        array([-1.,  1.])
+        >>> normalizer(3.0, 2.0)(Sample.from_ndarray(np.ones(1), 4)).feature.tolist()
+        [-1.0]
     """
     if std is None:
         return lambda record: _normalised(record, data, mean)

@@ -50,6 +50,8 @@ INPUTS: tuple[str | tuple[str, str], ...] = (
 )
 """What a verifier weighs, in the order of its weights. Those of before, which know no second half, have the first ones
 alone."""
+LENGTHS = (21, len(INPUTS))
+"""How many weights a verifier may have."""
 FIRST_BITS = 128
 """Bits of a code that are of the crop. Those beyond them, its second half, are of the whole picture."""
 PLAIN = CUES[:7]
@@ -137,6 +139,13 @@ class Verifier:
 
     weights: tuple[float, ...]
     bias: float
+
+    def __post_init__(self) -> None:
+        if len(self.weights) not in LENGTHS:
+            raise ValueError(
+                f"Verifier: got {len(self.weights)} weights, expected one of {LENGTHS}; calibrate anew, or install the "
+                "version that made it"
+            )
 
     def probability(self, pair_cues: Floats) -> Floats:
         """P(duplicate) of pairs from their cues (P, len(CUES)) -> (P,)."""

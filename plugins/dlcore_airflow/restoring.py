@@ -66,8 +66,9 @@ def reason(said: Iterable[str]) -> str:
 
     >>> reason(["INFO staged", "restore_day: got a day that was never published; expected one to undo"])
     'restore_day: got a day that was never published; expected one to undo'
-    >>> reason(['{"status": "refused", "error": "no rows"}', "restore_day: restored nothing, not crops; to go on:",
-    "python -m ..."]) 'restore_day: no rows'
+    >>> said = ['{"status": "refused", "error": "no rows"}', "restore_day: restored nothing", "python -m ..."]
+    >>> reason(said)
+    'restore_day: no rows'
     """
     words = ""
     for line in said:

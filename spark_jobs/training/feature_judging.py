@@ -94,12 +94,18 @@ def judged_of(
     detector: str = "",
 ) -> Judged:
     """These pictures of a catalogue, as `judged_catalogue` has them."""
-    others = [*entries[1:], entries[0]]
+    others = [_another(entries, number) for number in range(len(entries))]
     judge = partial(_judged, side=side, sample=sample, detector=detector)
     with get_context("fork").Pool(workers) as pool:
         rows = pool.map(judge, list(zip(count_from(0), entries, others, strict=False)), chunksize=4)
     crops, wholes = np.stack([row[0] for row in rows]), np.stack([row[1] for row in rows])
     return Judged(crops, wholes, [row[2] for row in rows], [copy for row in rows for copy in row[3]], look_alikes)
+
+
+def _another(entries: Sequence[Entry], number: int) -> Entry:
+    """The next entry that shows another thing, which takes the place of this one's."""
+    around = (*entries[number + 1 :], *entries[:number])
+    return next((entry for entry in around if entry.group != entries[number].group), entries[number])
 
 
 def _judged(

@@ -4,6 +4,7 @@ repeats it."""
 from __future__ import annotations
 
 import resource
+import shlex
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -43,4 +44,4 @@ def command_of(stage: str, options: Any) -> str:
 def _flag(name: str, value: Any) -> str:
     if isinstance(value, bool):
         return f"--{name}" if value else f"--no-{name}"
-    return f"--{name} {value}"
+    return f"--{name} {shlex.quote(str(value))}"

@@ -1,4 +1,4 @@
-"""Every example in a docstring of the jobs and the contracts is true."""
+"""Every example in a docstring of the jobs, the contracts and the plugins is true."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ import pytest
 
 from spark_jobs.settings import REPOSITORY
 
+PLUGINS = REPOSITORY / "plugins"
 MODULES = sorted(
-    ".".join(path.relative_to(REPOSITORY).with_suffix("").parts)
-    for folder in ("spark_jobs", "data_contracts")
-    for path in (REPOSITORY / folder).rglob("*.py")
+    ".".join(path.relative_to(root).with_suffix("").parts)
+    for root, folder in ((REPOSITORY, "spark_jobs"), (REPOSITORY, "data_contracts"), (PLUGINS, "dlcore_airflow"))
+    for path in (root / folder).rglob("*.py")
     if ">>> " in path.read_text()
 )
 
