@@ -3,11 +3,13 @@
     .venv/bin/python benchmarks/bench_duplicates.py --codes 100000 --codes 1000000 [--json]
 
 A Spark Connect server of its own has the features of N pictures, of which 5 % are changed copies of others, drawn from
-a seed: codes whose distances spread like those of 46 independent bits, as measured on photographs of others. The
-distances are chosen for N as `calibrate_duplicates` does. Seconds are those of the jobs `compare_pictures` and
-`find_duplicates`, with their audits. `--bundle N` compares two bundles of N pictures in this process and extrapolates
-to all, where the machine is too busy for these. `--day N` adds a day of N pictures afterwards, and measures it as a row
-of its own.
+a seed:
+codes whose distances spread like those of 46 independent bits, as measured on photographs of others. The distances are
+chosen for N as `calibrate_duplicates` does. Seconds are those of the jobs `compare_pictures` and `find_duplicates`,
+with their audits.
+`--bundle N` compares two bundles of N pictures in this process and extrapolates to all, where the machine is too busy
+for these.
+`--day N` adds a day of N pictures afterwards, and measures it as a row of its own.
 """
 
 from __future__ import annotations

@@ -2,8 +2,9 @@
 threads.
 
 Run in the environment of the benchmarks: `.venv-bench/bin/python benchmarks/bench_inference.py [--json] [--models
-ssd300,vgg16]`. They run alternately, batch by batch; medians are compared, and all outputs are checked to agree. On a
-machine that others use too, DLCORE_THREADS=1 BENCH_CLOCK=cpu compares the processor's time.
+ssd300,vgg16]`.
+They run alternately, batch by batch; medians are compared, and all outputs are checked to agree. On a machine that
+others use too, DLCORE_THREADS=1 BENCH_CLOCK=cpu compares the processor's time.
 
 `--precisions fp32,bf16,int8`: the peer of bf16 and int8 is OpenVINO, whose int8 is NNCF's, on the samples that
 calibrate ours. In fewer bits than fp32 the rows also say how far both are from fp32.

@@ -1,11 +1,12 @@
 """How fast the search service answers, beside FAISS behind the same HTTP server.
 
 Run in the environment of the benchmarks: `.venv-bench/bin/python benchmarks/bench_service.py [--json] [--items
-10000000]`. Random codes of 128 bits, in segments of a million without thumbnails. Ours and FAISS (IndexBinaryFlat, in
-place of our scan, fed by the same batches) serve at once and are asked alternately, round by round; medians over
-rounds, and the distances that both find are checked to be equal. Clients are threads with bare sockets on the same
-cores. The targets are those of two idle cores; `..._cpu_ms`, the time of the CPU that the workers spend on one query,
-and `ratio`, FAISS's of it over ours, hardly depend on what else runs.
+10000000]`.
+Random codes of 128 bits, in segments of a million without thumbnails. Ours and FAISS (IndexBinaryFlat, in place of our
+scan, fed by the same batches) serve at once and are asked alternately, round by round; medians over rounds, and the
+distances that both find are checked to be equal. Clients are threads with bare sockets on the same cores. The targets
+are those of two idle cores; `..._cpu_ms`, the time of the CPU that the workers spend on one query, and `ratio`, FAISS's
+of it over ours, hardly depend on what else runs.
 """
 
 from __future__ import annotations

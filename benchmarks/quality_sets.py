@@ -3,9 +3,10 @@ trained on them.
 
 The things and backdrops come out of Debian packages, which are fetched by apt's client and unpacked beside the
 benchmark, never installed: stamps of Tux Paint (photographs and artwork, GPL-2), emoji (Noto, OFL), Fashion-MNIST
-(MIT), wallpapers (GNOME, CC-BY-SA). A set is a few hundred items, their copies by changes stronger and of another code
-than those the product trains and calibrates with, and look-alikes: pairs that a person would keep apart. One set has
-generated things in the place of those of packages.
+(MIT), wallpapers (GNOME, CC-BY-SA).
+A set is a few hundred items, their copies by changes stronger and of another code than those the product trains and
+calibrates with, and look-alikes: pairs that a person would keep apart. One set has generated things in the place of
+those of packages.
 """
 
 from __future__ import annotations

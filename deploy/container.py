@@ -1,6 +1,7 @@
 """What runs in a container of docker-compose.yml, as a table: `python -m deploy.container thrift` becomes the Thrift
 server, `python -m deploy.container check thrift` ends with 0 once it serves, `python -m deploy.container hbase CLASS`
-runs a class of HBase. Any other command is run as it stands.
+runs a class of HBase.
+Any other command is run as it stands.
 
 Standard library only: the image of the Java servers has nothing else. Adding a service is a row here and one in
 docker-compose.yml.

@@ -2,8 +2,9 @@
 
 Draws a catalogue of three days, starts every server, loads HBase, lets Airflow backfill the three days and settle the
 similar images, searches by the search service, writes `report.html` and `report.json` into `build/demo` (or `--report
-FOLDER`), and stops everything that it started. Exit code 0 only if every run succeeded. Its data lies in
-`<PIPELINE_HOME>/demo`, made anew each time: look at it with `make up PIPELINE_HOME=var/demo`.
+FOLDER`), and stops everything that it started.
+Exit code 0 only if every run succeeded. Its data lies in `<PIPELINE_HOME>/demo`, made anew each time: look at it with
+`make up PIPELINE_HOME=var/demo`.
 
 With `--running` the servers are there already: those of the PIPELINE_ variables, and of Airflow PIPELINE_AIRFLOW_URL
 and PIPELINE_AIRFLOW_PASSWORD (its user `admin`), of the search service PIPELINE_SEARCH_URL and PIPELINE_SEARCH_TOKEN

@@ -28,7 +28,8 @@ class Settings:
     @classmethod
     def from_environment(cls) -> Settings:
         """Read `DLCORE_KERNELS` (one of KERNEL_SETS), `DLCORE_CACHE` (a folder) and the limits of what comes from
-        files: `DLCORE_MAX_MODEL_BYTES`, `DLCORE_MAX_DATA_BYTES` (a data file's content), `DLCORE_MAX_IMAGE_PIXELS`.
+        files:
+        `DLCORE_MAX_MODEL_BYTES`, `DLCORE_MAX_DATA_BYTES` (a data file's content), `DLCORE_MAX_IMAGE_PIXELS`.
 
         DLCORE_ISA: the largest of INSTRUCTION_SETS that oneDNN and the native kernels may use, so that machines of two
         kinds compute alike. DLCORE_THREADS: threads for one operation, in place of OMP_NUM_THREADS.

@@ -3,8 +3,9 @@ what killed publications and comparisons left beside it.
 
 Snapshots younger than `keep_days` stay: the runs of these days read them pinned, or are still to publish them. A day
 that changed within `quiet_hours` is not compacted, since a run of it may be under way (it would only have to stage
-again). Tables without days are rewritten whenever they want it; a run under way then computes its rows anew. With
-`--codes NAME` that set's own tables and index alone are maintained, not those it shares with others.
+again).
+Tables without days are rewritten whenever they want it; a run under way then computes its rows anew.
+With `--codes NAME` that set's own tables and index alone are maintained, not those it shares with others.
 """
 
 from __future__ import annotations

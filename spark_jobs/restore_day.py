@@ -5,8 +5,9 @@ theirs.
 
 Not a rollback of tables: the day's rows of the snapshot before are staged, audited against their contract and published
 like those of any run, so that what other days have published since stays, and the same command again takes the undoing
-back. One that fails halfway says what is done, and the command with `--run` that goes on. Search index and duplicates
-follow with the next run of the DAG `similar_images`.
+back.
+One that fails halfway says what is done, and the command with `--run` that goes on.
+Search index and duplicates follow with the next run of the DAG `similar_images`.
 """
 
 from __future__ import annotations

@@ -87,13 +87,20 @@ def options_of(command):
 def prose_of(text):
     """The lines of a document that are neither code, nor a table, nor a picture."""
     without_code = re.sub(r"^```.*?^```$", "", text, flags=re.MULTILINE | re.DOTALL)
-    return [line for line in without_code.splitlines() if not line.startswith(("    ", "|", "!["))]
+    lines = [line for line in without_code.splitlines() if not line.startswith(("    ", "|", "!["))]
+    return [line for line in lines if not re.fullmatch(r" *`[^`]+`\S*", line)]  # a command, whole
 
 
 @pytest.mark.parametrize("document", DOCUMENTS)
 def test_prose_is_as_wide_as_code(document):
     prose = prose_of((PROJECT / document).read_text("utf-8"))
     assert prose and [line for line in prose if len(line) > WIDTH] == []
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_code_within_a_sentence_stands_on_one_line(document):
+    text = "\n".join(prose_of((PROJECT / document).read_text("utf-8")))
+    assert [span for span in re.findall(r"`[^`]+`", text) if "\n" in span] == []
 
 
 def test_every_document_is_in_the_index():

@@ -18,8 +18,8 @@ class JTensor(NDArrayOperatorsMixin):
 
     storage: the values, of as many elements as `shape` says; for a sparse tensor (K,) values. indices: for a sparse
     tensor (D, K), or (K,) for one dimension, the 0-based places of the values; repeated places add up. bigdl_type:
-    "double" keeps float64. All three may also be bytes, of floats and of int32, as BigDL's own tensors are pickled. The
-    array's methods are the tensor's, and what numpy computes of it is a plain array; a sparse one is made dense for
+    "double" keeps float64. All three may also be bytes, of floats and of int32, as BigDL's own tensors are pickled.
+    The array's methods are the tensor's, and what numpy computes of it is a plain array; a sparse one is made dense for
     that.
     Source: BigDL's JTensor.
 

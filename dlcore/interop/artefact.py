@@ -1,8 +1,9 @@
 """Artefacts: a trained model with everything that is needed to use it, addressed by its content.
 
 A version is a folder of four files: topology.json and weights.npz (see `native`), model.json (metadata of the model's
-own: preprocessing, classes, thresholds, metrics; and the digests of the first two), card.md (for people). It is called
-by the SHA-256 of model.json, which covers all but the card. Nothing in an artefact is executed.
+own:
+preprocessing, classes, thresholds, metrics; and the digests of the first two), card.md (for people). It is called by
+the SHA-256 of model.json, which covers all but the card. Nothing in an artefact is executed.
 
     <folder>/                        the first version, as it was saved or copied there; it may be read-only
     <folder>/versions/<version>/     each later one, beside it: what has been saved is never written over
@@ -11,8 +12,8 @@ by the SHA-256 of model.json, which covers all but the card. Nothing in an artef
 A URI with `@<version>` at its end is that very version, whatever the name stands for now: see `pinned`.
 
 Loading unpacks the weights once per machine into a cache: one flat float32 file, memory-mapped read-only by every
-process. When another version comes in, those that nothing has loaded for 30 days go; a process that has one mapped
-keeps it.
+process.
+When another version comes in, those that nothing has loaded for 30 days go; a process that has one mapped keeps it.
 """
 
 from __future__ import annotations

@@ -104,7 +104,8 @@ class KerasModel(Module):
         """Train for `nb_epoch` epochs (or `epochs`, Keras's later name); gives the history of losses and metrics.
 
         x, y: arrays, or lists of arrays for several inputs or outputs, of one length; for an output (N, 1) targets may
-        be (N,). Or x alone: a DataSet, a list of Samples or an ImageFrame; validation_data may be one too.
+        be (N,). Or x alone:
+        a DataSet, a list of Samples or an ImageFrame; validation_data may be one too.
         validation_split: this last part of them is not trained on but scored after each epoch, as validation_data (x,
         y) is.
         class_weight: label -> weight of its records in the loss; sample_weight: (N,) a weight for each. The records'

@@ -234,7 +234,8 @@ class Kernels(Protocol):
         v.
 
         With nesterov w -= rate (g + momentum v); without velocity w -= rate g. The rate is a number or one for each
-        weight (P,). `grads` may be overwritten.
+        weight (P,).
+        `grads` may be overwritten.
         """
 
     def adam(
@@ -299,7 +300,8 @@ class Kernels(Protocol):
         second: None for pairs i < j within `first`.
         flips: different numbers; what differs by one of them is xor-ed with it.
         earlier: masks (E, B) and limits (E,) int64; a pair that differs in at most limits[e] of the bits of masks[e] is
-        left out. Gives i, j and the distances, a bounded number at once, in no order.
+        left out.
+        Gives i, j and the distances, a bounded number at once, in no order.
         """
 
 

@@ -2,8 +2,9 @@
 Unsupervised Deep Neural Networks"), on VGG16 as published and on a small residual network.
 
 Both networks give [codes (N, bits), descriptor (N, D)]: a real value per bit, and the float features under the code
-layer. A bit is 1 where its value exceeds the model's threshold: 0 for the small network, and for VGG16 a number kept
-with the model (the authors use the mean over all bits of the training images).
+layer.
+A bit is 1 where its value exceeds the model's threshold: 0 for the small network, and for VGG16 a number kept with the
+model (the authors use the mean over all bits of the training images).
 """
 
 from __future__ import annotations

@@ -171,7 +171,8 @@ def inception_v2_no_aux_classifier(class_num: int, has_dropout: bool = False) ->
 
 def inception_v2(class_num: int, has_dropout: bool = False) -> Graph:
     """BN-Inception with the classifiers that help to train it: (N, 3, 224, 224) -> a table of log-probabilities (N,
-    class_num): the main ones, those after inception_4e, those after inception_3c.
+    class_num):
+    the main ones, those after inception_4e, those after inception_3c.
 
     Source: BigDL's Inception_v2, which joins the three to (N, 3 class_num); `JoinTable(1, 1)` does so.
     """

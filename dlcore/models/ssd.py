@@ -2,7 +2,8 @@
 CPUs.
 
 The network gives [locations (N, P, 4), logits (N, P, C)] for P priors and C classes, the background first. What they
-mean: `dlcore.vision.priors`; from them to detections: `dlcore.vision.detection_output`.
+mean:
+`dlcore.vision.priors`; from them to detections: `dlcore.vision.detection_output`.
 
 Source: Liu et al. 2016, and the layer names and settings of the authors' Caffe models.
 """
@@ -253,7 +254,8 @@ def ssd_small(classes: tuple[str, ...], size: int = 192, width: int = 32) -> Ssd
     """A residual detector of about 0.4 GFLOP at 192 pixels, to be trained from nothing on CPUs.
 
     Maps at strides 8, 16, 32 and 64 (24, 12, 6, 3 cells at 192 pixels), `width` planes at stride 4 and up to 6 times
-    that. The body halves by strided convolutions; batch normalisation everywhere, which a Plan folds away.
+    that.
+    The body halves by strided convolutions; batch normalisation everywhere, which a Plan folds away.
 
     Raises:
         ValueError: `size` is not a multiple of 32.

@@ -14,7 +14,8 @@ def tree_lstm_sentiment(word_vectors: Array, hidden_size: int, class_num: int) -
     Behind the end of a shorter sentence any word may stand, such as 1; no leaf takes it. word_vectors: (words,
     embedding_dim), with which the layer `words` begins; it goes on learning. To train:
     TimeDistributedMaskCriterion(ClassNLLCriterion()) against the classes of the nodes (N, M), 1-based, and 0 at
-    padding. To score: TreeNNAccuracy, which wants the root first.
+    padding. To score:
+    TreeNNAccuracy, which wants the root first.
     Source: BigDL's TreeLSTMSentiment.
     """
     count, embedding_dim = word_vectors.shape

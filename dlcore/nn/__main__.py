@@ -44,7 +44,7 @@ def families() -> Iterator[Family]:
 def _sentence(text: str) -> str:
     """The first one, without its full stop."""
     first = inspect.cleandoc(text).split("\n\n")[0].replace("\n", " ")
-    return re.split(r"\.(?:\s|$)", first)[0]
+    return re.split(r"(?<!\bal)\.(?:\s|$)", first)[0]
 
 
 def shapes(kind: type) -> str:
@@ -66,8 +66,9 @@ def page() -> str:
 
 
 def _cell(text: str) -> str:
-    """Text as Markdown shows it in a table: no bar divides it, no letters are emphasised."""
-    return re.sub(r"([|*_<])", r"\\\1", text)
+    """Text as Markdown shows it in a table: no bar divides it, no letters are emphasised outside code."""
+    code = re.split(r"(`[^`]*`)", text.replace("|", "\\|"))
+    return "".join(part if part.startswith("`") else re.sub(r"([*_<])", r"\\\1", part) for part in code)
 
 
 def shown(name: str) -> str:

@@ -37,8 +37,7 @@ class Checkpoint:
         settings: Mapping[str, int],
     ) -> Checkpoint:
         """A copy of the present state. buffers: the workers' rows (workers, B); methods: by the name of what they
-        change;
-        settings: numbers, such as the seed, with which training must go on."""
+        change; settings: numbers, such as the seed, with which training must go on."""
         arrays = {f"weight/{name}": parameter.value.copy() for name, parameter in model.named_parameters().items()}
         for name, method in methods.items():
             arrays |= {f"slot/{name}/{slot}": value.copy() for slot, value in method.slots.items()}

@@ -248,8 +248,8 @@ class Optimizer:
             KeyError: an optimisation method is for a layer that does not exist.
             ValueError: weights that are to learn have no optimisation method, or two.
             WorkerError: a worker process raised or died; on Spark, where the latest checkpoint was tried again from
-            several times. TrainingDivergedError: the loss, or a weight at the end, is infinite or not a number; or the
-            learning rate is beyond all
+            several times.
+            TrainingDivergedError: loss, or a weight at the end, is infinite or not a number, or the rate is beyond all
                 sense.
         """
         require_labels(self.criterion, self.source)

@@ -1,10 +1,10 @@
 """Groups of duplicates from verified pairs, without chaining.
 
-Pairs above the threshold form connected components; a component of unrelated pictures that one wrong pair ties
-together is cut again by average linkage over the similarities of *all* its pairs (Sokal and Michener 1958), so that a
-picture stays only where it resembles the group and not merely one member. A component of too many pictures for that is
-taken apart into stars first, a picture and those that are paired with it (Aslam, Pelekhov and Rus 2004): pictures that
-are nearly equal stay together, however many they are.
+Pairs above the threshold form connected components; a component of unrelated pictures that one wrong pair ties together
+is cut again by average linkage over the similarities of *all* its pairs (Sokal and Michener 1958), so that a picture
+stays only where it resembles the group and not merely one member. A component of too many pictures for that is taken
+apart into stars first, a picture and those that are paired with it (Aslam, Pelekhov and Rus 2004): pictures that are
+nearly equal stay together, however many they are.
 """
 
 from __future__ import annotations

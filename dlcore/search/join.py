@@ -4,7 +4,8 @@ with all.
 The bits of a code are cut into chunks c, each with a number of flips t_c. Two codes within r bits of each other differ
 in at most t_c bits of some chunk, as long as the sum of t_c + 1 is more than r: otherwise they would differ in more. So
 the codes are sorted by a chunk into buckets, and those of a bucket are compared with those of the buckets at most t_c
-bits from it. (Multi-index hashing: Norouzi, Punjani and Fleet 2012; unequal numbers of flips: Qin et al. 2018, "GPH".)
+bits from it. (Multi-index hashing:
+Norouzi, Punjani and Fleet 2012; unequal numbers of flips: Qin et al. 2018, "GPH".)
 
 How many pairs a chunk hands on is counted on a sample of pairs, since the bits of learned codes depend on each other;
 what is cheapest by the measured costs below is done. It decides how long a join takes, not what it finds.

@@ -7,7 +7,8 @@ folder.
     <uri>/lists/<content>-<random>/*.bin          the groups by name, with their pairs, see `group_list`
 
 Parts are written first, wherever and by however many processes; nothing reads them until a manifest that names them is
-there. Versions share the parts that have not changed. Versions of formats 1 and 2 are folders `<version>/`, with an
+there.
+Versions share the parts that have not changed. Versions of formats 1 and 2 are folders `<version>/`, with an
 `index.json` each.
 """
 

@@ -38,8 +38,8 @@ def luminance_hash(pictures: NDArray[np.uint8]) -> Codes:
     the median, so that a mirrored picture's hash is known from the picture's own (`mirrored_hash`).
 
     A symmetric picture has no waves of odd frequency, and the sign of next to nothing is noise. A wave of less than 0.2
-    grey levels therefore takes the bit of one of even frequencies, which symmetry leaves (`_stand_in_bits`). The
-    arithmetic is exact: the bits depend neither on the other pictures nor on the CPU.
+    grey levels therefore takes the bit of one of even frequencies, which symmetry leaves (`_stand_in_bits`).
+    The arithmetic is exact: the bits depend neither on the other pictures nor on the CPU.
 
     Raises:
         ValueError: S is above 256, beyond which sums would not be exact.

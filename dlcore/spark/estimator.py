@@ -123,7 +123,8 @@ class DLEstimator(Estimator, HasColumns, HasFeatureSize, HasTraining):
     """Trains a copy of `model` on two columns of a DataFrame; gives a DLModel.
 
     feature_size, label_size: the shapes of a record's features and label, which vectors or lists of numbers are brought
-    to. 50 epochs at rate 0.001 in batches of one record, unless it is set otherwise. Source: BigDL's DLEstimator.
+    to.
+    50 epochs at rate 0.001 in batches of one record, unless it is set otherwise. Source: BigDL's DLEstimator.
     """
 
     kind: type[DLModel] = DLModel

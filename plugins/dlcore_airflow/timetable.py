@@ -19,7 +19,8 @@ class DailyTimetable(CronDataIntervalTimetable):
 
     Airflow names runs by the moment from which they may start, which is the day after. Of a scheduled run the timetable
     may give the name; of a backfill's it may not, but a day that is over may start at any time, so it says the moment
-    at which the day began: `backfill__2026-11-02T00:00:00+00:00`.
+    at which the day began:
+    `backfill__2026-11-02T00:00:00+00:00`.
     """
 
     def next_dagrun_info(

@@ -2,9 +2,9 @@
 
 `manifest.jsonl`, one line per image: day, key, sku, n, path (relative to the manifest), metadata.
 `truth.jsonl`, one line per image: day, key, boxes (fractions of width and height), labels, group, transform, bad,
-is_counted, listing (what its shop says, and what is true of it: `listings.Listing.truth`). `look_alikes.jsonl`, one
-line per pair: first and second ([day, key]), kind. The `key` is `<sku>/<n>`; in HBase the salt and the day come before
-it.
+is_counted, listing (what its shop says, and what is true of it: `listings.Listing.truth`).
+`look_alikes.jsonl`, one line per pair: first and second ([day, key]), kind.
+The `key` is `<sku>/<n>`; in HBase the salt and the day come before it.
 
     python -m sample_data.catalogue.demo FOLDER --per-day 200 --first-day 2026-11-01 --days 3
 """

@@ -4,8 +4,8 @@ Two runs of a day may publish in turns: images of one and detections of the othe
 holds. So what is published carries, in its snapshot's summary, which commit had last changed the day in each input. A
 stage that reads two datasets asks whether one was made from the other as it reads it, and no stage publishes what was
 made of rows that have been replaced since. A dataset over all days carries the snapshots it was made from, and who
-reads one of these beside it reads that one. Rows of before lineage was kept, or whose snapshot has expired, say nothing
-and are taken as they are.
+reads one of these beside it reads that one.
+Rows of before lineage was kept, or whose snapshot has expired, say nothing and are taken as they are.
 """
 
 from __future__ import annotations

@@ -4,8 +4,8 @@ An attempt writes to a branch that it makes for the purpose, so that no setting 
 attempt that wakes late has a branch of its own as well. The branch goes when the rows are written; their snapshot stays
 in the table's metadata, readable by its id, but no reader of the table sees it until `cherrypick_snapshot` makes it
 current, for a day. Its summary has the id `<run>/<try>/<uuid>` as `wap.id`, which Iceberg publishes once only, and by
-whose prefix the run is found again. Rows of all days become current by `fast_forward` instead, which wants the table as
-it was when they were staged.
+whose prefix the run is found again.
+Rows of all days become current by `fast_forward` instead, which wants the table as it was when they were staged.
 Source: the Iceberg documentation, "Branching and tagging", "Write-audit-publish", and the Spark procedures of these
 names.
 """

@@ -2,8 +2,8 @@
 
 Spark starts one for each session, to fork the session's Python workers, and keeps it (42 MB) until the server ends,
 long after the session has been released. Spark ends a worker that has been idle for a minute; a daemon without workers
-then goes by itself. A session that comes back finds it gone and starts another. The setting
-`spark.python.daemon.module` names this module.
+then goes by itself.
+A session that comes back finds it gone and starts another. The setting `spark.python.daemon.module` names this module.
 """
 
 from __future__ import annotations

@@ -2,7 +2,8 @@
 
 A picture is what its signatures are, wherever and however often it is shown, so whether two pictures are a pair never
 changes. The pairs of a catalogue are those of before whose pictures are both still there, and those of the new pictures
-with all: whatever days came, went or were replaced meanwhile, that is what a comparison of all with all would find.
+with all:
+whatever days came, went or were replaced meanwhile, that is what a comparison of all with all would find.
 """
 
 from __future__ import annotations

@@ -2,8 +2,9 @@
 holds no pictures.
 
 A block is an Arrow file of one record batch, in order of the pictures' names. Its signatures are byte strings of one
-length each: mapped, they are arrays (N, bytes) as they lie. Beside them are the keys and crops of all rows that show
-the picture. A block never changes. From a file system that is not local it is copied once to a machine.
+length each:
+mapped, they are arrays (N, bytes) as they lie. Beside them are the keys and crops of all rows that show the picture.
+A block never changes. From a file system that is not local it is copied once to a machine.
 """
 
 from __future__ import annotations

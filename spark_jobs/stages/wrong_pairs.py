@@ -4,7 +4,8 @@ Two estimates, of which the larger counts. By chance: pictures of a sample that 
 with each other's copies; beyond the highest scores the chance falls exponentially (peaks over a threshold, Pickands
 1975). That knows nothing of siblings, of which a shop has a few and a sample hardly any. So the pairs found are taken
 for a mixture: duplicates score as changed copies with their originals do, others fall off exponentially (positive and
-unlabelled data, Elkan and Noto 2008). Scores are log-odds.
+unlabelled data, Elkan and Noto 2008).
+Scores are log-odds.
 """
 
 from __future__ import annotations

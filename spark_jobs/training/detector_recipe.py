@@ -1,9 +1,9 @@
 """How the small detector is trained and judged.
 
 The network has convolutions only, so it learns on small pictures of large things first, where a step costs a third,
-then at its full size on everything. Adam with warm-up and a cosine, batches of fresh scenes from a pool of pre-drawn
-things; nothing is seen twice. The number of steps is fixed before the first one (given, or measured to fill a time), so
-a run can be repeated exactly.
+then at its full size on everything.
+Adam with warm-up and a cosine, batches of fresh scenes from a pool of pre-drawn things; nothing is seen twice. The
+number of steps is fixed before the first one (given, or measured to fill a time), so a run can be repeated exactly.
 """
 
 from __future__ import annotations

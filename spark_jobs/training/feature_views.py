@@ -2,8 +2,9 @@
 
 A family is a product before a backdrop, its recoloured sibling, and another product in the same place before the same
 backdrop: three different articles that resemble each other in all but what matters. Every article is seen in `VIEWS`
-views: one as its shop shows it, the others after the changes that pictures go through between shops, all cut out as a
-detector would, a little beside the true box, or whole. Views are (side, side, 3) uint8.
+views:
+one as its shop shows it, the others after the changes that pictures go through between shops, all cut out as a detector
+would, a little beside the true box, or whole. Views are (side, side, 3) uint8.
 """
 
 from __future__ import annotations

@@ -4,8 +4,9 @@
     python -m tests.spark_jobs.killed_job worker:<function> <marker> --run r --remote ...
 
 function: of the job's own script, as `build_index.publish_manifest`, or of another file, as
-`compare_pictures.pictured_days.block_batches`. The driver dies when it is about to call it; the Python worker dies when
-it has made the function's first rows, unless the file `marker` is there.
+`compare_pictures.pictured_days.block_batches`.
+The driver dies when it is about to call it; the Python worker dies
+when it has made the function's first rows, unless the file `marker` is there.
 """
 
 from __future__ import annotations

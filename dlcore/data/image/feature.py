@@ -31,8 +31,9 @@ class ImageFeature:
     Keys: "uri" its path, "bytes" its file, "mat" its pixels (H, W, C) in BGR order, uint8 or float32, "originalSize"
     and "size" as (height, width, channels), "label" (an array or a RoiLabel), "floats" and "imageTensor" what
     MatToFloats and MatToTensor made, "sample", "predict", "boundingBox" the part that the latest crop or expansion
-    left, as fractions of what was there before. A file is decoded when its pixels are first asked for; one that cannot
-    be decoded makes the picture invalid, and transformers leave it alone.
+    left, as fractions of what was there before.
+    A file is decoded when its pixels are first asked for; one that cannot be decoded makes the picture invalid, and
+    transformers leave it alone.
     image: an array (H, W, C) or (H, W): bytes stay bytes, other numbers become float32. label: a number, an array or a
     RoiLabel.
     Source: BigDL's ImageFeature.

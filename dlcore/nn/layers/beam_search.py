@@ -73,8 +73,8 @@ class SequenceBeamSearch(Module):
     with padding_value (BigDL cuts off columns that none needs). The score of a finished sequence of L words is the
     logarithm of its probability, divided by (5 + L / 6)^alpha; samples without a finished one have unfinished ones and
     plain logarithms. Where fewer are found, the rest is padding with a score of -1e7. BigDL may stop when one is
-    finished, which leaves out others. num_hidden_layers and hidden_size are taken as in BigDL and not needed here. It
-    has no gradient: zeros go back.
+    finished, which leaves out others.
+    num_hidden_layers and hidden_size are taken as in BigDL and not needed here. It has no gradient: zeros go back.
     Source: BigDL's SequenceBeamSearch; Wu et al. 2016.
 
     Raises:

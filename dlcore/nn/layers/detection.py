@@ -156,8 +156,9 @@ class DetectionOutputSSD(Module):
 
     x: [locations (N, P 4), or (N, P C 4) without share_location, confidences (N, P C), priors (1, 2, P 4)] -> (N, 1 + 6
     D): how many detections, then label, score, x_min, y_min, x_max, y_max of each, by label, best first; zeros behind
-    them. Confidences are scores, or probabilities without conf_post_process. With variance_encoded_in_target the
-    priors' variances do not count. There is no gradient in evaluation. See `DetectionRule` for what is kept.
+    them.
+    Confidences are scores, or probabilities without conf_post_process. With variance_encoded_in_target the priors'
+    variances do not count. There is no gradient in evaluation. See `DetectionRule` for what is kept.
     Source: BigDL's DetectionOutputSSD; Liu et al. 2016.
 
     Raises:
@@ -232,10 +233,12 @@ class Proposal(Module):
     """Faster R-CNN's proposals: the best boxes that the region network finds, without the like of better ones.
 
     x: [scores (1, 2 A, H, W), offsets (1, 4 A, H, W), image (1, 4)] -> (R, 5): 0, the number of the image, then a box
-    in pixels. Scores are of no object, A of them, then of one; the image is its height, its width and their scales. A =
-    len(ratios) len(scales); the ratios are of height to width. Boxes end at the image's edge; those of less than 16
-    scale pixels are left out, then all but the best pre_nms_topn, those that overlap a better one by more than 0.7, and
-    all but the best post_nms_topn; in training the rpn_.. numbers hold. There is no gradient.
+    in pixels.
+    Scores are of no object, A of them, then of one; the image is its height, its width and their scales. A =
+    len(ratios) len(scales); the ratios are of height to width.
+    Boxes end at the image's edge; those of less than 16 scale pixels are left out, then all but the best pre_nms_topn,
+    those that overlap a better one by more than 0.7, and all but the best post_nms_topn; in training the rpn_.. numbers
+    hold. There is no gradient.
     Source: BigDL's Proposal; Ren et al. 2015 (Faster R-CNN).
 
     Raises:

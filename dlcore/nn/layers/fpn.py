@@ -25,8 +25,9 @@ class FPN(Module):
     x: [(N, in_channels_list[i], H, W), ...], each of half the size of the one before -> [(N, out_channels, H, W), ...],
     and what top_blocks adds: 1: every second pixel of the last; 2: two maps of half and a quarter of its size, by
     convolutions with stride 2 (RetinaNet's P6 and P7) of the last output if in_channels_of_p6p7 equals
-    out_channels_of_p6p7, else of the last input. Each map goes through a 1 x 1 convolution; the smaller one's,
-    enlarged, is added; a 3 x 3 convolution gives the output.
+    out_channels_of_p6p7, else of the last input.
+    Each map goes through a 1 x 1 convolution; the smaller one's, enlarged, is added; a 3 x 3 convolution gives the
+    output.
     Source: BigDL's FPN; Lin et al. 2017; Lin et al. 2017 (RetinaNet).
 
     Raises:

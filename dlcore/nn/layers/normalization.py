@@ -34,9 +34,8 @@ class BatchNormalization(Module):
     """y = (x - mean) / sqrt(var + eps) * weight + bias, by column; evaluation uses the running means.
 
     x: (N, n_output) -> same shape.
-    running = (1 - momentum) running + momentum batch, with the unbiased variance. As in BigDL the weight
-    starts uniform in [0, 1) and the bias at zero, and saved running values are a mean of 0 and a variance of 1 at
-    first.
+    running = (1 - momentum) running + momentum batch, with the unbiased variance. As in BigDL the weight starts uniform
+    in [0, 1) and the bias at zero, and saved running values are a mean of 0 and a variance of 1 at first.
     Source: BigDL's BatchNormalization; Ioffe and Szegedy 2015.
 
     Raises:

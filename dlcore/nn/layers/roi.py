@@ -41,7 +41,8 @@ class RoiPooling(Module):
 
     x: [features (N, C, H, W), regions (R, 5)] -> (R, C, pooled_h, pooled_w). A region is the 0-based image and a box in
     pixels, x_min, y_min, x_max, y_max, which times spatial_scale, rounded, are the first and the last cells. Parts may
-    share cells. Regions have no gradient.
+    share cells.
+    Regions have no gradient.
     Source: BigDL's RoiPooling; Girshick 2015 (Fast R-CNN).
 
     Raises:

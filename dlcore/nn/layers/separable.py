@@ -29,7 +29,8 @@ class SpatialSeparableConvolution(Module):
     ceil(size / stride).
     depth_weight (in depth_multiplier, 1, kernel_h, kernel_w), as BigDL has it (depth_multiplier, in, kernel_h,
     kernel_w); weight (out, in depth_multiplier, 1, 1); NHWC: (kernel_h, kernel_w, in, depth_multiplier), (1, 1, in
-    depth_multiplier, out). Without bias BigDL still keeps one, of zeros, that does not count; here there is none.
+    depth_multiplier, out).
+    Without bias BigDL still keeps one, of zeros, that does not count; here there is none.
     Source: BigDL's SpatialSeparableConvolution; Chollet 2017 (Xception).
 
     Raises:
@@ -134,8 +135,8 @@ class SpatialConvolutionMap(Module):
     """2-D convolution of the pairs of planes that a table lists, each with a kernel of its own.
 
     x: (N, C, H, W) -> (N, n_output_plane, H', W'); conn_table (K, 2): an input and an output plane each, 1-based;
-    planes are as many as the largest number; weight (K, kh, kw), bias (n_output_plane,). Weights are drawn within 1 /
-    sqrt(kh kw fan), the fan being the pairs of the kernel's output plane.
+    planes are as many as the largest number; weight (K, kh, kw), bias (n_output_plane,).
+    Weights are drawn within 1 / sqrt(kh kw fan), the fan being the pairs of the kernel's output plane.
     Source: BigDL's SpatialConvolutionMap; LeCun et al. 1998 (LeNet-5's second convolution).
 
     Raises:

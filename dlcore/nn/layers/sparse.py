@@ -164,9 +164,10 @@ class LookupTableSparse(Module):
     ('sqrtn').
 
     x: sparse (N, M) of 1-based numbers, or [numbers, weights], two of the same places -> (N, n_output); weight
-    (n_index, n_output). With weights w: sum(w v), divided by sum(w), or by sqrt(sum(w^2)). A row without numbers gives
-    zeros. Vectors longer than max_norm, if that is positive, are shortened, which the gradient knows of; weights and
-    numbers have no gradient.
+    (n_index, n_output).
+    With weights w: sum(w v), divided by sum(w), or by sqrt(sum(w^2)). A row without numbers gives zeros. Vectors longer
+    than max_norm, if that is positive, are shortened, which the gradient knows of; weights and numbers have no
+    gradient.
     Source: BigDL's LookupTableSparse.
 
     Raises:

@@ -46,9 +46,10 @@ class TransformerLayer(Module):
     network.
 
     x: [(N, T, hidden_size), bias], of a decoder [(N, T, hidden_size), bias, memory (N, S, hidden_size), bias] -> (N, T,
-    hidden_size). A bias broadcasts to (N, num_heads, T, T or S), 0 where a place is seen and -1e9 where it is hidden.
-    The three dropouts are the shares that are kept in training, as in BigDL: of what is added, of the attention's
-    weights, of what the ReLU gives.
+    hidden_size).
+    A bias broadcasts to (N, num_heads, T, T or S), 0 where a place is seen and -1e9 where it is hidden. The three
+    dropouts are the shares that are kept in training, as in BigDL: of what is added, of the attention's weights, of
+    what the ReLU gives.
     Source: BigDL's Transformer, a block of it; Vaswani et al. 2017, normalised first.
     """
 

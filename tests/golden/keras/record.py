@@ -2,9 +2,9 @@
 
 Run by hand in an environment of its own, since the project does not depend on Keras:
 `python -m venv ENV && ENV/bin/pip install keras==3.15.1 jax==0.10.2`, then `KERAS_BACKEND=jax ENV/bin/python
-tests/golden/keras/record.py`. `shapes` is JSON, case -> array -> its shape; `numbers` has all arrays one after the
-other. Arrays of a layer: `x0..` inputs, `w0..` weights in Keras's order, `y` output, `gy` its gradient, drawn, `gx0..`
-and `gw0..` what comes back.
+tests/golden/keras/record.py`.
+`shapes` is JSON, case -> array -> its shape; `numbers` has all arrays one after the other. Arrays of a layer: `x0..`
+inputs, `w0..` weights in Keras's order, `y` output, `gy` its gradient, drawn, `gx0..` and `gw0..` what comes back.
 """
 
 from __future__ import annotations
