@@ -1,10 +1,10 @@
-"""Run exactly the days that were missed, and with --late those whose pictures came after their run.
+"""Run exactly the days that were missed, and with --late also those whose pictures came after their run.
 
     python -m spark_jobs.catch_up --dry-run
     python -m spark_jobs.catch_up --late --late-days 14
 
-Each day becomes one run of the DAG `image_pipeline`, by the command `airflow`. A day that this command has asked for
-today already is not asked for again.
+Each day becomes one run of the DAG `image_pipeline`, started by the command `airflow`. A day for which this command has
+already requested a run today is left out.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
-"""What a backfill will cost, before anyone starts it: images, hours, core-hours, bytes.
+"""Estimate what a backfill will cost: images, hours, core-hours, bytes.
 
     python -m spark_jobs.estimate_backfill --from 2024-01-01 --to 2026-10-31
 
-The images are counted in HBase by their keys; `--no-count` takes the mean of past days instead. All else comes from the
-run reports of past days, as if the same cluster did it again: the time during which their stages were under way is
-divided into a part that grows with the images (computing and writing them) and one that each day costs anyhow
+The images are counted in HBase by their keys; `--no-count` takes the mean of past days instead. All other figures come
+from the run reports of past days, and hold for the same cluster. The time during which the stages of these days were
+under way is divided into a part that grows with the images (computing and writing them) and a part that every day costs
 (sessions, audits).
 """
 

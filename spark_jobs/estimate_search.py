@@ -1,11 +1,12 @@
-"""What search and duplicates of a large catalogue want, before anyone buys it: memory, hours and machines.
+"""Estimate what search and duplicates of a large catalogue need: memory, hours and machines.
 
     python -m spark_jobs.estimate_search --pictures 380e6 --day 1e6 --bits 128 --cores 1200
 
-From the constants below, for one core of an AMD EPYC with AVX-512; `--rate` scales them to another. Those of comparing,
-scanning and verifying were measured, on a busy machine; those of a picture are estimates. Forecast and measurement of a
-million pictures with another million: 41 and 45 seconds of one core; no forecast was compared with a whole run yet.
-Comparing grows with the square of the catalogue, all else with its size. What Spark adds is in the seconds a picture.
+The constants below are for one core of an AMD EPYC with AVX-512; `--rate` scales them to another CPU. Those of
+comparing, scanning and verifying were measured, on a busy machine; those of a picture are estimates. Comparing a
+million pictures with another million was forecast to take 41 seconds of one core, and took 45; no forecast has been
+compared with a whole run yet. Comparing grows with the square of the catalogue, all else with its size. The seconds a
+picture include what Spark adds.
 """
 
 from __future__ import annotations

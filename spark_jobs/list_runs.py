@@ -1,5 +1,4 @@
-"""Say what runs now and how far it is, and what became of the runs of the newest days: the page *Image pipeline* in a
-terminal.
+"""Show what runs now and how far it is, and the runs of the newest days: the page *Image pipeline* in a terminal.
 
 python -m spark_jobs.list_runs --days 7
 watch -n 5 python -m spark_jobs.list_runs

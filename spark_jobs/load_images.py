@@ -1,12 +1,12 @@
-"""Load a folder of images, or those a manifest names, into HBase: refusing nothing, losing nothing.
+"""Load a folder of images, or those that a manifest names, into HBase, without refusing or losing any.
 
     python -m spark_jobs.load_images FOLDER --day 2026-11-02
     python -m spark_jobs.load_images catalogue/manifest.jsonl
 
 Broken files are loaded as they are: the pipeline says later what is wrong with them. A file that cannot be read, or
-whose bytes HBase does not take, becomes a row without an image that says why (`load_error`). Loading again replaces
-rows, their metadata too. A manifest names files below its own folder, unless `--anywhere` trusts it with every file
-that the loader may read; links are followed.
+whose bytes HBase does not take, becomes a row without an image, which says why (`load_error`). Loading again replaces
+rows and their metadata. A manifest may only name files below its own folder; with `--anywhere` it may name every file
+that the loader may read. Links are followed.
 
 The loader's own metadata are `file`, `loaded_at`, `size_bytes`, `sha256` and `load_error`; a manifest's value of such a
 name is kept as `given_file` and so on.

@@ -1,10 +1,10 @@
-"""Bring a version of a model that computes in int8 or bf16 beside that in use, and say how far it is from it.
+"""Add a version of a model that computes in int8 or bf16, and say how far it is from the version in use.
 
     python -m spark_jobs.lower_precision detector-small --precision int8
     python -m spark_jobs.lower_precision deepbit-small --precision int8 --promote
 
-The name of the model moves only with --promote; a stage also takes the version as `detector-small@VERSION`. Codes of
-another arithmetic are another version's, and are not mixed.
+The name of the model moves only with --promote; a stage also takes the version as `detector-small@VERSION`. Codes
+computed in another arithmetic belong to another version, and versions are not mixed.
 """
 
 from __future__ import annotations

@@ -1,11 +1,10 @@
-"""Move the name of a model to another of its versions, or bring a version from another folder and move the name to
-that.
+"""Move the name of a model to another of its versions, or to a version copied from another folder.
 
     python -m spark_jobs.promote_model deepbit-small                          which versions there are
     python -m spark_jobs.promote_model deepbit-small --version 3f1c...        back, or on
     python -m spark_jobs.promote_model deepbit-small --source models/deepbit-small
 
-Nothing is written over: what rows were made by stays, and loads by its version.
+Nothing is overwritten: the version that made earlier rows is kept, and can be loaded by its hash.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""Remove what trials have left: their tables, their index and their run reports. What was published stays.
+"""Remove what trials have left: their tables, their index and their run reports, and nothing that was published.
 
     python -m spark_jobs.remove_trials --remote "$PIPELINE_CONNECT_URL"
 
-A trial is a run with a limit, or with `--trial`: its rows are in tables beside (`Settings.of_trials`).
+A trial is a run with a limit, or with `--trial`. Its rows are in tables of their own (`Settings.of_trials`).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Find the pictures most similar to one, by the newest search index.
+"""Find the pictures most similar to a given one, in the newest search index.
 
     python -m spark_jobs.search photo.jpg
     python -m spark_jobs.search mug-4004-00021/0 --k 20 --sheet neighbours.png
@@ -6,8 +6,8 @@
     python -m spark_jobs.search mug-4004-00021/0 --filter shop=north --filter price=10..20
     python -m spark_jobs.search photo.jpg --url "$PIPELINE_SEARCH_URL"          asks the search service
 
-Prints the neighbours and writes a contact sheet where `--sheet` says. A file is searched as the pipeline would see it:
-checked, its product found and cut out, coded by the model that made the index.
+It prints the neighbours, and writes a contact sheet to the path of `--sheet`. A file is treated as in the pipeline: it
+is checked, its product is found and cut out, and the model that made the index computes the code.
 """
 
 from __future__ import annotations

@@ -4,8 +4,8 @@ out within a minute.
     python -m spark_jobs.withdraw sku-17/0 sku-17/1 --reason "asked by the owner" --remote "$PIPELINE_CONNECT_URL"
     python -m spark_jobs.withdraw sku-17/0 --undo
 
-Every decision is a row of the dataset `withdrawn`; the last one on a key holds. Without a key the list beside the index
-is written anew.
+Every decision is a row of the dataset `withdrawn`; the last one on a key holds. Without a key, only the list beside the
+index is written anew.
 """
 
 from __future__ import annotations

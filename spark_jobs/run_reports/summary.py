@@ -19,7 +19,7 @@ SILENT_S = 60.0
 PHASES = {
     "total": "at work",
     "connect": "connecting",
-    "pin": "looking at its inputs",
+    "pin": "pinning its inputs",
     "stage": "computing",
     "stage_again": "staging again",
     "audit": "auditing",
@@ -148,5 +148,5 @@ def _since(attempt: PastRun, now: datetime) -> str:
     try:
         seconds = (now - datetime.fromisoformat(str(attempt.get("started_at")))).total_seconds()
     except (TypeError, ValueError):
-        return "since a while"
+        return "for some time"
     return f"for {seconds:,.0f} s" if seconds < 120 else f"for {seconds / 60:,.0f} min"
