@@ -75,8 +75,7 @@ def _since(job: Job[Any], calibration: Calibration) -> tuple[PictureDays | None,
 
 
 def _moved(job: Job[Any], calibration: Calibration, before: float) -> Any:
-    """The pairs that are above one of the two thresholds, of before and of now, and not above the other; None where
-    these are the same."""
+    """The pairs between the earlier threshold and the present one; None if the two are the same."""
     lowest, highest = sorted((before, calibration.threshold))
     between = f"other IS NOT NULL AND probability >= {lowest!r} AND probability < {highest!r}"
     return job.read("duplicate_pairs").where(between).select("picture", "other") if lowest < highest else None

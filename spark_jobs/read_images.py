@@ -85,8 +85,7 @@ def refuse_empty_table(settings: Settings, table: str) -> None:
 
 
 def refuse_first_day(day: str, table: str) -> None:
-    """Leave alone the day before the DAG was switched on: nobody has loaded images of it, and no day has been processed
-    yet.
+    """Skip the day before the DAG was switched on: it has no images, and no day has been processed yet.
 
     Raises:
         NothingYet: always.

@@ -46,7 +46,7 @@ class Decision:
 
 
 def plan(job: Job[NoOptions], decision: Decision) -> Any:
-    """The decisions of before and these."""
+    """The earlier decisions and the new ones."""
     about = {
         "day": decision.at.date(),
         "reason": str(decision.reason),

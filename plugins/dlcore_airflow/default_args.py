@@ -22,8 +22,8 @@ from spark_jobs.pipeline import (
 Arguments = dict[str, Any]
 
 LONGEST_HOURS = 24.0
-"""What no attempt needs and one that hangs would exceed: it keeps its slot, and its pool's, until somebody looks.
-`PIPELINE_STAGE_HOURS` is another limit, for days that take longer."""
+"""A limit that no attempt needs and only a hanging one exceeds, which would otherwise keep its slot, and its pool's.
+`PIPELINE_STAGE_HOURS` sets another limit, for days that take longer."""
 
 _TRIED_THRICE: Arguments = {
     "retries": 2,

@@ -38,7 +38,7 @@ def alter(spark: Any, statement: str) -> None:
 
 
 def drop(spark: Any, table: str, branch: str) -> None:
-    """Tidy up: what is left, also by an attempt that failed, goes with the next housekeeping."""
+    """Tidy up; housekeeping removes what is left, also by a failed attempt."""
     try:
         alter(spark, f"ALTER TABLE {table} DROP BRANCH {branch}")
     except Exception:

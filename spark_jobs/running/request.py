@@ -29,7 +29,7 @@ _DEFAULTS = {"detector": DetectorOptions.detector, "extractor": ExtractorOptions
 _DEFAULT_NAMESPACE = "default:"
 """HBase lists the tables of this namespace without it, and finds them with it."""
 _FOREIGN_TABLE = "day_column"
-"""An option of read_images: the table is laid out as somebody else liked it."""
+"""An option of read_images: the table has another layout than the pipeline's own."""
 
 READING = stages_of(IMAGE_PIPELINE)[0].name
 """The stage that is the first to publish a day."""

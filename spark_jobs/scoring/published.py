@@ -67,7 +67,7 @@ def read_published(spark: Any, settings: Settings) -> Published:
 
 
 def _rows(spark: Any, table: str) -> list[Row]:
-    """Of a report; none where it has never been made, as in a lake of before."""
+    """The rows of a report; none if it has never been made, as in a lake of an earlier version."""
     return list(spark.table(table).toArrow().to_pylist()) if spark.catalog.tableExists(table) else []
 
 

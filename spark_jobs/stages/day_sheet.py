@@ -152,8 +152,8 @@ def sheet_batches(
 
 
 def remove_sheets(store: Store, kept: Iterable[str], age_s: float) -> int:
-    """Remove the sheets of other days, and files that no sheet names and that nobody can still be about to name -> how
-    many went."""
+    """Remove the sheets of other days, and files that no sheet names and no running task can still be about to name ->
+    how many were removed."""
     days, kept = days_of(store), set(kept)
     gone = [f"{day}.json" for day in days if day not in kept]
     for name in gone:

@@ -86,7 +86,7 @@ class PictureDays:
         return unlike + sum(day.not_finite for day in self.days.values())
 
     def added_to(self, before: PictureDays) -> list[str] | None:
-        """The days that are new beside those of before, when nothing else is: all later, the others unchanged; None
+        """The added days, if nothing else has changed: all are later than the earlier days, which are unchanged. None
         otherwise."""
         if (before.descriptor_bytes, before.limits) != (self.descriptor_bytes, self.limits):
             return None
