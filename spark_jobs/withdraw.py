@@ -111,8 +111,8 @@ def main(
             raise SystemExit(code)
     now, places = write_list(settings, remote or None)
     typer.echo(
-        f"{len(now)} keys are withdrawn now, in {', '.join(places)}; for the groups and the index run: airflow dags "
-        f"trigger similar_images"
+        f"{len(now)} {'key is' if len(now) == 1 else 'keys are'} withdrawn now, in {', '.join(places)}; for the groups "
+        "and the index run: airflow dags trigger similar_images"
     )
     if keys and not undo and (missing := not_indexed(settings.index, keys)):
         typer.echo(

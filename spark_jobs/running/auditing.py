@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import logging
 import os
 from collections.abc import Sequence
 from threading import Thread
@@ -49,6 +50,9 @@ def import_in_background() -> Thread:
 
 def _import() -> None:
     import great_expectations.expectations  # noqa: F401
+
+    # It would tell each audit's temporary folder in the log.
+    logging.getLogger("great_expectations.data_context.types.base").setLevel(logging.WARNING)
 
 
 def broken_rules(
