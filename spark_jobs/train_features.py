@@ -26,6 +26,7 @@ from dlcore.optim.loop import Optimizer
 from dlcore.optim.schedule import Cosine
 from dlcore.optim.trigger import MaxIteration
 from dlcore.rng import RNG
+from dlcore.search.verification import Verifier
 from dlcore.vision.extractor import HASH_SIDE, extractor_of
 from dlcore.vision.preprocessing import Preprocessing
 from sample_data.catalogue.demo import DEVELOPMENT_SEED, HELD_OUT_SEED, TRAIN_SEED
@@ -35,6 +36,7 @@ from spark_jobs.running import runner
 from spark_jobs.running.command_line import DetectorOptions
 from spark_jobs.running.runner import Job
 from spark_jobs.settings import artefact_uri
+from spark_jobs.stages.calibration import verifier_from
 from spark_jobs.stages.detect import NO_DETECTOR
 from spark_jobs.training.extractor_cards import joint_card, small_card
 from spark_jobs.training.feature_judging import evaluate, judged_catalogue, learn_verifier
@@ -177,7 +179,8 @@ def _plan_joint(job: Job[Options]) -> None:
 
 
 def _plan_verifier(job: Job[Options]) -> None:
-    """The weights of an artefact with another verifier: a new version, since pairs are verified otherwise."""
+    """The weights of an artefact with another verifier: a new version, since pairs are verified otherwise. Nothing is
+    promoted where the verifier in use is better."""
     options = job.options
     usual = options.artefact or (JOINT if options.backbone else SMALL)
     uri = options.start or artefact_uri(job.settings.models, usual)
@@ -186,7 +189,13 @@ def _plan_verifier(job: Job[Options]) -> None:
     if options.backbone and not is_joint:
         raise Mistake(f"got {uri}, which codes crops alone, with a backbone; leave --start out, or name a joint one")
     told = {**artefact.metadata, "verified": command_of("train_features", options)}
-    metadata = told | judged_metadata(job, artefact.model, told, options) | {"options": told.get("options", {})}
+    in_use = verifier_from(artefact.metadata["verifier"])
+    metadata = told | judged_metadata(job, artefact.model, told, options, in_use) | {"options": told.get("options", {})}
+    now, before = metadata["scores"]["deepbit"]["f1"], metadata.pop("f1_before")
+    job.note("verifier", {"f1": now, "f1_before": before})
+    if now < before:
+        job.warn(f"pairs are told apart worse: F1 {now:.4f}, before {before:.4f}; nothing was promoted")
+        return
     text = (joint_card if is_joint else small_card)(metadata, _command_before(metadata))
     name = options.artefact or (JOINT if is_joint else SMALL)
     _promote(job, name, artefact.model, metadata, text, backbone_of(uri))
@@ -258,21 +267,27 @@ def _detector(job: Job[Options]) -> str:
     return ""
 
 
-def judged_metadata(job: Job[Options], model: Module, about: dict[str, Any], options: Options) -> dict[str, Any]:
+def judged_metadata(
+    job: Job[Options], model: Module, about: dict[str, Any], options: Options, in_use: Verifier | None = None
+) -> dict[str, Any]:
     """What the artefact says of the network: its input, its verifier, its scores on a held-out catalogue.
 
     about: preprocessing, threshold and what else is known of it.
+    in_use: a verifier to compare with; its F1 on the same pictures is `f1_before`.
     """
     extractor, detector = extractor_of(model, about, "unsaved"), _detector(job)
     uri = artefact_uri(job.settings.models, detector) if detector else ""
     judge = partial(judged_catalogue, side=HASH_SIDE, workers=options.workers, detector=uri)
     verifier = learn_verifier(extractor, judge(DEVELOPMENT_SEED, 2 * options.judged))
+    held_out = judge(HELD_OUT_SEED, options.judged)
+    before = {"f1_before": evaluate(extractor, in_use, held_out)["deepbit"]["f1"]} if in_use else {}
     return {
+        **before,
         "kind": "deepbit",
         **about,
         "verifier": asdict(verifier),
         "judged_with": detector,
-        "scores": evaluate(extractor, verifier, judge(HELD_OUT_SEED, options.judged)),
+        "scores": evaluate(extractor, verifier, held_out),
         "options": asdict(options),
     }
 
