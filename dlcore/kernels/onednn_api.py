@@ -65,13 +65,8 @@ DIFF_SRC, DIFF_DST, DIFF_WEIGHTS, DIFF_BIAS, DIFF_SCALE, DIFF_SHIFT = 129, 145, 
 _ANY, _CPU, _IN_ORDER = 1, 1, 1
 BF16, FLOAT, SIGNED, UNSIGNED = 2, 3, 5, 6  # dnnl_data_type_t
 _STATUSES = (
-    "success",
-    "out of memory",
-    "invalid arguments",
-    "unimplemented",
-    "last implementation reached",
-    "runtime error",
-)
+    "success", "out of memory", "invalid arguments", "unimplemented", "last implementation reached", "runtime error",
+)  # fmt: skip
 _Dims = ctypes.c_int64 * 12
 _Handle = ctypes.c_void_p
 _Int, _Float, _Char, _Size = ctypes.c_int, ctypes.c_float, ctypes.c_char, ctypes.c_int64
@@ -96,6 +91,7 @@ _SIGNATURES: dict[str, list[type]] = {
     "dnnl_primitive_attr_set_scratchpad_mode": [_Handle, _Int],
     "dnnl_primitive_attr_set_scales_mask": [_Handle, _Int, _Int],
     "dnnl_primitive_desc_destroy": [_Handle],
+    "dnnl_primitive_desc_next_impl": [_Handle],
     "dnnl_primitive_desc_query": [_Handle, _Int, _Int, _Handle],
     "dnnl_primitive_create": [_Handle, _Handle],
     "dnnl_primitive_destroy": [_Handle],
@@ -256,6 +252,10 @@ class Description:
         borrowed = library().dnnl_primitive_desc_query_md(self.handle, _QUERIES[part], index)
         return Layout(_created("dnnl_memory_desc_clone", borrowed))
 
+    def choose_next(self) -> None:
+        """Have oneDNN choose other code than it has chosen, the next best."""
+        check(library().dnnl_primitive_desc_next_impl(self.handle), "choice of other code")
+
     def implementation(self) -> str:
         """oneDNN's name of the code that it chose, such as 'brgconv:avx512_core'."""
         name = ctypes.c_char_p()
@@ -265,7 +265,7 @@ class Description:
 
 class Attributes:
     """What is fused behind an operation, in this order: a sum with another array of the result's shape, which lies in
-    memory as `residual` says; a ReLU, or the range from 0 to a finite `ceiling`.
+    memory as `residual` says; a ReLU, or the range from 0 to `ceiling`.
 
     scales: execution argument -> the dimensions, as bits, along which the numbers differ that it is multiplied with;
     those of the result divide it, last of all.

@@ -18,7 +18,7 @@ from dlcore.inference import Plan, agreement, calibrate, compile, load_calibrati
 from dlcore.inference.forms import Form, integers, scaled
 from dlcore.inference.ranges import Observed, chosen
 from dlcore.kernels import cpu
-from dlcore.nn.layer import Linear, ReLU, Sequential
+from dlcore.nn.layer import Linear, ReLU, Sequential, SpatialConvolution
 from dlcore.nn.module import Module
 from dlcore.rng import RNG
 
@@ -77,6 +77,17 @@ def test_a_row_in_eight_bits_does_not_depend_on_its_batch() -> None:
     calibration = calibrate(model, values(8, 3, 11, 15, seed=1))
     one, two = (compile(model, (rows, 3, 11, 15), "int8", calibration=calibration).predict(x) for rows in (1, 2))
     np.testing.assert_array_equal(one, two)
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+def test_threads_give_the_same_in_every_run(stride: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cpu._threads, "count", 2)
+    narrow = SpatialConvolution(24, 48, 1, 1, stride, stride)
+    model, x = Sequential().add(conv(3, 24)).add(ReLU()).add(narrow).add(conv(48, 8)), values(8, 3, 32, 32)
+    plan = compile(model, x.shape, "int8", calibration=calibrate(model, x))
+    first = plan(x)
+    for _ in range(60):
+        np.testing.assert_array_equal(plan(x), first)
 
 
 def test_a_product_in_eight_bits_adds_whole_numbers() -> None:
