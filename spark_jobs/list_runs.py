@@ -43,7 +43,7 @@ def main(
             f"now  {attempt.get('day') or 'all days'}  {attempt.get('stage')}: {said}  "
             f"{name_of(str(attempt.get('run')))}"
         )
-    typer.echo("\n".join((HEADING, *map(_line, runs))) if runs else "no run of these days yet")
+    typer.echo("\n".join((HEADING, *map(_line, runs))) if runs else "no run of these days has ended yet")
 
 
 def _line(run: RunSummary) -> str:

@@ -14,8 +14,8 @@ from typing import Annotated
 import typer
 
 from dlcore.errors import ModelFormatError
-from dlcore.interop.artefact import bring, pinned, promote, versions
-from spark_jobs.mistakes import leave
+from dlcore.interop.artefact import bring, names, pinned, promote, versions
+from spark_jobs.mistakes import leave, nearest
 from spark_jobs.settings import Settings, artefact_uri
 
 
@@ -26,8 +26,11 @@ def main(
     models: Annotated[str, typer.Option(help="URI of the folder of artefacts; empty: the one in the settings")] = "",
 ) -> None:
     """Promote a version of a model, and say which there are."""
-    uri = artefact_uri(models or Settings.from_environment().models, name)
+    folder = models or Settings.from_environment().models
+    uri = artefact_uri(folder, name)
     try:
+        if not source and name not in (there := names(folder)):
+            raise ValueError(f"got model {name!r} of {folder}, {nearest(name, there)}")
         if version and source:
             raise ValueError("got --version and --source, expected one of them")
         wanted = bring(source, uri) if source else version

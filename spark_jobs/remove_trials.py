@@ -47,7 +47,8 @@ def main(
     if files.exists(index):
         files.rm(index, recursive=True)
     reports = remove_trial_reports(settings.reports)
-    typer.echo(f"removed {len(tables)} tables ({', '.join(tables) or 'none'}) and {reports} run reports of trials")
+    found = f"removed {len(tables)} tables ({', '.join(tables) or 'none'}) and {reports} run reports of trials"
+    typer.echo(found if tables or reports else "there are no trials to remove")
 
 
 if __name__ == "__main__":

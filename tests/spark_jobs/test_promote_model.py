@@ -26,10 +26,14 @@ def models(tmp_path: Path) -> Path:
     return tmp_path / "models"
 
 
-def promote(models: Path, *arguments: str) -> Result:
+def _app() -> typer.Typer:
     app = typer.Typer()
     app.command()(main)
-    return CliRunner().invoke(app, [NAME, "--models", f"file://{models}", *arguments])
+    return app
+
+
+def promote(models: Path, *arguments: str) -> Result:
+    return CliRunner().invoke(_app(), [NAME, "--models", f"file://{models}", *arguments])
 
 
 def test_a_name_moves_to_a_version_that_is_brought_and_back(models: Path) -> None:
@@ -46,3 +50,5 @@ def test_a_name_moves_to_a_version_that_is_brought_and_back(models: Path) -> Non
     wrong = promote(models, "--version", "0" * 64)
     assert wrong.exit_code == EXIT_MISTAKE and f"got no version {'0' * 64}" in wrong.output
     assert promote(models, "--version", before, "--source", "file:///x").exit_code == EXIT_MISTAKE
+    unknown = CliRunner().invoke(_app(), ["detector", "--models", f"file://{models}"])
+    assert unknown.exit_code == EXIT_MISTAKE and f"did you mean {NAME}?" in unknown.output
