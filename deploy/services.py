@@ -17,6 +17,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from shlex import quote
+from threading import Event
 from typing import Annotated, cast
 
 import typer
@@ -48,6 +49,8 @@ next, in a shell:
 then in the browser: DAG image_pipeline, and Browse > Image pipeline; `make down` stops everything"""
 """What `make up` says at its end, in README's words."""
 _MOVING = ("PIPELINE_HOME", "PIPELINE_PORT_OFFSET")
+_interrupted = Event()
+"""That a signal has asked this process to end."""
 
 
 def next_steps(given: Mapping[str, str]) -> str:
@@ -121,7 +124,13 @@ def interruptible() -> None:
     """
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:
-            signal.signal(number, signal.default_int_handler)
+            signal.signal(number, _interrupt)
+
+
+def _interrupt(number: int, frame: object) -> None:
+    """End this process as Ctrl-C does, and remember it: what is raised in a callback, as of a parser, may be lost."""
+    _interrupted.set()
+    raise KeyboardInterrupt
 
 
 @contextmanager
@@ -199,6 +208,8 @@ def _start_in_order(stack: Stack, programs: list[Program], console: Console) -> 
                     progress.update(started[program.name].task, completed=1)
                     del waiting[program.name]
             time.sleep(_POLL_S)
+            if _interrupted.is_set():
+                raise KeyboardInterrupt
 
 
 def _startable(waiting: Mapping[str, Program]) -> list[Program]:
