@@ -296,7 +296,7 @@ def test_a_criterion_states_its_shapes_and_its_source(name):
     doc = inspect.getdoc(getattr(criterion, name))
     assert re.search(r"(^|\. )output: .+", doc, flags=re.M), "expected 'output: ...; target: ...'"
     assert re.search(r"(^|; )target: .+|the target is not used", doc, flags=re.M)
-    assert re.search(r"(^|\. )Source: .+\.$", doc, flags=re.M), "expected 'Source: BigDL's ..., or a paper.'"
+    assert re.search(r"(^|\. )Source: [^.].*\.$", doc, flags=re.M | re.S), "expected 'Source: BigDL's ..., or a paper.'"
 
 
 def test_even_distribution_moves_each_bit_towards_half():
