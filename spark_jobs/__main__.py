@@ -1,4 +1,4 @@
-"""List the commands of the pipeline, a line each, and what their exit codes say; or run one of them.
+"""List the commands of the pipeline and what their exit codes mean, or run one of them.
 
 python -m spark_jobs
 python -m spark_jobs --json
@@ -26,7 +26,7 @@ _RUNS = 'if __name__ == "__main__":'
 
 
 def commands() -> dict[str, str]:
-    """Name -> what it does, of every script of this folder: the stages in their order, then the others by name."""
+    """Every script of this folder, name -> what it does: the stages in their order, then the others by name."""
     texts = {path.stem: path.read_text() for path in sorted(Path(__file__).parent.glob("*.py"))}
     others = {name: _first_line(text) for name, text in texts.items() if _RUNS in text and name not in STAGES}
     return {name: stage.title for name, stage in STAGES.items()} | {
@@ -35,7 +35,7 @@ def commands() -> dict[str, str]:
 
 
 def _first_line(text: str) -> str:
-    """What a module says of itself, without importing it."""
+    """The first paragraph of a module's docstring, read without importing the module."""
     return (ast.get_docstring(ast.parse(text)) or "").split("\n\n")[0].replace("\n", " ").rstrip(".:")
 
 
@@ -44,7 +44,7 @@ def main(as_json: Annotated[bool, typer.Option("--json", help="print JSON, for p
     if as_json:
         print(json.dumps({"commands": commands(), "exit_codes": dict(EXIT_CODES)}))
         return
-    listed, codes = Table("python -m spark_jobs.", "what it does"), Table("exit code", "what it says")
+    listed, codes = Table("python -m spark_jobs.", "what it does"), Table("exit code", "what it means")
     for name, line in commands().items():
         listed.add_row(name, line)
     for code, meaning in EXIT_CODES.items():
@@ -56,7 +56,7 @@ def run(name: str, arguments: Sequence[str]) -> None:
     """Run a command in this process, as if it were the program.
 
     Raises:
-        SystemExit: the command ended; with 2 if there is none of that name.
+        SystemExit: the command ended; the code is 2 if there is no command of that name.
     """
     if name not in (known := commands()):
         print(f"spark_jobs: got command {name!r}, {nearest(name, known)}", file=sys.stderr)

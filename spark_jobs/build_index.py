@@ -1,7 +1,7 @@
 """Writes the search index of all codes: features, duplicates and crops of every day -> a version of index files.
 
 Tasks write the segments of the days that have changed, and all groups; this process sees how many rows a day has, and
-names of parts. Days whose features are what they were keep their segments; many small segments become few.
+names of parts. Days whose features have not changed keep their segments; many small segments are merged into few.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ _FINGERPRINT = (*_PLACE, "label", "code", "luminance_hash", "whole_hash", "chrom
 class Options:
     """What the index holds beside codes and keys."""
 
-    thumbnails: bool = field(default=True, metadata={"help": "keep a small JPEG of each crop for contact sheets"})
-    afresh: bool = field(default=False, metadata={"help": "write the segments of all days, even of unchanged ones"})
+    thumbnails: bool = field(default=True, metadata={"help": "keep a small JPEG of each crop, for contact sheets"})
+    afresh: bool = field(default=False, metadata={"help": "write the segments of all days, including unchanged ones"})
 
 
 def plan(job: Job[Options]) -> None:
@@ -67,8 +67,7 @@ def plan(job: Job[Options]) -> None:
 
 @dataclass(frozen=True)
 class Day:
-    """What is known of a day's used rows without reading them here: their number, their models and a hash of their
-    content."""
+    """A day's used rows, known without reading them here: their number, their models and a hash of their content."""
 
     rows: int
     models: tuple[str, ...]
@@ -90,14 +89,14 @@ def _days(job: Job[Options]) -> dict[str, Day]:
 
 
 def _told(job: Job[Options]) -> Any:
-    """What can be filtered by, of all pictures: day, key and the columns of the setting."""
+    """What searches can filter by, for all pictures: day, key and the columns of the setting."""
     names = filter_names(job.settings.index_filters)
     rows = listings(job.read("raw_images", SOURCE), job.settings.metadata_columns, names)
     return rows.select("day", "key", *names)
 
 
 def _told_states(job: Job[Options]) -> dict[str, str]:
-    """By day what the filters of its segments are made from."""
+    """Day -> what the filters of its segments are made from."""
     rows = _told(job)
     names = rows.columns[2:]
     if not names:
@@ -136,7 +135,8 @@ def _thumbnails(job: Job[Options], of_days: str) -> Any:
 
 
 def _groups(job: Job[Options]) -> list[Part]:
-    """Write which items are in groups of two and more, all anew: a new day changes those of earlier days."""
+    """Write which items are in groups of two and more. All are written anew, since a new day changes groups of earlier
+    days."""
     rows = job.read("duplicates", (*_PLACE, "group", "size")).where("size > 1")
     rows = rows.selectExpr("concat(CAST(day AS string), '/', key, '#', CAST(crop AS string)) place", "`group`")
     tasks = rows.count() // SEGMENT_ITEMS + 1
@@ -156,7 +156,7 @@ def _lists(job: Job[Options]) -> list[Part]:
 
 
 def _compacted(job: Job[Options], segments: list[Part], code_bytes: int) -> list[Part]:
-    """The segments, small neighbours joined by the workers where there are many."""
+    """The segments; where many are small, the workers merge neighbours."""
     lists = joinable(segments)
     if not lists:
         return segments

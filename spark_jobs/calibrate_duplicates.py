@@ -1,5 +1,5 @@
-"""Chooses how alike two pictures must be to be duplicates, on changed copies of the catalogue's own pictures, without
-labels.
+"""Chooses how alike two pictures must be to count as duplicates. It needs no labels: it changes copies of the
+catalogue's own pictures.
 
 The result is `calibration.json` beside the index; `find_duplicates` reads it.
 """
@@ -35,10 +35,10 @@ from spark_jobs.stages.signature_rows import SIGNATURES, signatures_of
 
 CHANGES = Changes({**TRANSFORMS, **STRONGER}, recoloured)
 SAMPLE = 2048
-"""Distinct pictures whose pairs show how often different ones are near by chance, 1 MB; chosen by their names, which
-are hashes."""
+"""Number of distinct pictures whose pairs show how often different ones are near by chance: 1 MB. Their names, which
+are hashes, decide which."""
 COUNTED = 512
-"""Those of them whose duplicates are looked for in all of a larger catalogue."""
+"""Number of them whose duplicates are looked for in all of a larger catalogue."""
 _PLACE = ("day", "key")
 
 
@@ -48,18 +48,18 @@ class Options(ExtractorOptions):
 
     detector: str = field(
         default="",
-        metadata={"help": "detector that cuts the copies, as in detect_objects; empty: the usual one, if it exists"},
+        metadata={"help": "detector that cuts the copies, as in detect_objects; empty: the usual one, if any"},
     )
     pictures: int = field(default=160, metadata={"help": "number of pictures of the catalogue to change"})
     copies: int = field(default=8, metadata={"help": "number of changed copies of each picture"})
-    precision: float = field(default=0.95, metadata={"help": "share of right pairs that the groups must reach"})
+    precision: float = field(default=0.95, metadata={"help": "share of pairs in the groups that must be right"})
     candidates: float = field(
-        default=20.0, metadata={"help": "the most other pictures that a picture may be verified with by chance"}
+        default=20.0, metadata={"help": "most other pictures that a picture may be verified with by chance"}
     )
 
 
 def plan(job: Job[Options]) -> None:
-    """Change a sample of the catalogue's pictures on the workers, choose the thresholds here."""
+    """The workers change a sample of the catalogue's pictures; this process chooses the thresholds."""
     options, models = job.options, job.options.models or job.settings.models
     made_by, rows = versioned_rows(job)
     named = extractor_of_version(models, made_by, options.extractor) if made_by else options.extractor
@@ -78,7 +78,7 @@ def plan(job: Job[Options]) -> None:
     version = one_version([made_by or None, artefact.version])
     verifier = verifier_from(artefact.metadata["verifier"])
     if not len(copies) and _distances_before(job, version):
-        job.warn("found no picture to change: the calibration of before stays")
+        job.warn("found no picture to change; the earlier calibration stays")
         return
     originals, views = read_copies(copies)
     target = Target(precision=options.precision, candidates=options.candidates)
@@ -91,8 +91,8 @@ def plan(job: Job[Options]) -> None:
 
 
 def _population(job: Job[Options], pictures: Any, sample: pa.Table, version: str) -> Population:
-    """What the sample stands for: of a larger catalogue its pairs are counted on the workers, those of a part of the
-    sample with all."""
+    """The catalogue that the sample stands for. If it is larger than the sample, the workers count its pairs: those of
+    a part of the sample with all pictures."""
     count = len(sample) if len(sample) < SAMPLE else pictures.select("picture").distinct().count()
     before = _distances_before(job, version)
     if count <= SAMPLE:
@@ -115,7 +115,7 @@ def _population(job: Job[Options], pictures: Any, sample: pa.Table, version: str
 
 
 def _distances_before(job: Job[Options], version: str) -> tuple[int, int] | None:
-    """The distances of the calibration that this one replaces, if it can be read and was for the same model."""
+    """The distances of the calibration that this one replaces, if that one can be read and is for the same model."""
     try:
         old = Calibration.read(job.settings.index)
     except (FileNotFoundError, ValueError, KeyError, TypeError):
@@ -124,7 +124,8 @@ def _distances_before(job: Job[Options], version: str) -> tuple[int, int] | None
 
 
 def _sampled_crops(job: Job[Options]) -> pa.Table:
-    """The crops of the pictures to change, chosen by a hash of their keys: the same for the same catalogue."""
+    """The crops of the pictures to change. A hash of their keys chooses them, so the same catalogue gives the same
+    crops."""
     crops = job.read("crops", (*_PLACE, *BOX, "source")).where("x_min IS NOT NULL AND crop = 0")
     crops = crops.join(withdrawn_now(job), "key", "left_anti")
     chosen = crops.selectExpr("*", "xxhash64(day, key) AS place").orderBy("place", *_PLACE).limit(job.options.pictures)
@@ -132,7 +133,7 @@ def _sampled_crops(job: Job[Options]) -> pa.Table:
 
 
 def _detector(job: Job[Options], models: str, crops: pa.Table) -> str:
-    """The detector that cuts the copies; none where none has cut the pictures."""
+    """The detector that cuts the copies; empty if none has cut the pictures."""
     asked = job.options.detector
     if asked == NO_DETECTOR or DETECTION not in crops.column("source").to_pylist():
         return NO_DETECTOR

@@ -1,4 +1,4 @@
-"""Run exactly the days that were missed, and with --late also those whose pictures came after their run.
+"""Run the days that were missed, and no others; with --late also those whose pictures came after their run.
 
     python -m spark_jobs.catch_up --dry-run
     python -m spark_jobs.catch_up --late --late-days 14
@@ -27,12 +27,12 @@ _ALREADY = "already exists"
 
 def main(
     late: Annotated[
-        bool, typer.Option("--late", help="also run days of which HBase has more images than were read")
+        bool, typer.Option("--late", help="also run days for which HBase has more images than were read")
     ] = False,
-    late_days: Annotated[int, typer.Option(min=1, help="number of newest published days to count for --late")] = 7,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="print the days and run nothing")] = False,
+    late_days: Annotated[int, typer.Option(min=1, help="number of newest published days that --late counts")] = 7,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="print the days, but run nothing")] = False,
 ) -> None:
-    """Ask Airflow for a run of each day that was missed."""
+    """Ask Airflow to run each day that was missed."""
     settings = Settings.from_environment()
     reasons = dict.fromkeys(missing_days(settings), "no codes")
     try:
@@ -56,7 +56,7 @@ def _run(day: date) -> str:
     command = ["airflow", "dags", "trigger", IMAGE_PIPELINE, "--run-id", run, "--conf", json.dumps({"day": str(day)})]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode and _ALREADY in done.stdout + done.stderr:
-        return f"asked for today already, as run {run}"
+        return f"already requested today, as run {run}"
     if done.returncode:
         last = (done.stderr or done.stdout).strip().rpartition("\n")[2]
         raise SystemExit(f"airflow refused the run of {day}: {last}")

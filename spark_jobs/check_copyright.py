@@ -21,7 +21,7 @@ _OF_ORIGINAL = (*_PLACE, *_TOLD, "since", "code", "whole_hash", "sha256", "evide
 
 
 def plan(job: Job[NoOptions]) -> Any:
-    """Each key of a group once, on its earliest day, beside the group's original."""
+    """Each key of a group once, on its earliest day, compared with the group's original."""
     from pyspark.sql import Window
     from pyspark.sql import functions as F
 

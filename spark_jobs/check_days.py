@@ -1,7 +1,7 @@
 """Finds days that were never run and pictures that came after their day's run: the job `check_days`.
 
-Airflow does not run days that passed while it stood still, and a day's run reads what HBase has at that time. The
-numbers stand in the run report, and from there in the metrics; `python -m spark_jobs.catch_up` runs such days.
+Airflow does not run days that passed while it was stopped, and a day's run reads only what HBase has at that time. The
+numbers go into the run report, and from there into the metrics; `python -m spark_jobs.catch_up` runs such days.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def plan(job: Job[Options]) -> None:
         day.isoformat(): images for day, images in late_images(job.settings, job.options.late_days, count_rows).items()
     }
     if missing:
-        job.warn(f"{len(missing)} days have no codes, the first {missing[0]}; run: python -m spark_jobs.catch_up")
+        job.warn(f"{len(missing)} days have no codes, the first is {missing[0]}; run: python -m spark_jobs.catch_up")
     if late:
         job.warn(f"pictures came after the run of {', '.join(late)}; run: python -m spark_jobs.catch_up --late")
     job.note("missing_days", missing)

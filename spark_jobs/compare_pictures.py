@@ -1,5 +1,5 @@
-"""Compares the pictures that are new with all: features -> duplicate_pairs, the verified pairs of distinct pictures of
-all days."""
+"""Compares new pictures with all pictures: features -> duplicate_pairs, the verified pairs of distinct pictures of all
+days."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from spark_jobs.stages.picture_days import PICTURE_DAYS, PictureDays
 
 
 def plan(job: Job[NoOptions]) -> Any:
-    """Blocks of pictures go from worker to worker; the driver knows their names and how many pictures each has."""
+    """Blocks of pictures go from worker to worker; the driver knows only their names and how many pictures each has."""
     calibration = Calibration.read(job.settings.index)
     limits, index, folder = Limits.of(calibration), job.settings.index, folder_of_run()
     days = replace(pictured_days(job, calibration), limits=limits)
@@ -46,7 +46,7 @@ def plan(job: Job[NoOptions]) -> Any:
 
 
 def _whole(job: Job[Any], days: PictureDays, published: Any, folder: str, calibration: Calibration) -> Any:
-    """All rows, where days were replaced or came in between; pictures that were compared before are not compared
+    """All rows, for when days were replaced or came in between; pictures that were compared before are not compared
     again."""
     from pyspark.sql import functions as F
 
@@ -66,7 +66,7 @@ def _whole(job: Job[Any], days: PictureDays, published: Any, folder: str, calibr
 
 
 def _added(job: Job[Any], days: PictureDays, added: Sequence[str], folder: str, calibration: Calibration) -> Any:
-    """The rows of days that came after all others: no others change."""
+    """The rows of days that came after all others; no other rows change."""
     from pyspark.sql import functions as F
 
     new, old = days.blocks(added), days.blocks([day for day in sorted(days.days) if day not in added])
@@ -85,17 +85,16 @@ def _added(job: Job[Any], days: PictureDays, added: Sequence[str], folder: str, 
 
 
 def _firsts(pictures: Any) -> Any:
-    """Each picture's first row of all days."""
+    """Each picture's first row over all days."""
     from pyspark.sql import functions as F
 
     return pictures.groupBy(PICTURE).agg(F.min(F.struct(*PLACE)).alias("place"))
 
 
 def _parts(job: Job[Any], told: Any, folder: str, blocks: Sequence[Block]) -> list[Block]:
-    """The pictures to compare, each once, as blocks of new and of known ones; those that lie in a block whole stay
-    there.
+    """The pictures to compare, each once, as blocks of new and of known ones; pictures that fill a block stay there.
 
-    told: (block, row, is_new), of each picture once.
+    told: (block, row, is_new), once for each picture.
     """
     part = partial(part_batches, index=job.settings.index, folder=folder, blocks=blocks)
     tasks = max(1, min(len(blocks), 4 * job.settings.partitions))
@@ -104,7 +103,7 @@ def _parts(job: Job[Any], told: Any, folder: str, blocks: Sequence[Block]) -> li
 
 
 def _found(job: Job[Any], blocks: list[Block], calibration: Calibration) -> Any:
-    """The verified pairs of the new pictures with all, a task for each two bundles of blocks."""
+    """The verified pairs of the new pictures with all; each task compares two bundles of blocks."""
     new, every = (sum(block.rows for block in blocks if block.is_new or not is_new) for is_new in (True, False))
     job.note("pictures", {"new": new, "all": every})
     # Two tiles a core, less one: with two cores half of the pictures with the other half takes as long as both with
@@ -120,7 +119,7 @@ def _found(job: Job[Any], blocks: list[Block], calibration: Calibration) -> Any:
 
 
 def _placed(pairs: Any, firsts: Any) -> Any:
-    """Rows of the pairs whose pictures are both there, the one that came later first."""
+    """Rows of the pairs whose pictures are both there; the later picture stands first."""
     from pyspark.sql import functions as F
 
     two = [

@@ -21,7 +21,7 @@ class Options:
     )
     least_score: float = field(default=0.0, metadata={"help": "lowest score of an object to be cropped"})
     crops_per_image: int = field(
-        default=1, metadata={"min": 1, "help": "the most objects to cut out of an image, the likeliest products first"}
+        default=1, metadata={"min": 1, "help": "most objects to cut out of an image, the likeliest products first"}
     )
     fall_back: bool = field(default=True, metadata={"help": "use the whole image where no object is found"})
 

@@ -1,4 +1,4 @@
-"""Finds the products in each image of a day: images -> detections, one row for one row."""
+"""Finds the products in each image of a day: images -> detections, one row for each image."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from spark_jobs.stages.detect import NO_DETECTOR, detect_batches
 
 @dataclass(frozen=True)
 class Options(DetectorOptions):
-    """Which detector looks."""
+    """Which detector finds the products."""
 
 
 def plan(job: Job[Options]) -> Any:

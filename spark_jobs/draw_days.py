@@ -1,9 +1,9 @@
-"""Draws the day sheets, the pages "a day in pictures": some pictures of each day with what became of them, in files
+"""Draws the day sheets, the pages "a day in pictures": some pictures of each day and what became of them, in files
 beside the index.
 
-A sheet is bounded whatever the size of the day: pictures by chance, those with the lowest scores, those in which
+A sheet is bounded whatever the size of the day. It shows random pictures, those with the lowest scores, those in which
 nothing was found, the most blurred, new members of groups, and refused ones of each reason. Tasks draw and write; days
-that are what they were keep their sheets.
+that have not changed keep their sheets.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from spark_jobs.stages.day_sheet import (
 _PLACE = ("day", "key")
 _UNDER_WAY_S = 24 * 3600.0
 _GLIMPSED = f"reason IN {list_of(GLIMPSED)} AND length(raw) <= {4 << 20}"
-"""Refused files that are looked at: a batch of larger ones would take a worker's memory."""
+"""The refused files that are opened: a batch of larger ones would fill a worker's memory."""
 CHOICES = {
     "sample": ("reason = 'ok'", "day", "xxhash64(key)"),
     "score": ("reason = 'ok' AND score IS NOT NULL", "day", "score, key"),
@@ -39,22 +39,22 @@ CHOICES = {
     "members": ("is_member", "day", "key"),
     "refused": ("reason <> 'ok'", "day, reason", "xxhash64(key)"),
 }
-"""Why a picture is on its day's sheet: which pictures, of what each so many, and which of them come first."""
+"""Why a picture is on its day's sheet: which pictures qualify, what the limit applies to, and which come first."""
 
 
 @dataclass(frozen=True)
 class Options:
-    """How much is shown."""
+    """How much a sheet shows."""
 
     most: int = field(
         default=240,
-        metadata={"min": 1, "max": 2000, "help": "the most pictures of a day for each kind and each reason"},
+        metadata={"min": 1, "max": 2000, "help": "most pictures of a day for each kind and each reason"},
     )
-    afresh: bool = field(default=False, metadata={"help": "draw all days, even unchanged ones"})
+    afresh: bool = field(default=False, metadata={"help": "draw all days, including unchanged ones"})
 
 
 def plan(job: Job[Options]) -> None:
-    """Choose by the columns, draw what was chosen, write a sheet a day."""
+    """Choose pictures by their columns, draw those, write a sheet for each day."""
     store = store_of(job.settings.index)
     pictures = _pictures(job)
     states = _states(pictures, job.options)
@@ -68,7 +68,7 @@ def plan(job: Job[Options]) -> None:
 
 
 def _pictures(job: Job[Options]) -> Any:
-    """A row for each picture: what the pipeline has measured, found, cut out and decided, without its pixels."""
+    """A row for each picture, without its pixels: what the pipeline has measured, found, cut out and decided."""
     images = job.read("images", (*_PLACE, "reason", "source_format", "width", "height", "blur", "entropy", "flags"))
     objects = job.read("detections", (*_PLACE, "objects"))
     crops = job.read(
@@ -94,7 +94,7 @@ def _pictures(job: Job[Options]) -> Any:
 
 
 def _groups(job: Job[Options]) -> Any:
-    """Of each picture whether it was taken down, its groups of two and more, and whether it joined one: is not the
+    """For each picture: whether it was taken down, its groups of two and more, and whether it joined one, being not the
     first there."""
     first = "`group` NOT IN (concat(day, '/', key), concat(day, '/', key, '#', crop))"
     rows = job.read("duplicates", (*_PLACE, "crop", "reason", "group", "size"))
@@ -106,14 +106,15 @@ def _groups(job: Job[Options]) -> Any:
 
 
 def _states(pictures: Any, options: Options) -> dict[str, str]:
-    """By day, what its sheet is drawn from: a hash of all that its rows say but for groups, which later days change."""
+    """Day -> what its sheet is drawn from: a hash of all that its rows say, except for groups, which later days
+    change."""
     columns = "key, reason, width, height, blur, entropy, flags, objects, crops"
     counted = pictures.groupBy("day").agg(_sql("count(*)", "rows"), _sql(f"hex(bit_xor(xxhash64({columns})))", "hash"))
     return {str(row["day"]): f"{row['rows']} rows {row['hash']}, {options.most} each" for row in counted.collect()}
 
 
 def _drawn(store: Any) -> dict[str, str]:
-    """By day, what the sheets that are there were drawn from; a damaged one is drawn again."""
+    """Day -> what the existing sheet was drawn from; a damaged sheet is drawn again."""
     states = {}
     for day in days_of(store):
         try:
@@ -124,7 +125,7 @@ def _drawn(store: Any) -> dict[str, str]:
 
 
 def _draw(job: Job[Options], pictures: Any, changed: Iterable[str], states: dict[str, str]) -> list[Any]:
-    """Draw and write the sheets of the changed days -> a row a sheet."""
+    """Draw and write the sheets of the changed days -> a row for each sheet."""
     of_days = " OR ".join(f"day = DATE '{day}'" for day in changed)
     of_changed = pictures.where(of_days)
     totals: dict[str, dict[str, int]] = {}
@@ -147,7 +148,7 @@ def _draw(job: Job[Options], pictures: Any, changed: Iterable[str], states: dict
 
 
 def _chosen(pictures: Any, most: int) -> Any:
-    """The pictures that go on the sheets, with what is said of each as JSON."""
+    """The pictures that go on the sheets, with what the sheet says about each as JSON."""
     ranks = [
         f"IF({which}, row_number() OVER (PARTITION BY {of}, {which} ORDER BY {order}) <= {most}, false) AS of_{name}"
         for name, (which, of, order) in CHOICES.items()

@@ -3,9 +3,8 @@
     python -m spark_jobs.estimate_backfill --from 2024-01-01 --to 2026-10-31
 
 The images are counted in HBase by their keys; `--no-count` takes the mean of past days instead. All other figures come
-from the run reports of past days, and hold for the same cluster. The time during which the stages of these days were
-under way is divided into a part that grows with the images (computing and writing them) and a part that every day costs
-(sessions, audits).
+from the run reports of past days, and hold for the same cluster. The stages' time is divided into a part that grows
+with the images (computing and writing them) and a part that every day costs (sessions, audits).
 """
 
 from __future__ import annotations
@@ -32,7 +31,7 @@ FIRST, *_, LAST = (stage.name for stage in stages_of(IMAGE_PIPELINE))
 
 @dataclass(frozen=True)
 class Past:
-    """What whole days of the past took, all of them together.
+    """What complete past days took, all of them together.
 
     days, images: how many.   day_seconds: of the cluster, for which the days' number counts.   image_seconds: those for
     which the images' number counts.   read_bytes: from HBase.   written_bytes: to the lake, by dataset.
@@ -85,7 +84,7 @@ class Estimate:
 
 
 def estimate(past: Past, days: int, images: int) -> Estimate:
-    """The cost of as many days with as many images in all, at the rates of the past."""
+    """The cost of so many days with so many images in all, at the rates of the past."""
     seconds = past.day_seconds * days / len(past.days) + past.image_seconds * images / past.images
     written = {dataset: size * images // past.images for dataset, size in past.written_bytes.items()}
     return Estimate(days, images, seconds / 3600, past.read_bytes * images // past.images, written)
@@ -137,10 +136,8 @@ def _size(size_bytes: float) -> str:
 def main(
     first: Annotated[str, typer.Option("--from", help="first day, as YYYY-MM-DD")],
     last: Annotated[str, typer.Option("--to", help="last day, as YYYY-MM-DD")],
-    count: Annotated[
-        bool, typer.Option(help="count the images in HBase; otherwise use the mean of the past days")
-    ] = True,
-    cores: Annotated[int, typer.Option(help="number of cores that the past runs had; 0: those of this machine")] = 0,
+    count: Annotated[bool, typer.Option(help="count the images in HBase, or use the mean of the past days")] = True,
+    cores: Annotated[int, typer.Option(help="cores that the past runs had; 0: as many as this machine has")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="print the estimate as JSON, for programs")] = False,
 ) -> None:
     """Print what a backfill of the days will cost, from the run reports of past days."""

@@ -2,11 +2,11 @@
 
     python -m spark_jobs.estimate_search --pictures 380e6 --day 1e6 --bits 128 --cores 1200
 
-The constants below are for one core of an AMD EPYC with AVX-512; `--rate` scales them to another CPU. Those of
-comparing, scanning and verifying were measured, on a busy machine; those of a picture are estimates. Comparing a
-million pictures with another million was forecast to take 41 seconds of one core, and took 45; no forecast has been
-compared with a whole run yet. Comparing grows with the square of the catalogue, all else with its size. The seconds a
-picture include what Spark adds.
+The constants below are for one core of an AMD EPYC with AVX-512; `--rate` scales them to another CPU. The rates of
+comparing, scanning and verifying were measured, on a busy machine; the seconds per picture are estimates, and include
+what Spark adds. Comparing a million pictures with another million was forecast to take 41 seconds of one core, and took
+45; no forecast has been compared with a whole run yet. The cost of comparing grows with the square of the catalogue,
+all else with its size.
 """
 
 from __future__ import annotations
@@ -19,41 +19,42 @@ from rich.console import Console
 from rich.table import Table
 
 COMPARISONS_S = {64: 370e9, 128: 130e9, 256: 41e9, 512: 12e9}
-"""Pairs of codes that a join gets through in a second of a core (dlcore.search.join), a million codes with a million,
-within the distance that leaves 20 candidates by chance among ten million: most of them it does not look at. Smaller
-sets take longer a pair."""
+"""Pairs of codes that a join (dlcore.search.join) gets through in a second of one core; it does not look at most of
+them. Measured on a million codes with a million, within the distance that leaves 20 candidates by chance among ten
+million. Smaller sets take longer per pair."""
 HASHED_S = 35e9
-"""The same of the hashes of whole images, 256 bits within 51."""
+"""The same for the hashes of whole images, 256 bits, within a distance of 51."""
 SCANNED_S = {64: 3.7e9, 128: 2.1e9, 256: 1.1e9, 512: 0.6e9}
-"""Codes a core looks at in a second for the 100 nearest of one query (dlcore.search.codes.nearest)."""
+"""Codes that a core scans in a second for the 100 nearest of one query (dlcore.search.codes.nearest)."""
 VERIFIED_S = 350_000
-"""Candidates by chance that a core verifies in a second (spark_jobs.stages.pairs.verified_pairs)."""
+"""Chance candidates that a core verifies in a second (spark_jobs.stages.pairs.verified_pairs)."""
 PICTURE_S = 4e-4
-"""Estimated core seconds of a new picture besides: read, named, written to a block, its row written and audited, in
-both jobs."""
+"""Estimated core seconds that a new picture takes besides, in both jobs: it is read, named and written to a block, and
+its row is written and audited."""
 KNOWN_PICTURE_S = 1e-5
-"""Estimated of one that is known already: its rows are passed over. To look a day's names up among them, 4e-7 of it,
-was measured."""
+"""Estimated core seconds of a picture that is known already: its rows are passed over. Looking a day's names up among
+them, 4e-7 of it, was measured."""
 NEW_PICTURE_S = 5e-5
-"""Core seconds to write a picture to the index, without its thumbnail: of 300,000, what a job takes in any case among
-them."""
+"""Core seconds to write a picture to the index, without its thumbnail; measured on 300,000, and includes the job's
+fixed cost."""
 KEY_BYTES = 48
-"""In the index besides the code: a key of 14 letters, where it ends and its place by name, day, crop, label, where its
-picture ends."""
+"""Bytes of a picture in the index besides the code: a key of 14 letters, where it ends and its place by name, day,
+crop, label, where its picture ends."""
 SERVICE_BYTES = 0.33e9
-"""Of the search service besides the index: two workers with both models, as benchmarks/bench_service.py measured."""
+"""Memory of the search service besides the index: two workers with both models, as benchmarks/bench_service.py
+measured."""
 TASK_BYTES = 0.9e9
-"""Of a task that compares a million pictures with a million; their signatures are mapped besides."""
+"""Memory of a task that compares a million pictures with a million; their signatures are mapped besides."""
 SIGNATURE_BYTES = {"descriptor": 2, "fixed": 32 + 32 + 128}
-"""Of a descriptor a bit of the code; of the two hashes and the grid of colours."""
+"""Bytes of a descriptor for each bit of the code; of the two hashes and the grid of colours together."""
 
 
 @dataclass(frozen=True)
 class Catalogue:
     """pictures: distinct ones in all.
-    day: new ones a day.
+    day: new ones per day.
     bits: of a code.
-    candidates: others a picture is verified with by chance, at most, for each of the two joins."""
+    candidates: most other pictures that a picture is verified with by chance, for each of the two joins."""
 
     pictures: float
     day: float
@@ -93,24 +94,24 @@ def costs(catalogue: Catalogue) -> dict[str, Cost]:
 
 
 def queries_s(catalogue: Catalogue) -> float:
-    """Exact queries a second of one core, each a look at every code."""
+    """Exact queries per second of one core; each scans every code."""
     return SCANNED_S[catalogue.bits] / catalogue.pictures
 
 
 def main(
     pictures: Annotated[float, typer.Option(help="number of distinct pictures in all, for example 380e6")],
-    day: Annotated[float, typer.Option(help="number of new pictures a day")] = 1e6,
+    day: Annotated[float, typer.Option(help="number of new pictures per day")] = 1e6,
     bits: Annotated[int, typer.Option(help="bits of a code: 64, 128, 256 or 512")] = 128,
     cores: Annotated[int, typer.Option(help="number of cores of the cluster")] = 2,
     cores_each: Annotated[int, typer.Option(help="number of cores of each machine")] = 32,
-    rate: Annotated[float, typer.Option(help="speed of one of its cores, relative to the measured core")] = 1.0,
+    rate: Annotated[float, typer.Option(help="speed of one core of the cluster, relative to the measured core")] = 1.0,
     candidates: Annotated[float, typer.Option(help="--candidates of calibrate_duplicates")] = 20.0,
 ) -> None:
-    """Print what search and duplicates want."""
+    """Print what search and duplicates of a large catalogue need."""
     if bits not in COMPARISONS_S or not (pictures > 0 and day >= 0 and cores > 0 and cores_each > 0 and rate > 0):
         raise SystemExit(
             f"estimate_search: got {bits} bits, {pictures} pictures, {cores} cores; expected bits of "
-            f"{list(COMPARISONS_S)} and more than 0"
+            f"{list(COMPARISONS_S)} and numbers above 0"
         )
     catalogue = Catalogue(pictures, day, bits, candidates)
     table = Table(
@@ -129,8 +130,8 @@ def main(
         )
     Console(width=140).print(table)
     typer.echo(
-        f"queries/s a core, exact, one at a time: {queries_s(catalogue) * rate:,.2f}; memory of the index is mapped, "
-        f"of duplicates a task's"
+        f"exact queries/s of one core, one at a time: {queries_s(catalogue) * rate:,.2f}; "
+        "the memory of an index is mapped, that of duplicates is one task's"
     )
 
 

@@ -1,4 +1,5 @@
-"""Score the models: on generated pictures that no training has seen, or what a run has published against a truth file.
+"""Score the models on generated pictures that no training has seen, or score what a run has published against a truth
+file.
 
     python -m spark_jobs.evaluate_models --run manual --attempt 1
     python -m spark_jobs.evaluate_models --run manual --attempt 1 --truth truth.jsonl
@@ -44,7 +45,7 @@ _DUPLICATES = ("precision", "recall", "f1", "false_merges", "by_transform", "loo
 class Options(DetectorOptions, ExtractorOptions):
     """What is scored, and against what."""
 
-    truth: str = field(default="", metadata={"help": "truth file of a published run; empty: the held-out pictures"})
+    truth: str = field(default="", metadata={"help": "truth file of a published run; by default held-out pictures"})
     pictures: int = field(default=600, metadata={"help": "number of held-out pictures to draw"})
     workers: int = field(default=2, metadata={"help": "number of processes that draw them"})
 
@@ -60,7 +61,7 @@ def plan(job: Job[Options]) -> None:
 
 
 def check_match(truth: Sequence[Truth], published: Collection[Address], warn: Callable[[str], None]) -> None:
-    """Say how many images of a truth file have not been published: scores of nothing would look perfect.
+    """Warn of images in a truth file that have not been published: scores of nothing would look perfect.
 
     Raises:
         Mistake: none has.
@@ -83,7 +84,7 @@ def _artefact(job: Job[Options], name: str) -> str:
 
 
 def _published(job: Job[Options]) -> dict[str, Any]:
-    """Scores of what is in the lake."""
+    """Scores of what the lake has."""
     from spark_jobs.scoring.published import lake, read_published
 
     truth = Path(job.options.truth)

@@ -18,10 +18,10 @@ from spark_jobs.stages.csv_file import write_csv
 
 @dataclass(frozen=True)
 class Options:
-    """How much is written."""
+    """How many rows are written."""
 
     rows: int = field(
-        default=1_000_000, metadata={"min": 1, "help": "the most rows of each report; the first ones are written"}
+        default=1_000_000, metadata={"min": 1, "help": "most rows of each report; the first ones are written"}
     )
 
 
@@ -39,7 +39,7 @@ def plan(job: Job[Options]) -> None:
 
 
 def _write(job: Job[Options], dataset: str) -> dict[str, Any]:
-    """Write one report; its rows, those of them in the file, and where that is."""
+    """Write one report -> the number of its rows, how many of them the file has, and where the file is."""
     from pyspark.sql import functions as F
 
     rows = job.read(dataset)

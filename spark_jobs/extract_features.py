@@ -1,4 +1,4 @@
-"""Turns each crop of a day into a binary code and what verifies it: crops -> features, one row for one row."""
+"""Turns each crop of a day into a binary code and what verifies it: crops -> features, one row for each crop."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from spark_jobs.stages.features import WHOLE, feature_batches
 
 @dataclass(frozen=True)
 class Options(ExtractorOptions):
-    """Which network makes the codes."""
+    """Which network computes the codes."""
 
     keep_descriptor: bool = field(
         default=True, metadata={"help": "keep the real values behind the bits, which find_duplicates needs"}
@@ -29,7 +29,7 @@ class Options(ExtractorOptions):
 
 
 def plan(job: Job[Options]) -> Any:
-    """Each crop through the network, with its image where the network codes both, in as many tasks as the settings
+    """Each crop goes through the network, with its image if the network codes both, in as many tasks as the settings
     say."""
     models = job.options.models or job.settings.models
     extractor = pinned_extractor(job, models, job.options.extractor)
@@ -42,16 +42,16 @@ def plan(job: Job[Options]) -> Any:
 
 
 def with_images(job: Job[Options], crops: Any) -> Any:
-    """The crops with the images that they are of. Neither side is sent to all workers: Spark takes image bytes for
-    few."""
+    """The crops with the images they were cut from. Neither side is sent to all workers: Spark underestimates image
+    bytes."""
     images = job.read("images", ("day", "key", "image")).withColumnRenamed("image", WHOLE)
     return crops.join(images.hint("merge"), ["day", "key"], "left")
 
 
 def compared(job: Job[Options], sums: dict[str, Any]) -> Balance:
-    """The balance of the codes' bits, and how far it is from that of the reference day, where that day has one.
+    """The balance of the codes' bits, and how far it is from that of the reference day, if that day has one.
 
-    A day that was emptied or undone since has none: what its runs before had counted is not there any more.
+    A day that has been emptied or undone since has none: what its earlier runs counted is gone.
     """
     found = balance(sums)
     day = job.settings.reference_day or str(job.day - timedelta(days=1) if job.day else "")
@@ -66,17 +66,16 @@ def compared(job: Job[Options], sums: dict[str, Any]) -> Balance:
 
 
 def _warn_of_another_model(job: Job[Options], before: dict[str, str], day: str) -> None:
-    """Where the name of the extractor stands for another version than it did for the reference day.
+    """Warn if the name of the extractor stands for another version than it did for the reference day.
 
-    before: of the reference day, the artefact's name and its version.
+    before: the artefact's name -> its version, on the reference day.
     """
     now = job.record.extra.get("artefacts", {})
     if before and now and set(before.values()) != set(now.values()):
         named = " ".join(with_version(*artefact) for artefact in before.items())
         job.warn(
-            f"codes of model version {', '.join(now.values())}, those of day {day} are of another, and similar_images "
-            f"takes one: "
-            f"extract the other days again, or this one with extractor {named}"
+            f"this day's codes are of model version {', '.join(now.values())}, those of day {day} of another; "
+            f"similar_images takes one version: extract the other days again, or this one with extractor {named}"
         )
 
 

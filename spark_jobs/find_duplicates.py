@@ -1,5 +1,5 @@
 """Groups the crops of all days that show the same product picture: features and duplicate_pairs -> duplicates, one row
-for one row."""
+for each row of features."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ _GROUPS = (
     f" pairs array<{_ENTRY}>, pair_count int"
 )
 _THRESHOLD = "threshold"
-"""What the snapshot of the groups calls the threshold that they were made with."""
+"""The name under which a snapshot of the groups keeps the threshold they were made with."""
 _AT_ONCE = 20_000
-"""Pictures of groups that a task holds, 10 MB, or those of one component."""
+"""Most pictures that a task holds at once, 10 MB, unless one component has more."""
 _LARGE = 1000
 
 
 def plan(job: Job[NoOptions]) -> Any:
-    """Components of the pairs, each grouped whole on a worker; copies of a picture share what it is told."""
+    """A worker groups each component of the pairs whole; copies of a picture share the picture's result."""
     calibration = Calibration.read(job.settings.index)
     pairs = _pairs(job, calibration)
     labels = components(pairs, "picture", "other").withColumnRenamed("node", "picture").localCheckpoint()
@@ -53,15 +53,16 @@ def plan(job: Job[NoOptions]) -> Any:
 
 @dataclass(frozen=True)
 class Grouped:
-    """What the published groups were made from. days: of the pairs.   threshold: of the calibration."""
+    """What the published groups were made with. days: the list of days of the pairs.   threshold: that of the
+    calibration."""
 
     days: PictureDays
     threshold: float
 
 
 def _since(job: Job[Any], calibration: Calibration) -> tuple[PictureDays | None, Grouped | None]:
-    """The list of days that the pairs were made from, and what the published groups were; None of what is not known, is
-    gone, or does not fit."""
+    """The list of days that the pairs were made from, and what the published groups were made with; None for what is
+    unknown, gone, or does not fit."""
     job.published()
     made, then = job.state("duplicate_pairs"), job.state().told
     days = PictureDays.told(job.settings.index, made.told)
@@ -92,14 +93,14 @@ def _all_rows(job: Job[Any], calibration: Calibration, pairs: Any, labels: Any, 
 
 
 def _found_in_rows(job: Job[Any], calibration: Calibration) -> Any:
-    """The pictures of the rows of `features` as blocks would have them: each row alone."""
+    """The pictures of the rows of `features`, in the form that blocks have: each row alone."""
     rows = pictured_rows(job, calibration).where("picture IS NOT NULL")
     alone = ("CAST(1 AS bigint) AS copies", "array(key) AS keys", "array(crop) AS crops")
     return rows.selectExpr("picture", *PLACE, *alone, *SIGNATURES)
 
 
 def _pictures(known: Any) -> Any:
-    """Each picture with its first row, and how many copies there are. known: the pictures of days."""
+    """Each picture with its first row and its number of copies. known: the pictures of days."""
     from pyspark.sql import functions as F
 
     first = known.groupBy("picture").agg(F.min(F.struct(*PLACE)).alias("place"), F.sum("copies").alias("copies"))
@@ -125,11 +126,11 @@ def _changed_rows(
     added: Sequence[str],
     moved: Any,
 ) -> Any:
-    """The rows of added days, and of all pictures that these have or that are in one component with one of these.
+    """The rows of added days, and those of every picture that an added day shows or that shares a component with one.
 
     moved: pairs that another threshold makes or unmakes.
-    Pictures of their components have other rows too, and those of all components of three and more, which are cut by
-    the threshold; a pair alone is a group while it is one.
+    With such pairs, rows change too for the pictures of their components and of all components of three and more, which
+    the threshold cuts; a component of two stays one group while its pair holds.
     """
     folder = folder_of_run()
     job.at_end.callback(remove_folder, job.settings.index, folder)
@@ -165,7 +166,7 @@ def _changed_rows(
 
 
 def _of_groups(changed: Any, is_small: bool, is_added: str, rows: Any) -> Any:
-    """The rows of the groups that have changed, and those of the added days that are in none."""
+    """The rows of the groups that have changed, and those of the added days that are in no group."""
     groups = to_all(changed.where("`group` IS NOT NULL").select("group").distinct(), is_small)
     return rows.join(groups, "group", "left_semi").unionByName(rows.where(f"`group` IS NULL AND {is_added}"))
 
@@ -176,7 +177,7 @@ def _of_places(changed: Any, is_small: bool, rows: Any) -> Any:
 
 
 def _grouped(job: Job[Any], calibration: Calibration, members: Any, count: int) -> Any:
-    """Rows of `stages.duplicates.GROUPED`. members: as `_members` gives them, so many."""
+    """Rows of `stages.duplicates.GROUPED`. members: as `_members` gives them, with their number."""
     tasks = max(job.settings.partitions, math.ceil(count / _AT_ONCE))
     group = partial(group_batches, calibration=calibration)
     return members.repartition(tasks, "component").mapInArrow(group, _GROUPS).localCheckpoint()
@@ -186,7 +187,7 @@ def _pairs(job: Job[Any], calibration: Calibration) -> Any:
     """The pairs that the calibration takes for duplicates.
 
     Raises:
-        ValueError: pictures were compared within other limits.
+        ValueError: the pictures were compared within other limits.
     """
     limits = Limits.of(calibration)
     published = job.read("duplicate_pairs")
@@ -198,8 +199,8 @@ def _pairs(job: Job[Any], calibration: Calibration) -> Any:
 
 
 def _report_components(job: Job[Any], labels: Any) -> int:
-    """How many pictures have duplicates; those of components too large for all their pairs to be compared are in the
-    report."""
+    """How many pictures have duplicates. The report names components that are too large for all their pairs to be
+    compared."""
     sizes = labels.groupBy("component").count()
     total, largest, large = sizes.selectExpr("sum(count)", "max(count)", f"count_if(count > {_LARGE})").collect()[0]
     job.note("largest_component", largest or 0)
@@ -226,10 +227,11 @@ def _members(rows: Any, pictures: Any, pairs: Any, labels: Any) -> Any:
 
 
 def _rows(rows: Any, shown: Any, grouped: Any) -> Any:
-    """Rows of the dataset. Of equal rows the first has the picture's pairs and its copies as evidence, the others have
-    the first.
+    """Rows of the dataset. Among equal rows, the first has the picture's pairs and copies as evidence; each of the
+    others has the first.
 
-    rows: all, place and reason.   shown: those whose pictures have copies or are in groups; others are alone.
+    rows: all of them, with place and reason.   shown: those whose pictures have copies or are in groups; all others are
+        alone.
     """
     from pyspark.sql import Window
     from pyspark.sql import functions as F
@@ -281,7 +283,8 @@ _COLUMNS = {
     "evidence": (f"IF(number = 1, {_EVERY}, {_FIRST})", _NONE),
     "evidence_count": ("IF(number = 1, CAST(copies AS int) - 1 + coalesce(pair_count, 0), 1)", "0"),
 }
-"""Columns of the dataset, in Spark SQL: of a row with a picture, and of a used one that cannot be compared."""
+"""Columns of the dataset, in Spark SQL: those of a row with a picture, and those of a used row that cannot be
+compared."""
 
 
 if __name__ == "__main__":

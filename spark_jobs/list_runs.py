@@ -1,4 +1,4 @@
-"""Show what runs now and how far it is, and the runs of the newest days: the page *Image pipeline* in a terminal.
+"""Show what runs now, how far it is, and the runs of the newest days: the page *Image pipeline* in a terminal.
 
 python -m spark_jobs.list_runs --days 7
 watch -n 5 python -m spark_jobs.list_runs
@@ -27,7 +27,7 @@ def main(
     until: Annotated[str, typer.Option(help="last day, as YYYY-MM-DD; by default the newest")] = "",
     as_json: Annotated[bool, typer.Option("--json", help="print JSON, for programs")] = False,
 ) -> None:
-    """Say what runs now, and what became of the runs of the newest days."""
+    """Print what runs now, and what became of the runs of the newest days."""
     if until and not is_day(until):
         leave("list_runs", Mistake(f"got --until {until!r}, expected a day like 2026-11-02"))
     reports, now = Settings.from_environment().reports, datetime.now(UTC)
@@ -43,7 +43,7 @@ def main(
             f"now  {attempt.get('day') or 'all days'}  {attempt.get('stage')}: {said}  "
             f"{name_of(str(attempt.get('run')))}"
         )
-    typer.echo("\n".join((HEADING, *map(_line, runs))) if runs else "no run of these days has ended yet")
+    typer.echo("\n".join((HEADING, *map(_line, runs))) if runs else "none of these days has a finished run yet")
 
 
 def _line(run: RunSummary) -> str:

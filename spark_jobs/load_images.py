@@ -1,15 +1,15 @@
-"""Load a folder of images, or those that a manifest names, into HBase, without refusing or losing any.
+"""Load the images of a folder or a manifest into HBase, without refusing or losing any.
 
     python -m spark_jobs.load_images FOLDER --day 2026-11-02
     python -m spark_jobs.load_images catalogue/manifest.jsonl
 
 Broken files are loaded as they are: the pipeline says later what is wrong with them. A file that cannot be read, or
-whose bytes HBase does not take, becomes a row without an image, which says why (`load_error`). Loading again replaces
-rows and their metadata. A manifest may only name files below its own folder; with `--anywhere` it may name every file
-that the loader may read. Links are followed.
+that HBase does not take, becomes a row without an image, which says why (`load_error`). Loading again replaces rows and
+their metadata. A manifest may only name files below its own folder; with `--anywhere` it may name any file that the
+loader can read. Links are followed.
 
-The loader's own metadata are `file`, `loaded_at`, `size_bytes`, `sha256` and `load_error`; a manifest's value of such a
-name is kept as `given_file` and so on.
+The loader's own metadata are `file`, `loaded_at`, `size_bytes`, `sha256` and `load_error`; if a manifest has a column
+of such a name, its value is kept as `given_file` and so on.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ _COLUMNS = (
 class Loaded:
     """What a load did.
 
-    without_image, without_metadata: why, by (day, key), of rows that lack their image, or large metadata.
+    without_image, without_metadata: (day, key) -> why the row lacks its image, or its large metadata.
     size_bytes: of all images.
     """
 
@@ -117,7 +117,7 @@ def _load(writer: RowWriter, entries: list[Entry], loaded: Loaded, progress: Pro
 
 
 def refuse_filled_table(settings: Settings) -> None:
-    """Before the demo's catalogue is loaded: it is not to be mixed with anybody's own pictures.
+    """Check, before the demo's catalogue is loaded, that it does not mix with anybody's own pictures.
 
     Raises:
         ValueError: the table of the settings has images.
@@ -128,7 +128,7 @@ def refuse_filled_table(settings: Settings) -> None:
 
 
 def cells_of(entry: Entry, loaded_at: str) -> Cells:
-    """The cells of an image's row: its bytes as they are; its metadata with size, hash, file and time added."""
+    """The cells of an image's row: its bytes as they are, and its metadata with size, hash, file and time added."""
     name = entry.path.name
     own = {"file": name, "loaded_at": loaded_at}
     error = None
@@ -143,10 +143,9 @@ def cells_of(entry: Entry, loaded_at: str) -> Cells:
 
 
 def _read(path: Path) -> bytes:
-    """The bytes of a file; OSError when there are more than a Thrift message holds, so that no file fills the
-    memory."""
+    """The bytes of a file. OSError if it has more than a Thrift message holds, so that no file fills the memory."""
     if path.exists() and not path.is_file():
-        raise OSError(errno.EINVAL, "it is no regular file")  # opening a pipe would wait for its writer
+        raise OSError(errno.EINVAL, "it is not a regular file")  # opening a pipe would wait for its writer
     with path.open("rb") as file:
         content = file.read(MESSAGE_BYTES + 1)
     if len(content) > MESSAGE_BYTES:
@@ -156,9 +155,9 @@ def _read(path: Path) -> bytes:
 
 def main(
     source: Annotated[Path, typer.Argument(exists=True, help="a folder of images, or a manifest (.csv, .jsonl)")],
-    day: Annotated[str, typer.Option(help="day of images to which the manifest gives none, as YYYY-MM-DD")] = "",
+    day: Annotated[str, typer.Option(help="day of images for which the manifest has none, as YYYY-MM-DD")] = "",
     metadata: Annotated[
-        Path | None, typer.Option(help="metadata of a folder's images: .csv or .jsonl with a path column")
+        Path | None, typer.Option(help="file with metadata of a folder's images: .csv or .jsonl with a path column")
     ] = None,
     table: Annotated[str, typer.Option(help="HBase table; by default PIPELINE_HBASE_TABLE")] = "",
     only_new: Annotated[bool, typer.Option("--only-new", help="refuse a table that has images already")] = False,
@@ -191,16 +190,16 @@ def main(
 
 
 def what_next(entries: Sequence[Entry]) -> list[str]:
-    """The keys that the rows have, what may be no picture, and the command that processes the days."""
+    """The keys of the rows, files that may not be pictures, and the command that processes the days."""
     if not entries:
-        return ["nothing to load: the source names no file"]
+        return ["nothing to load: the source has no file"]
     days = sorted({entry.day for entry in entries})
     others = [entry.path.name for entry in entries if not (guess_type(entry.path.name)[0] or "").startswith("image/")]
     more = ", ..." if len(entries) > _NAMED else ""
     lines = [f"keys: {', '.join(entry.key for entry in entries[:_NAMED])}{more}"]
     if others:
         named = ", ".join(others[:_NAMED])
-        lines.append(f"{len(others)} of the files are no pictures by their names and may be refused: {named}")
+        lines.append(f"{len(others)} of the files do not have the name of a picture and may be refused: {named}")
     command = f'airflow dags trigger {IMAGE_PIPELINE} --conf \'{{"day": "{days[0]}"}}\''
     if len(days) > 1:
         dates = f"--from-date {days[0]} --to-date {days[-1]}"
@@ -209,7 +208,7 @@ def what_next(entries: Sequence[Entry]) -> list[str]:
 
 
 def _printable(message: object) -> str:
-    """A message that names files whose names are not UTF-8, for a terminal."""
+    """A message as a terminal can print it, even if it has file names that are not UTF-8."""
     return row_key.text_of(row_key.bytes_of(str(message)))
 
 

@@ -3,7 +3,7 @@
     python -m spark_jobs.lower_precision detector-small --precision int8
     python -m spark_jobs.lower_precision deepbit-small --precision int8 --promote
 
-The name of the model moves only with --promote; a stage also takes the version as `detector-small@VERSION`. Codes
+The name of the model moves only with --promote; a stage also accepts the version as `detector-small@VERSION`. Codes
 computed in another arithmetic belong to another version, and versions are not mixed.
 """
 
@@ -30,7 +30,7 @@ def main(
     promoted: Annotated[bool, typer.Option("--promote", help="make the name stand for the new version")] = False,
     models: Annotated[str, typer.Option(help="URI of the folder of artefacts; empty: the one in the settings")] = "",
 ) -> None:
-    """Bring a version in fewer bits."""
+    """Add a version of a model that computes in fewer bits."""
     uri = artefact_uri(models or Settings.from_environment().models, name)
     try:
         if precision not in LOWER:

@@ -1,11 +1,10 @@
-"""Keeps the lake small: expires snapshots, compacts quiet days, removes orphaned files, old versions of the index, and
-what killed publications and comparisons left beside it.
+"""Keeps the lake small: expires snapshots, compacts quiet days, and removes orphaned files, old versions of the index,
+and what killed publications and comparisons have left beside it.
 
-Snapshots younger than `keep_days` stay: the runs of these days read them pinned, or are still to publish them. A day
-that changed within `quiet_hours` is not compacted, since a run of it may be under way (it would only have to stage
-again).
-Tables without days are rewritten whenever they want it; a run under way then computes its rows anew.
-With `--codes NAME` that set's own tables and index alone are maintained, not those it shares with others.
+Snapshots younger than `keep_days` stay: runs of these days read them pinned, or have yet to publish them. A day that
+changed within `quiet_hours` is not compacted, since a run of it may be under way (it would only have to stage again).
+Tables without days are rewritten whenever they need it; a run under way then computes its rows anew. With `--codes
+NAME` only that set's own tables and index are maintained, not those it shares with others.
 """
 
 from __future__ import annotations
@@ -31,13 +30,13 @@ class Options:
     """What is kept."""
 
     keep_days: int = field(
-        default=7, metadata={"min": 2, "help": "days for which snapshots and orphaned files are kept, at least 2"}
+        default=7, metadata={"min": 2, "help": "days to keep snapshots and orphaned files, at least 2"}
     )
     quiet_hours: int = field(
         default=24,
         metadata={
             "min": 0,
-            "help": "a day that changed within this many hours is not compacted; tables without days always are",
+            "help": "a day that changed within this many hours is not compacted; other tables always are",
         },
     )
     keep_index_versions: int = field(
@@ -46,7 +45,7 @@ class Options:
 
 
 def plan(job: Job[Options]) -> None:
-    """Maintain every table that there is, or those of the set of codes that is named, then its index."""
+    """Maintain every table, or those of the named set of codes, and then its index."""
     if job.options.keep_days < LEAST_KEEP_DAYS:
         raise ValueError(
             f"got keep_days {job.options.keep_days}, expected at least {LEAST_KEEP_DAYS}: runs read old snapshots"
@@ -60,8 +59,7 @@ def plan(job: Job[Options]) -> None:
 
 
 def maintain(spark: Any, table: str, options: Options) -> dict[str, int]:
-    """Compact, expire and clean one table; return how many files, or branches of failed attempts, each step has
-    removed."""
+    """Compact, expire and clean one table; return how many files, or branches of failed attempts, each step removed."""
     now = datetime.now(UTC)
     kept_since = now - timedelta(days=options.keep_days)
     old = f"TIMESTAMP '{kept_since:%Y-%m-%d %H:%M:%S}'"
@@ -101,7 +99,7 @@ def _compact_whole(spark: Any, table: str, procedures: str) -> int:
     """Rewrite the files of a table without partitions: those with many lists of deleted rows, and small ones if there
     are many.
 
-    It does not matter when the table changed: a run that builds upon it computes its rows anew.
+    When the table last changed does not matter: a run that builds upon it computes its rows anew.
     """
     options = f"map('delete-file-threshold', '{MANY_LISTS}', 'min-input-files', '{MANY_FILES}')"
     call = f"CALL {procedures}.rewrite_data_files(table => '{table}', options => {options})"

@@ -1,4 +1,4 @@
-"""What a user asked for and cannot have: said once and before anything runs, and never tried again.
+"""Requests that cannot be met: the user is told once, before anything runs, and nothing is tried again.
 
 Standard library only: Airflow's plugins read it too.
 """
@@ -17,14 +17,14 @@ MOST_NAMED = 8
 
 
 class Mistake(ValueError):
-    """A wrong argument of a command, a DAG run or a setting: trying again would find it as wrong (exit code 64)."""
+    """A wrong argument of a command, a DAG run or a setting: trying again would fail the same way (exit code 64)."""
 
 
 def day_of(text: str, name: str) -> date:
-    """The date that an option or a column of that name gives.
+    """The date in the value of an option or a column; name: what the error calls it.
 
     Raises:
-        Mistake: it gives none.
+        Mistake: the text is not a date.
 
     >>> day_of("2026-11-02", "--day")
     datetime.date(2026, 11, 2)
@@ -35,13 +35,13 @@ def day_of(text: str, name: str) -> date:
 
 
 def leave(command: str, error: Exception) -> NoReturn:
-    """Leave a command with one line of what is wrong with its arguments, and exit code 64."""
+    """End a command with one line that says what is wrong with its arguments, and exit code 64."""
     print(f"{command}: {error.args[0] if isinstance(error, KeyError) else error}", file=sys.stderr)
     raise SystemExit(EXIT_MISTAKE)
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """What to write in place of a name that is not known: the one that is nearest, else those that there are.
+    """What to write in place of an unknown name: the nearest known one if there is one, else a list of those known.
 
     >>> nearest("detektor", ["detector", "extractor", "day"])
     'did you mean detector?'

@@ -1,6 +1,6 @@
-"""What the same product picture costs in which shops: duplicates, features, images, raw_images -> price_monitoring.
+"""Compares what shops ask for the same product picture: duplicates, features, images, raw_images -> price_monitoring.
 
-A row for each group and currency that has two prices to compare.
+There is a row for each group and currency that has two prices to compare.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ _OTHERS = {
     "near_phash": is_near("whole_hash", "shown.whole_hash"),
     "same_title": is_same_title("title", "shown.title"),
 }
-"""What simple methods see in a picture and the one that stands for its group."""
+"""What simple methods find equal in a picture and the one that stands for its group."""
 
 
 def plan(job: Job[NoOptions]) -> Any:
-    """Prices of each group: of a key that is shown on several days that of the newest."""
+    """The prices of each group; a key that is shown on several days counts with its newest price."""
     from pyspark.sql import functions as F
 
     _report_unreadable(job)
@@ -43,12 +43,12 @@ def plan(job: Job[NoOptions]) -> Any:
 
 
 def counted(sums: dict[str, int | None]) -> dict[str, int]:
-    """Sums for the run report: of no rows 0, where Spark says null."""
+    """Sums for the run report: 0 for no rows, where Spark says null."""
     return {name: value or 0 for name, value in sums.items()}
 
 
 def members(job: Job[Any]) -> Any:
-    """The pictures of groups of two and more, each once a group, with what their shops say: a DataFrame.
+    """The pictures of groups of two and more with what their shops say, each picture once in a group: a DataFrame.
 
     Columns: day, key, crop, group, is_representative, evidence, code, whole_hash, sha256, `since` (first_seen, or the
     day), and those of `listings`.
@@ -69,7 +69,7 @@ def members(job: Job[Any]) -> Any:
 
 
 def _report_unreadable(job: Job[Any]) -> None:
-    """Say how many prices and times cannot be read: such a picture counts as one without."""
+    """Warn of prices and times that cannot be read; such a picture counts as one without."""
     counts = [f"count_if({sql}) AS `{name}`" for name, sql in unreadable(job.settings.metadata_columns).items()]
     found = job.read("raw_images", SOURCE).selectExpr(*counts).collect()[0].asDict()
     job.note("unreadable", found)
@@ -78,7 +78,7 @@ def _report_unreadable(job: Job[Any]) -> None:
 
 
 def _newest(rows: Any) -> Any:
-    """The rows with `newest`: the price where no later day has one of the same key, else null."""
+    """The rows with the column `newest`: the price, unless a later day has one for the same key; then null."""
     from pyspark.sql import Window
     from pyspark.sql import functions as F
 

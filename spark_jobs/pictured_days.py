@@ -1,5 +1,5 @@
-"""Days of `features` as blocks of distinct pictures: those of days that are what they were are kept, the others written
-by tasks."""
+"""Days of `features` as blocks of distinct pictures. Blocks of days that have not changed are kept; tasks write the
+others."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from spark_jobs.stages.picture_days import Kind, PictureDay, PictureDays, newest
 from spark_jobs.stages.signature_rows import HAS_LENGTHS, SIGNATURES
 
 BLOCK = 65536
-"""Pictures of a block: 32 MB, and 4 billion comparisons with another."""
+"""Pictures in a block: 32 MB, and 4 billion comparisons with another block."""
 _SMALLEST = 4096
 _OF_ONE_TASK = 1 << 20
 _BLOCK_AND_ROW = (
@@ -44,10 +44,10 @@ _CONTENT = f"hex(bit_xor(xxhash64({', '.join((*PLACE, 'reason', 'model_version',
 
 
 def pictured_days(job: Job[Any], calibration: Calibration) -> PictureDays:
-    """Every day of the pinned `features` with the blocks of its pictures, which are written where they are not kept.
+    """Every day of the pinned `features` with the blocks of its pictures; blocks that are not kept are written.
 
     Raises:
-        ValueError: no used row has a descriptor, or the rows are of several models or of another than the calibration.
+        ValueError: no used row has a descriptor, or the rows are of several models, or of another than the calibration.
     """
     kept, files = newest(job.settings.index), _files(job)
     changed = [day for day, (name, _) in files.items() if day not in kept.days or kept.days[day].files != name]
@@ -69,9 +69,9 @@ def pictured_days(job: Job[Any], calibration: Calibration) -> PictureDays:
 
 
 def _files(job: Job[Any]) -> dict[str, tuple[str, int]]:
-    """Of every day a name for its files and for the keys withdrawn from it, and how many rows these files have.
+    """Day -> a name that stands for its files and the keys withdrawn from it, and how many rows these files have.
 
-    Rows are read only where keys are withdrawn, and of these the keys alone.
+    Rows are read only where keys are withdrawn, and only their keys.
     """
     table, snapshot = job.settings.table("features"), job.record.inputs["features"]
     files = job.spark.read.option("versionAsOf", snapshot).table(f"{table}.files")
@@ -83,7 +83,7 @@ def _files(job: Job[Any]) -> dict[str, tuple[str, int]]:
 
 
 def _withdrawn_from(job: Job[Any]) -> dict[str, str]:
-    """By day a hash of the keys that are withdrawn from it."""
+    """Day -> a hash of the keys that are withdrawn from it."""
     keys = withdrawn_now(job)
     if keys.isEmpty():
         return {}
@@ -114,14 +114,14 @@ def _seen(job: Job[Any], days: Sequence[str], is_all: bool) -> dict[str, tuple[s
 
 
 def _with_blocks(day: PictureDay, written: Sequence[tuple[str | None, int, int]]) -> PictureDay:
-    """The day with blocks that were written. written: (name, rows, left out) of each."""
+    """The day with the blocks that were written for it. written: (name, rows, left out) of each."""
     blocks = sorted((name, rows) for name, rows, _ in written if name)
     return replace(day, blocks=tuple(blocks), not_finite=sum(left_out for *_, left_out in written))
 
 
 def _written(job: Job[Any], days: dict[str, PictureDay], missing: Sequence[str], size: int) -> dict[str, list[Any]]:
-    """The blocks of some days, written by tasks: (name, rows, left out), by day. A picture's signatures decide in which
-    it is."""
+    """Let tasks write the blocks of some days -> (name, rows, left out), by day. A picture's signatures decide which
+    block it is in."""
     if not missing:
         return {}
     rows = {day: days[day].rows for day in missing}
@@ -152,7 +152,7 @@ def places(job: Job[Any], blocks: Sequence[Block]) -> Any:
 def first_places(job: Job[Any], blocks: Sequence[Block]) -> Any:
     """Each picture of blocks, which are in order of their days: (picture, block, row) where its first day has it.
 
-    By one number, which Spark compares where it lies: of several columns it sorts all rows.
+    One number says block and row, since Spark compares a single number in place but sorts all rows by several columns.
     """
     return (
         numbered(job, blocks).groupBy(PICTURE).agg(_sql("min(number)", "number")).selectExpr(PICTURE, *_BLOCK_AND_ROW)
@@ -168,7 +168,7 @@ def numbered(job: Job[Any], blocks: Sequence[Block]) -> Any:
 def shown_together(job: Job[Any], labels: Any, blocks: Sequence[Block]) -> Any:
     """The pictures that several rows show, and those of `labels`, in all blocks that have them: rows of FOUND_ROW.
 
-    Where they are goes to the tasks that have their blocks, so that the signatures of the others stay there.
+    Each task gets the places of those in its blocks, so that the signatures of other pictures are not moved.
     """
     copies = f"sum(copies) OVER (PARTITION BY {PICTURE}) AS copies"
     named = labels.select(PICTURE, _sql("true", "is_labelled"))
@@ -181,8 +181,8 @@ def shown_together(job: Job[Any], labels: Any, blocks: Sequence[Block]) -> Any:
 def look_up(job: Job[Any], folder: str, names: Any, blocks: Sequence[Block]) -> Any:
     """The pictures of a column of names, in all blocks that have them: rows of FOUND_ROW, with their signatures.
 
-    folder: of the run.
-    One task writes all names to a file there, which the tasks that search blocks read: none passes the driver.
+    folder: that of the run. One task writes all names to a file there, and the tasks that search blocks read it: no
+        name passes the driver.
     """
     write = partial(name_batches, index=job.settings.index, folder=folder)
     (told,) = names.distinct().coalesce(1).mapInArrow(write, "file string").collect() or [{"file": ""}]
@@ -194,7 +194,7 @@ FOUND_ROW = f"{PLACE_ROW}, keys array<string>, crops array<int>, " + ", ".join(f
 
 
 def task_per(job: Job[Any], blocks: Sequence[Block]) -> Any:
-    """Numbers of blocks (`id`), some to a task."""
+    """Numbers of blocks (`id`), several to each task."""
     tasks = max(
         min(len(blocks), job.settings.partitions), math.ceil(sum(block.rows for block in blocks) / _OF_ONE_TASK)
     )

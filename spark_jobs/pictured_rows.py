@@ -1,4 +1,4 @@
-"""Rows of `features` with the names of their pictures, and which of them people have taken down."""
+"""Rows of `features` with the names of their pictures, and whether people have taken them down."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from spark_jobs.stages.signature_rows import HAS_SIGNATURES, PICTURE_NAME, SIGNA
 
 PLACE = ("day", "key", "crop")
 HANDED_OUT = 500_000
-"""Rows with a key that every task may hold, some 100 MB; of more both sides of a join are shuffled."""
+"""Most rows with a key that every task may hold, some 100 MB; beyond that, both sides of a join are shuffled."""
 
 
 def pictured_rows(job: Job[Any], calibration: Calibration) -> Any:
-    """Rows of `features` with the name of their `picture`, null for one that is not used or cannot be compared.
+    """Rows of `features` with the name of their `picture`; it is null for a row that is not used or cannot be compared.
 
     Raises:
         ValueError: the used rows have codes of several model versions, or of another than the calibration's, or no
@@ -31,7 +31,7 @@ def pictured_rows(job: Job[Any], calibration: Calibration) -> Any:
 
 
 def versioned_rows(job: Job[Any]) -> tuple[str, Any]:
-    """The model version of `features`, "" without used rows, and the rows as `pictured_rows` gives them.
+    """The model version of `features`, "" if no row is used, and the rows as `pictured_rows` gives them.
 
     Raises:
         ValueError: the used rows have codes of several model versions, or no descriptors.
@@ -48,7 +48,7 @@ def versioned_rows(job: Job[Any]) -> tuple[str, Any]:
 
 
 def named(features: Any, descriptor_bytes: int) -> Any:
-    """The rows with the name of their `picture`, null for one that is not used or cannot be compared."""
+    """The rows with the name of their `picture`; it is null for a row that is not used or cannot be compared."""
     from pyspark.sql import functions as F
 
     is_compared = f"reason = 'ok' AND octet_length(descriptor) = {descriptor_bytes} AND {HAS_SIGNATURES}"
@@ -58,11 +58,11 @@ def named(features: Any, descriptor_bytes: int) -> Any:
 def warn_of_left_out(job: Job[Any], rows: int) -> None:
     """Warn where used rows cannot be compared."""
     if rows:
-        job.warn(f"left {rows} used rows out that lack signatures or have broken ones; extract their days again")
+        job.warn(f"left out {rows} used rows whose signatures are missing or broken; extract their days again")
 
 
 def used_rows(job: Job[Any], columns: Sequence[str] = (*PLACE, "reason", "model_version", *SIGNATURES)) -> Any:
-    """The rows of `features`, those of withdrawn keys with that as their reason. columns: key and reason among them."""
+    """The rows of `features`; those of withdrawn keys have that as their reason. columns: key and reason among them."""
     from pyspark.sql import functions as F
 
     rows, keys = job.read("features", columns), withdrawn_now(job)
@@ -75,13 +75,12 @@ def used_rows(job: Job[Any], columns: Sequence[str] = (*PLACE, "reason", "model_
 
 
 def to_all(few: Any, is_small: bool) -> Any:
-    """The rows for the other side of a join, handed to every task where they are few enough to pass through the
-    driver."""
+    """The rows as one side of a join; if they are few enough to pass through the driver, every task gets them."""
     return few.hint("broadcast") if is_small else few
 
 
 def withdrawn_now(job: Job[Any]) -> Any:
-    """The keys that are withdrawn."""
+    """The keys that are withdrawn now."""
     from pyspark.sql import functions as F
 
     decisions = job.read("withdrawn").groupBy("key").agg(F.expr("max_by(reason, at) AS decision"))

@@ -30,7 +30,7 @@ MODEL_TRAINING = "model_training"
 HOUSEKEEPING = "housekeeping"
 DAY_CHECK = "day_check"
 TAKE_DOWN = "take_down"
-"""Stands for a DAG: `spark_jobs.withdraw` is run by hand alone."""
+"""Stands for a DAG: `spark_jobs.withdraw` is run only by hand."""
 
 EXIT_OK = 0
 EXIT_FAILURE = 1
@@ -48,7 +48,7 @@ EXIT_NOTHING_YET = 66
 """No image has ever been loaded (EX_NOINPUT of sysexits.h): nothing to do, and nothing is wrong."""
 
 EXIT_TERMINATED = 143
-"""Told to stop, by SIGTERM or Ctrl-C."""
+"""The command was told to stop, by SIGTERM or Ctrl-C."""
 
 EXIT_CODES: Mapping[int, str] = MappingProxyType(
     {
@@ -58,7 +58,7 @@ EXIT_CODES: Mapping[int, str] = MappingProxyType(
         EXIT_MISTAKE: "the request cannot be met, for example a model or a day is missing; nothing has run",
         EXIT_BROKEN_CONTRACT: "the rows break their contract; nothing was published",
         EXIT_NOTHING_YET: "no image has ever been loaded; nothing to do",
-        EXIT_TERMINATED: "told to stop",
+        EXIT_TERMINATED: "it was told to stop",
     }
 )
 """What the exit code of every job and command means. Only 1 is worth another try."""
@@ -73,10 +73,10 @@ class Stage:
     lists: datasets that people add to, read like the others; they exist from the start, even without rows.
     writes: the dataset it replaces; None when it writes files.
     all_days: whether it reads every day, and replaces all rows of its table or the part of them that its job names.
-    adds: whether it writes the earlier rows and more, so that it reads them again if another run published first.
+    adds: whether it writes the earlier rows and more; if another run published first, it then reads them again.
     reads_hbase: whether it reads HBase; an Airflow pool limits how many such tasks run at once.
     session: `any` (Spark Connect or spark-submit), `classic` (spark-submit: needs RDDs), `none` (a plain process).
-    options: the options of its script that a DAG run may set.   sql: Spark SQL settings, those of run time only.
+    options: the options of its script that a DAG run may set.   sql: Spark SQL settings that can be set at run time.
     """
 
     name: str
@@ -94,7 +94,7 @@ class Stage:
 
     @property
     def is_daily(self) -> bool:
-        """Whether it works on one day, and replaces that day's rows alone."""
+        """Whether it works on one day, and replaces only that day's rows."""
         return self.writes is not None and not self.all_days
 
     @property
@@ -287,7 +287,7 @@ STAGES: Mapping[str, Stage] = MappingProxyType({stage.name: stage for stage in _
 """Every stage by name, in the order in which the stages of a DAG run."""
 
 ALL_DAYS = "all_days"
-"""Stands for the day in the paths of stages that read every day."""
+"""Stands for the day in the report paths of stages that read every day."""
 
 SCHEDULED = "scheduled__"
 """Begins the names of the runs that Airflow's scheduler starts by itself."""
@@ -296,13 +296,14 @@ CATCH_UP = "catch_up__"
 """Begins the names of the runs that `spark_jobs.catch_up` asks Airflow for."""
 
 UNDOING = "restore_day"
-"""Stands for the DAG in the run reports of a day that was undone."""
+"""Stands for the DAG in the run reports that undoing a day writes."""
 
 PUBLISHED = ("published", "already_published", "empty")
-"""The status of a run report whose rows, perhaps none, readers got: from this or an earlier attempt of the same run."""
+"""The statuses of a run report whose rows (perhaps none) readers can see, from this or an earlier attempt of the same
+run."""
 
 REFUSED = "refused"
-"""The status of a run report whose stage got a request that cannot be met."""
+"""The status of a run report whose stage could not meet the request."""
 
 NOTHING_YET = "nothing_yet"
 """The status of a run report whose stage had nothing to read, for example before the first image is loaded."""
@@ -322,11 +323,10 @@ def stages_of(dag: str) -> tuple[Stage, ...]:
 
 
 def is_in_use(report: Mapping[str, Any], codes: str) -> bool:
-    """Whether a run report counts as one of the pipeline's: not that of another set of codes, of an undone day or a
-    trial.
+    """Whether a run report counts as one of the pipeline's, and not of another set of codes, an undone day or a trial.
 
-    codes: name of the set in use, empty for the first. A report without one is of a stage to which all sets are the
-    same.
+    codes: name of the set in use, empty for the first. A report without one is of a stage that does not depend on the
+        set.
 
     >>> find = {"stage": "find_duplicates", "codes": "v2"}
     >>> is_in_use(find, codes=""), is_in_use(find, codes="v2"), is_in_use({"stage": "read_images"}, codes="v2")
@@ -363,8 +363,8 @@ def report_uri(reports: str, stage: str, day: str | None, run: str) -> str:
     reports: the `reports` setting · day: ISO date, None for a stage over all days.
 
     Raises:
-        ValueError: the stage is unknown, or the day is none: both become folders, and come from command lines and web
-            addresses.
+        ValueError: the stage is unknown, or the day is not a date. Both become folders, and come from command lines and
+            web addresses.
 
     >>> report_uri("file:///r", "read_images", "2026-11-02", "manual__2026-11-02T00:00:00+00:00")
     'file:///r/2026-11-02/read_images/manual__2026-11-02T00%3A00%3A00%2B00%3A00.json'
@@ -377,11 +377,11 @@ def report_uri(reports: str, stage: str, day: str | None, run: str) -> str:
 
 
 RUNNING = "running"
-"""The folder, beside those of the days, of what is told of attempts while they run."""
+"""The folder, beside those of the days, in which attempts tell how far they are while they run."""
 
 
 def running_uri(reports: str, stage: str, day: str | None, run: str) -> str:
-    """Where an attempt tells how far it is; the file goes when it ends.
+    """Where an attempt tells how far it is; the file is removed when it ends.
 
     >>> running_uri("file:///r", "read_images", "2026-11-02", "mine")
     'file:///r/running/2026-11-02--read_images--mine.json'

@@ -16,18 +16,16 @@ _DEFAULT = Limits()
 
 @dataclass(frozen=True)
 class Options:
-    """The limits that a catalogue may set for itself."""
+    """The limits that a catalogue can set."""
 
     max_side: int = field(
         default=_DEFAULT.max_side, metadata={"help": "longest side of the canonical image, in pixels"}
     )
-    min_side: int = field(
-        default=_DEFAULT.min_side, metadata={"help": "images with a shorter side are not used, in pixels"}
-    )
+    min_side: int = field(default=_DEFAULT.min_side, metadata={"help": "shortest side of a usable image, in pixels"})
     max_aspect: float = field(
-        default=_DEFAULT.max_aspect, metadata={"help": "images with a larger ratio of sides are not used"}
+        default=_DEFAULT.max_aspect, metadata={"help": "largest ratio of the sides of a usable image"}
     )
-    max_pixels: int = field(default=_DEFAULT.max_pixels, metadata={"help": "images with more pixels are not decoded"})
+    max_pixels: int = field(default=_DEFAULT.max_pixels, metadata={"help": "most pixels of an image that is decoded"})
     timeout_s: float = field(
         default=_DEFAULT.timeout_s, metadata={"help": "limit of CPU seconds for one image; 0: no limit"}
     )
@@ -41,7 +39,7 @@ class Options:
 
 
 def plan(job: runner.Job[Options]) -> Any:
-    """Decode in as many tasks as the settings say."""
+    """Decode the images in as many tasks as the settings say."""
     raw = job.read("raw_images", ["day", "key", "reason", "image"])
     placeholders = read_placeholders(job.options.placeholders or job.settings.placeholders)
     job.note("decoder", DECODER_VERSION)

@@ -4,7 +4,7 @@
     python -m spark_jobs.promote_model deepbit-small --version 3f1c...        back, or on
     python -m spark_jobs.promote_model deepbit-small --source models/deepbit-small
 
-Nothing is overwritten: the version that made earlier rows is kept, and can be loaded by its hash.
+Nothing is overwritten: the version that made earlier rows stays, and can be loaded by its hash.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ from spark_jobs.settings import Settings, artefact_uri
 
 def main(
     name: Annotated[str, typer.Argument(help="name of the artefact in the models folder")],
-    version: Annotated[str, typer.Option(help="version to promote, 64 hexadecimal digits")] = "",
-    source: Annotated[str, typer.Option(help="URI of an artefact to copy there and promote")] = "",
+    version: Annotated[str, typer.Option(help="version to promote: 64 hexadecimal digits")] = "",
+    source: Annotated[str, typer.Option(help="URI of an artefact to copy into the models folder and promote")] = "",
     models: Annotated[str, typer.Option(help="URI of the folder of artefacts; empty: the one in the settings")] = "",
 ) -> None:
-    """Promote a version of a model, and say which there are."""
+    """Promote a version of a model, or list its versions."""
     folder = models or Settings.from_environment().models
     uri = artefact_uri(folder, name)
     try:
         if not source and name not in (there := names(folder)):
-            raise ValueError(f"got model {name!r} of {folder}, {nearest(name, there)}")
+            raise ValueError(f"got model {name!r} in {folder}, {nearest(name, there)}")
         if version and source:
             raise ValueError("got --version and --source, expected one of them")
         wanted = bring(source, uri) if source else version

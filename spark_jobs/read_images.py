@@ -33,7 +33,7 @@ class Options:
 
 
 def plan(job: runner.Job[Options]) -> Any:
-    """Scan the day; the source says of each row whether it can be used."""
+    """Scan the day; the source says for each row whether it can be used."""
     from pyspark.sql import functions as F
 
     from spark_jobs.hbase.source import HBaseImages
@@ -57,12 +57,13 @@ def plan(job: runner.Job[Options]) -> Any:
 
 
 def refuse_missing_table(settings: Settings) -> None:
-    """Before any day is published: the loader makes the table, so where there is none nothing has been loaded.
+    """Check, before any day is published, that the table exists: the loader makes it, so without it nothing was loaded.
 
-    Later, and of a table that is named, it is an error, which the scan raises; so is a gateway that does not answer.
+    Later, or for a table that is named, a missing table is an error, which the scan raises; so is a gateway that does
+    not answer.
 
     Raises:
-        NothingYet: the settings' table is not there.
+        NothingYet: the settings' table does not exist.
     """
     from spark_jobs.hbase.scan import HBaseError
     from spark_jobs.hbase.source import has_table
@@ -73,7 +74,7 @@ def refuse_missing_table(settings: Settings) -> None:
 
 
 def refuse_empty_table(settings: Settings, table: str) -> None:
-    """Tell a table into which nothing has been loaded yet from one that lacks a day.
+    """Tell a table into which nothing has been loaded, which is no error, from one that lacks a day.
 
     Raises:
         NothingYet: the table has no row of any day.
@@ -91,7 +92,7 @@ def refuse_first_day(day: str, table: str) -> None:
         NothingYet: always.
     """
     raise runner.NothingYet(
-        f"HBase table {table!r} has no image of {day}, the day before the DAG was switched on; of another day: "
+        f"HBase table {table!r} has no image of {day}, the day before the DAG was switched on; to run another: "
         f'airflow dags trigger {IMAGE_PIPELINE} --conf \'{{"day": "..."}}\''
     )
 

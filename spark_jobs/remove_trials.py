@@ -1,4 +1,4 @@
-"""Remove what trials have left: their tables, their index and their run reports, and nothing that was published.
+"""Remove what trials have left: their tables, their index and their run reports, but nothing that was published.
 
     python -m spark_jobs.remove_trials --remote "$PIPELINE_CONNECT_URL"
 
@@ -21,7 +21,7 @@ from spark_jobs.settings import Settings
 def remove_tables(spark: Any, settings: Settings) -> list[str]:
     """Drop every table of trials with its files; return their names.
 
-    settings: those of trials.
+    settings: those of the trials.
     """
     namespace = f"{settings.catalog}.{settings.namespace}"
     if not spark.catalog.databaseExists(namespace):
@@ -33,7 +33,7 @@ def remove_tables(spark: Any, settings: Settings) -> list[str]:
 
 
 def main(
-    remote: Annotated[str, typer.Option(help="sc://host:port of a Spark Connect server; none under spark-submit")] = "",
+    remote: Annotated[str, typer.Option(help="sc://host:port of a Spark Connect server; empty: spark-submit")] = "",
 ) -> None:
     """Remove the tables, the index and the run reports of trials."""
     settings = Settings.from_environment()

@@ -1,13 +1,12 @@
-"""Undo the last publish of a day: every dataset that its run replaced gets the rows from before, and other days keep
+"""Undo the last publish of a day: every dataset that the run replaced gets its earlier rows back, and other days keep
 theirs.
 
     python -m spark_jobs.restore_day --day 2026-11-02 --remote "$PIPELINE_CONNECT_URL"
 
-Not a rollback of tables: the day's rows of the snapshot before are staged, audited against their contract and published
-like those of any run, so that what other days have published since stays, and the same command again takes the undoing
-back.
-One that fails halfway says what is done, and the command with `--run` that goes on.
-Search index and duplicates follow with the next run of the DAG `similar_images`.
+This is no rollback of tables: the day's rows of the snapshot before are staged, audited against their contract and
+published like those of any run. What other days have published since stays, and the same command again takes the
+undoing back. If it fails halfway, it says what is done and which command with `--run` continues. Search index and
+duplicates follow with the next run of the DAG `similar_images`.
 """
 
 from __future__ import annotations
@@ -34,10 +33,12 @@ _UNDOING_RUN = "restore__"
 
 
 def undone(changes: Mapping[str, Change], run: str | None, allow_empty: bool = False) -> dict[str, Change]:
-    """The changes of one run that are to be undone: by default of the run that published last.
+    """The changes of one run to undo: by default of the run that published last.
 
-    changes: the last change of a day by dataset.   run: what an undoing of it has done before it failed is left out.
-    allow_empty: a day that was emptied, by earlier versions without a run's name, counts as done by that undoing.
+    changes: the last change of a day, by dataset.   run: the run to undo; what an earlier undoing of it has already
+    done is left out.
+    allow_empty: a day that was emptied counts as done by that undoing; earlier versions emptied days without a run's
+        name.
 
     Raises:
         LookupError: there are none, another run has published the day since, or no run is given and the last one is an
@@ -52,8 +53,8 @@ def undone(changes: Mapping[str, Change], run: str | None, allow_empty: bool = F
         half = next((change.run for change in changes.values() if change.run and is_undoing(chosen, change.run)), None)
         if half:
             raise LookupError(
-                f"run {half!r} is undone in a part of the datasets ({last}); "
-                f"expected --run {half} to go on with that, or --run {chosen} to take it back"
+                f"run {half!r} is undone in some of the datasets ({last}); "
+                f"expected --run {half} to continue, or --run {chosen} to take it back"
             )
         return found
     if not found:
@@ -103,7 +104,7 @@ def last_changes(settings: Settings, day: date, datasets: tuple[str, ...], remot
 
 
 def restore(stage: Stage, before: int | None, arguments: list[str], settings: Settings) -> int:
-    """Publish the rows that a stage's dataset had at a snapshot, as an attempt of that stage; its exit code."""
+    """Publish the rows that a stage's dataset had at a snapshot, as an attempt of that stage; return its exit code."""
 
     def had_no_rows() -> None:
         raise Mistake(f"{stage.writes} had no rows of the day before that run; pass allow_empty to empty the day")
@@ -118,7 +119,7 @@ def restore(stage: Stage, before: int | None, arguments: list[str], settings: Se
 
 
 def ways_on(run: str | None, left: Sequence[str], options: Sequence[str], dataset: str) -> list[str]:
-    """The commands that go on with the undoing of a run; one for each dataset that is left when the run has no name.
+    """The commands that continue the undoing of a run; if the run has no name, one for each dataset that is left.
 
     options: those of the command that failed, besides `--run` and `--dataset`.
     """
@@ -129,7 +130,7 @@ def ways_on(run: str | None, left: Sequence[str], options: Sequence[str], datase
 
 def main(
     day: Annotated[str, typer.Option(help="the day, as YYYY-MM-DD")],
-    remote: Annotated[str, typer.Option(help="sc://host:port of a Spark Connect server; none under spark-submit")] = "",
+    remote: Annotated[str, typer.Option(help="sc://host:port of a Spark Connect server; empty: spark-submit")] = "",
     run: Annotated[str, typer.Option(help="the run to undo; by default the one that published the day last")] = "",
     dataset: Annotated[str, typer.Option(help="restore only this dataset; by default all that the run replaced")] = "",
     allow_empty: Annotated[bool, typer.Option(help="empty the day if it had no rows before")] = False,
@@ -160,10 +161,10 @@ def main(
     finally:
         if left:
             done = ", ".join(name for name in changes if name not in left) or "nothing"
-            typer.echo(f"restore_day: restored {done}, not {', '.join(left)}; to go on:", err=True)
+            typer.echo(f"restore_day: restored {done}, but not {', '.join(left)}; to continue:", err=True)
             typer.echo("\n".join(ways_on(undone_run, left, options, dataset)), err=True)
     typer.echo(
-        f"day {day}: {', '.join(changes)} as before run {undone_run}; now run: airflow dags trigger similar_images"
+        f"day {day}: {', '.join(changes)} are as before run {undone_run}; now run: airflow dags trigger similar_images"
     )
 
 

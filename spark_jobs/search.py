@@ -6,8 +6,8 @@
     python -m spark_jobs.search mug-4004-00021/0 --filter shop=north --filter price=10..20
     python -m spark_jobs.search photo.jpg --url "$PIPELINE_SEARCH_URL"          asks the search service
 
-It prints the neighbours, and writes a contact sheet to the path of `--sheet`. A file is treated as in the pipeline: it
-is checked, its product is found and cut out, and the model that made the index computes the code.
+It prints the neighbours, and writes a contact sheet if `--sheet` gives a path. A picture file is treated as in the
+pipeline: it is checked, its product is found and cut out, and the model that made the index computes the code.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def _table(found: list[Neighbour]) -> Table:
 
 @dataclass(frozen=True)
 class _Answer:
-    """What was found: in which version, of how many items; and its contact sheet if one was asked for."""
+    """What was found, in which version, among how many items; and the contact sheet if one was asked for."""
 
     version: str
     items: int
@@ -55,7 +55,7 @@ class _Answer:
 
 
 def _opened(index: str) -> Index:
-    """The newest index; where there is none, the error says who makes it."""
+    """The newest index; if there is none, the error says which DAG makes it."""
     try:
         return open_index(index)
     except FileNotFoundError as error:
@@ -65,7 +65,7 @@ def _opened(index: str) -> Index:
 def _by_index(
     index: str, query: str, k: int, within: int | None, where: Where, with_sheet: bool, models: Models
 ) -> _Answer:
-    """The answer of this process: the k nearest, or all within so many bits."""
+    """The answer computed in this process: the k nearest, or all within so many bits."""
     opened, withdrawn = _opened(index), withdrawn_keys(index)
     path = Path(query)
     asked = query_of_file(opened, path, models) if path.is_file() else query_of_key(opened, query, withdrawn)
@@ -78,7 +78,7 @@ def _by_index(
 
 
 def _by_service(url: str, query: str, k: int, where: Where, with_sheet: bool) -> _Answer:
-    """The answer of the search service at an address."""
+    """The answer of a search service."""
     path = Path(query) if Path(query).is_file() else None
     with Client(url, os.environ.get(TOKEN, "")) as client:
         answer = client.by_file(path, k, where) if path else client.by_key(query, k, where)
@@ -90,26 +90,26 @@ def main(
     query: Annotated[str, typer.Argument(help="an image file, or a key of the index")],
     k: Annotated[int, typer.Option(min=1, help="number of neighbours")] = 10,
     within: Annotated[
-        int | None, typer.Option(min=0, help="find all that are at most this many bits away, instead of the k nearest")
+        int | None, typer.Option(min=0, help="find all that are at most so many bits away, instead of the k nearest")
     ] = None,
     only: Annotated[
         list[str] | None,
         typer.Option(
             "--filter",
-            help="name=value that neighbours must have: shop=north, price=10..20; of several with one name, any",
+            help="name=value that neighbours must have: shop=north, price=10..20; a name given twice: either",
         ),
     ] = None,
     sheet: Annotated[Path | None, typer.Option(help="contact sheet to write (PNG); by default none")] = None,
     url: Annotated[str, typer.Option(help=f"address of a search service to ask, with the token in {TOKEN}")] = "",
     index: Annotated[str, typer.Option(help="URI of the index; empty: the one in the settings")] = "",
-    models: Annotated[str, typer.Option(help="URI of the artefacts; empty: the one in the settings")] = "",
+    models: Annotated[str, typer.Option(help="URI of the folder of artefacts; empty: the one in the settings")] = "",
     detector: Annotated[
-        str, typer.Option(help=f"name of the artefact; '{NO_DETECTOR}': use the whole image")
+        str, typer.Option(help=f"name of the detector's artefact; '{NO_DETECTOR}': use the whole image")
     ] = "detector-small",
-    extractor: Annotated[str, typer.Option(help="name of the artefact; empty: the one that made the index")] = "",
+    extractor: Annotated[str, typer.Option(help="name of its artefact; empty: the extractor that made the index")] = "",
     as_json: Annotated[bool, typer.Option("--json", help="print the neighbours as JSON, for programs")] = False,
 ) -> None:
-    """Print the neighbours of a picture, and write them as a contact sheet."""
+    """Print the neighbours of a picture, and write a contact sheet of them if asked."""
     settings = Settings.from_environment()
     eyes = Models(models or settings.models, detector, extractor)
     try:

@@ -1,7 +1,7 @@
 """Where everything is: the lake, the models, HBase, Spark. Read once from environment variables.
 
-Every field has a variable of its name in capitals with the prefix `PIPELINE_`: `PIPELINE_HOME`, `PIPELINE_WAREHOUSE`
-... `PIPELINE_PORT_OFFSET` moves every default port of the local stack, so that two stacks can share a machine. Standard
+Every field has a variable, its name in capitals with the prefix `PIPELINE_`: `PIPELINE_HOME`, `PIPELINE_WAREHOUSE` ...
+`PIPELINE_PORT_OFFSET` moves every default port of the local stack, so that two stacks can share a machine. Standard
 library only.
 
 >>> Settings.from_environment({"PIPELINE_HOME": "/srv/pipeline", "PIPELINE_PORT_OFFSET": "100"}).warehouse
@@ -27,10 +27,10 @@ OF_CODES = ("features", "duplicate_pairs", "duplicates", "price_monitoring", "pi
 """The datasets that every set of codes has in tables of its own."""
 
 OF_TRIALS = "_trial"
-"""Ends the namespace and the index of trials."""
+"""The ending of the namespace and the index of trials."""
 
 OF_ONE_MACHINE = ("connect_url", "connect_token", "iceberg_jar", "hbase_command")
-"""The settings that a driver on another machine does not use; the only secret is among them."""
+"""The settings that a driver on another machine does not need; the only secret is among them."""
 _CODES_NAME = re.compile(r"[a-z0-9_]+")
 
 
@@ -42,25 +42,26 @@ class Settings:
     hbase_gateways: `host:port` of Thrift servers, separated by commas.
     hbase_wire: their transport/protocol: buffered or framed / binary or compact.
     hbase_table: the table of images.
-    hbase_command: runs a class of HBase, as HBase's script `hbase` does; only used to create a table that is split.
+    hbase_command: command that runs a class of HBase, as HBase's script `hbase` does; only used to create a split
+        table.
     salt_buckets: number of key prefixes that a new table is spread over; the table remembers it.
     warehouse, models, reports, index: URIs (`file://`, `hdfs://` ...) of the lake, the artefacts, the run reports and
     the search index.
     connect_url: `sc://host:port` of the Spark Connect server; with `/;use_ssl=false` the token travels in clear text,
     for a network of one's own.
-    connect_token: the server's token, None if it has none.
-    iceberg_jar: the Iceberg runtime for classic sessions, empty if Spark has it already; a Connect server has its own.
+    connect_token: the server's token; None if it has none.
+    iceberg_jar: the Iceberg runtime for classic sessions; empty if Spark has it already. A Connect server has its own.
     catalog, namespace: tables are `<catalog>.<namespace>.<dataset>`.
     codes: name of another model's set of codes, beside the first; its features, duplicates and index carry the name.
-    reference_day: the day with whose codes later days are compared; by default each day is compared with the day
-    before.
+    reference_day: the day that later days' codes are compared with; by default each day is compared with the day
+        before.
     metadata_columns: the cells of an image's row that hold its shop, price, currency, owner, first_seen or title, if
     they have other names: `shop=merchant,price=unit_price`.
     index_filters: which of these columns, and of the row's other cells, a search can filter by: `shop,owner,price`,
     `none`.
     exports: URI of the folder of CSV files.
     placeholders: URI of a list of placeholder pictures, one SHA-256 per line; empty for none.
-    search_url: address of the search service as browsers reach it, which the pages link to; empty for none.
+    search_url: address of the search service as browsers reach it, for links from the pages; empty for none.
     partitions: number of tasks that a job divides its rows among, by default two per core of this machine.
     """
 
@@ -96,7 +97,7 @@ class Settings:
         environment: variables to read, by default `os.environ`. An empty variable counts as unset.
 
         Raises:
-            ValueError: a number is not one, naming the variable.
+            ValueError: a variable for a number is not a number; the message names the variable.
         """
         variables = os.environ if environment is None else environment
         given = {
@@ -148,11 +149,12 @@ class Settings:
         return replace(self, codes=name, index=f"{self.of_first_codes().index}-{name}")
 
     def of_first_codes(self) -> Settings:
-        """The same with the first set of codes, whose index has the name from which the others' names are made."""
+        """The same with the first set of codes; the other sets' index names are made from the name of its index."""
         return replace(self, codes="", index=self.index.removesuffix(f"-{self.codes}")) if self.codes else self
 
     def of_trials(self) -> Settings:
-        """The same with the tables and the index of trials, which lie beside and which nothing else reads."""
+        """The same with the tables and the index of trials, which lie beside the others and which nothing else
+        reads."""
         return replace(self, namespace=f"{self.namespace}{OF_TRIALS}", index=f"{self.index}{OF_TRIALS}")
 
     def gateways(self) -> tuple[tuple[str, int], ...]:
@@ -170,7 +172,7 @@ class Settings:
 
 
 def artefact_uri(models: str, name: str) -> str:
-    """Where an artefact lies in the folder of models; a name with `@<version>` at its end is of that very version.
+    """Where an artefact lies in the folder of models; a name that ends with `@<version>` means exactly that version.
 
     >>> artefact_uri("hdfs://namenode:8020/models/", "detector-small")
     'hdfs://namenode:8020/models/detector-small'
@@ -179,7 +181,7 @@ def artefact_uri(models: str, name: str) -> str:
 
 
 def gateways_of(entries: str) -> tuple[tuple[str, int], ...]:
-    """`host:port` entries separated by commas, as (host, port) pairs; ValueError when one is not like that."""
+    """`host:port` entries separated by commas, as (host, port) pairs; ValueError if an entry has another form."""
     return tuple(_host_and_port(entry.strip()) for entry in entries.split(","))
 
 
@@ -203,9 +205,9 @@ def _host_and_port(entry: str) -> tuple[str, int]:
 
 
 def static_spark_conf(settings: Settings) -> dict[str, str]:
-    """The Spark settings that can only be given before a session starts, the same for every way to start one.
+    """The Spark settings that must be given before a session starts; they are the same for every way to start one.
 
-    The catalogue's cache is off: with it a session would not see what another one has committed.
+    The catalogue's cache is off: with it, a session would not see what another one has committed.
     """
     catalog = f"spark.sql.catalog.{settings.catalog}"
     conf = {
@@ -222,7 +224,7 @@ def static_spark_conf(settings: Settings) -> dict[str, str]:
 
 
 def driver_variables(environment: Mapping[str, str] | None = None) -> dict[str, str]:
-    """The variables that give a driver on another machine, which inherits none, the settings of this process.
+    """The variables that give a driver on another machine the settings of this process; such a driver inherits none.
 
     Without them it would look for the lake, and leave its report, in folders of its own. Those it need not know
     (`OF_ONE_MACHINE`) stay here: they would be on the command line of spark-submit.

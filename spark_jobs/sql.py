@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 
 def literal(text: str) -> str:
-    """A text as a literal.
+    """A text as a literal of Spark SQL.
 
     >>> literal("it's")
     "'it\\\\'s'"

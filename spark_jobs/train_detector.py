@@ -65,7 +65,7 @@ def plan(job: Job[Options]) -> None:
     """Train, judge, write the artefact.
 
     Raises:
-        ValueError: the detector is not good enough to take the place of the one that is there.
+        ValueError: the detector is not good enough to replace the present one.
     """
     options = job.options
     start = time.perf_counter()
@@ -105,7 +105,8 @@ def _recipe(options: Options) -> tuple[Recipe, ViewPool]:
 
 
 def _promote(job: Job[Options], recipe: Recipe, model: Any, curve: Curve, scores: dict[str, Any]) -> str:
-    """Write the artefact where the pipeline finds it, and the curve beside the run's other files; its version."""
+    """Write the artefact where the pipeline finds it, and the curve beside the run's other files; return the
+    version."""
     metadata = {
         **settings_of(recipe, float(scores["threshold"]["score"])).metadata(),
         "recipe": asdict(recipe),

@@ -3,9 +3,9 @@
 python -m spark_jobs.train_features --run manual --attempt 1 --steps 1800
 python -m spark_jobs.train_features --run manual --attempt 1 --backbone efficientnet-lite0 --catalogue FOLDER
 
-The first trains the small DeepBit network. The second trains the code of whole pictures on the features of a published
-network, also on a shop's own pictures; the crop's code is that of `start`. With `--verifier-only` an artefact keeps its
-weights, and learns anew which pairs are duplicates.
+The first command trains the small DeepBit network. The second trains the code of whole pictures on the features of a
+published network, also with a shop's own pictures; the code of crops is that of the artefact `--start`. With
+`--verifier-only` an artefact keeps its weights, and only learns anew which pairs are duplicates.
 """
 
 from __future__ import annotations
@@ -62,10 +62,8 @@ _TRIAL_STEPS = 12
 class Options:
     """How the network is trained."""
 
-    minutes: float = field(default=25.0, metadata={"help": "minutes for the training itself, if no steps are given"})
-    steps: int = field(
-        default=0, metadata={"help": "training steps, the same weights each time; 0: as many as fit into --minutes"}
-    )
+    minutes: float = field(default=25.0, metadata={"help": "minutes for training, if no steps are given"})
+    steps: int = field(default=0, metadata={"help": "training steps, reproducible; 0: as many as fit into --minutes"})
     families: int = field(default=32, metadata={"help": "number of families of three look-alikes per step"})
     products: int = field(default=6000, metadata={"help": "number of different products drawn for training"})
     backgrounds: int = field(default=1500, metadata={"help": "number of different backgrounds"})
@@ -74,35 +72,33 @@ class Options:
     rate: float = field(default=2e-3, metadata={"help": "initial learning rate"})
     start: str = field(
         default="",
-        metadata={
-            "help": "URI of an artefact whose weights to start from; with a backbone, the one that codes the crop"
-        },
+        metadata={"help": "URI of an artefact to start training from; with a backbone, the one that codes the crop"},
     )
     verifier_only: bool = field(
         default=False,
-        metadata={"help": "keep the weights of the artefact, or of `start`, and learn only which pairs are duplicates"},
+        metadata={"help": "keep the weights of the artefact, or of --start, and learn only which pairs are duplicates"},
     )
     backbone: str = field(
         default="",
-        metadata={"help": f"'{LITE0}': train the code of whole pictures on its features; empty: the small network"},
+        metadata={"help": f"'{LITE0}': code whole pictures by its features; empty: train the small network"},
     )
     pictures: int = field(default=1200, metadata={"help": "number of pictures drawn for training, with a backbone"})
     catalogue: str = field(
         default="", metadata={"help": "folder of a shop's own pictures to train on as well, with a backbone"}
     )
-    cache: str = field(default="", metadata={"help": "folder that keeps the backbone's features of drawn pictures"})
+    cache: str = field(default="", metadata={"help": "folder that caches the backbone's features"})
     detector: str = field(
         default="",
         metadata={
             "help": f"name of the detector that cuts the pictures to judge on, as in the pipeline; {NO_DETECTOR!r}: "
-            "cut near the true boxes; empty: the usual one, if it exists"
+            "cut near the true boxes; empty: the usual one, if any"
         },
     )
     least_map: float = field(default=0.8, metadata={"help": "lowest retrieval mAP with which an extractor is promoted"})
     seed: int = field(default=1, metadata={"help": "seed of weights and views"})
     workers: int = field(default=2, metadata={"help": "number of processes that compute gradients"})
     artefact: str = field(
-        default="", metadata={"help": f"name in the models folder; empty: {SMALL}, with a backbone {JOINT}"}
+        default="", metadata={"help": f"name in the models folder; empty: {SMALL}, or {JOINT} with a backbone"}
     )
 
 
@@ -129,7 +125,7 @@ def _optimizer(options: Options, config: DeepBitConfig, source: ViewSource, step
 
 
 def _affordable_steps(options: Options, config: DeepBitConfig, source: ViewSource) -> int:
-    """How many steps fit into the minutes asked for, from the speed of the first few."""
+    """How many steps fit into the given minutes, judged by the speed of the first few."""
     trial = _optimizer(options, config, source, _TRIAL_STEPS)
     start = perf_counter()
     trial.optimize()
@@ -159,8 +155,8 @@ def _plan_small(job: Job[Options]) -> None:
 
 
 def _plan_joint(job: Job[Options]) -> None:
-    """The code of whole pictures beside that of crops; on a shop's pictures only what is better there than the one in
-    use."""
+    """Train the code of whole pictures beside that of crops; with a shop's pictures, promote it only if it is better
+    there than the one in use."""
     options, start = job.options, perf_counter()
     crop = options.start or artefact_uri(job.settings.models, SMALL)
     shop, cache = (Path(text) if text else None for text in (options.catalogue, options.cache))
@@ -179,22 +175,22 @@ def _plan_joint(job: Job[Options]) -> None:
 
 
 def _plan_verifier(job: Job[Options]) -> None:
-    """The weights of an artefact with another verifier: a new version, since pairs are verified otherwise. Nothing is
-    promoted where the verifier in use is better."""
+    """Give an artefact another verifier: a new version, since it verifies pairs differently. Nothing is promoted if the
+    verifier in use is better."""
     options = job.options
     usual = options.artefact or (JOINT if options.backbone else SMALL)
     uri = options.start or artefact_uri(job.settings.models, usual)
     artefact = load_artefact(uri)
     is_joint = bool(artefact.metadata.get("whole"))
     if options.backbone and not is_joint:
-        raise Mistake(f"got {uri}, which codes crops alone, with a backbone; leave --start out, or name a joint one")
+        raise Mistake(f"got {uri}, which codes only crops, with a backbone; leave --start out, or name a joint one")
     told = {**artefact.metadata, "verified": command_of("train_features", options)}
     in_use = verifier_from(artefact.metadata["verifier"])
     metadata = told | judged_metadata(job, artefact.model, told, options, in_use) | {"options": told.get("options", {})}
     now, before = metadata["scores"]["deepbit"]["f1"], metadata.pop("f1_before")
     job.note("verifier", {"f1": now, "f1_before": before})
     if now < before:
-        job.warn(f"pairs are told apart worse: F1 {now:.4f}, before {before:.4f}; nothing was promoted")
+        job.warn(f"pairs are told apart less well: F1 {now:.4f}, before {before:.4f}; nothing was promoted")
         return
     text = (joint_card if is_joint else small_card)(metadata, _command_before(metadata))
     name = options.artefact or (JOINT if is_joint else SMALL)
@@ -216,7 +212,7 @@ def _in_use(uri: str) -> Module | None:
     """The joint model that another is compared with; None where there is none yet.
 
     Raises:
-        Mistake: it is no joint model.
+        Mistake: that artefact is not a joint model.
     """
     try:
         model = load_artefact(uri).model
@@ -227,7 +223,7 @@ def _in_use(uri: str) -> Module | None:
 
 
 def _is_better(job: Job[Options], joint: Joint, shop: PooledViews, in_use: Module) -> bool:
-    """Whether the shop's held-out pictures are found better than by the model in use."""
+    """Whether the model finds the shop's held-out pictures better than the model in use."""
     before, now = score_of_shop(in_use, shop), score_of_shop(joint.model, shop)
     job.note("shop", {"map": now, "map_before": before})
     if now <= before:
@@ -250,10 +246,10 @@ def _promote(
 
 
 def _detector(job: Job[Options]) -> str:
-    """The detector that cuts the pictures to judge on, with its version; empty where there is none.
+    """The detector that cuts the pictures to judge on, with its version; empty if there is none.
 
     Raises:
-        FileNotFoundError: there is none of the name that was asked for.
+        FileNotFoundError: no detector has the given name.
     """
     asked, usual = job.options.detector, DetectorOptions.detector
     if asked == NO_DETECTOR:
@@ -261,7 +257,7 @@ def _detector(job: Job[Options]) -> str:
     if asked or usual in names(job.settings.models):
         return job.pinned_artefact("", asked or usual)
     job.warn(
-        f"there is no detector {usual!r} in {job.settings.models}: the verifier learns of pictures cut beside their "
+        f"there is no detector {usual!r} in {job.settings.models}: the verifier learns from pictures cut near their "
         f"true boxes"
     )
     return ""
@@ -270,9 +266,9 @@ def _detector(job: Job[Options]) -> str:
 def judged_metadata(
     job: Job[Options], model: Module, about: dict[str, Any], options: Options, in_use: Verifier | None = None
 ) -> dict[str, Any]:
-    """What the artefact says of the network: its input, its verifier, its scores on a held-out catalogue.
+    """The artefact's metadata about the network: its input, its verifier, its scores on a held-out catalogue.
 
-    about: preprocessing, threshold and what else is known of it.
+    about: preprocessing, threshold and whatever else is known about the network.
     in_use: a verifier to compare with; its F1 on the same pictures is `f1_before`.
     """
     extractor, detector = extractor_of(model, about, "unsaved"), _detector(job)

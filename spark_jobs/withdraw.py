@@ -4,8 +4,8 @@ out within a minute.
     python -m spark_jobs.withdraw sku-17/0 sku-17/1 --reason "asked by the owner" --remote "$PIPELINE_CONNECT_URL"
     python -m spark_jobs.withdraw sku-17/0 --undo
 
-Every decision is a row of the dataset `withdrawn`; the last one on a key holds. Without a key, only the list beside the
-index is written anew.
+Every decision is a row of the dataset `withdrawn`; the last one on a key holds. Without a key, the command only writes
+the list beside the index anew.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ STAGE = "withdraw"
 
 @dataclass(frozen=True)
 class Decision:
-    """Of some keys: whether they are withdrawn or used again, why, and when."""
+    """A decision on some keys: whether they are withdrawn or used again, why, and when."""
 
     keys: tuple[str, ...]
     reason: Reason
@@ -76,7 +76,7 @@ def write_list(settings: Settings, remote: str | None) -> tuple[list[str], list[
     """Write the keys that are withdrawn now beside the index of every set of codes -> the keys, the URIs of the
     indexes.
 
-    Whoever writes last looks again, so that of two commands at once the slower leaves no older list.
+    The command reads them again after writing, so that of two commands at once the slower leaves no older list.
     """
     written, places = None, []
     while (now := keys_now(settings, remote)) != written:
@@ -85,8 +85,7 @@ def write_list(settings: Settings, remote: str | None) -> tuple[list[str], list[
 
 
 def not_indexed(index: str, keys: Iterable[str]) -> list[str]:
-    """Those of the keys that the newest version of the index at a URI does not have; none where no index can be
-    read."""
+    """Those of the keys that the newest index at a URI does not have; none if the index cannot be read."""
     try:
         opened = open_index(index)
         return [key for key in keys if not len(opened.find(key))]
@@ -95,10 +94,10 @@ def not_indexed(index: str, keys: Iterable[str]) -> list[str]:
 
 
 def main(
-    keys: Annotated[list[str] | None, typer.Argument(help="keys of pictures, of any day")] = None,
+    keys: Annotated[list[str] | None, typer.Argument(help="keys of the pictures, of any day")] = None,
     reason: Annotated[str, typer.Option(help="the reason, for the audit")] = "not said",
     undo: Annotated[bool, typer.Option(help="use the pictures again")] = False,
-    remote: Annotated[str, typer.Option(help="sc://host:port of a Spark Connect server; none under spark-submit")] = "",
+    remote: Annotated[str, typer.Option(help="sc://host:port of a Spark Connect server; empty: spark-submit")] = "",
 ) -> None:
     """Take pictures down, or use them again."""
     logging.basicConfig(stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
@@ -115,9 +114,7 @@ def main(
         "and the index run: airflow dags trigger similar_images"
     )
     if keys and not undo and (missing := not_indexed(settings.index, keys)):
-        typer.echo(
-            f"{len(missing)} of the {len(keys)} keys are not in the index, so check how they are written: {missing[0]}"
-        )
+        typer.echo(f"{len(missing)} of the {len(keys)} keys are not in the index; check their spelling: {missing[0]}")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What is in HBase, found out by names and keys alone and within seconds: for checks before a job."""
+"""What HBase contains, found out within seconds from names and keys alone, for checks before a job."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def table_names(settings: Settings) -> list[str]:
 
 
 def has_day(settings: Settings, table: str, day: date) -> bool:
-    """Whether a table of our layout has any row of a day, by the first key of each salt.
+    """Whether a table of our layout has any row of a day; only the first key of each salt is read.
 
     Raises:
         HBaseError: no gateway answers, or the table or its layout row is missing.
@@ -43,8 +43,7 @@ def has_day(settings: Settings, table: str, day: date) -> bool:
 
 
 def count_between(settings: Settings, first: date, last: date) -> int:
-    """How many rows the image table holds of the days from first to last, by their keys alone: a scan per salt for all
-    days.
+    """How many rows the image table has for the days from first to last; one scan per salt reads their keys alone.
 
     Raises:
         HBaseError: no gateway answers, or the table or its layout row is missing.

@@ -1,4 +1,4 @@
-"""Every file below a folder: links followed, circles left out, nothing else passed over in silence."""
+"""Every file below a folder: links are followed, circles are left out, nothing else is skipped in silence."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ _Identity = tuple[int, int]
 
 
 def image_files(folder: Path, leave_out: Path | None = None) -> Iterator[Path]:
-    """All that is below a folder and is not a folder itself, by name; a link that leads nowhere is a file too.
+    """Everything below a folder that is not itself a folder, by name; a link that leads nowhere counts as a file.
 
-    leave_out: one file of them (the metadata beside the images), whatever path leads to it.
+    leave_out: a file to skip (the metadata beside the images), whatever path leads to it.
 
     Raises:
         OSError: a folder cannot be listed.
@@ -31,13 +31,13 @@ def _below(folder: Path, above: tuple[_Identity | None, ...]) -> Iterator[Path]:
         if not path.is_dir():
             yield path
         elif (identity := _identity(path)) in above:
-            logger.warning("%s links to a folder that it is in: its images are loaded once", path)
+            logger.warning("%s links to a folder that contains it: its images are loaded once", path)
         else:
             yield from _below(path, (*above, identity))
 
 
 def _identity(path: Path) -> _Identity | None:
-    """None when the path leads nowhere."""
+    """Device and inode of what a path leads to; None if it leads nowhere."""
     try:
         found = os.stat(path)
     except OSError:

@@ -40,7 +40,7 @@ _EXACT_FLOATS = 2**53
 
 @dataclass(frozen=True)
 class Entry:
-    """One image to load: the row's day and key (as `row_key.key_text` writes it), the file, and what is known of it."""
+    """One image to load: the row's day and key (as `row_key.key_text` writes it), its file, and its metadata."""
 
     day: date
     key: str
@@ -53,10 +53,11 @@ def entries_of(
 ) -> list[Entry]:
     """The images of a folder (every file below it, links followed) or of a manifest.
 
-    day: for those that the manifest gives none.   metadata: a .csv or .jsonl file like a manifest, for a folder; files
-    it does not name are loaded all the same.   is_anywhere: the manifest may name files outside its folder.
-    A key that comes twice on a day gets `~2` the second time: both are kept. A number that counts up by itself leaves
-    out those that the manifest gives.
+    day: that of images for which the manifest has none.   metadata: for a folder, a .csv or .jsonl file like a
+        manifest; files that it does not name are loaded as well.   is_anywhere: the manifest may name files outside its
+        folder.
+    If a key comes twice on a day, the second gets `~2`, so that both are kept. Numbers that count up by themselves skip
+    those that the manifest gives.
 
     Raises:
         OSError: there is no such source, or a folder cannot be listed.
@@ -74,7 +75,7 @@ def entries_of(
 
 @contextmanager
 def _at(where: str) -> Iterator[None]:
-    """Say of an error in the block which line it is about, as a ValueError."""
+    """Turn an error in the block into a ValueError that names the line."""
     try:
         yield
     except (ValueError, RecursionError) as error:
@@ -140,8 +141,8 @@ def _json_lines(manifest: Path, file: Iterable[str]) -> Iterator[tuple[str, Mapp
 
 @dataclass(frozen=True)
 class _Draft:
-    """An entry whose number may still be open: its key is empty then. sku: of a line that is numbered within its
-    product."""
+    """An entry whose number may still be open; its key is then empty. sku: the product within which the line is
+    numbered."""
 
     entry: Entry
     sku: str
@@ -173,8 +174,7 @@ def _canonical(key: str) -> str:
 
 
 def _file(root: Path, path: str, is_anywhere: bool) -> Path:
-    """The file that a line names. Links are not looked into: they belong to the folder, and to whoever may write
-    there."""
+    """The file that a line names. Links are not checked: they belong to the folder and to whoever may write there."""
     file = root / path
     if not is_anywhere and not Path(os.path.abspath(file)).is_relative_to(os.path.abspath(root)):
         raise ValueError(
@@ -185,13 +185,14 @@ def _file(root: Path, path: str, is_anywhere: bool) -> Path:
 
 
 def _text(line: Mapping[str, Any], name: str) -> str:
-    """A cell as text, "" when it is not given. pandas turns whole numbers beside a gap into floats: 7.0 is 7."""
+    """A cell as text, "" if it is not given. pandas turns whole numbers beside a gap into floats, so 7.0 is read as
+    7."""
     value = line.get(name)
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return ""
     if isinstance(value, float) and value.is_integer():
         if abs(value) >= _EXACT_FLOATS:
-            raise ValueError(f"{name}: got the number {value}, which lost digits on its way; write it as text")
+            raise ValueError(f"{name}: got the number {value}, which has lost digits; write it as text")
         return str(int(value))
     if isinstance(value, bool | list | dict):
         raise ValueError(f"{name}: got {value!r}, expected text or a number")

@@ -15,7 +15,7 @@ from spark_jobs.hbase.scan import Row, size_of
 class ReadAhead:
     """Runs an iterator of batches in a thread, at most `queue_bytes` ahead of the consumer.
 
-    waited_s: how long the consumer has waited for a batch in all.
+    waited_s: total seconds that the consumer has waited for batches.
     """
 
     batches: Generator[list[Row], None, None]
@@ -66,7 +66,7 @@ class ReadAhead:
                 self._change.notify_all()
 
     def _put(self, batch: list[Row]) -> bool:
-        """Wait for room, then queue the batch; False when the consumer has gone. One batch always fits."""
+        """Wait for room, then queue the batch; False if the consumer has gone. One batch always fits."""
         size = sum(size_of(row) for row in batch)
         with self._change:
             self._change.wait_for(lambda: self._is_over or not self._queue or self._bytes + size <= self.queue_bytes)

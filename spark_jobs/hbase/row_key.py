@@ -22,7 +22,7 @@ from datetime import date, datetime
 LAYOUT_ROW = b"!layout"
 LAYOUT_COLUMN = b"m:salt_buckets"
 ROW_BYTES = 32_767
-"""The longest row key that HBase takes (HConstants.MAX_ROW_LENGTH)."""
+"""The longest row key that HBase accepts (HConstants.MAX_ROW_LENGTH)."""
 KEY_BYTES = 32_700
 """The longest key of an image, in bytes: it leaves room for any salt and the day."""
 _ESCAPED = re.compile(r"[\x00-\x1f\x7f\udc80-\udcff]|\\(?=x[0-9a-f]{2})")
@@ -35,7 +35,7 @@ def salt_of(sku: str, salt_buckets: int) -> bytes:
 
 
 def salts(salt_buckets: int) -> list[bytes]:
-    """Every salt, in the order of the rows; ValueError when there are none.
+    """Every salt, in the order of the rows; ValueError if there are none.
 
     >>> salts(12)[:3]
     [b'00', b'01', b'02']
@@ -86,7 +86,7 @@ def day_ranges(day: date, salt_buckets: int) -> list[tuple[bytes, bytes]]:
 
 
 def split_row_key(row: bytes) -> tuple[date, str]:
-    """The day and the key of a row; ValueError when it is not of this layout."""
+    """The day and the key of a row; ValueError if the row has another layout."""
     parts = row.split(b"/", 2)
     if len(parts) != 3 or not parts[2]:
         raise ValueError(f"got row {row!r}, expected <salt>/<yyyymmdd>/<key>")
@@ -94,7 +94,7 @@ def split_row_key(row: bytes) -> tuple[date, str]:
 
 
 def own_key(row: bytes, salt_buckets: int) -> str | None:
-    """The key of a row that stands where the loader would put it; None for any other row.
+    """The key of a row whose row key is the one the loader would give it; None for any other row.
 
     >>> own_key(b'3/20261102/sku-7/0', 4), own_key(b'0/20261102/sku-7/0', 4), own_key(b'0/20261102/', 4)
     ('sku-7/0', None, None)
@@ -107,7 +107,7 @@ def own_key(row: bytes, salt_buckets: int) -> str | None:
 
 
 def foreign_key(row: bytes) -> str:
-    """A key for a row that is not of the layout: all of the row, with an escape where no other key has one.
+    """A key for a row of another layout: the whole row key, with an escape where no other key has one.
 
     >>> foreign_key(b'0/20261102/')
     '0\\\\x2f20261102/'
@@ -116,7 +116,7 @@ def foreign_key(row: bytes) -> str:
 
 
 def row_after(row: bytes) -> bytes:
-    """The smallest row key behind a row, empty when there is none: where a scan goes on.
+    """The smallest row key behind a row, where a scan continues; empty if there is none.
 
     >>> row_after(b'a'), len(row_after(b'a' * ROW_BYTES))
     (b'a\\x00', 32767)
@@ -128,7 +128,7 @@ def row_after(row: bytes) -> bytes:
 
 
 def key_text(key: bytes) -> str:
-    """Bytes of a row key as the datasets write them: see the module.
+    """Bytes of a row key as text, in the form of the datasets (see the module).
 
     >>> print(key_text("größe 7".encode()), key_text(b"st\\xfchle\\x00"), key_text(rb"c:\\x41"))
     größe 7 st\\xfchle\\x00 c:\\x5cx41
@@ -148,7 +148,8 @@ def text_of(cell: bytes) -> str:
 
 
 def bytes_of(text: str) -> bytes:
-    """Text from a file as bytes: UTF-8; of a file name that is not UTF-8 its own bytes, as `os.fsdecode` marks them."""
+    """Text from a file as bytes: UTF-8, or for a file name that is not UTF-8 its own bytes, as `os.fsdecode` marks
+    them."""
     try:
         return text.encode("utf-8", "surrogateescape")
     except UnicodeEncodeError:  # half of a pair of surrogates, as JSON can say

@@ -1,7 +1,7 @@
-"""Read a range of an HBase table through its Thrift gateways, surviving their failures: every row once.
+"""Read a range of an HBase table through its Thrift gateways, each row once, whatever gateways fail.
 
 After any error the connection is dropped (an interrupted reply leaves it in an unknown state), the next gateway is
-tried after a pause, and the scan goes on behind the last row received.
+tried after a pause, and the scan continues behind the last row received.
 
 Thrift counts a reply in rows, and a gateway holds all of it; no call says how large the next rows are. So a scan asks
 for one row first, then for as many as fit by the largest of the last reply, at most twice as many as before and never
@@ -28,16 +28,17 @@ Gateway = tuple[str, int]
 Answer = TypeVar("Answer")
 
 _SIZES_ONLY = b"KeyOnlyFilter(true)"
-"""The region servers give of each cell the length of its value, as 4 bytes, instead of the value."""
+"""Region servers then return the length of each cell's value, as 4 bytes, instead of the value."""
 _LENGTH_BYTES = 4
 _SURE = 3
-"""Failures of the same large row, each while the gateway could tell its size, after which patience may give it up."""
+"""Number of failures of the same large row after which it may be given up; each counts while the gateway can tell the
+row's size."""
 _PAUSES_S = (0.2, 0.5, 1.0, 2.0, 4.0)
 _CONNECT_TIMEOUT_S = 5.0
 
 
 class HBaseError(RuntimeError):
-    """HBase cannot give what was asked for; trying again now is no use."""
+    """HBase cannot give what was asked for, and trying again now would not help."""
 
 
 class NoAnswer(HBaseError):
@@ -50,13 +51,13 @@ class CellTooLarge(HBaseError):
 
 @dataclass(frozen=True)
 class ReadLimits:
-    """How a table is read: bytes and rows per reply, bytes in the queue, and patience in seconds.
+    """How a table is read: bytes and rows per reply, bytes in the queue, and time limits in seconds.
 
     batch_bytes: what a reply should hold.
-    batch_rows: what it holds at most, also when rows grow all at once: a gateway's heap must take so many of the
-    largest rows.
-    row_bytes: a larger row is withheld.
-    call_timeout_s: for one call of a gateway.   patience_s: how long in all without one new row.
+    batch_rows: most rows of a reply, even if rows suddenly grow: a gateway's heap must hold so many of the largest
+        rows.
+    row_bytes: size above which a row is withheld.
+    call_timeout_s: limit for one call of a gateway.   patience_s: limit for all tries together without one new row.
     """
 
     batch_bytes: int = 4 << 20
@@ -69,7 +70,7 @@ class ReadLimits:
 
 @dataclass(frozen=True)
 class Withheld:
-    """What stands in place of the cells of a row that is too large to be read: their sizes in bytes, by column."""
+    """Stands in place of the cells of a row that is too large to be read: their sizes in bytes, by column."""
 
     sizes: Mapping[bytes, int]
 
@@ -80,7 +81,7 @@ Row = tuple[bytes, dict[bytes, bytes] | Withheld]
 
 @dataclass(frozen=True)
 class Scan:
-    """The rows from `start` to before `stop` (empty: to the end), the given columns of them.
+    """The rows from `start` up to but without `stop` (empty: to the end), in the given columns.
 
     columns: `family:qualifier`, or `family` for all of a family.   condition: a filter in HBase's filter language,
     which the region servers apply.
@@ -94,14 +95,14 @@ class Scan:
 
 
 def explain(error: Exception) -> str:
-    """One line of what a Thrift server reported: Java's exception without its stack."""
+    """What a Thrift server reported, in one line: Java's exception without its stack."""
     message = getattr(error, "message", None) or str(error) or type(error).__name__
     text = message.decode("utf-8", "replace") if isinstance(message, bytes) else str(message)
     return text.split("\n", 1)[0][:300]
 
 
 def permanent(error: Exception, scan_of: str) -> HBaseError | None:
-    """What will not pass by trying again, as an error that says what to do; None for anything else."""
+    """An error that trying again will not cure, with what to do; None for any other error."""
     line = explain(error)
     if "TableNotFoundException" in line:
         return HBaseError(f"HBase has no table {scan_of!r}; create it with spark_jobs/load_images.py, or pass its name")
@@ -116,7 +117,7 @@ def permanent(error: Exception, scan_of: str) -> HBaseError | None:
 
 @dataclass
 class Gateways:
-    """A connection to one of several Thrift servers, replaced by one to the next after any error.
+    """A connection to one of several Thrift servers; after any error, a connection to the next one replaces it.
 
     addresses: host names or addresses, with their ports; a name may stand for several servers.
     wire: transport/protocol of the servers: buffered or framed / binary or compact.
@@ -163,7 +164,7 @@ class Gateways:
 
         Raises:
             HBaseError: the table or a family is missing.
-            NoAnswer: nobody answered for `patience_s`.
+            NoAnswer: no gateway answered for `patience_s`.
         """
         deadline, failures = time.monotonic() + patience_s, 0
         while True:
@@ -185,12 +186,12 @@ class Gateways:
         return (
             f"HBase: no Thrift gateway of [{where}] answered within {patience_s:.0f} s (last: {explain(error)}); "
             "start one, or set PIPELINE_HBASE_GATEWAYS=host:port,host:port; one that connects but does not answer may "
-            f"want another PIPELINE_HBASE_WIRE than {self.wire}"
+            f"need another PIPELINE_HBASE_WIRE than {self.wire}"
         )
 
 
 def _one_of(host: str, port: int, turn: int) -> Gateway:
-    """An address behind a host name; each turn another one, since a name may stand for several servers."""
+    """An address behind a host name, another one each turn, since a name may stand for several servers."""
     found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     addresses = sorted({str(entry[4][0]) for entry in found if entry[0] == found[0][0]})
     return addresses[turn % len(addresses)], port
@@ -201,10 +202,10 @@ def _pause_s(rounds: int) -> float:
 
 
 def scan_batches(gateways: Gateways, scan: Scan, limits: ReadLimits) -> Generator[list[Row], None, None]:
-    """Yield the rows of a scan in batches of about `limits.batch_bytes`, each row once, whatever fails meanwhile.
+    """Yield the rows of a scan in batches of about `limits.batch_bytes`, each row once, whatever fails in between.
 
-    A row larger than `limits.row_bytes` comes as `Withheld`; so does one larger than `limits.batch_bytes` that no
-    gateway delivers for `limits.patience_s`, although they can tell its size. The gateways are closed at the end.
+    A row larger than `limits.row_bytes` comes as `Withheld`. So does a row larger than `limits.batch_bytes` that no
+    gateway delivers within `limits.patience_s`, although they can tell its size. The gateways are closed at the end.
 
     Raises:
         HBaseError: the table or a family is missing, or no new row came for `limits.patience_s`.
@@ -230,7 +231,7 @@ def scan_batches(gateways: Gateways, scan: Scan, limits: ReadLimits) -> Generato
 class _Reading:
     """Where a scan is, and how many rows it asks for next.
 
-    start: the first row that has not been received.   scanner: None when it is to be opened anew.
+    start: the first row that has not been received.   scanner: None if it must be opened anew.
     """
 
     scan: Scan
@@ -243,10 +244,10 @@ class _Reading:
     """Whether the next row failed when it was asked for alone."""
     _measured: Row | None = None
     _tries: int = 0
-    """How often the next row was asked for after its size was told."""
+    """How often the next row was asked for since its size is known."""
 
     def fetch(self, client: Any) -> list[Row]:
-        """The next rows from one gateway, of a scanner that is opened anew when it or its gateway has died."""
+        """The next rows from one gateway; its scanner is opened anew if it or its gateway has died."""
         try:
             if self._is_suspect:
                 self._measured = self._measure(client)
@@ -263,7 +264,7 @@ class _Reading:
         return self._received([(row.row, {name: cell.value for name, cell in row.columns.items()}) for row in answer])
 
     def give_up(self) -> list[Row]:
-        """The next row, withheld, when it is a large one that alone stands in the way; else nothing."""
+        """The next row, withheld, if it is a large one that alone blocks the scan; else nothing."""
         row = self._measured
         if row is None or self._tries < _SURE or _told_bytes(row) <= self.limits.batch_bytes:
             return []
@@ -271,7 +272,7 @@ class _Reading:
         return self._received([row])
 
     def _received(self, rows: list[Row]) -> list[Row]:
-        """Go on behind these rows, the last of the scan when there are none, and withhold those that are too large."""
+        """Move the scan behind these rows (it ends if there are none), and withhold those that are too large."""
         self._is_suspect, self._measured, self._tries = False, None, 0
         if rows:
             self.start = row_after(rows[-1][0])
@@ -281,7 +282,7 @@ class _Reading:
         return [_within(self.limits.row_bytes, row) for row in rows]
 
     def _measure(self, client: Any) -> Row | None:
-        """The next row as `Withheld`: its key and the sizes of its cells, none of which is read."""
+        """The next row as `Withheld`: its key and the sizes of its cells, which are not read."""
         condition = self.scan.condition
         scanner = self._open(client, b"(%s) AND %s" % (condition, _SIZES_ONLY) if condition else _SIZES_ONLY)
         rows = client.scannerGetList(scanner, 1)
@@ -320,7 +321,7 @@ def _told_bytes(row: Row) -> int:
 
 
 def size_of(row: Row) -> int:
-    """Bytes of a row's key and cells, as far as they are there."""
+    """Bytes of a row's key and of the cells it has."""
     key, cells = row
     if isinstance(cells, Withheld):
         return len(key)

@@ -1,4 +1,4 @@
-"""How a table is cut into the parts that tasks read: at the borders of its regions, and at keys between them."""
+"""Cut a table into the parts that tasks read, at the borders of its regions and at keys between them."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ KeyRange = tuple[bytes, bytes]
 
 @dataclass(frozen=True)
 class Region:
-    """The rows of one region, and the host of the server that has them, "" when nobody knows."""
+    """The rows of one region, and the host of the server that has them; "" if it is unknown."""
 
     rows: KeyRange
     host: str
 
 
 def regions_of(locations: Iterable[Any]) -> list[Region]:
-    """The regions of a table: each row of it in exactly one.
+    """The regions of a table; each row is in exactly one.
 
-    locations: `TRegionInfo` of `getTableRegions`, which has an entry for each replica of a region, and while a region
-    is split or merged for the old one beside the new. Only the distinct first rows count, of several entries the newest
+    locations: `TRegionInfo` of `getTableRegions`. It has an entry for each replica of a region and, while a region is
+    split or merged, for the old one beside the new. Only distinct first rows count; of several entries, the newest
     region's primary replica.
     """
     by_start: dict[bytes, str] = {}
@@ -51,7 +51,7 @@ def _lesser(first: bytes, second: bytes) -> bytes:
 
 
 def check_cover(wanted: Sequence[KeyRange], parts: Sequence[KeyRange]) -> None:
-    """Check that the parts are the wanted ranges, cut: no gap, no overlap.
+    """Check that the parts together are the wanted ranges, without gap or overlap.
 
     Raises:
         HBaseError: they are not.
@@ -61,7 +61,7 @@ def check_cover(wanted: Sequence[KeyRange], parts: Sequence[KeyRange]) -> None:
 
 
 def _joined(ranges: Iterable[KeyRange]) -> list[KeyRange]:
-    """Ranges in order, each that begins where the one before ends made one with it."""
+    """Ranges in order; a range that begins where the one before ends is joined with it."""
     joined: list[KeyRange] = []
     for start, stop in sorted(ranges):
         if joined and start and joined[-1][1] == start:
@@ -72,7 +72,7 @@ def _joined(ranges: Iterable[KeyRange]) -> list[KeyRange]:
 
 
 def between(first: bytes, last: bytes, slices: int) -> list[bytes]:
-    """Up to `slices - 1` keys, rising, that part the keys from `first` to `last` about evenly, by their next 8 bytes.
+    """Up to `slices - 1` rising keys that divide the keys from `first` to `last` about evenly, by their next 8 bytes.
 
     >>> between(b"sku-0000", b"sku-8000", 2)
     [b'sku-4000']

@@ -12,8 +12,8 @@ Options, besides these three:
     slices         partitions per region and range (1)      limit   most rows per partition, 0 for all (0)
     batch_bytes, batch_rows, row_bytes, queue_bytes, call_timeout_s, patience_s: see `scan.ReadLimits`
 
-A row is one that has an image cell or a cell of the metadata family. Each says in `reason` whether it can be used: not
-one whose key is not of the layout, nor one too large to be read. Filters and columns are not pushed down.
+Every row with an image cell or a cell of the metadata family counts. `reason` says whether it can be used: a row cannot
+if its key has another layout or if it is too large to be read. Filters and columns are not pushed down.
 """
 
 from __future__ import annotations
@@ -48,12 +48,12 @@ from spark_jobs.settings import Settings, gateways_of
 _PLAN_PATIENCE_S = 10.0
 _MOST_INT = 2**31 - 1
 _COUNTED_ROWS = 1000
-"""Rows of a reply when only their keys are asked for, of 32 KB at most."""
+"""Rows per reply if only their keys are asked for, of 32 KB at most."""
 _KEYS_ONLY = b"FirstKeyOnlyFilter() AND KeyOnlyFilter()"
 
 SCHEMA = "key string, reason string, image binary, size_bytes int, metadata map<string, string>, wait_s double"
-"""size_bytes: of the image, also of one too large to be read: then image and metadata are left out.
-wait_s: seconds for which this task waited for HBase before the row; their sum is the read wait."""
+"""size_bytes: of the image, even if it is too large to be read; image and metadata are then left out.
+wait_s: seconds that this task waited for HBase before the row; their sum is the read wait."""
 _ARROW = pa.schema(
     [
         ("key", pa.string()),
@@ -120,7 +120,7 @@ class Source:
         return cls(**given, limits=limits)
 
     def condition(self) -> bytes | None:
-        """The server-side filter of the day, for tables whose row keys do not tell it."""
+        """The server-side filter for the day, for tables whose row keys do not have it."""
         if not self.day_column:
             return None
         family, _, qualifier = (part.replace("'", "''") for part in self.day_column.partition(":"))
@@ -128,15 +128,15 @@ class Source:
         return f"SingleColumnValueFilter('{family}', '{qualifier}', =, 'binaryprefix:{value}', true, true)".encode()
 
     def columns(self) -> tuple[bytes, ...]:
-        """What is read of each row; the filter sees no other columns."""
+        """The columns that are read; the filter sees no others."""
         columns = [self.image_column, self.metadata_family]  # a family without a colon means all of it
         if self.day_column and not self.day_column.startswith(f"{self.metadata_family}:"):
             columns.append(self.day_column)
         return tuple(column.encode() for column in columns)
 
     def key_of(self, row: bytes, salt_buckets: int) -> tuple[str, bool]:
-        """The dataset's key of a row, and whether the row is of the layout: in another table any is, by its whole row
-        key."""
+        """The dataset's key of a row, and whether the row has the layout; in tables of other people every row has, and
+        the whole row key is the key."""
         if self.day_column:
             return row_key.key_text(row), True
         key = row_key.own_key(row, salt_buckets)
@@ -147,7 +147,7 @@ class Source:
 class Slice(InputPartition):
     """A part of one region, read by one task, best through the gateway on the region server's own host.
 
-    salt_buckets: of the table, 0 when the row keys do not tell the day.
+    salt_buckets: that of the table; 0 if the row keys do not have the day.
     """
 
     start: bytes
@@ -179,7 +179,7 @@ class HBaseImages(DataSource):
 
 
 class HBaseReader(DataSourceReader):
-    """Plans the slices and reads one."""
+    """Plans the slices of a day, and reads one of them."""
 
     def __init__(self, source: Source) -> None:
         """source: what to read."""
@@ -233,7 +233,7 @@ def _check_families(source: Source, families: set[bytes]) -> None:
 
 
 def salt_buckets(gateways: Gateways, table: str) -> int:
-    """How many salts the rows of a table are spread over, from its layout row.
+    """How many salts the rows of a table are spread over, as its layout row says.
 
     Raises:
         HBaseError: no gateway answers, or the table has no layout row.
@@ -251,7 +251,7 @@ def salt_buckets(gateways: Gateways, table: str) -> int:
 
 
 def count_rows(settings: Settings, day: date) -> int:
-    """How many rows the image table holds of a day, counted by their keys alone: no image leaves HBase.
+    """How many rows the image table has for a day, counted by their keys: no image leaves HBase.
 
     Raises:
         HBaseError: no gateway answers, or the table or its layout row is missing.
@@ -279,7 +279,7 @@ def has_table(settings: Settings, table: str) -> bool:
 
 
 def has_rows(settings: Settings, table: str) -> bool:
-    """Whether a table has any row beside its layout row, by the first keys alone.
+    """Whether a table has any row besides its layout row; only its first keys are read.
 
     Raises:
         HBaseError: no gateway answers, or the table is missing.
@@ -300,7 +300,7 @@ def _cut(gateways: Gateways, source: Source, part: KeyRange) -> list[KeyRange]:
 
 
 def _end_row(gateways: Gateways, table: str, part: KeyRange, is_last: bool) -> bytes:
-    """The first or last row of a part, empty if it has none."""
+    """The first or last row of a part; empty if it has none."""
     from Hbase_thrift import TScan  # made by happybase when it is imported
 
     start, stop = (part[1], part[0]) if is_last else part
@@ -322,7 +322,7 @@ def _end_row(gateways: Gateways, table: str, part: KeyRange, is_last: bool) -> b
 
 
 def read_slice(source: Source, part: Slice) -> Iterator[pa.RecordBatch]:
-    """Read a slice with a thread ahead of the consumer, in record batches of `batch_bytes`, or of one row.
+    """Read a slice in record batches of `batch_bytes`, or of one larger row; a thread reads ahead of the consumer.
 
     Raises:
         HBaseError: the table or a family is missing, or no new row came for `patience_s`.
@@ -346,7 +346,7 @@ def read_slice(source: Source, part: Slice) -> Iterator[pa.RecordBatch]:
 
 
 def _portions(rows: Sequence[Row], portion_bytes: int) -> Iterator[list[Row]]:
-    """Rows in order, as many at a time as have `portion_bytes`, at least one."""
+    """Rows in order, in portions of `portion_bytes`, or of one larger row."""
     portion: list[Row] = []
     left = portion_bytes
     for row in rows:
@@ -369,7 +369,7 @@ def _record_batch(source: Source, rows: Sequence[Row], salt_buckets: int, waited
 
 
 def _values(source: Source, row: Row, salt_buckets: int) -> tuple[Any, ...]:
-    """What the dataset holds of a row: all columns but the last, in order."""
+    """A row's values in the dataset: all columns but the last, in order."""
     key, is_own = source.key_of(row[0], salt_buckets)
     image_column = source.image_column.encode()
     if isinstance(row[1], Withheld):

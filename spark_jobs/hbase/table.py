@@ -1,7 +1,7 @@
-"""Create the image table and write rows to it: nothing that is written is ever lost without a word.
+"""Create the image table and write rows to it; whatever cannot be written is reported.
 
-Families: `i:` (bytes) and `m:` (metadata), apart, because they are read apart. HBase's Thrift interface cannot create a
-table that is split from the start; its own RegionSplitter can, through the setting `hbase_command`.
+The families `i:` (bytes) and `m:` (metadata) are apart because they are read apart. HBase's Thrift interface cannot
+create a table that is split from the start; its own RegionSplitter can, through the setting `hbase_command`.
 """
 
 from __future__ import annotations
@@ -36,10 +36,10 @@ Cells = Mapping[bytes, bytes | None]
 
 
 def ensure_table(gateways: Gateways, table: str, salt_buckets: int, command: str) -> int:
-    """Create the table if it is missing, split by salt; return how many salts it has.
+    """Create the table, split by salt, if it is missing; return how many salts it has.
 
-    A table that exists keeps the number of salts it was made with, whatever `salt_buckets` says.
-    command: runs a class of HBase (see `Settings.hbase_command`).
+    An existing table keeps the number of salts it was made with, whatever `salt_buckets` says.
+    command: the command that runs a class of HBase (see `Settings.hbase_command`).
 
     Raises:
         HBaseError: no gateway answers, or the table holds rows of another layout.
@@ -71,7 +71,7 @@ def _refuse_other_layout(gateways: Gateways, table: str) -> None:
 
 
 def _create(gateways: Gateways, table: str, salts: Sequence[bytes], command: str) -> None:
-    """Create the table with one region per salt where HBase's command is at hand, else with one region."""
+    """Create the table with one region per salt if HBase's command is at hand, else with one region."""
     if len(salts) > 1 and _split(table, salts, command):
         return
 
@@ -113,11 +113,12 @@ def _split(table: str, salts: Sequence[bytes], command: str) -> bool:
 
 @dataclass
 class RowWriter:
-    """Puts rows in batches bounded by bytes, and again after any failure of a gateway; puts may be repeated harmlessly.
+    """Puts rows in batches bounded by bytes, and repeats a put after any failure of a gateway, which is harmless.
 
     replaced_family: a family whose earlier cells a put removes from the row; none by default.
-    refused: rows whose image HBase did not take, and why; they are written without it, with the cell `m:load_error`.
-    refused_metadata: likewise rows without their metadata of more than 1 MB, since HBase took the image alone.
+    refused: rows whose image HBase did not accept -> why; they are written without it, with the cell `m:load_error`.
+    refused_metadata: likewise rows written without their metadata of more than 1 MB, since HBase accepted only the
+        image.
     """
 
     gateways: Gateways
@@ -133,7 +134,7 @@ class RowWriter:
         """Write a row, now or with the next batch.
 
         Raises:
-            HBaseError: no gateway takes the batch.
+            HBaseError: no gateway accepts the batch.
         """
         if _size_of(cells) > BATCH_BYTES:
             self.flush()
@@ -148,7 +149,7 @@ class RowWriter:
         """Write what is waiting.
 
         Raises:
-            HBaseError: no gateway takes it.
+            HBaseError: no gateway accepts it.
         """
         rows, self._rows, self._bytes = self._rows, [], 0
         if not rows:
@@ -161,7 +162,7 @@ class RowWriter:
                 self._put_alone(row, cells)
 
     def _put_alone(self, row: bytes, cells: Cells) -> None:
-        """Write one row: whole, else without its image, else without large metadata, else with neither."""
+        """Write one row whole; if HBase refuses it, without its image, without large metadata, or with neither."""
         refusal = self._refusal(row, cells)
         if not refusal:
             return
@@ -178,10 +179,10 @@ class RowWriter:
             self._mutate([(row, {**small, IMAGE_COLUMN: None, ERROR_COLUMN: why.encode()})])
 
     def _refusal(self, row: bytes, cells: Cells) -> str:
-        """Why a row cannot be written for its size; "" when it is.
+        """Why a row is too large to be written; "" if it was written.
 
         Raises:
-            HBaseError: it cannot for another reason.
+            HBaseError: it cannot be written for another reason.
         """
         size_bytes = _size_of(cells)
         if size_bytes > MESSAGE_BYTES:
@@ -197,9 +198,9 @@ class RowWriter:
         return ""
 
     def _replacing(self, rows: Sequence[tuple[bytes, Cells]]) -> list[tuple[bytes, Cells]]:
-        """Rows that also remove the cells of the replaced family that are there and not put.
+        """Rows that also remove the earlier cells of the replaced family that the put does not write.
 
-        By their names, not by removing the family first: a put in the same millisecond would go with it.
+        They are removed by name: removing the family first would also remove a put of the same millisecond.
         """
         if not self.replaced_family:
             return list(rows)
@@ -207,7 +208,7 @@ class RowWriter:
         return [(row, dict.fromkeys(there.get(row, ())) | dict(cells)) for row, cells in rows]
 
     def _columns_there(self, rows: Sequence[bytes]) -> dict[bytes, list[bytes]]:
-        """The columns of the replaced family that rows have."""
+        """The columns of the replaced family that the rows have now."""
         left, count, there = list(rows), _LOOKED_UP_ROWS, {}
         table, columns = self.table.encode(), [self.replaced_family.encode()]
 

@@ -20,7 +20,7 @@ def interval(report: PastRun) -> tuple[float, float]:
 
 
 def busy_seconds(reports: Iterable[PastRun]) -> float:
-    """For how long at least one of the runs was under way: what they took together, however many ran side by side."""
+    """Seconds during which at least one of the runs was under way, however many ran side by side."""
     busy = last = 0.0
     for start, end in sorted(map(interval, reports)):
         busy += max(0.0, end - max(start, last))

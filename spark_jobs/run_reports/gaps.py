@@ -1,4 +1,4 @@
-"""What the runs of the past have left out: days that were never run, and pictures that came after their day's run."""
+"""What past runs have left out: days that were never run, and pictures that came after their day's run."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ FIRST, *_, LAST = (stage.name for stage in stages_of(IMAGE_PIPELINE))
 
 
 def missing_days(settings: Settings) -> list[date]:
-    """Days without published codes between the first and the newest day that has them, in the set of codes in use.
+    """Days without published codes between the first and the newest day with codes, in the set of codes in use.
 
     A day that was published as empty is not missing.
     """
@@ -34,9 +34,9 @@ def days_between(days: Iterable[date]) -> list[date]:
 
 
 def late_images(settings: Settings, most_days: int, count: Callable[[Settings, date], int]) -> dict[date, int]:
-    """The days, among the newest `most_days` published ones, with more images in HBase than were read -> how many more.
+    """Day -> how many more images HBase has than were read, among the newest `most_days` published days.
 
-    count: how many rows the image table holds of a day (`spark_jobs.hbase.source.count_rows`).
+    count: how many rows the image table has for a day (`spark_jobs.hbase.source.count_rows`).
     """
     read = newest_published_by_day(settings.reports, FIRST, settings.codes, most_days)
     more = {

@@ -1,9 +1,8 @@
-"""Past run reports, read back: for a task's XCom and error, the page, the metrics, the cost sheet, the drift of the
+"""Past run reports, read back for a task's XCom and error, the page, the metrics, the cost sheet and the drift of the
 codes.
 
-A report lies at `<reports>/<day>/<stage>/<run>.json` (`pipeline.report_uri`). Readers of many leave out those they
-cannot read, and the log names them. Standard library at import, since Airflow's scheduler imports it; fsspec when it
-reads.
+A report lies at `<reports>/<day>/<stage>/<run>.json` (`pipeline.report_uri`). Functions that read many skip those they
+cannot read and log their names. Standard library at import, since Airflow's scheduler imports it; fsspec when it reads.
 """
 
 from __future__ import annotations
@@ -28,13 +27,12 @@ MAX_UNDER_WAY = 200
 SILENT_FOR_GOOD_S = 24 * 3600
 
 PastRun = dict[str, Any]
-"""A run report as read back: the fields of `spark_jobs.running.run_report.RunReport`, as far as its version wrote
-them."""
+"""A run report as read back: the fields of `spark_jobs.running.run_report.RunReport` that its version wrote."""
 Entry = dict[str, Any]
 
 
 def read_report(files: Any, path: str) -> PastRun | None:
-    """The run report at a path of a file system; None when there is none.
+    """The run report at a path of a file system; None if there is none.
 
     Raises:
         ValueError: the file is larger than MAX_REPORT_BYTES or not a JSON object.
@@ -50,7 +48,7 @@ def read_report(files: Any, path: str) -> PastRun | None:
 
 
 def readable(files: Any, paths: Iterable[str]) -> Iterator[PastRun]:
-    """The run reports at these paths of a file system; the log names those that cannot be read, or are gone."""
+    """The run reports at these paths of a file system; those that cannot be read, or are gone, are logged."""
     for path in paths:
         try:
             report = read_report(files, path)
@@ -62,7 +60,7 @@ def readable(files: Any, paths: Iterable[str]) -> Iterator[PastRun]:
 
 
 def report_of(reports: str, stage: str, day: str | None, run: str) -> PastRun | None:
-    """The run report of one stage of one run below the URI `reports`; None before the job has written it.
+    """The run report of one stage of one run, below the URI `reports`; None before the job has written it.
 
     Raises:
         ValueError: no such stage or day, or the file is no run report.
@@ -71,7 +69,7 @@ def report_of(reports: str, stage: str, day: str | None, run: str) -> PastRun | 
 
 
 def report_of_attempt(reports: str, stage: str, day: str | None, run: str, attempt: int) -> PastRun | None:
-    """The run report of one attempt of a stage; None when that attempt has left none, or none that can be read."""
+    """The run report of one attempt of a stage; None if that attempt left none, or none that can be read."""
     try:
         report = report_of(reports, stage, day, run)
     except Exception:  # the caller has an error of its own to tell, whatever the store's is
@@ -84,7 +82,7 @@ def latest_reports(reports: str, days: int, is_wanted: Callable[[PastRun], bool]
     """The newest report of each stage and day, newest day first, of the newest `days` days; `all_days` comes first of
     all.
 
-    is_wanted: which reports count; by default each that can be read.
+    is_wanted: which reports count; by default all that can be read.
     """
     files, folders = _days(reports)
     known = [folder for folder in folders if is_day(_name(folder)) or _name(folder) == ALL_DAYS]
@@ -98,8 +96,8 @@ def latest_reports(reports: str, days: int, is_wanted: Callable[[PastRun], bool]
 
 
 def reports_of_days(reports: str, days: int, until: str = "") -> list[PastRun]:
-    """Every run report of the newest `days` days, at most the MAX_REPORTS that were written last, and those over all
-    days.
+    """Every run report of the newest `days` days, and those over all days; at most the MAX_REPORTS that were written
+    last.
 
     until: the last day to count, ISO; empty for the newest.
     """
@@ -114,10 +112,10 @@ def reports_of_days(reports: str, days: int, until: str = "") -> list[PastRun]:
 
 
 def attempts_under_way(reports: str, at: datetime) -> list[PastRun]:
-    """What attempts tell of themselves that are under way at a moment, with `silent_s`, the seconds since they last
-    did; oldest first.
+    """What attempts under way at a moment tell about themselves, oldest first, with `silent_s`: the seconds since they
+    last did.
 
-    Those that have been silent for SILENT_FOR_GOOD_S are left out: they were killed, and nobody has tried again.
+    Attempts that have been silent for SILENT_FOR_GOOD_S are left out: they were killed, and nobody has tried again.
     """
     files, root = _opened(reports)
     folder = f"{root}/{RUNNING}"
@@ -137,8 +135,8 @@ def _silent_s(report: PastRun, at: datetime) -> float:
 
 
 def for_readers(reports: Iterable[PastRun], codes: str) -> dict[str, dict[str, PastRun]]:
-    """Day -> stage -> the run whose rows readers get, in the set `codes`: the one that published last, an undoing
-    too."""
+    """Day -> stage -> the run whose rows readers get, in the set `codes`: the one that published last, which may be an
+    undoing."""
     found: dict[str, dict[str, PastRun]] = defaultdict(dict)
     for report in sorted(reports, key=lambda report: str(report.get("started_at"))):
         is_of_set = report.get("stage") in STAGES and report.get("codes") in (None, codes) and not report.get("trial")
@@ -148,8 +146,8 @@ def for_readers(reports: Iterable[PastRun], codes: str) -> dict[str, dict[str, P
 
 
 def newest_published(reports: str, stage: str, codes: str) -> PastRun | None:
-    """The report of the newest day that a stage published in the set `codes`, among MAX_DAYS_BACK days; None without
-    one."""
+    """The report of the newest day that a stage published in the set `codes`, among MAX_DAYS_BACK days; None if there
+    is none."""
     return next(iter(newest_published_by_day(reports, stage, codes, most=1).values()), None)
 
 
@@ -157,7 +155,7 @@ def newest_published_by_day(reports: str, stage: str, codes: str, most: int = MA
     """Day -> the report that a stage published last in the set `codes`, newest day first; at most `most` days, of
     MAX_DAYS_BACK.
 
-    Where all sets of codes are the same to a stage, the set does not matter.
+    For a stage that does not depend on the set of codes, the set is ignored.
     """
     found: dict[str, PastRun] = {}
     files, folders = _days(reports)
@@ -172,7 +170,7 @@ def newest_published_by_day(reports: str, stage: str, codes: str, most: int = MA
 
 
 def newest_reports(settings: Settings) -> list[PastRun]:
-    """The newest successful run of each stage and day, of the set of codes in use, in the order of the stages, then of
+    """The newest successful run of each stage and day in the set of codes in use, in the order of the stages, then of
     the days."""
     newest: dict[tuple[str, str], PastRun] = {}
     for report in _all(settings.reports):
@@ -184,7 +182,7 @@ def newest_reports(settings: Settings) -> list[PastRun]:
 
 
 def newest_report(settings: Settings, stage: str, day: str) -> PastRun | None:
-    """The run that published a day last in the settings' set of codes, were it to empty or undo the day; None when
+    """The run that published a day last in the settings' set of codes, even if it emptied or undid the day; None if
     there is none."""
     found = [
         report

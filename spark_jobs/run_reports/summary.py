@@ -1,4 +1,4 @@
-"""What became of one run, in a line: of its stages' reports. Standard library only."""
+"""What became of one run, in a line, from its stages' reports. Standard library only."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from spark_jobs.run_reports.reading import PastRun
 
 USED = "ok"
 MARKS = re.compile(r"\.\d{8}T\d{6}(\.\d+)?$")
-"""What Airflow's operator adds to the name of a run: when it started, and how often it was cleared."""
+"""Matches what Airflow's operator adds to the name of a run: when it started, and how often it was cleared."""
 SILENT_S = 60.0
-"""An attempt that has told nothing for so long has been killed, or its machine is away."""
+"""An attempt that has told nothing for so many seconds was killed, or its machine is gone."""
 PHASES = {
     "total": "at work",
     "connect": "connecting",
@@ -32,8 +32,8 @@ UNPUBLISHED = ("failed", "refused", "broken_contract")
 class RunSummary:
     """One run of a day.
 
-    result: of the worst of its stages.
-    images, used, refused: after the last stage that counts them; None when none does.
+    result: that of its worst stage.
+    images, used, refused: after the last stage that counts them; None if none does.
     seconds: during which at least one of its stages was under way.   size_bytes: written to the lake.
     """
 
@@ -51,12 +51,12 @@ class RunSummary:
 
     @property
     def per_second(self) -> float | None:
-        """Images a second, from the first stage's start to the last one's end."""
+        """Images per second, from the first stage's start to the last one's end."""
         return self.images / self.seconds if self.images and self.seconds else None
 
     @classmethod
     def of(cls, reports: list[PastRun]) -> RunSummary:
-        """The summary of a run's reports, at least one."""
+        """The summary of a run's reports; there must be at least one."""
         first = reports[0]
         counted = [report for report in reports if report.get("reasons")]
         reasons = counted[-1]["reasons"] if counted else None
@@ -78,12 +78,12 @@ class RunSummary:
 
 
 def name_of(run: str) -> str:
-    """The name by which Airflow knows a run."""
+    """The name that Airflow gives the run."""
     return MARKS.sub("", run)
 
 
 def runs_of(reports: Iterable[PastRun]) -> list[list[PastRun]]:
-    """The reports by day and run, the run that began last first; of each run in the order of the stages."""
+    """The reports by day and run, the run that began last first; those of a run are in the order of the stages."""
     runs: dict[tuple[str, str], list[PastRun]] = {}
     for report in reports:
         runs.setdefault((report.get("day") or ALL_DAYS, str(report.get("run"))), []).append(report)
@@ -94,7 +94,7 @@ def runs_of(reports: Iterable[PastRun]) -> list[list[PastRun]]:
 
 
 def seconds_of(report: PastRun) -> float | None:
-    """How long a stage took, from the phases when the report has no total."""
+    """How many seconds a stage took; the sum of its phases if the report has no total."""
     phases = report.get("seconds")
     if not isinstance(phases, dict):
         return phases
@@ -118,8 +118,8 @@ def _busy(reports: list[PastRun]) -> float:
 
 
 def rows_so_far(attempt: PastRun) -> tuple[int, int] | None:
-    """About how many rows an attempt has computed, of how many: by the share of Spark's tasks that are done. None
-    before that is known."""
+    """About how many rows an attempt has computed, and of how many, judged by the share of Spark's tasks that are done;
+    None before that is known."""
     progress, rows = attempt.get("progress") or {}, attempt.get("rows_out") or attempt.get("rows_in")
     tasks = progress.get("tasks") or 0
     if not rows or not tasks or progress.get("phase") not in ("stage", "stage_again"):
@@ -128,7 +128,7 @@ def rows_so_far(attempt: PastRun) -> tuple[int, int] | None:
 
 
 def state_of(attempt: PastRun, now: datetime) -> str:
-    """In words how far an attempt is that is under way."""
+    """How far an attempt under way is, in words."""
     progress, rows = attempt.get("progress") or {}, rows_so_far(attempt)
     phase, done, of = str(progress.get("phase") or ""), progress.get("tasks_done") or 0, progress.get("tasks") or 0
     said = [PHASES.get(phase, phase) or "starting"]
@@ -139,7 +139,7 @@ def state_of(attempt: PastRun, now: datetime) -> str:
 
 
 def silence_of(attempt: PastRun) -> str:
-    """What is to be said of an attempt that has told nothing for long; empty for one that lives."""
+    """A remark on an attempt that has told nothing for long; empty for one that lives."""
     silent = float(attempt.get("silent_s") or 0.0)
     return f"silent for {silent / 60:,.0f} min: killed?" if silent > SILENT_S else ""
 

@@ -1,4 +1,4 @@
-"""Small files that are written whole to any store that fsspec knows, and read. Standard library at import; fsspec when
+"""Write small files whole to any store that fsspec knows, and read them. Standard library at import; fsspec when
 it works."""
 
 from __future__ import annotations
@@ -8,14 +8,14 @@ from contextlib import suppress
 from typing import Any
 
 _NEXT = ".next"
-"""Ends the name under which a file waits where a store does not rename over an older one."""
+"""The ending of the name under which a file waits, on stores that do not rename over an older one."""
 
 
 def write_whole(uri: str, text: str) -> None:
-    """Write a file in place of an older one, whole or not at all: a writer that is killed leaves none that is cut off.
+    """Write a file in place of an older one, whole or not at all: a killed writer leaves no truncated file.
 
-    An object store puts a file whole. Where a store renames, but not over a file (HDFS), the new one is there under a
-    name of its own before the older one goes: `read_whole` finds one of them at any moment.
+    An object store puts a file whole. A store that renames, but not over a file (HDFS), has the new file under a name
+    of its own before the older one is removed: `read_whole` finds one of them at any moment.
     """
     import fsspec
 
@@ -36,7 +36,7 @@ def write_whole(uri: str, text: str) -> None:
 
 
 def _replace(files: Any, source: str, path: str) -> None:
-    """Move a file to where another may be, which goes when this one can be read."""
+    """Move a file to where another may be; the other is removed once this one can be read."""
     waiting = f"{path}{_NEXT}"
     if files.exists(waiting):  # a writer was killed: with the older file gone it is the newest there is
         if files.exists(path):
@@ -67,7 +67,7 @@ def read_whole(uri: str) -> str:
 
 
 def remove(uri: str) -> None:
-    """Remove a file; nothing when there is none."""
+    """Remove a file; do nothing if there is none."""
     import fsspec
 
     files, path = fsspec.core.url_to_fs(uri)

@@ -32,7 +32,7 @@ def answer(*arguments: str) -> tuple[int, str]:
 def test_the_command_prints_each_piece_of_work() -> None:
     code, text = answer("--pictures", "380e6", "--day", "1e6", "--bits", "128", "--cores", "1200")
     assert code == 0
-    assert "duplicates, from nothing" in text and "0.651" in text and "queries/s a core" in text
+    assert "duplicates, from nothing" in text and "0.651" in text and "queries/s of one core" in text
 
 
 def test_what_was_not_measured_is_refused() -> None:

@@ -230,13 +230,13 @@ def test_what_was_loaded_is_called_by_its_keys_and_the_next_command_is_named(tmp
         (tmp_path / name).touch()
     keys, others, following = what_next(entries_of(tmp_path, DAY))
     assert keys == "keys: mine-0/0, mine-1/0, notes/0"
-    assert others == "1 of the files are no pictures by their names and may be refused: notes.txt"
+    assert others == "1 of the files do not have the name of a picture and may be refused: notes.txt"
     assert following == """next: airflow dags trigger image_pipeline --conf '{"day": "2026-11-02"}'"""
     days = [Entry(date(2026, 11, number), f"a/{number}", tmp_path / "a.jpg") for number in (3, 1, 2, 4)]
     keys, following = what_next(days)
     assert keys == "keys: a/3, a/1, a/2, ..."
     assert "--from-date 2026-11-01 --to-date 2026-11-04 --reprocess-behavior completed" in following
-    assert what_next([]) == ["nothing to load: the source names no file"]
+    assert what_next([]) == ["nothing to load: the source has no file"]
 
 
 @pytest.mark.services

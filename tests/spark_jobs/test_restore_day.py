@@ -102,14 +102,14 @@ def test_an_undoing_that_fails_halfway_goes_on(lake: Lake, reader: Any, monkeypa
         patch.setattr(images, "IMAGES", replace(images.IMAGES, own_rules=(rule,)))
         failed = restore(lake, patch)
     assert failed.exit_code == EXIT_BROKEN_CONTRACT
-    assert "restored raw_images, not images; to go on:" in failed.output
+    assert "restored raw_images, but not images; to continue:" in failed.output
     assert [published(reader, dataset, DAY) for dataset in ("raw_images", "images")] == [{"whole"}, {"faulty"}]
-    assert "'faulty' is undone in a part" in restore(lake, monkeypatch).output
+    assert "'faulty' is undone in some" in restore(lake, monkeypatch).output
 
     way_on = shlex.split(next(line for line in failed.output.splitlines() if line.startswith("python -m")))
     done = restore(lake, monkeypatch, *way_on[way_on.index("--run") :])
     assert done.exit_code == 0, done.output
-    assert f"day {DAY}: images as before run faulty" in done.output
+    assert f"day {DAY}: images are as before run faulty" in done.output
     assert [published(reader, dataset, DAY) for dataset in ("raw_images", "images")] == [{"whole"}, {"whole"}]
     assert reader.sql(f"SELECT 1 FROM lake.pipeline.images WHERE day = DATE '{DAY}'").count() == 5
 
@@ -190,7 +190,7 @@ def test_an_undoing_goes_on_where_it_stopped() -> None:
     changes = {"raw_images": at(7, undoing), "images": at(6, "bad"), "detections": at(5, "bad"), "crops": at(4, "good")}
     assert set(undone(changes, "bad")) == {"images", "detections"}
     assert set(undone(changes, undoing)) == {"raw_images"}
-    with pytest.raises(LookupError, match=f"--run bad to go on with that, or --run {undoing} to take it back"):
+    with pytest.raises(LookupError, match=f"--run bad to continue, or --run {undoing} to take it back"):
         undone(changes, None)
     emptied = changes | {"raw_images": at(7, None)}
     assert set(undone(emptied, "bad", allow_empty=True)) == {"images", "detections"}

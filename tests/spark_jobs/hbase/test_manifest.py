@@ -169,7 +169,7 @@ def test_links_are_followed_and_circles_are_not(tmp_path: Path, caplog: pytest.L
     with caplog.at_level(logging.WARNING):
         keys = [entry.key for entry in entries_of(shop, DAY)]
     assert keys == ["a/0", "d/0", "e/0", "f/0", "linked/b/0", "linked/deep/c/0"]
-    assert f"{shop}/linked/deep/up links to a folder that it is in" in caplog.text
+    assert f"{shop}/linked/deep/up links to a folder that contains it" in caplog.text
 
 
 def test_a_folder_that_cannot_be_listed_ends_the_load_before_it_begins(

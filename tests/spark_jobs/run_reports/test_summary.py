@@ -59,7 +59,7 @@ def test_the_command_tells_what_runs_and_what_has_run(tmp_path: Path) -> None:
             command, cwd=REPOSITORY, env=environment, check=True, capture_output=True, text=True
         ).stdout
 
-    assert list_runs() == "no run of these days has ended yet\n"
+    assert list_runs() == "none of these days has a finished run yet\n"
     name = "backfill__2026-11-02T00:00:00+00:00"
     done = RunReport(
         "read_images", f"{name}.20261103T010203", 1, DAY, status="published", reasons={"ok": 1200, "blank": 34}

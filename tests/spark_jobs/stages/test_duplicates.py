@@ -196,5 +196,5 @@ def test_a_row_that_an_older_contract_let_through_does_not_hold_up_the_others(na
     alone = found.pop("old/0")
     assert list(found.values()) == expected
     assert (alone["group"], alone["size"], alone["evidence"]) == ("2026-11-01/old/0", 1, [])
-    assert "left 1 used rows out" in caplog.text
+    assert "left out 1 used rows" in caplog.text
     assert "2026-11-01/old/0#0" in caplog.text
