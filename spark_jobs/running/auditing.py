@@ -15,16 +15,16 @@ from spark_jobs.running.run_report import BrokenRule
 
 
 class BrokenContract(Exception):
-    """Staged rows break rules of their contract. Trying again would give the same rows."""
+    """Staged rows break rules of their contract; trying again would give the same rows."""
 
     def __init__(self, contract: Contract, broken: Sequence[BrokenRule]) -> None:
-        """contract: what was promised.   broken: the rules that do not hold, at least one."""
+        """contract: the broken contract.   broken: the rules that do not hold, at least one."""
         self.broken = list(broken)
         rules = "; ".join(
             f"{rule.rule} ({rule.meaning}): {rule.rows} rows, for example {', '.join(rule.samples)}" for rule in broken
         )
         super().__init__(
-            f"contract {contract.dataset} version {contract.version} is broken, nothing was published: {rules}"
+            f"contract {contract.dataset} version {contract.version} is broken, so nothing was published: {rules}"
         )
 
 
@@ -40,7 +40,7 @@ def load_contract(stage: Stage) -> Contract | None:
 
 
 def import_in_background() -> Thread:
-    """Begin to import Great Expectations (seconds of CPU) while Spark writes; join the thread before auditing."""
+    """Start importing Great Expectations (seconds of CPU) while Spark writes; join the thread before auditing."""
     # It would report each use over the network.
     os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")
     thread = Thread(target=_import, name="import great_expectations", daemon=True)
@@ -60,10 +60,10 @@ def broken_rules(
 ) -> list[BrokenRule]:
     """The rules that the rows of a DataFrame break, in the order of the rules.
 
-    frame: the audited columns alone, never image bytes.   input_keys, input_view: see `Contract.violations`.
+    frame: only the audited columns, never image bytes.   input_keys, input_view: see `Contract.violations`.
 
     Raises:
-        RuntimeError: the rules cannot be computed, which is no verdict about the rows.
+        RuntimeError: the rules cannot be computed, which says nothing about the rows.
     """
     suite = contract.suite(contract.violations(input_keys, input_view))
     verdict = _batch(frame, contract.dataset).validate(suite, result_format="COMPLETE").results[0]
@@ -82,8 +82,8 @@ def broken_rules(
 
 
 def check_count(contract: Contract, rows_in: int | None, rows_out: int | None) -> None:
-    """Raise BrokenContract if a table of which a run replaced a part has not as many rows as its input: the rules only
-    see the replaced rows."""
+    """Raise BrokenContract if a table, after a run replaced a part of it, has not as many rows as its input. The rules
+    themselves only see the replaced rows."""
     if contract.is_one_for_one and None not in (rows_in, rows_out) and rows_in != rows_out:
         rule = next(rule for rule in contract.rules(has_input=True) if rule.name == "same_keys_as_input")
         raise BrokenContract(contract, [BrokenRule(rule.name, f"{rule.meaning}: {rows_in} and {rows_out} rows", 1, [])])
@@ -101,5 +101,5 @@ def _batch(frame: Any, name: str) -> Any:
 
 
 def _exceptions(info: dict[str, Any]) -> list[dict[str, Any]]:
-    """One record, or one by metric: Great Expectations gives either."""
+    """The records, whether Great Expectations gives one or one per metric."""
     return [info] if "raised_exception" in info else list(info.values())

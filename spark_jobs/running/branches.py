@@ -1,4 +1,4 @@
-"""Branches of a table that live while rows are staged or published, by many runs at once."""
+"""Branches of a table, which exist while rows are staged or published; many runs make them at once."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ logger = logging.getLogger(__name__)
 
 STAGING = "staging"
 CONTENDED = ("CommitFailedException", "Cannot commit")
-"""What Iceberg says of a commit that met another."""
+"""What Iceberg says about a commit that collided with another."""
 _WAITS_S = (0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 12.8)
-"""Seconds before each repetition of a change of branches that met another commit."""
+"""Seconds to wait before each repetition of a change of branches that collided with a commit."""
 
 
 def new() -> str:
@@ -24,8 +24,8 @@ def new() -> str:
 
 
 def alter(spark: Any, statement: str) -> None:
-    """Run a statement that changes a table's branches, again while others commit: Iceberg repeats commits of rows by
-    itself, not these."""
+    """Run a statement that changes a table's branches, and repeat it while others commit: Iceberg repeats commits of
+    rows by itself, but not these."""
     for wait_s in (*_WAITS_S, None):
         try:
             spark.sql(statement).collect()
@@ -38,7 +38,7 @@ def alter(spark: Any, statement: str) -> None:
 
 
 def drop(spark: Any, table: str, branch: str) -> None:
-    """Tidy up; housekeeping removes what is left, also by a failed attempt."""
+    """Drop a branch, if possible; housekeeping removes what is left, also by failed attempts."""
     try:
         alter(spark, f"ALTER TABLE {table} DROP BRANCH {branch}")
     except Exception:
@@ -46,7 +46,7 @@ def drop(spark: Any, table: str, branch: str) -> None:
 
 
 def drop_old(spark: Any, table: str, before: date) -> int:
-    """Drop the branches that attempts which failed before a day have left; return how many."""
+    """Drop the branches that failed attempts of earlier days have left; return how many."""
     names = [row["name"] for row in spark.sql(f"SELECT name FROM {table}.refs").collect()]
     old = [name for name in names if name.startswith(f"{STAGING}_") and name < f"{STAGING}_{before:%Y%m%d}"]
     for name in old:

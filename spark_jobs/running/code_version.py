@@ -1,7 +1,7 @@
 """Which code computed the rows: a hash of the project's sources, the same on the driver and on every worker.
 
-The project is installed on every node of a cluster; a node that was forgotten in an upgrade would compute rows of
-another version without a word. Each run report carries the driver's hash, and a job refuses workers that have another.
+The project is installed on every node of a cluster; a node that an upgrade missed would silently compute rows of
+another version. Each run report has the driver's hash, and a job refuses workers with another.
 """
 
 from __future__ import annotations
@@ -34,19 +34,20 @@ def code_version() -> str:
 
 
 def check_workers(spark: Any, workers: int) -> None:
-    """Ask the Python workers of a cluster for their code; workers on the driver's own machine are not asked.
+    """Compare the code of a cluster's Python workers with the driver's; workers on the driver's own machine are not
+    asked.
 
-    workers: how many tasks to ask with.
+    workers: number of tasks that ask.
 
     Raises:
-        RuntimeError: a worker has other code than the driver.
+        RuntimeError: a worker's code differs from the driver's.
     """
     if not spark.conf.get("spark.master", "local").startswith("local"):
         refuse_others(ask(spark, workers), code_version())
 
 
 def ask(spark: Any, workers: int) -> dict[str, str]:
-    """The code version by host name, as the Python workers see it."""
+    """Host name -> code version, as the Python workers see it."""
     rows = spark.range(0, workers, 1, workers).mapInArrow(_answer, _SCHEMA).distinct().collect()
     return {row["host"]: row["code"] for row in rows}
 

@@ -17,19 +17,19 @@ Options = TypeVar("Options")
 
 @dataclass(frozen=True)
 class NoOptions:
-    """For a job that has no options of its own."""
+    """Options of a job that has none of its own."""
 
 
 @dataclass(frozen=True)
 class ModelOptions:
-    """For a job that computes with artefacts."""
+    """Options of a job that computes with artefacts."""
 
     models: str = field(default="", metadata={"help": "URI of the folder of artefacts; empty: the one in the settings"})
 
 
 @dataclass(frozen=True)
 class DetectorOptions(ModelOptions):
-    """For a job that finds objects."""
+    """Options of a job that finds objects."""
 
     detector: str = field(
         default="detector-small",
@@ -39,7 +39,7 @@ class DetectorOptions(ModelOptions):
 
 @dataclass(frozen=True)
 class ExtractorOptions(ModelOptions):
-    """For a job that works with codes."""
+    """Options of a job that works with codes."""
 
     extractor: str = field(
         default="",
@@ -52,11 +52,11 @@ class ExtractorOptions(ModelOptions):
 
 @dataclass(frozen=True)
 class Attempt:
-    """Which attempt of which run this process is; the options that every job takes."""
+    """Which attempt of which run this process is: the options that every job takes."""
 
     run: str = field(metadata={"help": "id of the DAG run; a run that has been published is not repeated"})
-    day: str | None = field(default=None, metadata={"help": "ISO date; left out for a job over all days"})
-    attempt: int = field(default=1, metadata={"help": "number of the task's try"})
+    day: str | None = field(default=None, metadata={"help": "day as YYYY-MM-DD; leave it out for a job over all days"})
+    attempt: int = field(default=1, metadata={"help": "number of this try of the task, from 1"})
     dag: str | None = field(default=None, metadata={"help": "id of the DAG, for the report"})
     remote: str | None = field(default=None, metadata={"help": "sc://host:port of a Spark Connect server"})
     codes: str = field(default="", metadata={"help": "name of another model's set of codes, beside the first set"})
@@ -64,7 +64,7 @@ class Attempt:
     trial: bool = field(
         default=False, metadata={"help": "write the rows to the tables of trials, not to the day; a limit implies this"}
     )
-    request: str = field(default="", metadata={"help": "params of the DAG run as JSON, for its first job to check"})
+    request: str = field(default="", metadata={"help": "params of the DAG run as JSON; its first job checks them"})
     release: bool = field(
         default=False, metadata={"help": "free the Connect session: this is the last task of the run"}
     )
@@ -77,11 +77,11 @@ class Attempt:
 def parse(stage: Stage, options: type[Options], arguments: Sequence[str]) -> tuple[Attempt, Options]:
     """The attempt and the job's own options from a command line.
 
-    options: a dataclass; each field becomes `--field-name`, a boolean one `--x / --no-x`; of its metadata `help`
-    explains it, `min` and `max` bound it.
+    options: a dataclass; each field becomes `--field-name`, a boolean one `--x / --no-x`. In a field's metadata, `help`
+        explains it, and `min` and `max` bound it.
 
     Raises:
-        SystemExit: with code 2 after a message when the command line is wrong, with code 0 after `--help`.
+        SystemExit: with code 2 and a message if the command line is wrong, with code 0 after `--help`.
 
     >>> from spark_jobs.pipeline import STAGES
     >>> parse(STAGES["read_images"], NoOptions, ["--run", "r", "--day", "2026-11-02"])[0].date()
@@ -106,7 +106,7 @@ def parse(stage: Stage, options: type[Options], arguments: Sequence[str]) -> tup
 
 
 def check_day(stage: Stage, attempt: Attempt) -> None:
-    """Raise ValueError when the day is missing, wrong, or given to a job over all days."""
+    """Raise ValueError if the day is missing, wrong, or given to a job over all days."""
     if stage.is_daily and attempt.day is None:
         raise ValueError(f"{stage.name}: got no day, expected --day, for example --day 2026-11-02")
     if attempt.day is not None and stage.all_days:
@@ -116,7 +116,7 @@ def check_day(stage: Stage, attempt: Attempt) -> None:
 
 
 def _command(found: dict[str, Any], classes: Sequence[type[Any]]) -> Callable[..., None]:
-    """A function with one keyword parameter per field, that puts what it is called with into `found`."""
+    """A function with one keyword parameter per field; it puts its arguments into `found`."""
 
     def command(**values: Any) -> None:
         found.update(values)

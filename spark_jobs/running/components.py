@@ -1,4 +1,4 @@
-"""Connected components of a graph too large for one process, in DataFrames alone.
+"""Connected components of a graph that is too large for one process, computed with DataFrames only.
 
 Large-star and small-star in turn (Kiveris et al. 2014, "Connected components in MapReduce and beyond"): each round
 joins every node's neighbours to the smallest of them, until each component is a star around its smallest node. The
@@ -16,12 +16,13 @@ from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 
 OF_ONE_TASK = 1_000_000
-"""Pairs that a task takes at once, 70 MB: each round over more of them costs Spark seconds, however few there are."""
+"""Most pairs that one task takes, 70 MB. Beyond that Spark computes, and each of its rounds costs seconds, however few
+pairs there are."""
 
 
 def components(pairs: Any, one: str, other: str, of_one_task: int = OF_ONE_TASK) -> Any:
-    """The nodes of the pairs in two string columns -> (`node`, `component`), named after its smallest node; each node
-    once."""
+    """Pairs of nodes in two string columns -> (`node`, `component`), each node once; a component is named after its
+    smallest node."""
     if pairs.count() <= of_one_task:
         return pairs.select(one, other).coalesce(1).mapInArrow(component_batches, "node string, component string")
     edges = pairs.selectExpr(f"greatest({one}, {other}) AS node", f"least({one}, {other}) AS root").distinct()

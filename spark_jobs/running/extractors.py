@@ -1,4 +1,4 @@
-"""The extractor of a job: a set of codes stays with the one that it has."""
+"""Choose the extractor of a job: a set of codes keeps the one it has."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from spark_jobs.stages.extractors import SHIPPED, extractor_in_use, usual_extrac
 
 
 def pinned_extractor(job: Job[Any], models: str, asked: str) -> str:
-    """The extractor's name with its version: the one asked for, else that of the codes in use, else the shipped one.
+    """The extractor's name with its version: the requested one, else that of the codes in use, else the shipped one.
 
-    models: URI of the folder of artefacts.   asked: name or name@version, empty for none.
+    models: URI of the folder of artefacts.   asked: name or name@version; empty for none.
 
     Raises:
         FileNotFoundError: there is no such artefact.
@@ -20,5 +20,5 @@ def pinned_extractor(job: Job[Any], models: str, asked: str) -> str:
     if not name:
         name, missing = usual_extractor(models)
         if missing:
-            job.warn(f"{name} makes the codes, for want of the weights that {SHIPPED} builds on: {missing.remedy()}")
+            job.warn(f"{name} makes the codes, since weights that {SHIPPED} builds on are missing: {missing.remedy()}")
     return job.pinned_artefact(models, name)

@@ -1,4 +1,4 @@
-"""Which snapshot of each input a stage reads, from first to last, whatever is published meanwhile."""
+"""Choose the snapshot of each input that a stage reads from first to last, whatever is published meanwhile."""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ from spark_jobs.settings import Settings
 
 
 def pinned_together(spark: Any, settings: Settings, stage: Stage) -> dict[str, int]:
-    """The snapshot of each input; of what another input over all days was made from, that which it was made from.
+    """The snapshot of each input. If another input over all days was made from it, that is the snapshot it was made
+    from.
 
     Raises:
-        Mistake: nothing of an input has been published yet.
+        Mistake: an input has not been published yet.
     """
     for dataset in stage.lists:
         contract = auditing.load_contract(_writers(dataset)[0])
@@ -29,7 +30,7 @@ def pinned_together(spark: Any, settings: Settings, stage: Stage) -> dict[str, i
 
 
 def states_of(job: Any) -> dict[str, State | None]:
-    """Of a daily stage: whose rows its inputs have for the day. job: a `runner.Job`, here and below."""
+    """For a daily stage: whose rows its inputs have for the day. job: a `runner.Job`, here and below."""
     return {
         dataset: lineage.state_of(job.spark, job.settings.table(dataset), snapshot, job.day)
         for dataset, snapshot in job.record.inputs.items()
@@ -38,7 +39,7 @@ def states_of(job: Any) -> dict[str, State | None]:
 
 
 def found_in(job: Any) -> dict[str, State | None]:
-    """Of a stage over all days: by its dataset, whose rows the table has now. The table is created if it is missing."""
+    """For a stage over all days: its dataset -> whose rows the table has now. The table is created if it is missing."""
     if job.contract is None or job.day is not None:
         return {}
     table = job.settings.table(job.contract.dataset)
@@ -49,8 +50,7 @@ def found_in(job: Any) -> dict[str, State | None]:
 
 
 def check_current(job: Any, table: str) -> None:
-    """Raise MixedInputs when another run has since replaced the day in an input, or all days in the stage's own
-    table."""
+    """Raise MixedInputs if another run has since replaced the day in an input, or all days in the stage's own table."""
     if not job.stage.adds:
         for state in job.found.values():
             lineage.check_alone(job.spark, table, state)
@@ -59,7 +59,7 @@ def check_current(job: Any, table: str) -> None:
 
 
 def register(job: Any, contract: Contract, view: str) -> tuple[str, ...]:
-    """Make the first input a temporary view, for the rules that compare with it; return the key columns of both."""
+    """Make the first input a temporary view for the rules that compare with it; return the key columns of both."""
     if not job.stage.reads or not contract.is_one_for_one:
         return ()
     given = auditing.load_contract(_writers(job.stage.reads[0])[0])
@@ -83,6 +83,6 @@ def _writers(dataset: str) -> list[Stage]:
 
 
 def was_emptied(spark: Any, settings: Settings, stage: Stage) -> bool:
-    """Whether the input of a stage over all days had rows once: who emptied its last day has said that this is
+    """Whether the input of a stage over all days once had rows: whoever emptied its last day has said that this is
     meant."""
     return stage.all_days and bool(stage.reads) and publishing.has_published(spark, settings.table(stage.reads[0]))

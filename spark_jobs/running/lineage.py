@@ -1,11 +1,11 @@
-"""Lineage: from which rows of its inputs a day's rows were made, so that datasets of two runs are never read as one.
+"""Lineage: which rows of its inputs a day's rows were made from, so that datasets of two runs are never read as one.
 
 Two runs of a day may publish in turns: images of one and detections of the other have the same keys, and every rule
-holds. So what is published carries, in its snapshot's summary, which commit had last changed the day in each input. A
-stage that reads two datasets asks whether one was made from the other as it reads it, and no stage publishes what was
-made of rows that have been replaced since. A dataset over all days carries the snapshots it was made from, and who
-reads one of these beside it reads that one.
-Rows of before lineage was kept, or whose snapshot has expired, say nothing and are taken as they are.
+holds. Therefore the summary of each published snapshot names the commit that had last changed the day in each input. A
+stage that reads two datasets checks that one was made from the other as it is now, and no stage publishes what was made
+from rows that have been replaced since. A dataset over all days names the snapshots it was made from; a stage that also
+reads one of those inputs reads that snapshot of it. Rows from before lineage was kept, or whose snapshot has expired,
+say nothing and are taken as they are.
 """
 
 from __future__ import annotations
@@ -18,19 +18,18 @@ from typing import Any
 from spark_jobs.running.publishing import INPUT, TOLD, current_snapshot, partition_of
 
 _STAGED_AS = "source-snapshot-id"
-"""Where the summary of a replayed commit names the snapshot that it was staged as."""
+"""The key under which the summary of a replayed commit names the snapshot it was staged as."""
 
 
 class MixedInputs(Exception):
-    """Another run has replaced an input's rows: what was or would be made of them does not belong to those there are
-    now."""
+    """Another run has replaced an input's rows: what was or would be made from them does not belong to the present
+    ones."""
 
 
 @dataclass(frozen=True)
 class State:
-    """A day's rows in a table, or all. changed_by: the snapshot that put them there.
-    inputs: by dataset, what they were made from.
-    told: what else their stage said of them."""
+    """A day's rows in a table, or all rows. changed_by: the snapshot that put them there. inputs: dataset -> the
+    snapshot they were made from. told: what else their stage said about them."""
 
     changed_by: int
     inputs: Mapping[str, int]
@@ -38,11 +37,11 @@ class State:
 
 
 def state_of(spark: Any, table: str, snapshot: int, day: date | None) -> State | None:
-    """A day's rows (None: all rows) as of a snapshot; None when the commit that put them there has expired, or there
-    are none.
+    """A day's rows (None: all rows) as of a snapshot; None if the commit that put them there has expired, or there are
+    none.
 
-    Compactions, which rewrite files and not rows, do not count. A replayed commit has its inputs in the snapshot it was
-    staged as.
+    Compactions do not count: they rewrite files, not rows. A replayed commit has its inputs in the snapshot it was
+        staged as.
     """
     of_day = f"map_contains_key(summary, '{partition_of(day)}')" if day else "true"
     is_change = f"operation <> 'replace' AND {of_day} AS is_change"
@@ -67,10 +66,10 @@ def state_of(spark: Any, table: str, snapshot: int, day: date | None) -> State |
 
 
 def as_made(spark: Any, tables: Mapping[str, str], inputs: Mapping[str, int], whole: Collection[str]) -> dict[str, int]:
-    """The snapshots to read, by dataset: of what a dataset over all days was made from the very one, where it is still
-    there.
+    """The snapshots to read, by dataset. For an input of a dataset over all days, that is the snapshot this was made
+    from, if it still exists.
 
-    tables: by dataset.   inputs: the newest snapshots.   whole: which of them are of all days.
+    tables: by dataset.   inputs: the newest snapshots.   whole: the datasets over all days.
     """
     found = dict(inputs)
     for dataset in whole:
@@ -82,12 +81,12 @@ def as_made(spark: Any, tables: Mapping[str, str], inputs: Mapping[str, int], wh
 
 
 def check_together(states: Mapping[str, State | None], day: date | None) -> None:
-    """Whether each input that was made from another was made from the rows of it that are read.
+    """Check that an input which was made from another input was made from the very rows that are read.
 
     states: of the inputs of a stage, by dataset.
 
     Raises:
-        MixedInputs: one was made from rows that are not those.
+        MixedInputs: one was made from other rows.
     """
     for dataset, state in states.items():
         for source, made_from in (state.inputs if state else {}).items():
@@ -101,9 +100,9 @@ def check_together(states: Mapping[str, State | None], day: date | None) -> None
 
 
 def check_alone(spark: Any, table: str, found: State | None) -> None:
-    """Whether the rows of a table over all days are still those that the attempt found there as it began.
+    """Check that a table over all days still has the rows that the attempt found there when it began.
 
-    found: these.   A compaction meanwhile does not count.
+    found: those rows. A compaction meanwhile does not count.
 
     Raises:
         MixedInputs: another run has replaced them, perhaps with rows made from newer inputs than this one's.
@@ -119,9 +118,9 @@ def check_alone(spark: Any, table: str, found: State | None) -> None:
 
 
 def check_current(spark: Any, table: str, pinned: int, state: State | None, day: date | None) -> None:
-    """Whether the rows that were read are still those of the day.
+    """Check that the rows that were read are still those of the day.
 
-    pinned: the snapshot that was read.   state: of the day as of it.
+    pinned: the snapshot that was read. state: that of the day in this snapshot.
 
     Raises:
         MixedInputs: another run has replaced them.

@@ -1,8 +1,8 @@
-"""How far an attempt is while it runs: a small file that is written anew every few seconds and goes when the attempt
-ends.
+"""Tell how far an attempt is while it runs: a small file is written anew every few seconds, and removed when the
+attempt ends.
 
-What it says beyond the run report so far: the phase, and how many of Spark's tasks are done. A killed attempt leaves
-its file; whoever reads it sees by `seen_at` that nobody writes it any more, and the next attempt writes over it.
+Beyond the run report so far, it says the phase and how many of Spark's tasks are done. A killed attempt leaves its
+file: `seen_at` shows readers that nobody writes it any more, and the next attempt overwrites it.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ logger = logging.getLogger(__name__)
 
 EVERY_S = 5.0
 Tasks = tuple[int, int]
-"""How many tasks are done, of how many, in what Spark computes at the moment."""
+"""How many tasks of what Spark computes at the moment are done, and how many there are."""
 
 
 @contextmanager
 def told(report: RunReport, reports: str, spark: Any) -> Iterator[None]:
-    """Say every EVERY_S seconds, until the block is left, how far it is.
+    """Tell every EVERY_S seconds how far the attempt is, until the block is left.
 
-    reports: the setting.   spark: the session, Connect or classic; None without one.
-    A store that does not take the file is no reason to fail: the log says so once.
+    reports: the setting of that name.   spark: the session, Connect or classic; None without one.
+    If the store does not take the file, the attempt goes on, and the log says so once.
     """
     uri = running_uri(reports, report.stage, report.day, report.run)
     tasks, ended = _tasks_of(spark), threading.Event()
@@ -59,7 +59,7 @@ def told(report: RunReport, reports: str, spark: Any) -> Iterator[None]:
 
 
 def as_json(report: RunReport, tasks: Tasks) -> str:
-    """The report so far, with what is done at this moment."""
+    """The report so far, with what the attempt does at this moment."""
     done, of = tasks
     now = {
         "phase": report.doing,
@@ -71,7 +71,7 @@ def as_json(report: RunReport, tasks: Tasks) -> str:
 
 
 def _tasks_of(spark: Any) -> Callable[[], Tasks]:
-    """What tells the tasks of what a session computes at the moment."""
+    """A function that counts the tasks of what a session computes at the moment."""
     if spark is None:
         return lambda: (0, 0)
     if not hasattr(

@@ -1,11 +1,11 @@
 """Write, audit, publish on Iceberg: rows are staged on a branch of their own and become readable by a cherry-pick.
 
-An attempt writes to a branch that it makes for the purpose, so that no setting of the session decides where rows go: an
-attempt that wakes late has a branch of its own as well. The branch goes when the rows are written; their snapshot stays
-in the table's metadata, readable by its id, but no reader of the table sees it until `cherrypick_snapshot` makes it
-current, for a day. Its summary has the id `<run>/<try>/<uuid>` as `wap.id`, which Iceberg publishes once only, and by
-whose prefix the run is found again.
-Rows of all days become current by `fast_forward` instead, which wants the table as it was when they were staged.
+Each attempt writes to a branch of its own, so that no setting of the session decides where rows go; this also holds for
+an attempt that wakes up late. The branch is dropped when the rows are written. Their snapshot stays in the table's
+metadata, readable by its id, but no reader of the table sees a day's rows until `cherrypick_snapshot` makes them
+current. The snapshot's summary has the id `<run>/<try>/<uuid>` as `wap.id`: Iceberg publishes it only once, and its
+prefix finds the run again. Rows of all days become current by `fast_forward` instead, which requires the table to be as
+it was when they were staged.
 Source: the Iceberg documentation, "Branching and tagging", "Write-audit-publish", and the Spark procedures of these
 names.
 """
@@ -23,13 +23,13 @@ from spark_jobs.running import branches
 from spark_jobs.sql import literal, of_days
 
 WAP_ID = "spark.wap.id"
-"""The setting by which sessions staged before there were branches. One that has it would write its id over an attempt's
-own."""
+"""The setting by which sessions staged before there were branches. A session that has it would replace an attempt's own
+id."""
 
 INPUT = "input."
-"""Begins the names under which a snapshot's summary says what its rows were made from: see `lineage`."""
+"""Prefix of the names under which a snapshot's summary says what its rows were made from: see `lineage`."""
 TOLD = "told."
-"""Begins the names under which it says what else its stage knew of them."""
+"""Prefix of the names under which it says what else the stage knew about them."""
 
 _SUMMARY = "snapshot-property."
 _OF_SESSION = "spark.sql.iceberg.snapshot-property."
@@ -54,7 +54,7 @@ _PROPERTIES = {
 }
 _PARTITION = "partitions."
 _REPLACES_DAYS = "replace-partitions"
-"""What Iceberg's summary says of rows that replaced all of their partitions."""
+"""The key in Iceberg's summary for rows that replaced all of their partitions."""
 
 
 class ChangedPartition(Exception):
@@ -72,11 +72,11 @@ class Staged:
 
 @dataclass(frozen=True)
 class Part:
-    """A part of a table over all days that a stage's rows replace.
+    """The part of a table over all days that a stage's rows replace.
 
-    where: Spark SQL for its rows, which fill whole files.
-    keys: columns by which each row takes the place of the one that has the same, wherever it lies; in place of `where`.
-    of_output, of_input: the rows of the table, and of what it is made from, to be audited.
+    where: Spark SQL for its rows, which fill whole files. keys: instead of `where`, columns; each row replaces the one
+        with the same values, wherever it lies.
+    of_output, of_input: which rows of the table, and of its input, are audited.
     """
 
     where: str = ""
@@ -97,11 +97,11 @@ def wap_id(run: str, attempt: int) -> str:
 
 
 def ensure_table(spark: Any, table: str, contract: Contract) -> None:
-    """Create the table when it is missing, with the contract's columns, by day when the dataset is.
+    """Create the table if it is missing, with the contract's columns, partitioned by day if the dataset is.
 
     Raises:
-        ValueError: the table is there but lacks columns of the contract, and keeps the rows of other days, which would
-        lack them.
+        ValueError: the table exists but lacks columns of the contract, and it keeps rows of other days, which would
+            lack them too.
     """
     if not spark.catalog.tableExists(table):
         _create(spark, table, contract)
@@ -135,14 +135,13 @@ def _create(spark: Any, table: str, contract: Contract) -> None:
 
 
 def current_snapshot(spark: Any, table: str) -> int | None:
-    """The snapshot that readers of the table see now; None when nothing has been published."""
+    """The snapshot that readers of the table see now; None if nothing has been published."""
     rows = spark.sql(f"SELECT snapshot_id FROM {table}.refs WHERE name = 'main'").collect()
     return rows[0][0] if rows else None
 
 
 def has_published(spark: Any, table: str) -> bool:
-    """Whether any run has ever published rows to a table that `ensure_table` has made, perhaps none of them still
-    there."""
+    """Whether any run has ever published rows to a table that `ensure_table` made, even if none of them is left."""
     first = (
         f"SELECT snapshot_id FROM {table}.snapshots WHERE startswith(summary['wap.id'], {literal(_START_RUN + '/')})"
     )
@@ -153,8 +152,8 @@ def has_published(spark: Any, table: str) -> bool:
 def read_snapshot(spark: Any, table: str, snapshot: int) -> Any:
     """The table as of one snapshot, published or staged, as a DataFrame with the columns that the table has now.
 
-    Iceberg gives a snapshot the columns of its time: one that was added since is null here, one of a wider type is
-    cast.
+    Iceberg gives a snapshot the columns of its time. Here a column added since is null, and one whose type was widened
+    is cast.
     """
     rows, present = spark.read.option("versionAsOf", snapshot).table(table), spark.table(table).schema
     if rows.schema == present:
@@ -170,7 +169,8 @@ def _as_now(column: Any, is_there: bool) -> Any:
 
 
 def published_by(spark: Any, table: str, run: str, day: date | None) -> int | None:
-    """The snapshot of the day (None: of all days) that an earlier attempt of the run has published; None without one.
+    """The snapshot of the day (None: of all days) that an earlier attempt of the run has published; None if there is
+    none.
 
     A cherry-pick onto the staged snapshot's own parent makes the staged snapshot itself current (it carries `wap.id`);
     any other makes a new one (it carries `published-wap-id`).
@@ -197,7 +197,7 @@ class Change:
 
 
 def last_change(spark: Any, table: str, day: date) -> Change | None:
-    """The newest commit that changed the rows of a day, compactions apart; None when the day was never published.
+    """The newest commit that changed the rows of a day, apart from compactions; None if the day was never published.
 
     Raises:
         LookupError: the snapshot before it has expired.
@@ -228,13 +228,14 @@ def stage_rows(
     before: int | None = None,
     part: Part | None = None,
 ) -> Staged | None:
-    """Write the rows of a DataFrame to a new staged snapshot; None when there are no rows.
+    """Write the rows of a DataFrame to a new staged snapshot; None if there are no rows.
 
-    identity: a new id of `wap_id`.   day: the only day the rows may be of; None for a table that is overwritten whole.
-    told: what the snapshot's summary is to say, by names of INPUT and TOLD.
-    part: of a table over all days, what these rows replace, by default all.
+    identity: a new id of `wap_id`.   day: the only day that rows may belong to; None for a table that is overwritten
+    whole.
+    told: what the snapshot's summary shall say, by names with the prefixes INPUT and TOLD.
+    part: what these rows replace in a table over all days; by default everything.
     before: the snapshot of the table itself that they build upon; they are published only while it is the newest. None:
-    any.
+        on any.
 
     Raises:
         ValueError: there are rows of another day.
@@ -258,7 +259,7 @@ def stage_rows(
 
 
 def _write(frame: Any, branch: str, summary: Mapping[str, str], day: date | None, part: Part | None) -> None:
-    """Write rows to a branch, with what the snapshot's summary is to say."""
+    """Write rows to a branch, with what the snapshot's summary shall say."""
     from pyspark.sql import functions as F
 
     if part and part.keys:
@@ -274,9 +275,9 @@ def _write(frame: Any, branch: str, summary: Mapping[str, str], day: date | None
 
 
 def _merge(frame: Any, branch: str, summary: Mapping[str, str], keys: Sequence[str]) -> None:
-    """Put each row in place of the one with the same keys, if it differs, or beside the others.
+    """Put each row in place of the one with the same keys, if they differ; add it if there is none.
 
-    Files of the others stay, with lists of the rows that are gone.
+    The files of other rows stay, with lists of the rows that are gone.
     """
     spark, table = frame.sparkSession, branch.rpartition(".branch_")[0]
     if spark.sql(f"SHOW TBLPROPERTIES {table}").where("key = 'write.merge.mode'").isEmpty():  # made by an older version
@@ -301,8 +302,8 @@ def _merge(frame: Any, branch: str, summary: Mapping[str, str], keys: Sequence[s
 
 
 def _free_of_earlier(spark: Any, identity: str) -> None:
-    """Unset what a killed attempt has left in the session: words for a summary, and of the same run its id; refuse
-    another's id."""
+    """Unset what a killed attempt of this run has left in the session, its id and words for a summary; refuse the id of
+    another run."""
     for name in [name for name in spark.conf.getAll if name.startswith(_OF_SESSION)]:
         spark.conf.unset(name)
     run, found = identity.rsplit("/", 2)[0], spark.conf.get(WAP_ID, "")
@@ -329,14 +330,14 @@ def partition_of(day: date) -> str:
 
 
 def publish(spark: Any, table: str, snapshot: int) -> int:
-    """Make a staged snapshot's rows readable; return the snapshot that is current then.
+    """Make a staged snapshot's rows readable; return the snapshot that is then current.
 
     A day's rows may be replayed on a table whose other days have changed since. All other rows are published only on
-    the state that they were staged on: Iceberg treats rows that replace no others as mere additions, and would add them
+    the state they were staged on: Iceberg treats rows that replace no others as mere additions, and would add them
     twice.
 
     Raises:
-        ChangedPartition: the table changed in between, so that the rows must be staged again.
+        ChangedPartition: the table has changed in between, and the rows must be staged again.
     """
     catalog = table.partition(".")[0]
     replaces_days = f"snapshot_id = {snapshot} AND summary['{_REPLACES_DAYS}'] = 'true'"
@@ -355,7 +356,7 @@ def publish(spark: Any, table: str, snapshot: int) -> int:
 
 
 def _fast_forward(spark: Any, table: str, snapshot: int) -> int:
-    """Make a staged snapshot current if its parent is, in one commit, which Iceberg refuses otherwise."""
+    """Make a staged snapshot current in one commit; Iceberg refuses if its parent is not current."""
     branch = branches.new()
     branches.alter(spark, f"ALTER TABLE {table} CREATE BRANCH {branch} AS OF VERSION {snapshot}")
     try:
@@ -373,7 +374,7 @@ def _parent(spark: Any, table: str, snapshot: int) -> int | None:
 
 
 def empty_day(spark: Any, table: str, day: date | None, identity: str) -> None:
-    """Delete a day's rows (all rows without a day) at once: there is nothing to audit, and nothing to stage.
+    """Delete a day's rows (without a day, all rows) at once: there is nothing to audit or stage.
 
     Raises:
         RuntimeError: the session stages for another run, by its settings.

@@ -1,9 +1,9 @@
-"""Spark's Python daemon, which ends when it has had no worker for a while.
+"""Spark's Python daemon; this one ends when it has had no worker for a while.
 
 Spark starts one for each session, to fork the session's Python workers, and keeps it (42 MB) until the server ends,
-long after the session has been released. Spark ends a worker that has been idle for a minute; a daemon without workers
-then goes by itself.
-A session that comes back finds it gone and starts another. The setting `spark.python.daemon.module` names this module.
+long after the session has been released. Spark ends a worker that has been idle for a minute; this daemon then ends by
+itself. A session that comes back finds it gone and starts another. The setting `spark.python.daemon.module` names this
+module.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from dlcore.spark.shared import spare_tasks_time
 
 LOOK_EVERY_S = 20.0
 _LOOKS = 4
-"""How many looks in a row find no worker before the daemon ends: by then Spark has forgotten also those that died
+"""How many looks in a row must find no worker before the daemon ends: by then Spark has also forgotten those that died
 idle."""
 
 
 def run(look_every_s: float = LOOK_EVERY_S) -> None:
-    """Fork workers as Spark asks for them, until it has had none for a while."""
+    """Fork workers as Spark asks for them, until there has been none for a while."""
     idle_looks = 0
 
     def look(signum: int, frame: object) -> None:
@@ -38,7 +38,7 @@ def run(look_every_s: float = LOOK_EVERY_S) -> None:
 
 
 def _has_workers() -> bool:
-    """Whether any child lives; the daemon ignores SIGCHLD, so the kernel keeps no dead ones."""
+    """Whether any child is alive; the daemon ignores SIGCHLD, so the kernel keeps no dead ones."""
     try:
         return os.waitpid(-1, os.WNOHANG) == (0, 0)
     except ChildProcessError:

@@ -1,4 +1,4 @@
-"""The one check of what a job, or a whole DAG run, was asked for: before any session is opened and any row is read.
+"""Check what a job, or a whole DAG run, was asked for, before any session is opened or any row is read.
 
 A job checks its own options. The first job of a DAG run gets the params of the run as well (`--request`) and checks
 those of the later jobs with them, so that a wrong detector is found before the day's images are read.
@@ -24,26 +24,26 @@ logger = logging.getLogger(__name__)
 
 OUR_DAGS = frozenset({FEATURE_EXTRACTION, *(stage.dag for stage in STAGES.values())})
 OF_EVERY_RUN = frozenset({"day", "allow_empty"})
-"""Params of a DAG run that are no options of a job's own."""
+"""Params of a DAG run that are not options of a job."""
 _DEFAULTS = {"detector": DetectorOptions.detector, "extractor": ExtractorOptions.extractor}
 _DEFAULT_NAMESPACE = "default:"
-"""HBase lists the tables of this namespace without it, and finds them with it."""
+"""HBase lists the tables of this namespace without its name, and finds them with it."""
 _FOREIGN_TABLE = "day_column"
-"""An option of read_images: the table has another layout than the pipeline's own."""
+"""Options of read_images that show that the table has another layout than the pipeline's own."""
 
 READING = stages_of(IMAGE_PIPELINE)[0].name
-"""The stage that is the first to publish a day."""
+"""The first stage that publishes a day."""
 
 Given = Mapping[str, Any]
 
 
 def check_request(stage: Stage, attempt: Attempt, options: Any, settings: Settings) -> None:
-    """Look whether what was asked for is there.
+    """Check that what was asked for exists.
 
     options: the job's own, a dataclass.
 
     Raises:
-        Mistake: it is not, with the nearest that is.
+        Mistake: it does not; the message names the nearest that does.
     """
     asked = _asked(stage, attempt)
     given = {**_DEFAULTS, "codes": attempt.codes, **(asked or {}), **vars(options)}
@@ -59,9 +59,9 @@ def check_request(stage: Stage, attempt: Attempt, options: Any, settings: Settin
 
 
 def _asked(stage: Stage, attempt: Attempt) -> dict[str, Any] | None:
-    """The params of the DAG run, as far as they are set; None for a job that got none.
+    """The params of the DAG run that are set; None for a job that got none.
 
-    Somebody else's DAG that uses these stages has params of its own, which are not known here.
+    A DAG of somebody else that uses these stages has params of its own, which are not known here.
     """
     if not attempt.request:
         return None
@@ -88,7 +88,7 @@ def _check_codes(settings: Settings, given: Given) -> None:
 
 
 def _check_table(settings: Settings, given: Given) -> None:
-    """The HBase table and its rows of the day; when no gateway answers, the scan says so."""
+    """Check the HBase table and that it has rows of the day; if no gateway answers, the scan will say so."""
     from spark_jobs.hbase.contents import has_day, table_names
     from spark_jobs.hbase.scan import HBaseError
     from spark_jobs.hbase.source import has_rows
@@ -107,13 +107,13 @@ def _check_table(settings: Settings, given: Given) -> None:
 
 
 def _is_first_day(settings: Settings) -> bool:
-    """Whether no day has been published yet, by the run reports: the job then tells what a scheduled run without images
+    """Whether, by the run reports, no day has been published yet: the job then says what a scheduled run without images
     means."""
     return newest_published(settings.reports, READING, settings.codes) is None
 
 
 def no_rows(day: date | None, where: str) -> str:
-    """What to say of a day, or of all days, without rows."""
+    """The message about a day, or all days, without rows."""
     return (
         f"no rows for {f'day {day}' if day else 'any day'} in {where}; check the day, or pass allow_empty if it is "
         f"meant to be empty"
@@ -146,7 +146,7 @@ def _check_detector(settings: Settings, given: Given) -> None:
 
 
 def _check_extractor(settings: Settings, given: Given) -> None:
-    """The extractor that was asked for, or that of the codes in use, and the published weights that it builds on."""
+    """Check the extractor that was asked for, or that of the codes in use, and the published weights it builds on."""
     from dlcore.interop.artefact import missing_weights
     from spark_jobs.stages.extractors import SPARE, extractor_in_use
 
@@ -154,7 +154,7 @@ def _check_extractor(settings: Settings, given: Given) -> None:
     name = given["extractor"] or extractor_in_use(settings.with_codes(of_set) if of_set else settings, models) or SPARE
     _check_artefact(settings, {**given, "extractor": name}, "extractor")
     if missing := missing_weights(artefact_uri(models, name)):
-        raise Mistake(f"extractor {name!r} builds on published weights that are not here: {missing.remedy()}")
+        raise Mistake(f"extractor {name!r} builds on published weights that are missing here: {missing.remedy()}")
 
 
 def _check_placeholders(settings: Settings, given: Given) -> None:
@@ -169,7 +169,7 @@ def _check_placeholders(settings: Settings, given: Given) -> None:
 
 def _check_truth(settings: Settings, given: Given) -> None:
     if given.get("truth") and not Path(given["truth"]).is_file():
-        raise Mistake(f"there is no truth file {given['truth']!r}, expected a file with a line of JSON per image")
+        raise Mistake(f"there is no truth file {given['truth']!r}, expected a file with one line of JSON per image")
 
 
 CHECKS: Mapping[str, Callable[[Settings, Given], None]] = {
@@ -180,4 +180,4 @@ CHECKS: Mapping[str, Callable[[Settings, Given], None]] = {
     "placeholders": _check_placeholders,
     "table": _check_table,
 }
-"""By option: how to find out whether what it names is there; the quickest first."""
+"""Option -> how to check that what it names exists; the quickest check first."""

@@ -1,4 +1,4 @@
-"""The report of one attempt of a stage: what came in and went out, why rows are not used, how long each phase took."""
+"""The report on one attempt of a stage: what came in and went out, why rows are not used, how long each phase took."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ _PACKAGES = ("product-image-pipeline", "pyspark", "pyarrow", "numpy")
 
 @dataclass
 class BrokenRule:
-    """A rule of the contract that rows break: how many, and the keys of up to three of them."""
+    """A rule of the contract that rows break: how many rows, and the keys of up to three of them."""
 
     rule: str
     meaning: str
@@ -49,16 +49,16 @@ class BrokenRule:
 
 @dataclass
 class RunReport:
-    """One attempt of a stage, as written for the Airflow task, its XCom and the page.
+    """One attempt of a stage, as reported to the Airflow task, its XCom and the page.
 
-    codes: the set of codes it worked on, empty for the first; None for a stage to which all sets are the same.
-    trial: whether its rows went to the tables of trials.
+    codes: the set of codes it worked on, empty for the first; None for a stage that does not depend on the set.
+    trial: whether its rows are in the tables of trials.
     reasons: rows by reason.
     rules: names of the rules checked.
     seconds: by phase.
     size_bytes: of the files written.
-    inputs: the pinned snapshot of each dataset read.   snapshot: the published one.
-    warnings: what people should look at though the stage has done its work.   extra: what the job itself adds.
+    inputs: the pinned snapshot of each dataset that it read. snapshot: the one that it published.
+    warnings: what people should look at although the stage did its work.   extra: what the job itself adds.
     """
 
     stage: str
@@ -88,12 +88,12 @@ class RunReport:
     extra: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        """Begin outside of any phase; what an attempt does at the moment is no part of its report."""
+        """Begin outside of any phase; the present phase is not a part of the report."""
         self.doing = ""
 
     @contextmanager
     def phase(self, name: str) -> Iterator[None]:
-        """Add the seconds that the block takes to the phase's."""
+        """Add the seconds that the block takes to those of the phase."""
         start, around = time.perf_counter(), self.doing
         self.doing = name
         try:
@@ -104,8 +104,8 @@ class RunReport:
             self.seconds[name] = round(self.seconds.get(name, 0.0) + spent, 3)
 
     def add_observed(self, name: str, observation: Any, summarise: Callable[[dict[str, Any]], Any]) -> None:
-        """Add sums that Spark took meanwhile. It drops them with a part of the plan that it finds empty: no run fails
-        for that."""
+        """Add sums that Spark computed meanwhile. Spark drops them with a part of the plan that it finds empty; no run
+        fails for that."""
         from pyspark.errors import PySparkAssertionError
 
         try:
@@ -113,12 +113,12 @@ class RunReport:
         except PySparkAssertionError:
             sums = {}
         if not sums:  # as Spark Connect says it
-            self.warnings.append(f"Spark took no sums of {name!r}; the run report lacks them")
+            self.warnings.append(f"Spark computed no sums of {name!r}; the run report lacks them")
         else:
             self.extra[name] = summarise(sums)
 
     def finish(self) -> None:
-        """Fill in what follows from the rest: the throughput of the staging phase, and the versions."""
+        """Fill in what follows from the rest: the throughput of the staging phase and the versions."""
         staging = self.seconds.get("stage", 0.0)
         if self.rows_out and staging:
             self.images_per_second = round(self.rows_out / staging, 2)
@@ -126,8 +126,7 @@ class RunReport:
         self.versions = {"code": code_version(), "python": platform.python_version()} | packages
 
     def take_over(self, reports: str, snapshot: int) -> bool:
-        """Fill in what an earlier attempt of the run has reported about a snapshot; False when it left no report to
-        read."""
+        """Fill in what an earlier attempt of the run reported about a snapshot; False if there is no report to read."""
         filesystem, path = fsspec.url_to_fs(report_uri(reports, self.stage, self.day, self.run))
         earlier = next(readable(filesystem, [path] if filesystem.exists(path) else []), {})
         if earlier.get("snapshot") == snapshot:

@@ -2,7 +2,7 @@
 
 A job script gives the Spark plan of its stage and calls `run`. What `run` promises: no row is readable before its
 audit; an attempt may be killed at any moment and tried again; a run that has been published is not repeated; a new run
-of a day replaces the day. This and the files it imports are the only generic Spark code of the project.
+of a day replaces the day. This file and those it imports are the only generic Spark code of the project.
 """
 
 from __future__ import annotations
@@ -47,7 +47,8 @@ Options = TypeVar("Options")
 
 
 class NothingYet(LookupError):
-    """The stage finds nothing because there has never been anything: no fault, and no use to try again."""
+    """The stage finds nothing because there has never been anything: this is no fault, and trying again would not
+    help."""
 
 
 @dataclass(frozen=True)
@@ -55,14 +56,15 @@ class Job(Generic[Options]):
     """What the plan of a stage works with.
 
     spark: the session, Connect or classic: the DataFrame API only; None for a stage with session `none`.
-    day: None for a stage over all days.   options: the job's own dataclass.   contract: of what the stage writes.
-    input_states: whose rows each input has for the day; none for a stage over all days.
-    found: of a stage over all days, by its dataset, whose rows the table had before the inputs were pinned.
-    built_upon: by the stage's own dataset, the snapshot whose rows `published` gave last.
-    replaced: the one part of these whose place the stage's rows take; empty: of all.
-    told: what their snapshot says besides.
-    when_empty: called before a day without rows is refused; raises NothingYet where that is no fault.
-    at_end: what is to be closed or removed when the attempt ends, however it ends.
+    day: None for a stage over all days.   options: the job's own dataclass.   contract: that of the dataset that the
+    stage writes.
+    input_states: whose rows each input has for the day; empty for a stage over all days.
+    found: for a stage over all days, its dataset -> whose rows the table had before the inputs were pinned.
+    built_upon: the stage's own dataset -> the snapshot whose rows `published` gave last.
+    replaced: the one part of these that the stage's rows replace; empty: all.
+    told: what else their snapshot says.
+    when_empty: called before a day without rows is refused; raises NothingYet if that is no fault.
+    at_end: closes or removes things when the attempt ends, however it ends.
     """
 
     spark: Any
@@ -99,9 +101,9 @@ class Job(Generic[Options]):
         return self.contract.spark_schema()
 
     def read(self, dataset: str, columns: Sequence[str] = ()) -> Any:
-        """One of the stage's inputs as a DataFrame: the pinned snapshot, this run's day of it (or every day).
+        """One of the stage's inputs as a DataFrame: this run's day (or every day) of the pinned snapshot.
 
-        columns: which to read, by default all. Image bytes are only read from disk when they are asked for.
+        columns: which to read, by default all. Image bytes are read from disk only if they are asked for.
 
         Raises:
             ValueError: the stage table does not list the dataset among the stage's inputs.
@@ -115,7 +117,8 @@ class Job(Generic[Options]):
         return rows.select(*columns) if columns else rows
 
     def published(self) -> Any:
-        """The rows of the stage's own dataset that readers see as it begins, as a DataFrame: it may build upon them."""
+        """The rows of the stage's own dataset that readers see as the stage begins, as a DataFrame. It may build upon
+        them."""
         if self.contract is None:
             raise ValueError(f"{self.stage.name} writes no dataset, so none is published; expected one that does")
         table = self.settings.table(self.contract.dataset)
@@ -126,7 +129,7 @@ class Job(Generic[Options]):
         return publishing.read_snapshot(self.spark, table, snapshot)
 
     def replaces(self, part: Part) -> None:
-        """Say which part of those that `published` gave the stage's rows replace; only that part is audited."""
+        """Say which part of the rows that `published` gave is replaced by the stage's; only that part is audited."""
         self.replaced[:] = [part]
 
     def tell(self, name: str, value: str) -> None:
@@ -134,16 +137,17 @@ class Job(Generic[Options]):
         self.told[name] = value
 
     def state(self, dataset: str = "") -> State:
-        """What is known of an input's rows over all days, by default of `published`; nothing where it has expired."""
+        """What is known about an input's rows over all days, by default about `published`; nothing if it has
+        expired."""
         own = self.contract.dataset if self.contract else ""
         snapshot = self.record.inputs[dataset] if dataset else self.built_upon[own]
         return lineage.state_of(self.spark, self.settings.table(dataset or own), snapshot, None) or State(snapshot, {})
 
     def pinned_artefact(self, models: str, name: str) -> str:
-        """The name of an artefact with the version that it stands for now; the run report says which that was.
+        """The name of an artefact with the version it stands for now; the run report records that version.
 
         Workers that load it by this name load that version or fail, whatever is promoted meanwhile.
-        models: URI of the folder of artefacts, empty for that of the settings.
+        models: URI of the folder of artefacts; empty for that of the settings.
 
         Raises:
             FileNotFoundError: there is no artefact of that name.
@@ -155,10 +159,10 @@ class Job(Generic[Options]):
         return uri.rpartition("/")[2]
 
     def observe(self, frame: Any, name: str, /, summarise: Callable[[dict[str, Any]], Any] = dict, **sums: str) -> Any:
-        """The frame; sums of its columns or of SQL expressions go to the run report under `extra[name]`.
+        """The frame itself; sums of its columns or of SQL expressions go to the run report under `extra[name]`.
 
         They are computed while the stage runs, from the rows that pass here, without a second pass over them.
-        summarise: what becomes of the sums before they are reported.
+        summarise: turns the sums into what is reported.
         """
         from pyspark.sql import Observation
         from pyspark.sql import functions as F
@@ -172,7 +176,8 @@ class Job(Generic[Options]):
         self.record.extra[name] = value
 
     def warn(self, message: str) -> None:
-        """Say in the log, the run report and on the pages that people should look at something; the stage goes on."""
+        """Say in the log, in the run report and on the pages that people should look at something; the stage goes
+        on."""
         logger.warning("%s: %s", self.stage.name, message)
         self.record.warnings.append(message)
 
@@ -182,10 +187,10 @@ Plan = Callable[[Job[Any]], Any]
 
 
 def run(name: str, plan: Plan, options: type[Any] = NoOptions) -> None:
-    """Run the stage as the command line says and leave the process: the last statement of every job script.
+    """Run the stage as the command line says, then end the process: the last statement of every job script.
 
     name: of the stage in `pipeline.STAGES`.   plan: its Spark plan.   options: a frozen dataclass of its own options.
-    The last line of standard output is the run report as one line of JSON, also when the stage failed.
+    The last line of standard output is the run report as one line of JSON, even if the stage failed.
     Exit codes: `pipeline.EXIT_CODES`.
     """
     logging.basicConfig(stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
@@ -268,7 +273,7 @@ def _session(stage: Stage, settings: Settings, attempt: Attempt) -> AbstractCont
 
 
 def _replace_rows(job: Job[Any], plan: Plan, contract: Contract, wait_for_import: Callable[[], None]) -> None:
-    """Stage, audit and publish the day's rows, or all days'; stage again while the table changes."""
+    """Stage, audit and publish the day's rows, or all rows; stage again while the table changes."""
     report, table = job.record, job.settings.table(contract.dataset)
     if _took_over_earlier_attempt(job, table):
         return
@@ -302,7 +307,7 @@ def _replace_rows(job: Job[Any], plan: Plan, contract: Contract, wait_for_import
 
 
 def _took_over_earlier_attempt(job: Job[Any], table: str) -> bool:
-    """Report what an earlier attempt of this run has published as this attempt's own; False when none has."""
+    """Report what an earlier attempt of this run has published as this attempt's own; False if none has."""
     snapshot = publishing.published_by(job.spark, table, job.run, job.day)
     if snapshot is None:
         return False
@@ -314,7 +319,7 @@ def _took_over_earlier_attempt(job: Job[Any], table: str) -> bool:
 
 
 def _published_empty_input(job: Job[Any], table: str) -> bool:
-    """Count the input's rows; publish an empty day when there are none, and say whether it did."""
+    """Count the input's rows; if there are none, publish an empty day and return True."""
     if not job.stage.reads:
         return False
     job.record.rows_in = job.read(job.stage.reads[0], ["key"]).count()
@@ -344,7 +349,7 @@ def _stage(job: Job[Any], frame: Any, table: str) -> Staged | None:
     made |= {f"{TOLD}{name}": value for name, value in job.told.items()}
     staged = publishing.stage_rows(_in_order(frame, job), table, identity, job.day, made, before, part)
     if staged is None and part:
-        raise RuntimeError(f"{table}: got no snapshot of the part to replace, expected one, if without rows; try again")
+        raise RuntimeError(f"{table}: got no snapshot of the part to replace, expected one in any case; try again")
     if staged is not None:
         job.record.rows_out, job.record.size_bytes = staged.rows, staged.size_bytes
         while job.observations:
@@ -354,7 +359,7 @@ def _stage(job: Job[Any], frame: Any, table: str) -> Staged | None:
 
 
 def _in_order(frame: Any, job: Job[Any]) -> Any:
-    """The frame's columns in the contract's order; ValueError when one is missing or is not in the contract."""
+    """The frame with its columns in the contract's order; ValueError if one is missing or is not in the contract."""
     expected = [field.name for field in job.schema]
     if set(frame.columns) != set(expected):
         raise ValueError(f"{job.stage.name}: got columns {frame.columns}, expected {expected} as the contract says")
@@ -362,7 +367,7 @@ def _in_order(frame: Any, job: Job[Any]) -> Any:
 
 
 def _stage_again(job: Job[Any], plan: Plan, table: str, staged: Staged) -> Staged:
-    """Stage on the table's present state: the same rows, copied, or planned anew where they build upon it."""
+    """Stage on the table's present state: copy the same rows, or plan them anew if they build upon it."""
     with job.record.phase("stage_again"):
         if job.stage.adds or job.replaced:
             job.replaced.clear()
@@ -377,7 +382,7 @@ def _stage_again(job: Job[Any], plan: Plan, table: str, staged: Staged) -> Stage
 
 
 def _audit(job: Job[Any], contract: Contract, table: str, staged: Staged) -> None:
-    """Check every rule on the staged rows; BrokenContract where one does not hold."""
+    """Check every rule on the staged rows; BrokenContract if one does not hold."""
     rows = _of_day(publishing.read_snapshot(job.spark, table, staged.snapshot), job.day)
     rows = rows.select(*[f"`{name}`" for name in contract.audited_columns()])
     _count(job.record, rows)

@@ -1,7 +1,7 @@
 """Spark sessions for a job: a client of a warm Spark Connect server, or a classic session under spark-submit.
 
 The tasks of one DAG run share one Connect session by its id, so that they find warm Python workers. A job therefore
-closes its end without releasing the session; the last task releases it.
+closes its client without releasing the session; the last task releases it.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ PROBE_TIMEOUT_S = 5.0
 RETRIES = 6
 LONGEST_PAUSE_MS = 2000
 _KEPT: list[Any] = []
-"""Every client to the end of its process: when one is collected, pyspark shuts a pool of threads down that all clients
-share, and where the collection comes while another client submits to it, it waits for itself."""
+"""Every client, kept until its process ends. When one is collected, pyspark shuts down a pool of threads that all
+clients share; if that happens while another client submits to the pool, the pool waits for itself."""
 _LOOPBACK = ("127.0.0.1", "::1", "[::1]")
 _OF_CONNECT = ("SPARK_CONNECT_MODE_ENABLED", "SPARK_LOCAL_REMOTE", "SPARK_REMOTE")
-"""What makes pyspark refuse a classic session. It sets these itself in a process that connects, whose children inherit
-them."""
+"""Variables that make pyspark refuse a classic session. It sets them itself in a process that connects, and children
+inherit them."""
 _RUN_TIME_DEFAULTS = {"spark.sql.execution.arrow.maxRecordsPerBatch": "10000"}
 
 
@@ -38,7 +38,7 @@ def opened(stage: Stage, settings: Settings, remote: str | None, is_last: bool) 
     """A session with the stage's SQL settings, closed at the end.
 
     remote: `sc://host:port/;session_id=...` of a Spark Connect server; None: a classic session.
-    is_last: whether to release the Connect session when all went well, because no other task of the DAG run uses it.
+    is_last: whether to release the Connect session if all went well, because no other task of the DAG run uses it.
 
     Raises:
         ConnectionError: nothing listens at `remote`.
@@ -58,12 +58,12 @@ def opened(stage: Stage, settings: Settings, remote: str | None, is_last: bool) 
 
 
 def connected(remote: str, settings: Settings) -> Any:
-    """A client of the Spark Connect server at `remote`, after whatever its session still runs has been interrupted.
+    """A client of the Spark Connect server at `remote`; whatever its session still ran is interrupted first.
 
     A killed client leaves its job running in the server: without the interruption two attempts would work at once.
 
     Raises:
-        ConnectionError: nothing listens there; within seconds, while the client itself would retry for minutes.
+        ConnectionError: nothing listens there. It comes within seconds; the client itself would retry for minutes.
     """
     probe(remote)
     try:
@@ -71,7 +71,7 @@ def connected(remote: str, settings: Settings) -> Any:
     except Exception as error:
         if "SESSION_CLOSED" not in str(error):
             raise
-    logger.warning("the session of this run has been released already, taking a new one")
+    logger.warning("the session of this run has been released already; taking a new one")
     return _ready(_with_token(re.sub(r"session_id=[^;]*;?", "", remote), settings.connect_token))
 
 
@@ -96,12 +96,12 @@ def _ready(url: str) -> Any:
 
 
 def _wants_clear_text(url: str) -> bool:
-    """Whether a URL says itself that the network may be trusted; on this machine pyspark sends tokens anyway."""
+    """Whether a URL itself says that the network can be trusted; on this machine pyspark sends tokens anyway."""
     return "use_ssl=false" in url.lower() and urlsplit(url).hostname != "localhost"
 
 
 def _in_clear_text(url: str) -> Any:
-    """A client that shows its token without TLS, which pyspark does to `localhost` alone."""
+    """A client that sends its token without TLS; pyspark itself does so only to `localhost`."""
     from pyspark.sql.connect.client import DefaultChannelBuilder
     from pyspark.sql.connect.session import SparkSession
 
@@ -157,14 +157,15 @@ def _classic(stage: Stage, settings: Settings) -> Any:
 
 
 def _configure(spark: Any, stage: Stage, settings: Settings) -> None:
-    """Set the stage's SQL settings over the defaults: the task before left its own in a shared session."""
+    """Set the stage's SQL settings on top of the defaults: the task before may have left its own in a shared
+    session."""
     partitions = {"spark.sql.shuffle.partitions": str(settings.partitions)}
     for name, value in (_RUN_TIME_DEFAULTS | partitions | dict(stage.sql)).items():
         spark.conf.set(name, value)
 
 
 def _quietly(purpose: str, action: Callable[[], Any]) -> None:
-    """Do what is only tidying up: its failure must not hide why the job failed."""
+    """Do something that only tidies up: its failure must not hide why the job failed."""
     try:
         action()
     except Exception:

@@ -1,4 +1,4 @@
-"""What others would use instead of DeepBit's codes, scored on the same pictures: ITQ, random projection, pHash."""
+"""Codes that others would use instead of DeepBit's, scored on the same pictures: ITQ, random projection, pHash."""
 
 from __future__ import annotations
 
@@ -23,9 +23,10 @@ def baselines(
     truth: Sequence[Truth],
     look_alikes: Sequence[tuple[Address, Address, str]],
 ) -> dict[str, Any]:
-    """Plain codes at the distance that suits them best on this very truth: DeepBit's, ITQ, random projection, pHash.
+    """Scores of plain codes (DeepBit's, ITQ, random projection, pHash), each at the distance that suits it best on this
+    very truth.
 
-    crops, wholes: RGB pictures (N, S, S, 3), row by row as `truth`.   look_alikes: pairs that are no duplicates.
+    crops, wholes: RGB pictures (N, S, S, 3), row by row as `truth`.   look_alikes: pairs that are not duplicates.
     """
     real, pooled = extractor.outputs(crops, wholes)
     bits = real.shape[1]

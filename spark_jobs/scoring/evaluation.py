@@ -1,8 +1,8 @@
 """Scores of codes and of duplicate groups against a truth file, and of the baselines on the same pictures.
 
 The truth is one JSON line per image: day, key, boxes, labels, group, transform, is_counted
-(sample_data/catalogue/demo.py writes such files; a team labels its own catalogue likewise). A pair is true when both
-images have the same group; images that are not counted take part in nothing.
+(sample_data/catalogue/demo.py writes such files; a team can label its own catalogue in the same form). A pair is true
+if both images have the same group; images that are not counted take no part.
 """
 
 from __future__ import annotations
@@ -30,8 +30,7 @@ _ROUNDING = 1e-4
 
 @dataclass(frozen=True)
 class Truth:
-    """What is known of one image. boxes (N, 4) as fractions, labels of the N objects, the first being what it is
-    about."""
+    """The truth about one image: boxes (N, 4) as fractions and labels of its N objects, the first being its subject."""
 
     address: Address
     boxes: NDArray[np.float32]
@@ -51,7 +50,7 @@ def read_truth(path: Path) -> list[Truth]:
 
 
 def read_look_alikes(path: Path) -> list[tuple[Address, Address, str]]:
-    """Pairs that must not share a group, and their kind; none when there is no such file."""
+    """Pairs that must not share a group, and their kind; none if there is no such file."""
     if not path.exists():
         return []
     lines = (line for _, line in _json_lines(path))
@@ -73,7 +72,7 @@ def _truth(line: Mapping[str, Any], place: str) -> Truth:
             f"below max"
         )
     if len(boxes) != len(line.get("labels") or ()):
-        raise ValueError(f"{place}: got {len(boxes)} boxes and labels {line.get('labels')}, expected one label a box")
+        raise ValueError(f"{place}: got {len(boxes)} boxes and labels {line.get('labels')}, expected one label per box")
     return Truth(
         _address(line["day"], line["key"]),
         boxes,
@@ -101,8 +100,8 @@ def score_duplicates(
 ) -> dict[str, Any]:
     """`precision`, `recall`, `f1`, `false_merges`, `by_transform` and `look_alikes_grouped` of predicted groups.
 
-    groups: the group of each image, by address; an image that has none was not used, and its pairs are missed.
-    by_transform: of the true pairs of a transformed image with its original, the share that is found.
+    groups: address -> group of the image. An image without one was not used, and its pairs count as missed.
+    by_transform: share of the true pairs of a transformed image and its original that is found.
     look_alikes_grouped: share of the planted look-alike pairs that share a group.
     """
     counted = [row for row in truth if row.is_counted and row.group is not None]
@@ -145,10 +144,10 @@ def score_baseline(
     look_alikes: Sequence[tuple[Address, Address, str]] = (),
     precision: float = 0.98,
 ) -> dict[str, Any]:
-    """Scores of plain codes, row by row of `truth`, grouped at the best distance there is for them.
+    """Scores of plain codes, row by row of `truth`, grouped at the distance that suits them best.
 
-    The distance is chosen on this very truth, which no calibration could better: the largest whose groups reach the
-    precision, or the one of best F1 when none does.
+    The distance is chosen on this very truth, so no calibration could do better: the largest whose groups reach the
+        precision or, if none does, the one with the best F1.
     """
     apart = distances(codes, codes).astype(np.float64)
     bits = 8 * codes.shape[1]

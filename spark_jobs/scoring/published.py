@@ -36,7 +36,7 @@ _FIRST_CROP = "crop = 0"
 
 @contextmanager
 def lake(settings: Settings) -> Iterator[Any]:
-    """A session of one's own on the Spark Connect server, released at the end.
+    """A session on the Spark Connect server that nobody else uses, released at the end.
 
     Raises:
         ConnectionError: nothing listens there.
@@ -67,7 +67,7 @@ def read_published(spark: Any, settings: Settings) -> Published:
 
 
 def _rows(spark: Any, table: str) -> list[Row]:
-    """The rows of a report; none if it has never been made, as in a lake of an earlier version."""
+    """The rows of a report; none if it was never made, as in a lake of an earlier version."""
     return list(spark.table(table).toArrow().to_pylist()) if spark.catalog.tableExists(table) else []
 
 

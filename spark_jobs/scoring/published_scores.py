@@ -1,8 +1,8 @@
 """Scores of what a run has published, against a truth file: detector, features, duplicates, and the baselines beside
 them.
 
-Everything is taken from the published rows as they are, so the numbers are those of the pipeline and not of its models
-alone.
+Everything is taken from the published rows as they are, so the numbers are those of the whole pipeline, not of its
+models alone.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ _ANY = ("any_map50", "any_precision", "any_recall")
 
 @dataclass(frozen=True)
 class Published:
-    """The rows of every day, by address; of an image with several crops the first.
+    """The rows of every day, by address; an image with several crops has its first one here.
 
     detections, crops, features, duplicates, images: rows without image bytes.
     price_monitoring, picture_copyright: all their rows.
@@ -69,12 +69,12 @@ class Published:
         return {address: row["group"] for address, row in self.duplicates.items() if row["group"] is not None}
 
     def made_by(self, models: str, asked: str = "") -> str:
-        """URI of the version of an extractor that made the features, whatever its name in the folder `models`.
+        """URI of the version of the extractor that made the features, whatever its name in the folder `models`.
 
-        asked: the name to take where there are no features, or no artefact has the version.
+        asked: the name to use if there are no features, or if no artefact has the version.
 
         Raises:
-            ValueError: several did.
+            ValueError: several versions made them.
         """
         version = one_version([row["model_version"] for row in self.features.values()])
         name = extractor_of_version(models, version, asked) if version else asked or usual_extractor(models)[0]
@@ -82,7 +82,7 @@ class Published:
 
 
 def by_address(rows: pa.Table) -> dict[Address, Row]:
-    """Rows by day and key; of several crops of an image the first one's."""
+    """Rows by day and key; if an image has several crops, the first one's."""
     found: dict[Address, Row] = {}
     for row in rows.to_pylist():
         address = row["day"].isoformat(), row["key"]
@@ -128,8 +128,8 @@ def score_published(
 def score_detector(detections: Mapping[Address, Row], truth: Sequence[Truth]) -> dict[str, Any]:
     """`map50` (VOC, IoU 0.5) of the published guesses, `classes` with the average precision of each, `images` judged.
 
-    `any_map50`, `any_precision`, `any_recall` are of the published objects, whatever their labels: what crops and codes
-    depend on, and all that a truth with labels of its own can say.
+    `any_map50`, `any_precision` and `any_recall` judge the published objects whatever their labels: crops and codes
+        depend on these, and a truth with labels of its own allows no others.
     """
     judged = [row for row in truth if len(row.boxes) and row.address in detections]
     if not judged:
@@ -148,7 +148,7 @@ def score_detector(detections: Mapping[Address, Row], truth: Sequence[Truth]) ->
 
 
 def _any_scores(found: Sequence[Detections], true: Sequence[TrueObjects]) -> dict[str, float]:
-    """The scores that labels do not matter to."""
+    """The scores that ignore labels."""
     kept = all_kept(found, true)
     area = mean_average_precision(
         [replace(things, labels=np.ones_like(things.labels)) for things in found],
@@ -181,7 +181,7 @@ def score_features(features: Mapping[Address, Row], truth: Sequence[Truth]) -> d
 
 
 def counted(truth: Sequence[Truth]) -> list[Truth]:
-    """What takes part in the scores of features and duplicates."""
+    """The images that take part in the scores of features and duplicates."""
     return [row for row in truth if row.is_counted and row.group is not None]
 
 
@@ -193,8 +193,8 @@ def _code(features: Mapping[Address, Row], row: Truth) -> bytes | None:
 def score_baselines(
     published: Published, truth: Sequence[Truth], look_alikes: Sequence[Pair], extractor: Extractor
 ) -> dict[str, Any]:
-    """What pHash of the whole images, and ITQ and random projection of the extractor's pooled features, give on the
-    same pictures."""
+    """Scores on the same pictures of pHash of the whole images, and of ITQ and random projection of the extractor's
+    pooled features."""
     wholes, crops = published.whole_pictures, published.crop_pictures
     judged = [row for row in counted(truth) if row.address in wholes and row.address in crops]
     if len(judged) < 2:

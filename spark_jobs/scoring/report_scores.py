@@ -1,8 +1,8 @@
-"""The two reports against the truth: how many cases, how many of them right, how many found; and what simple methods
-would report.
+"""Score the two reports against the truth: the number of cases, how many are right, how many true ones were found, and
+what simple methods would report.
 
-The truth file says of each image, under `listing`, its shop, price, currency, first_seen and title, the owner that the
-shop names, the `true_owner`, and its `use` (own, licensed, copied): sample_data/catalogue/listings.py. Without that
+For each image, `listing` in the truth file has its shop, price, currency, first_seen and title, the owner that the shop
+names, the `true_owner`, and its `use` (own, licensed, copied): see sample_data/catalogue/listings.py. Without that
 there is nothing to score.
 """
 
@@ -26,16 +26,16 @@ from spark_jobs.scoring.evaluation import Address, Truth, groups_at
 from spark_jobs.scoring.published_scores import Published
 
 PHASH_BITS = 10
-"""Of 64: the distance within which users of pHash take two pictures for the same."""
+"""The distance, of 64 bits, within which users of pHash take two pictures for the same."""
 Groups = Mapping[Address, str]
 Pair = tuple[Address, Address]
-"""A picture, and the one that is taken for its original."""
+"""A picture and the one taken for its original."""
 Score = dict[str, Any]
 
 
 @dataclass(frozen=True)
 class Listed:
-    """What the truth says of a used picture: its true group, and what its shop says."""
+    """What the truth says about a used picture: its true group, and what its shop says."""
 
     group: str
     shop: str
@@ -48,7 +48,7 @@ class Listed:
 
 
 def read_listings(path: Path, truth: Iterable[Truth], used: Collection[Address]) -> dict[Address, Listed]:
-    """The listings of a truth file, of the images that are counted and used."""
+    """The listings in a truth file of the images that are counted and used."""
     counted = {row.address: row.group for row in truth if row.is_counted and row.group and row.address in used}
     found = {}
     for line in filter(str.strip, path.read_text("utf-8").split("\n")):
@@ -61,9 +61,10 @@ def read_listings(path: Path, truth: Iterable[Truth], used: Collection[Address])
 
 
 def score_published_reports(published: Published, path: Path, truth: Iterable[Truth]) -> dict[str, Score]:
-    """`price_monitoring` and `copyright` of what was published, each with those of simple methods as `others`.
+    """The scores `price_monitoring` and `copyright` of what was published, each with those of simple methods as
+    `others`.
 
-    path: of the truth file.   Empty where that says nothing of listings.
+    path: that of the truth file; without listings there, the result is empty.
     """
     known = read_listings(path, truth, published.groups())
     if not known:
@@ -87,11 +88,11 @@ def score_reports(
     cases: Sequence[tuple[Pair, str]],
     groups: Groups,
 ) -> dict[str, Score]:
-    """`price_monitoring` and `copyright` of what was published: see `score_prices`, `score_cases`.
+    """The scores `price_monitoring` and `copyright` of what was published: see `score_prices` and `score_cases`.
 
     prices: group and currency of each published row that compares shops.
     cases: the published pairs, with their kinds.
-    groups: of `duplicates`.
+    groups: those of `duplicates`.
     """
     reported = set(prices)
     compared = [members for place, members in compared_prices(known, groups).items() if place in reported]
@@ -102,7 +103,7 @@ def score_reports(
 
 
 def score_simple(known: Mapping[Address, Listed], simple: Mapping[str, Groups]) -> dict[str, dict[str, Score]]:
-    """The same of groups that simple methods make, by report and method."""
+    """The same scores for groups that simple methods make, by report and method."""
     return {
         "price_monitoring": {
             name: score_prices(known, list(compared_prices(known, groups).values())) for name, groups in simple.items()
@@ -112,7 +113,7 @@ def score_simple(known: Mapping[Address, Listed], simple: Mapping[str, Groups]) 
 
 
 def compared_prices(known: Mapping[Address, Listed], groups: Groups) -> dict[tuple[str, str], list[Address]]:
-    """By group and currency the pictures whose prices are compared: where there are two shops."""
+    """Group and currency -> the pictures whose prices are compared, if there are two shops."""
     found: defaultdict[tuple[str, str], list[Address]] = defaultdict(list)
     for address, listed in known.items():
         if address in groups:
@@ -121,7 +122,8 @@ def compared_prices(known: Mapping[Address, Listed], groups: Groups) -> dict[tup
 
 
 def copies_of(known: Mapping[Address, Listed], groups: Groups) -> list[Pair]:
-    """The pictures whose owner or shop is another than that of the earliest of their group, each with that."""
+    """The pictures whose owner or shop differs from that of the earliest of their group, each with that earliest
+    one."""
     members: defaultdict[str, list[Address]] = defaultdict(list)
     for address in known:
         if address in groups:
@@ -137,7 +139,7 @@ def copies_of(known: Mapping[Address, Listed], groups: Groups) -> list[Pair]:
 def score_prices(known: Mapping[Address, Listed], cases: Sequence[Sequence[Address]]) -> Score:
     """Cases are comparisons of prices of different shops; one is right when all its pictures show the same picture.
 
-    A true one, of all pictures of a true group in a currency, is found when a right case compares two of its shops.
+    A true case has all pictures of a true group in a currency; it is found when a right case compares two of its shops.
     """
     right = [members for members in cases if len({known[a].group for a in members}) == 1]
     found = {(known[members[0]].group, known[members[0]].currency) for members in right}
@@ -149,8 +151,8 @@ def score_cases(known: Mapping[Address, Listed], pairs: Sequence[Pair], kind: st
     """A case is right when its two show the same picture, the first is licensed or copied, and the other names the true
     owner.
 
-    kind: of the cases to be found, by default both kinds: copied pictures name another owner, licensed ones only
-    another shop.
+    kind: the kind of cases to find, by default both. Copied pictures name another owner, licensed ones only another
+        shop.
     """
     judged = [(copy, original) for copy, original in pairs if copy in known and original in known]
     right = {copy for copy, original in judged if _is_right(known[copy], known[original])}

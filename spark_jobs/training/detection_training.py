@@ -1,8 +1,8 @@
-"""What a detector is trained and judged on: generated scenes, changed on the fly, and catalogues it has never seen.
+"""Pictures to train and judge a detector on: generated scenes, changed on the fly, and catalogues it has never seen.
 
-Order of the changes as in SSD (Liu et al. 2016, section 2.2): a part of the scene is cut out, things are found again by
-their centres, then light, colour, noise and compression change. Things that are hidden or cut to a sliver are not
-truth.
+Order of the changes as in SSD (Liu et al. 2016, section 2.2): a part of the scene is cut out and keeps the things whose
+centres are in it; then light, colour, noise and compression change. Things that are hidden or cut to a sliver do not
+count as truth.
 """
 
 from __future__ import annotations
@@ -38,9 +38,10 @@ _LEAST_SHARE = 0.3  # of a thing that must be left after cutting
 
 @dataclass(frozen=True)
 class Difficulty:
-    """things: how often a scene has 0, 1, 2 ... things.  shop_share: of scenes about one large thing in the middle.
-    cut_share: of scenes that are cut to less than their size.  change_share: of scenes that get a frame, a banner, a
-    watermark ...  roughness: see `photographed`.  padded_share: of scenes that get wide margins of one colour."""
+    """things: how often a scene has 0, 1, 2 ... things. shop_share: share of scenes about one large thing in the
+    middle. cut_share: share of scenes that are cut to less than their size. change_share: share of scenes that get a
+    frame, a banner, a watermark ...  roughness: see `photographed`.  padded_share: share of scenes that get wide
+    margins of one colour."""
 
     things: tuple[float, ...]
     shop_share: float
@@ -51,12 +52,12 @@ class Difficulty:
 
 
 EASY = Difficulty((0.02, 0.78, 0.2), 1.0)
-"""For small pictures, in which small things could not be told apart."""
+"""Scenes for small pictures, in which small things could not be told apart."""
 
 HARD = Difficulty((0.03, 0.42, 0.23, 0.14, 0.09, 0.05, 0.04), 0.5)
 
 SHOP = Difficulty((0.02, 0.56, 0.2, 0.12, 0.06, 0.04), 0.7, 0.3, 0.3, 0.5)
-"""Nearer to the pictures of a catalogue, where labels are learnt."""
+"""Scenes nearer to the pictures of a catalogue; labels are learnt from these."""
 
 COPIED = Difficulty((0.02, 0.68, 0.16, 0.09, 0.05), 0.75, 0.4, 0.4, 0.8, 0.15)
 """Pictures of shops and what becomes of them on the way to others: cut, framed, padded, written on, turned, made
@@ -93,7 +94,7 @@ def draw_sample(pool: ViewPool, rng: np.random.Generator, side: int, difficulty:
 
 
 def _cut(view: View, rng: np.random.Generator, cut_share: float) -> tuple[Image.Image, Boxes, NDArray[np.bool_]]:
-    """A part of the view of any aspect between 1:1.6 and 1.6:1, the boxes inside it, and which things are still
+    """A part of the view with any aspect between 1:1.6 and 1.6:1, the boxes inside it, and which things are still
     there."""
     image = view.image
     aspect, extent = np.exp(rng.uniform(-0.45, 0.45)), rng.uniform(0.6, 1.0) if rng.random() < cut_share else 1.0
@@ -108,7 +109,7 @@ def _cut(view: View, rng: np.random.Generator, cut_share: float) -> tuple[Image.
 
 
 def padded(image: Image.Image, rng: np.random.Generator) -> Changed:
-    """The picture between margins of one colour on two sides or four, each up to three tenths of it."""
+    """The picture with margins of one colour on two or four sides, each up to three tenths of its side."""
     sides = ((1.0, 1.0), (1.0, 0.0), (0.0, 1.0))[rng.integers(3)]
     x, y = (round(float(v)) for v in rng.uniform(0.05, 0.3) * np.array(sides) * image.size)
     colour = ((255, 255, 255), (0, 0, 0), tuple(int(v) for v in rng.integers(0, 256, 3)))[rng.integers(3)]
@@ -127,7 +128,7 @@ def training_batch(
 
 @dataclass(frozen=True)
 class TestSet:
-    """Pictures to judge by: pixels (N, S, S, 3) uint8 and what is in each, boxes as fractions."""
+    """Pictures to judge by: pixels (N, S, S, 3) uint8, and what each shows, boxes as fractions."""
 
     pixels: NDArray[np.uint8]
     truth: list[TrueObjects]
@@ -150,8 +151,8 @@ def _judged_entry(entry: Entry, side: int) -> tuple[NDArray[np.uint8], TrueObjec
 
 
 def catalogue_test_set(seed: int, count: int, side: int, workers: int = 2) -> TestSet:
-    """About `count` pictures of the catalogue with `seed`, encoded and decoded as in the pipeline (about 60 ms each and
-    core).
+    """About `count` pictures of the catalogue with `seed`, encoded and decoded as in the pipeline (about 60 ms of one
+    core each).
 
     Raises:
         ValueError: `count` is too small for a catalogue.

@@ -1,9 +1,9 @@
 """How the small detector is trained and judged.
 
-The network has convolutions only, so it learns on small pictures of large things first, where a step costs a third,
-then at its full size on everything.
-Adam with warm-up and a cosine, batches of fresh scenes from a pool of pre-drawn things; nothing is seen twice. The
-number of steps is fixed before the first one (given, or measured to fill a time), so a run can be repeated exactly.
+The network has convolutions only. So it first learns on small pictures of large things, where a step costs a third, and
+then at its full size on everything. It learns by Adam with warm-up and a cosine, from fresh scenes of pre-drawn things;
+no scene is seen twice. The number of steps is fixed before the first one (given, or measured to fill a time), so a run
+can be repeated exactly.
 """
 
 from __future__ import annotations
@@ -53,8 +53,8 @@ class Phase:
 class Recipe:
     """What a training run depends on.
 
-    seed: of the weights and the order of scenes; things come from catalogue `catalogue_seed`.
-    products, backgrounds: in the pool.
+    seed: that of the weights and the order of scenes; things come from catalogue `catalogue_seed`.
+    products, backgrounds: numbers of them in the pool.
     size: side of the input in pixels.
     width: planes at stride 4.
     steps of `batch` scenes.
@@ -74,13 +74,13 @@ class Recipe:
     workers: int = 2
 
     is_mirrored: ClassVar[bool] = True
-    """Whether the detector looks twice."""
+    """Whether the detector also looks at the mirrored picture."""
     is_averaged: ClassVar[bool] = False
     """Whether each of its boxes is the mean of those around it."""
     origin: ClassVar[str] = "from nothing"
     """Where the weights come from."""
     backbone: ClassVar[Backbone | None] = None
-    """The part of the network whose published weights are named, not stored."""
+    """The part of the network whose published weights the artefact names but does not store."""
 
     @property
     def config(self) -> SsdConfig | SsdLite0Config:
@@ -92,7 +92,8 @@ class Recipe:
         return ssd_small(CLASSES, size, self.width)
 
     def phases(self) -> tuple[Phase, ...]:
-        """Small pictures of large things, everything at full size; then again, nearer to the pictures of shops."""
+        """The phases: small pictures of large things, everything at full size, and then once more, nearer to the
+        pictures of shops."""
         return (
             Phase(0, 96, EASY, 0.3),
             Phase(0, self.size, HARD, 0.2),
@@ -126,7 +127,7 @@ class Recipe:
         return model, curve
 
     def steps_in(self, minutes: float, pool: ViewPool) -> int:
-        """How many steps this machine does in `minutes`, from fifty of them."""
+        """How many steps this machine does in `minutes`, judged by fifty of them."""
         trial = self.lasting(50)
         start = time.perf_counter()
         for number, phase in enumerate(trial.phases()):
@@ -220,8 +221,8 @@ def find_any(model: Module, recipe: Recipe, test_set: TestSet, threshold: float)
 def choose_threshold(
     model: Module, recipe: Recipe, development: TestSet, scenes: CopiedScenes
 ) -> tuple[Threshold, float]:
-    """The sureness from which on things of the development set are found well and copies are cut like their originals;
-    how alike."""
+    """The threshold at which things of the development set are found well and copies are cut like their originals, and
+    how alike these cuts are."""
     found, originals, copies = (
         find_any(model, recipe, pictures, 0.05)
         for pictures in (development, TestSet(scenes.originals, []), TestSet(scenes.copies, []))
@@ -230,7 +231,7 @@ def choose_threshold(
 
 
 def settings_of(recipe: Recipe, threshold: float) -> DetectorSettings:
-    """What the artefact says beside the network."""
+    """What the artefact says besides the network."""
     config = recipe.config
     levels = tuple(source.priors for source in config.sources)
     return DetectorSettings(
@@ -239,8 +240,8 @@ def settings_of(recipe: Recipe, threshold: float) -> DetectorSettings:
 
 
 def detector_scores(model: Module, recipe: Recipe, test_set: TestSet, threshold: float) -> dict[str, Any]:
-    """What the model is worth on a test set: map50 (area and 11 points), per_class by name, and at `threshold` the
-    precision and recall of finding things whatever their labels."""
+    """The model's scores on a test set: map50 (area and 11 points), per_class by name, and the precision and recall of
+    finding things at `threshold`, whatever their labels."""
     found = detect(model, recipe, test_set)
     score = mean_average_precision(found, test_set.truth)
     things = find_any(model, recipe, test_set, threshold)

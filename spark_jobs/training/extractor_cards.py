@@ -7,7 +7,7 @@ from typing import Any
 
 
 def _times(seconds: dict[str, int]) -> str:
-    """Such as "wall 1500 s, cpu 2900 s"."""
+    """Durations as text, such as "wall 1500 s, cpu 2900 s"."""
     return ", ".join(f"{name} {value} s" for name, value in seconds.items())
 
 

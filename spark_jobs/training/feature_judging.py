@@ -1,4 +1,4 @@
-"""How good an extractor's codes are on a catalogue that it has never seen, and the baselines on the same pictures."""
+"""Judge an extractor's codes on a catalogue that it has never seen, and the baselines on the same pictures."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from spark_jobs.stages.duplicates import find_groups
 
 CHANGES = Changes({**TRANSFORMS, **STRONGER}, recoloured)
 WHOLE_SIDE = 224
-"""Side of whole pictures, as a network that codes them wants them, in pixels."""
+"""Side, in pixels, of whole pictures for a network that codes them."""
 _JITTER = 0.03
 
 
@@ -42,10 +42,9 @@ _JITTER = 0.03
 class Judged:
     """A catalogue with its truth, as the features see it.
 
-    crops, wholes: RGB pictures (N, S, S, 3), cut by a detector or a little beside the true boxes, and whole. truth: row
-    by row.
-    copies: changed copies of some of the pictures, (row, change, crop, whole). look_alikes: pairs that are no
-    duplicates.
+    crops, wholes: RGB pictures (N, S, S, 3), cut by a detector or a little beside the true boxes, and whole. truth:
+    that of each row. copies: changed copies of some of the pictures, (row, change, crop, whole). look_alikes: pairs
+    that are not duplicates.
     """
 
     crops: Pixels
@@ -73,11 +72,11 @@ def _signatures(extractor: Extractor, crops: Pixels, wholes: Pixels) -> Signatur
 
 
 def judged_catalogue(seed: int, count: int, side: int, workers: int = 2, sample: int = 4, detector: str = "") -> Judged:
-    """About `count` pictures of the catalogue with `seed`, encoded and decoded as in the pipeline (60 ms each and
-    core).
+    """About `count` pictures of the catalogue with `seed`, encoded and decoded as in the pipeline (60 ms of one core
+    each).
 
-    One of `sample` pictures gets changed copies to calibrate on. detector: URI of the artefact that cuts all of them as
-    the pipeline does; empty: all are cut a little beside the true boxes.
+    One in `sample` pictures gets changed copies, to calibrate on. detector: URI of the artefact that cuts all of them
+    as the pipeline does; empty: all are cut a little beside the true boxes.
     """
     plan = plan_catalogue(seed, [date(2026, 1, day) for day in (1, 2, 3)], count // 3)
     entries = [entry for entry in plan.entries if entry.bad is None]
@@ -93,7 +92,7 @@ def judged_of(
     sample: int,
     detector: str = "",
 ) -> Judged:
-    """These pictures of a catalogue, as `judged_catalogue` has them."""
+    """These pictures of a catalogue, in the form of `judged_catalogue`."""
     others = [_another(entries, number) for number in range(len(entries))]
     judge = partial(_judged, side=side, sample=sample, detector=detector)
     with get_context("fork").Pool(workers) as pool:
@@ -103,7 +102,7 @@ def judged_of(
 
 
 def _another(entries: Sequence[Entry], number: int) -> Entry:
-    """The next entry that shows another thing, which takes the place of this one's."""
+    """The next entry that shows another thing, to take the place of this one's."""
     around = (*entries[number + 1 :], *entries[:number])
     return next((entry for entry in around if entry.group != entries[number].group), entries[number])
 
@@ -132,7 +131,7 @@ def _judged(
 
 
 def _cut_out(drawn: File, rng: np.random.Generator, detector: Detector | None) -> Picture:
-    """A drawn picture with the box of its crop, which a detector chooses; or its true one, off by a few percent."""
+    """A drawn picture with the box of its crop: a detector's, or the true one, off by a few percent."""
     pixels = np.asarray(Image.open(io.BytesIO(drawn.data)).convert("RGB"))
     height, width = pixels.shape[:2]
     if detector:
@@ -161,7 +160,7 @@ def _address(entry: Entry) -> Address:
 
 
 def learn_verifier(extractor: Extractor, judged: Judged) -> Verifier:
-    """The verifier that tells duplicates from other pairs: those of a labelled catalogue, and of changed copies of its
+    """The verifier that tells duplicates from other pairs, learned from a labelled catalogue and changed copies of its
     pictures."""
     pairs = [_labelled_pairs(judged.signatures(extractor), judged), _copied_pairs(*judged.changed_views(extractor))]
     pair_cues, is_true = (np.concatenate(part) for part in zip(*pairs, strict=True))
@@ -169,7 +168,7 @@ def learn_verifier(extractor: Extractor, judged: Judged) -> Verifier:
 
 
 def _labelled_pairs(signatures: Signatures, judged: Judged) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    """Cues and truth of the pairs of a catalogue: all true ones, all that look alike, some of the others."""
+    """Cues and truth of the pairs of a catalogue: all true pairs, all look-alikes, and some of the others."""
     groups = labels_of(row.group if row.is_counted else None for row in judged.truth)
     same = groups[:, None] == groups[None, :]
     near = _look_alike(signatures, signatures) | same | (np.random.default_rng(0).random(same.shape) < 0.02)
@@ -179,7 +178,7 @@ def _labelled_pairs(signatures: Signatures, judged: Judged) -> tuple[NDArray[np.
 
 
 def _copied_pairs(originals: Signatures, copies: ChangedViews) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    """Cues and truth of the pairs of a picture and a changed copy of it; a look-alike of it is no duplicate."""
+    """Cues and truth of pairs of a picture and a changed copy of it; its look-alike is not a duplicate."""
     both = joined(originals, copies.signatures)
     rows = np.arange(len(copies.source))
     return cues(both, copies.source, rows + len(originals)), ~np.isin(copies.change, LOOK_ALIKES)
@@ -192,8 +191,7 @@ def _look_alike(first: Signatures, second: Signatures) -> NDArray[np.bool_]:
 
 
 def evaluate(extractor: Extractor, verifier: Verifier, judged: Judged) -> dict[str, Any]:
-    """Scores of an extractor on a catalogue, its thresholds calibrated without the truth, and of the baselines beside
-    it.
+    """Scores of an extractor on a catalogue, with thresholds calibrated without the truth, and of the baselines.
 
     -> {"deepbit": codes verified, "deepbit_codes": codes alone, "itq", "random_projection", "phash_64", "phash_256"}.
     """

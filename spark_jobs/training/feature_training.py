@@ -1,7 +1,7 @@
 """Training of the small DeepBit network: what it minimises, what it sees, and how good its codes are on unseen
 products.
 
-The published objective (small quantisation loss, even bits, codes that survive a rotation) makes codes that say little
+The published objective (small quantisation loss, even bits, codes that survive a rotation) gives codes that say little
 about what a picture shows. Here the transformation loss is contrastive: views of one article attract, everything else
 in the batch, look-alikes first of all, repels (NT-Xent, Chen et al. 2020). The other terms of DeepBit stay.
 """

@@ -2,9 +2,8 @@
 
 A family is a product before a backdrop, its recoloured sibling, and another product in the same place before the same
 backdrop: three different articles that resemble each other in all but what matters. Every article is seen in `VIEWS`
-views:
-one as its shop shows it, the others after the changes that pictures go through between shops, all cut out as a detector
-would, a little beside the true box, or whole. Views are (side, side, 3) uint8.
+views: one as its shop shows it, the others after the changes that pictures undergo between shops. All are cut out as a
+detector would cut them, a little beside the true box, or are whole. Views are (side, side, 3) uint8.
 """
 
 from __future__ import annotations
@@ -36,8 +35,7 @@ Box = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Article:
-    """A picture of one article that can be composed again: its cut-out, where it stands, what stands behind and beside
-    it."""
+    """A picture of one article that can be composed again: its cut-out, its place, and what is behind and beside it."""
 
     cut_out: Image.Image
     placement: Placement
@@ -47,7 +45,7 @@ class Article:
     is_whole: bool = False
 
     def drawn(self, rng: np.random.Generator, backdrop: Image.Image | None = None) -> tuple[Image.Image, Box]:
-        """The picture, before another backdrop when one is given, and the (1, 4) box of the article in pixels."""
+        """The picture, before another backdrop if one is given, and the (1, 4) box of the article in pixels."""
         things = [*self.companions, (self.cut_out, self.placement)]
         image, boxes = compose(backdrop or self.backdrop, things, rng)
         return image, np.array([boxes[-1] or (0, 0, *image.size)], np.float32)
@@ -76,8 +74,8 @@ def family(pool: ViewPool, rng: np.random.Generator) -> list[Article]:
 def views_of(
     article: Article, pool: ViewPool, rng: np.random.Generator, side: int, background_swaps: float
 ) -> list[Pixels]:
-    """`VIEWS` views of an article: the first as it is, the others changed, a share `background_swaps` on another
-    backdrop."""
+    """`VIEWS` views of an article: the first as it is, the others changed, a share `background_swaps` of them on
+    another backdrop."""
     plain, box = article.drawn(rng)
     if rng.random() < 0.4:
         plain = photographed_colourful(plain, rng)
@@ -107,8 +105,8 @@ def batch(
 
 
 def cut(image: Image.Image, box: Box, rng: np.random.Generator, side: int, is_whole: bool) -> Pixels:
-    """The article as the crop stage gives it, its box (1, 4) off by a few percent and widened by a margin; at times
-    whole."""
+    """The article as the crop stage gives it: its box (1, 4) is off by a few percent and widened by a margin; sometimes
+    the picture stays whole."""
     if is_whole or rng.random() < 0.05:
         bounds = (0.0, 0.0, float(image.width), float(image.height))
     else:
@@ -126,13 +124,13 @@ def cut(image: Image.Image, box: Box, rng: np.random.Generator, side: int, is_wh
 
 
 def photographed_colourful(image: Image.Image, rng: np.random.Generator) -> Image.Image:
-    """Camera and shop effects on a picture, its colours kept where the effect would take them away."""
+    """Camera and shop effects on a picture; it keeps its colours where the effect would remove them."""
     changed = photographed(image, rng)
     return image if saturation(changed) < 0.5 * saturation(image) else changed
 
 
 def drawn_changes(rng: np.random.Generator, has_twin: bool) -> list[str]:
-    """Names of one to three transforms; no greyscale where a twin differs by colour alone."""
+    """Names of one to three transforms; no greyscale if a twin differs by colour alone."""
     names = [*_PIXELS_ONLY, *_MOVING, *_MOVING, *(() if has_twin else (COLOURLESS, COLOURLESS))]
     count = int(rng.choice([1, 2, 3], p=[0.5, 0.35, 0.15]))
     return [str(name) for name in rng.choice(names, count, replace=False)]
@@ -152,15 +150,15 @@ def _backdrop(pool: ViewPool, rng: np.random.Generator) -> Image.Image:
 
 
 def _thing(pool: ViewPool, rng: np.random.Generator, number: int) -> Image.Image:
-    """A cut-out, half of the time in a random other colour: more articles than the pool has products; at times a
-    poster."""
+    """A cut-out, half of the time in another random colour, so that there are more articles than products in the pool;
+    sometimes a poster."""
     if rng.random() < 0.1:
         return _poster(pool, rng)
     return turned_hue(pool.cut_outs[number], rng.uniform(0, 360)) if rng.random() < 0.5 else pool.cut_outs[number]
 
 
 def _poster(pool: ViewPool, rng: np.random.Generator) -> Image.Image:
-    """A rectangle of artwork: a part of a backdrop, mostly with a product on it."""
+    """A rectangle of artwork: a part of a backdrop, usually with a product on it."""
     picture = _backdrop(pool, rng)
     if rng.random() < 0.6:
         thing = pool.cut_outs[int(rng.integers(len(pool.cut_outs)))]
@@ -170,7 +168,7 @@ def _poster(pool: ViewPool, rng: np.random.Generator) -> Image.Image:
 
 
 def _another(pool: ViewPool, rng: np.random.Generator, number: int) -> int:
-    """Another product, half of the time of the same category (categories take turns in a pool)."""
+    """Another product, half of the time of the same category (in a pool, categories take turns)."""
     categories = len({product.category for product in pool.goods[:100]})
     if rng.random() < 0.5:
         return (number + categories * int(rng.integers(1, max(len(pool.goods) // categories, 2)))) % len(pool.goods)

@@ -1,5 +1,5 @@
-"""Training of a code layer on the features that a published network pools of whole pictures: in seconds, since these
-are computed once.
+"""Training of a code layer on the features that a published network pools from whole pictures. It takes seconds, since
+the features are computed only once.
 
 The layer starts as the whitened principal components of the features and learns by the objective of the small network.
 """
@@ -28,7 +28,7 @@ from spark_jobs.training.feature_training import CodeCriterion
 from spark_jobs.training.whole_views import PooledViews
 
 ROWS = 4
-"""Of a source in a batch: two views of its article and two of its look-alike, or four of the article."""
+"""Views of a source in a batch: two of its article and two of its look-alike, or four of the article."""
 TERMS: dict[str, dict[str, Any]] = {
     "nt-xent alone": {"alpha": 0.0, "beta": 0.0, "gamma": 0.0},
     "without quantisation": {"alpha": 0.0},
@@ -51,14 +51,14 @@ class HeadTraining:
 
 @dataclass(frozen=True)
 class HeadSource:
-    """Batches of pooled views: different sources, of each ROWS views."""
+    """Batches of pooled views: different sources, ROWS views of each."""
 
     views: PooledViews
     rows: list[list[NDArray[np.int64]]]
 
     @classmethod
     def of(cls, views: PooledViews) -> HeadSource:
-        """Of the views; a source whose article has one view alone is left out."""
+        """The source of batches from these views; a source whose article has only one view is left out."""
         order = np.argsort(views.articles, kind="stable")
         by_article = np.split(order, np.flatnonzero(np.diff(views.articles[order])) + 1)
         by_source: dict[int, list[NDArray[np.int64]]] = {}
@@ -67,7 +67,7 @@ class HeadSource:
         return cls(views, [articles for articles in by_source.values() if all(len(rows) > 1 for rows in articles)])
 
     def __call__(self, request: BatchRequest) -> tuple[Array, Array]:
-        """Features (N, D) and the article (N,) that each is of; N is a multiple of ROWS."""
+        """Features (N, D) and the article (N,) of each; N is a multiple of ROWS."""
         count = min(max(request.size // ROWS, 1), len(self.rows))
         chosen = request.rng.choice(len(self.rows), count, replace=False)
         rows = np.concatenate([_drawn(self.rows[number], request.rng) for number in chosen])
@@ -116,10 +116,11 @@ def head_codes(head: Graph, features: Array) -> Codes:
 
 
 def compared(views: PooledViews, held_out: PooledViews, training: HeadTraining) -> dict[str, float]:
-    """Retrieval mAP on held-out views: with every term, without each, and of ITQ and random projection on the same
-    features.
+    """Retrieval mAP on held-out views with every term, without each of them, and of ITQ and random projection on the
+    same features.
 
-    Each layer is trained for a fifth of the steps. The last two are fitted on the held-out features themselves.
+    Each layer is trained for a fifth of the steps; ITQ and random projection are fitted on the held-out features
+    themselves.
     """
     short = replace(training, steps=max(training.steps // 5, 1))
     trained = {"all terms": CodeCriterion()} | {name: replace(CodeCriterion(), **off) for name, off in TERMS.items()}

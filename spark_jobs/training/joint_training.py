@@ -1,5 +1,5 @@
-"""The joint extractor: the shipped network codes the crop, a trained layer on a published network's features the whole
-picture."""
+"""The joint extractor: the shipped network codes the crop, and a trained layer on a published network's features codes
+the whole picture."""
 
 from __future__ import annotations
 
@@ -42,11 +42,11 @@ from spark_jobs.training.whole_views import (
 )
 
 SWAPS = 0.4
-"""Share of views before another backdrop, where the picture is drawn."""
+"""Share of a drawn picture's views that get another backdrop."""
 _HELD_OUT = 5
-"""One of so many pictures of a shop is kept to judge by."""
+"""One in so many pictures of a shop is kept to judge by."""
 _HEAD = "head"
-"""The part of a joint model that codes what is pooled of whole pictures."""
+"""The part of a joint model that codes the features pooled from whole pictures."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class Wanted:
     held_out: drawn to compare by.
     catalogue: folder of a shop's pictures, None for none.
     cache: folder in which pooled features are kept, None for none.   crop: URI of the artefact that codes the crop.
-    workers: that draw."""
+    workers: number of processes that draw."""
 
     pictures: int
     held_out: int
@@ -67,7 +67,7 @@ class Wanted:
 
 @dataclass(frozen=True)
 class Joint:
-    """A trained model, and what its artefact says of it. shop: held-out views of the shop, None without its
+    """A trained model, and what its artefact says about it. shop: held-out views of the shop, None without its
     pictures."""
 
     model: Graph
@@ -126,7 +126,7 @@ def _bits_of(metadata: dict[str, Any]) -> int:
 
 
 def _of_shop(wanted: Wanted, network: Module) -> tuple[PooledViews | None, PooledViews | None]:
-    """Views of a shop's pictures to train on, and others to judge by; None without its pictures."""
+    """Views of a shop's pictures to train on, and others to judge by; None if it gave no pictures."""
     if wanted.catalogue is None:
         return None, None
     sources = sources_in(wanted.catalogue)
@@ -143,7 +143,7 @@ def _of_shop(wanted: Wanted, network: Module) -> tuple[PooledViews | None, Poole
 
 
 def is_held_out(path: Path) -> bool:
-    """Whether a picture is kept to judge by: so says its path in the catalogue, whatever else is in there."""
+    """Whether a picture is kept to judge by; its path in the catalogue decides, whatever else is there."""
     return zlib.crc32(path.as_posix().encode()) % _HELD_OUT == 0
 
 
@@ -156,7 +156,7 @@ def head_of(model: Module) -> Any:
     found = next((part for _, part in model.named_modules() if part.name() == _HEAD), None)
     if found is None:
         raise Mistake(
-            "got an extractor of crops alone, expected one that codes whole pictures too; give another artefact"
+            "got an extractor that codes only crops, expected one that also codes whole pictures; give another artefact"
         )
     return found
 
@@ -172,8 +172,8 @@ def score_of_shop(model: Module, views: PooledViews) -> float:
 
 
 def _pooled(sources: Sequence[Source], network: Module, wanted: Wanted, named: str) -> PooledViews:
-    """What the network pools of all views, from the cache where it has been computed before; drawn pictures alone are
-    kept."""
+    """The features that the network pools from all views, from the cache if they were computed before; only those of
+    drawn pictures are kept."""
     side = EFFICIENTNET_LITE0.size
     kept = wanted.cache / f"{_digest(named, side)}.npz" if wanted.cache and named else None
     if kept and kept.exists():
@@ -196,14 +196,15 @@ def _pooled(sources: Sequence[Source], network: Module, wanted: Wanted, named: s
 
 
 def _digest(named: str, side: int) -> str:
-    """Changes with the pictures, with what draws and changes them, and with the network that sums them up."""
+    """A hash that changes with the pictures, with the code that draws and changes them, and with the network that pools
+    their features."""
     parts = [named, side, SWAPS, LITE0_WEIGHTS.sha256, _digest_of_sources()]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
 
 
 @cache
 def _digest_of_sources() -> str:
-    """Of the code that draws pictures and makes views of them."""
+    """A hash of the code that draws pictures and makes views of them."""
     drawing = sorted(Path(catalogue.__path__[0]).rglob("*.py"))
     changing = [Path(module.__file__ or "") for module in (feature_views, whole_views)]
     digest = hashlib.sha256()

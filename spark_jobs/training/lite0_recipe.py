@@ -1,8 +1,8 @@
-"""How the detector on EfficientNet-Lite0 is trained: what its trunk gives of each scene is computed once and kept, then
-the rest learns.
+"""How the detector on EfficientNet-Lite0 is trained: the output of its trunk for each scene is computed once and kept,
+then the rest learns.
 
-A scene is drawn, changed and passed through the trunk in forked workers; of it stay the trunk's maps as float16 (32 KB
-at 192 pixels) and its boxes. First the heads learn beside the blocks as published, then all of them together.
+Forked workers draw a scene, change it and pass it through the trunk; only the trunk's maps as float16 (32 KB at 192
+pixels) and the boxes stay. First the heads learn beside the blocks as published, then all of them together.
 """
 
 from __future__ import annotations
@@ -54,8 +54,8 @@ _CURVE_POINTS = 5
 
 @dataclass(frozen=True)
 class Lite0Recipe(Recipe):
-    """A recipe for `ssd_lite0`: `products` and half as many things of no known category. rates: of the heads alone, of
-    all."""
+    """A recipe for `ssd_lite0`: `products` and half as many things of no known category. rates: that of the heads
+    alone, and that of all."""
 
     products: int = 1000
     backgrounds: int = 500
@@ -79,7 +79,7 @@ class Lite0Recipe(Recipe):
 
     @property
     def preprocessing(self) -> Preprocessing:
-        """How the published weights want their pictures."""
+        """The preprocessing that the published weights expect."""
         return self.config.preprocessing
 
     def pool(self) -> ViewPool:
@@ -110,7 +110,7 @@ class Lite0Recipe(Recipe):
         return whole.training(False), curve
 
     def steps_in(self, minutes: float, pool: ViewPool) -> int:
-        """How many steps this machine does in `minutes`, from fifty of them."""
+        """How many steps this machine does in `minutes`, judged by fifty of them."""
         trial, start = self.lasting(50), time.perf_counter()
         upper = ssd_lite0_upper(self.config)
         scenes = seen_by_trunk(trial, lite0_trunk(), pool, _SCENES_A_STEP * trial.steps)
@@ -134,7 +134,7 @@ class Lite0Recipe(Recipe):
 
 @dataclass(frozen=True)
 class SeenScenes:
-    """What the trunk made of scenes: maps (N, side, side, planes) float16, and the target (M, 5) of each."""
+    """The trunk's output for scenes: maps (N, side, side, planes) float16, and the target (M, 5) of each."""
 
     maps: NDArray[np.float16]
     targets: list[Array]
@@ -146,7 +146,7 @@ class SeenScenes:
 
 
 def seen_by_trunk(recipe: Lite0Recipe, trunk: Graph, pool: ViewPool, count: int) -> SeenScenes:
-    """`count` scenes, rounded up to whole chunks, as the trunk sees them (about 10 ms each and core)."""
+    """`count` scenes, rounded up to whole chunks, as the trunk sees them (about 10 ms of one core each)."""
     chunks, side = -(-count // _CHUNK), recipe.size // 16
     maps, targets = np.empty((chunks * _CHUNK, side, side, TRUNK_PLANES), np.float16), []
     with get_context("fork").Pool(recipe.workers, _ChunkViewer.sit, (recipe, trunk, pool)) as workers:
@@ -157,8 +157,8 @@ def seen_by_trunk(recipe: Lite0Recipe, trunk: Graph, pool: ViewPool, count: int)
 
 
 class _ChunkViewer:
-    """What a forked worker keeps between chunks: its plan of the trunk. A chunk depends on its number and the recipe's
-    seed only."""
+    """What a forked worker keeps between chunks: its plan of the trunk. A chunk depends only on its number and the
+    recipe's seed."""
 
     seated: ClassVar[Callable[[int], tuple[NDArray[np.float16], list[Array]]]]
 

@@ -1,5 +1,5 @@
-"""Versions of a model that compute in fewer bits than fp32, calibrated on generated pictures, and how far they are from
-it."""
+"""Make versions of a model that compute in fewer bits than fp32, calibrated on generated pictures, and measure how far
+they are from it."""
 
 from __future__ import annotations
 
@@ -24,22 +24,22 @@ from sample_data.catalogue.demo import DEVELOPMENT_SEED, HELD_OUT_SEED
 from spark_jobs.training.feature_judging import judged_catalogue
 
 SAME = 0.5
-"""Intersection over union from which on two boxes are of one thing."""
+"""Intersection over union from which two boxes count as one thing."""
 
 
 def drawn(uri: str, count: int) -> tuple[Pixels, Pixels]:
-    """Pictures such as the model of `uri` sees, `count` to calibrate on and as many of another seed to compare on: for
-    an extractor crops of HASH_SIDE, for a detector whole pictures of feature_judging's WHOLE_SIDE, whatever the side of
+    """Pictures such as the model of `uri` sees: `count` to calibrate on, and as many of another seed to compare on. An
+    extractor gets crops of HASH_SIDE, a detector whole pictures of feature_judging's WHOLE_SIDE, whatever the side of
     its input.
 
     Raises:
-        ValueError: it computes in few bits already, or sees crops and whole pictures.
+        ValueError: the model computes in few bits already, or sees both crops and whole pictures.
     """
     exact = load_artefact(uri)
     require_fp32(exact.metadata, uri)
     if wants_wholes(exact.metadata):
         raise ValueError(
-            f"{uri}: got an extractor of crops and whole pictures, expected one of crops alone, or a detector"
+            f"{uri}: got an extractor that codes whole pictures too, expected one that codes only crops, or a detector"
         )
     is_extractor = _is_extractor(exact)
     both = [judged_catalogue(seed, count, HASH_SIDE, sample=count + 1) for seed in (DEVELOPMENT_SEED, HELD_OUT_SEED)]
@@ -48,7 +48,7 @@ def drawn(uri: str, count: int) -> tuple[Pixels, Pixels]:
 
 
 def bring_lower(uri: str, precision: str, known: Pixels, unseen: Pixels) -> tuple[str, dict[str, float]]:
-    """A version in `precision` beside that which `uri` stands for, and its agreement with that.
+    """A new version in `precision` beside the one that `uri` stands for, and its agreement with that one.
 
     known: pictures (N, H, W, 3) to calibrate on; unseen: others, to compare on.
 
@@ -99,7 +99,7 @@ def codes_agree(exact: str, lower: str, pictures: Pixels) -> dict[str, float]:
 
 
 def detections_agree(exact: str, lower: str, pictures: Pixels) -> dict[str, float]:
-    """The share of things that one finds and the other finds too, with the same label and nearly the same box."""
+    """The share of the things one model finds that the other finds too, with the same label and nearly the same box."""
     ours, theirs = ([found.objects for found in load_detector(uri).find(list(pictures))] for uri in (exact, lower))
     pairs = list(zip(ours, theirs, strict=True))
     return {
@@ -109,7 +109,7 @@ def detections_agree(exact: str, lower: str, pictures: Pixels) -> dict[str, floa
 
 
 def _again(first: Sequence[FoundObject], second: Sequence[FoundObject]) -> list[bool]:
-    """Of each of `first`, whether it is among `second`."""
+    """For each detection in `first`, whether it is among `second`."""
     if not first or not second:
         return [False] * len(first)
     boxes = [np.array([[o.x_min, o.y_min, o.x_max, o.y_max] for o in each], np.float32) for each in (first, second)]

@@ -1,5 +1,4 @@
-"""What both trainings do around their networks: where a model is promoted to, what it cost, and the command that
-repeats it."""
+"""What both trainings share: where a model is promoted to, what its training cost, and the command that repeats it."""
 
 from __future__ import annotations
 
@@ -14,7 +13,7 @@ def local_folder(uri: str) -> Path:
     """The folder of a `file://` URI.
 
     Raises:
-        ValueError: it is of another kind.
+        ValueError: the URI is of another kind.
     """
     scheme, _, path = uri.rpartition("://")
     if scheme not in ("", "file"):
@@ -33,8 +32,7 @@ def cpu_seconds() -> float:
 
 
 def command_of(stage: str, options: Any) -> str:
-    """The command line that repeats a training: the options, a dataclass whose fields all have defaults, that are not
-    those."""
+    """The command line that repeats a training; it names only the options that differ from their defaults."""
     usual = asdict(type(options)())
     changed = {name: value for name, value in asdict(options).items() if value != usual[name]}
     flags = "".join(f" {_flag(name.replace('_', '-'), value)}" for name, value in changed.items())

@@ -1,5 +1,5 @@
-"""How alike a detector cuts a picture and its changed copy, on generated scenes; the sureness at which it does so
-best."""
+"""Measure how alike a detector cuts a picture and its changed copy, on generated scenes, and choose the threshold at
+which it does so best."""
 
 from __future__ import annotations
 
@@ -42,7 +42,8 @@ class CopiedScenes:
 
 
 def copied_scenes(seed: int, count: int, side: int, pool: ViewPool) -> CopiedScenes:
-    """`count` scenes of the things in `pool`, each cut, framed, padded, turned, written on or made lighter as well."""
+    """`count` scenes of the things in `pool`, and a copy of each that is cut, framed, padded, turned, written on or
+    made lighter."""
     rng = np.random.default_rng([seed, 11])
     originals, sizes, changes = [], [], []
     for _ in range(count):
@@ -59,7 +60,7 @@ def copied_scenes(seed: int, count: int, side: int, pool: ViewPool) -> CopiedSce
 def repeatability(
     originals: Sequence[Things], copies: Sequence[Things], scenes: CopiedScenes, threshold: float
 ) -> float:
-    """Mean overlap (IoU) of the crop of a copy with the crop of its original, carried along by the change."""
+    """Mean overlap (IoU) of the crop of a copy with the crop of its original, transformed by the same change."""
     overlaps = []
     for first, second, size, change in zip(originals, copies, scenes.sizes, scenes.changes, strict=True):
         moved = change.moved(_crop(first, size, threshold))
@@ -74,11 +75,11 @@ def steadiest_threshold(
     copies: Sequence[Things],
     scenes: CopiedScenes,
 ) -> tuple[Threshold, float]:
-    """The sureness at which copies are cut most like their originals, of those that find things as well as any (F1
-    within 0.01 of the best), and that repeatability; below it the whole picture is the crop.
+    """The threshold at which copies are cut most like their originals, among those that find things as well as any (F1
+    within 0.01 of the best), and the repeatability there. Below the threshold, the whole picture is the crop.
 
-    found: of the pictures of `truth`.
-    originals, copies: of `scenes`; all with every guess down to the least threshold, 0.05.
+    found: detections in the pictures of `truth`. originals, copies: those in `scenes`. All have every guess down to the
+        least threshold, 0.05.
     """
     judged = [(value, all_kept([_above(things, value) for things in found], truth)) for value in _THRESHOLDS]
     best = max(score.f1 for _, score in judged)

@@ -1,8 +1,7 @@
-"""Whole pictures to train a code layer on: each article in several views, its look-alike beside it, and what a
-published network sums up of them, computed once.
+"""Whole pictures to train a code layer on, each article in several views beside its look-alike; a published network's
+features of them are computed once.
 
-The pictures are drawn, or those of a shop's own folder; what is changed in them is the same for both, and nobody labels
-them.
+The pictures are drawn, or those of a shop's own folder; both are changed in the same ways, and nobody labels them.
 """
 
 from __future__ import annotations
@@ -30,7 +29,7 @@ from spark_jobs.stages.decode import decode_image, read_pixels
 from spark_jobs.training.feature_views import drawn_changes, photographed_colourful, saturation, stored
 
 VIEWS = 5
-"""Views of an article; of its look-alike two."""
+"""Views of an article; its look-alike has two."""
 _DRAWN_SIDE = 320
 """Pictures are changed at this size at most, in pixels."""
 _FIRST_DAY = date(2026, 1, 1)
@@ -39,14 +38,14 @@ _AT_ONCE = 16
 
 
 Summary = Callable[[Pixels], Array]
-"""What a network sums up of RGB pictures (N, S, S, 3): (N, D)."""
+"""A network's pooled features of RGB pictures: (N, S, S, 3) -> (N, D)."""
 
 
 class Source(Protocol):
     """A picture that views are made of."""
 
     def picture(self, rng: np.random.Generator, is_swapped: bool) -> Image.Image | None:
-        """The picture, before another backdrop where that can be; None when it is of no use."""
+        """The picture, before another backdrop where that is possible; None if it cannot be used."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +62,7 @@ class Generated:
 
 @dataclass(frozen=True)
 class OfShop:
-    """A file of a shop's own."""
+    """A file of a shop's own pictures."""
 
     path: Path
 
@@ -75,7 +74,7 @@ class OfShop:
 
 @dataclass(frozen=True)
 class PooledViews:
-    """What a network sums up of views: features (N, D), the article (N,) of each view, the source (N,) that it is of.
+    """A network's features of views: features (N, D), and the article (N,) and the source (N,) of each view.
 
     A look-alike is an article of its own, of the same source.
     """
@@ -85,13 +84,13 @@ class PooledViews:
     sources: NDArray[np.int64]
 
     def of(self, sources: NDArray[np.integer]) -> PooledViews:
-        """Those of some sources."""
+        """The views of some sources."""
         kept = np.isin(self.sources, sources)
         return PooledViews(self.features[kept], self.articles[kept], self.sources[kept])
 
 
 def joined_views(first: PooledViews, second: PooledViews) -> PooledViews:
-    """The views of both, which share no source."""
+    """The views of both; they have no source in common."""
     return PooledViews(
         np.concatenate([first.features, second.features]),
         np.concatenate([first.articles, second.articles + first.articles.max(initial=-1) + 1]),
@@ -100,7 +99,7 @@ def joined_views(first: PooledViews, second: PooledViews) -> PooledViews:
 
 
 def generated_sources(seed: int, count: int) -> list[Source]:
-    """Different drawn pictures of the catalogue with `seed`, about `count`."""
+    """About `count` different drawn pictures of the catalogue with `seed`."""
     days = [_FIRST_DAY + timedelta(days=number) for number in range(3)]
     entries = plan_catalogue(seed, days, max(round(count / 0.6 / len(days)), 40)).entries
     originals = [entry for entry in entries if entry.bad is None and entry.transform is None]
@@ -108,7 +107,7 @@ def generated_sources(seed: int, count: int) -> list[Source]:
 
 
 def sources_in(folder: Path) -> list[OfShop]:
-    """The files of a folder and those below it, in the order of their names.
+    """The files of a folder and its subfolders, in the order of their names.
 
     Raises:
         ValueError: there is none.
@@ -123,8 +122,8 @@ def views_of(numbered: tuple[int, Source], seed: int, side: int, swaps: float) -
     """Views (side, side, 3) of a source's picture, and which of them show the look-alike: the picture in another
     colour.
 
-    The first is the picture as it is; a share `swaps` of the others are before another backdrop. None of a file that is
-    no picture.
+    The first is the picture as it is; a share `swaps` of the others has another backdrop. A file that is not a picture
+    gives no views.
     """
     number, source = numbered
     rng = np.random.default_rng([seed, number])
@@ -146,7 +145,7 @@ def views_of(numbered: tuple[int, Source], seed: int, side: int, swaps: float) -
 def pooled_views(
     sources: Sequence[Source], summary: Summary, seed: int, side: int, swaps: float, workers: int
 ) -> PooledViews:
-    """What the network sums up of all views of the sources; about 0.3 s of one core each."""
+    """The network's features of all views of the sources; about 0.3 s of one core each."""
     features, articles, places = [], [], []
     draw = partial(views_of, seed=seed, side=side, swaps=swaps)
     with get_context("fork").Pool(workers) as pool:
@@ -159,7 +158,7 @@ def pooled_views(
             articles += [2 * place + is_twin for place, _, twins in made for is_twin in twins]
             places += [place for place, views, _ in made for _ in views]
     if not features:
-        raise ValueError(f"got {len(sources)} files and no picture among them, expected pictures")
+        raise ValueError(f"got {len(sources)} files but no picture among them, expected pictures")
     return PooledViews(np.concatenate(features), np.array(articles, np.int64), np.array(places, np.int64))
 
 
@@ -170,7 +169,7 @@ def _small(image: Image.Image | None) -> Image.Image | None:
 
 
 def _changed(image: Image.Image, rng: np.random.Generator, has_twin: bool) -> Image.Image:
-    """The picture after one to three changes, at times photographed as well."""
+    """The picture after one to three changes, sometimes also with the effects of a camera."""
     changed = photographed_colourful(image, rng) if rng.random() < 0.4 else image
     for name in drawn_changes(rng, has_twin=has_twin):
         changed = stored(TRANSFORMS[name](changed, rng))

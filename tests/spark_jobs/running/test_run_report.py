@@ -16,5 +16,5 @@ from spark_jobs.running.run_report import RunReport
 def test_sums_that_spark_has_dropped_are_a_warning(dropped) -> None:
     report = RunReport("read_images", "manual", 1)
     report.add_observed("hbase", dropped, lambda sums: sums["count"])
-    assert report.warnings == ["Spark took no sums of 'hbase'; the run report lacks them"]
+    assert report.warnings == ["Spark computed no sums of 'hbase'; the run report lacks them"]
     assert "hbase" not in report.extra

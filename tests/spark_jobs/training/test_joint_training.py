@@ -40,7 +40,7 @@ def test_a_crop_in_few_bits_is_a_mistake(tmp_path: Path) -> None:
 
 
 def test_an_extractor_of_crops_alone_has_nothing_to_compare() -> None:
-    with pytest.raises(Mistake, match="expected one that codes whole pictures too"):
+    with pytest.raises(Mistake, match="expected one that also codes whole pictures"):
         head_of(load_artefact(CROP).model)
 
 
