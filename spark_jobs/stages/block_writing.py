@@ -1,8 +1,8 @@
-"""Rows of `features` as blocks of distinct pictures: named, gathered by day and bucket, equal ones once, in order of
-their names.
+"""Write rows of `features` as blocks of distinct pictures: each picture is named, gathered by day and bucket, and
+stands once in the order of names.
 
-Spark brings the rows of a bucket to one task and does nothing else with them: names, order and copies are made here,
-where a row is a few bytes of an array and not an object of Java.
+Spark brings the rows of a bucket to one task and does nothing else with them: they are named, sorted and joined here,
+where a row is a few bytes of an array and not a Java object.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from spark_jobs.stages.picture_blocks import KEPT, PICTURE, write_block
 from spark_jobs.stages.signature_rows import SIGNATURES
 
 WRITTEN = pa.schema([("day", pa.date32()), ("name", pa.string()), ("rows", pa.int64()), ("left_out", pa.int64())])
-"""Rows of `block_batches`: a block, its pictures, and the rows of its bucket that are left out since their descriptors
-are not finite. A bucket that has only such rows has no name."""
+"""Rows of `block_batches`: a block, its pictures, and the number of rows of its bucket that are left out because their
+descriptors are not finite. A bucket with only such rows has no name."""
 WRITTEN_ROW = "day date, name string, rows bigint, left_out bigint"
 _PLACE = ("key", "crop")
 _EXPONENT = 0x7C00  # of a float16; all ones: infinite, or no number (IEEE 754)
@@ -31,8 +31,8 @@ _NAME = 32  # digits
 
 @dataclass
 class _Bucket:
-    """Of each picture the signatures of one row, since a million copies of one would fill the memory, and where all its
-    rows are."""
+    """The signatures of one row per picture, since a million copies of one would fill the memory, and the places of all
+    its rows."""
 
     day: Any
     pictures: list[pa.RecordBatch] = field(default_factory=list)
@@ -41,7 +41,7 @@ class _Bucket:
     left_out: int = 0
 
     def add(self, rows: pa.RecordBatch) -> None:
-        """Rows of the bucket."""
+        """Add rows of the bucket."""
         finite = _finite(rows.column("descriptor"))
         self.left_out += len(rows) - int(finite.sum())
         rows = rows.filter(pa.array(finite))
@@ -68,8 +68,8 @@ class _Bucket:
 
 
 def block_batches(batches: Iterable[pa.RecordBatch], index: str) -> Iterator[pa.RecordBatch]:
-    """Rows (day, bucket, key, crop, signatures), all of a day and bucket here, in any order -> a block of each, as rows
-    of WRITTEN."""
+    """Rows (day, bucket, key, crop, signatures) in any order, all of a day and bucket here -> one block for each, as
+    rows of WRITTEN."""
     buckets: dict[int, _Bucket] = {}
     for batch in batches:
         for number, rows in _by_bucket(batch):
@@ -80,7 +80,7 @@ def block_batches(batches: Iterable[pa.RecordBatch], index: str) -> Iterator[pa.
 
 
 def _by_bucket(batch: pa.RecordBatch) -> Iterator[tuple[int, Indices]]:
-    """A number of each day and bucket of a batch, and its rows."""
+    """A number for each day and bucket in a batch, and its rows."""
     day = batch.column("day").cast(pa.int32()).to_numpy().astype(np.int64)
     number = (day << 32) + batch.column("bucket").to_numpy()
     for one in np.unique(number).tolist():
@@ -88,13 +88,13 @@ def _by_bucket(batch: pa.RecordBatch) -> Iterator[tuple[int, Indices]]:
 
 
 def _finite(descriptors: pa.Array) -> NDArray[np.bool_]:
-    """Which descriptors, all of one length, have nothing but numbers."""
+    """Which descriptors, all of one length, have only finite numbers."""
     numbers = np.frombuffer(b"".join(descriptors.to_pylist()), "<u2").reshape(len(descriptors), -1)
     finite: NDArray[np.bool_] = ((numbers & _EXPONENT) != _EXPONENT).all(axis=1)
     return finite
 
 
 def _names(rows: pa.RecordBatch) -> list[str]:
-    """What `signature_rows.PICTURE_NAME` names the pictures."""
+    """The names that `signature_rows.PICTURE_NAME` gives the pictures."""
     signatures = zip(*(rows.column(name).to_pylist() for name in SIGNATURES), strict=True)
     return [sha256(b"".join(parts)).hexdigest()[:_NAME] for parts in signatures]

@@ -1,4 +1,4 @@
-"""How alike two pictures must be to be duplicates, found without labels on pictures of the catalogue at hand.
+"""Find, without labels, how alike two pictures of the catalogue at hand must be to count as duplicates.
 
 Pictures of the catalogue are changed as shops change them, and cut out anew: a picture and its changed copy are
 duplicates; a picture and the changed copy of another are not, nor is a picture with its hue turned by 60 degrees and
@@ -32,7 +32,7 @@ _CODE, _WHOLE = CUES.index("code"), CUES.index("whole")
 _NEAR = 3  # bits
 _SUSPECT = 0.2  # P(duplicate) from which on two pictures of the sample may be duplicates
 LEAST = 0.8
-"""P(duplicate) below which no pair is called one, whatever the sample says."""
+"""P(duplicate) below which no pair counts as one, whatever the sample says."""
 
 
 @dataclass(frozen=True)
@@ -40,8 +40,8 @@ class Calibration:
     """What `find_duplicates` needs to know.
 
     threshold: least P(duplicate) of the verifier.
-    code_distance, hash_distance: bits within which a pair is verified at all, of the code and of the whole image's
-    hash.
+    code_distance, hash_distance: bits within which a pair is verified at all, by the code and by the whole image's
+        hash.
     expected: precision and recall that the sample promises, recall by transform, share of recoloured pictures that
     pass.
     """
@@ -54,7 +54,7 @@ class Calibration:
     expected: dict[str, Any] = field(default_factory=dict)
 
     def write(self, uri: str) -> None:
-        """Write `calibration.json` into the folder at `uri`, in place of an older one."""
+        """Write `calibration.json` into the folder at `uri`, replacing an older one."""
         write_whole(f"{uri.rstrip('/')}/{FILE}", json.dumps(asdict(self), indent=1))
 
     @classmethod
@@ -78,8 +78,8 @@ def verifier_from(values: dict[str, Any]) -> Verifier:
 
 @dataclass(frozen=True)
 class ChangedViews:
-    """Signatures of changed copies, row by row: `source` is the picture it was made of, `change` what was done to
-    it."""
+    """Signatures of changed copies. For each row, `source` is the picture it was made from, and `change` what was done
+    to it."""
 
     signatures: Signatures
     source: Indices
@@ -88,11 +88,11 @@ class ChangedViews:
 
 @dataclass(frozen=True)
 class Target:
-    """What the groups must reach: precision of the pairs, and the share of recoloured pictures that may pass; and the
-    cost of it.
+    """What the groups must reach: the precision of the pairs and the share of recoloured pictures that may pass; and
+    what that may cost.
 
-    candidates: others that a picture may have by chance within the distance of the codes, and again within that of the
-    hashes.
+    candidates: most others that a picture may have by chance within the distance of the codes, and again within that of
+        the hashes.
     """
 
     precision: float = 0.95
@@ -100,7 +100,7 @@ class Target:
     candidates: float = 20.0
 
     def missed(self, expected: Mapping[str, Any]) -> str | None:
-        """Which of the two the expected shares do not reach, in words; None when they reach both."""
+        """Which of the two targets the expected shares miss, in words; None if they reach both."""
         misses = []
         if expected["precision"] < self.precision:
             misses.append(f"a precision of {expected['precision']:.3f}, asked for are {self.precision}")
@@ -116,10 +116,10 @@ class Population:
     """The catalogue that a sample of distinct pictures stands for.
 
     pictures: how many distinct ones there are.
-    found: of a calibration, a function that says how many of their pairs are within its distances and have at least a
-    probability.
-    before: distances in use, which are kept while those that would be chosen are near: with larger ones all pictures
-    must be compared anew.
+    found: takes a calibration; gives a function that counts their pairs within its distances that have at least a
+        probability.
+    before: the distances in use. They are kept while those that would be chosen are near: with larger ones, all
+        pictures must be compared anew.
     """
 
     pictures: int
@@ -128,7 +128,7 @@ class Population:
 
     @classmethod
     def of_whole(cls, catalogue: Signatures) -> Population:
-        """That of a sample which is all there is."""
+        """The population of a sample that is the whole catalogue."""
         return cls(len(catalogue), lambda calibration: _counter(_found(calibration, catalogue)))
 
 
@@ -147,10 +147,10 @@ def calibrate(
 ) -> Calibration:
     """Thresholds for a catalogue, from a sample of its pictures (`originals`) and their changed copies.
 
-    Pictures of the catalogue with equal signatures count once, for they are compared once.
-    population: of what `catalogue` is a sample, by default of nothing else.
+    Pictures of the catalogue with equal signatures count once, since they are compared once.
+    population: what `catalogue` is a sample of; by default it is all there is.
 
-    The highest threshold there is, when none reaches the target: `target.missed(calibration.expected)` says so.
+    If no threshold reaches the target, the highest is chosen: `target.missed(calibration.expected)` says so.
 
     Raises:
         ValueError: there is nothing to calibrate on.
@@ -200,7 +200,7 @@ def _wrong_pairs(
     found: Callable[[float], float],
     true: Floats,
 ) -> Callable[[float], float]:
-    """How many wrong pairs score at least so much log-odds in a catalogue of so many pictures: the larger of both
+    """How many wrong pairs of a catalogue of so many pictures score at least so many log-odds: the larger of both
     estimates."""
     negatives, tried = _other_pictures(calibration, originals, copies)
     chance = by_chance(_logit(negatives), tried, float(_logit(LEAST)))
@@ -210,7 +210,7 @@ def _wrong_pairs(
 
 
 def _is_within(pair_cues: Floats, limits: tuple[int, int], originals: Signatures) -> NDArray[np.bool_]:
-    """Which pairs are within the distance of the codes or that of the whole images' hashes."""
+    """Which pairs are within the distance of the codes, or within that of the whole images' hashes."""
     shares = limits[0] / (8 * originals.codes.shape[1]), limits[1] / (8 * originals.wholes.shape[1])
     return np.asarray((pair_cues[:, _CODE] <= shares[0]) | (pair_cues[:, _WHOLE] <= shares[1]))
 
@@ -218,8 +218,8 @@ def _is_within(pair_cues: Floats, limits: tuple[int, int], originals: Signatures
 def _within_budget(
     wanted: Calibration, catalogue: Signatures, population: Population, target: Target
 ) -> tuple[tuple[int, int], dict[str, Any]]:
-    """Distances up to the wanted ones within which a picture has `target.candidates` others by chance at most; what is
-    expected."""
+    """The largest distances, up to the wanted ones, within which a picture has at most `target.candidates` others by
+    chance; and how many are expected."""
     is_copy = _alike(wanted, catalogue, LEAST)
     joins = (catalogue.codes, wanted.code_distance), (catalogue.wholes, wanted.hash_distance)
     chances = [Chance.of(codes, is_copy) for codes, _ in joins]
@@ -241,7 +241,7 @@ def _within_budget(
 
 
 def _expected(threshold: float, true: Floats, copies: ChangedViews) -> dict[str, Any]:
-    """Share of the changed copies that a threshold finds: in all, by transform; and of the look-alikes, by kind."""
+    """Share of the changed copies that a threshold finds, in all and by transform, and of the look-alikes, by kind."""
     passes = true >= threshold
     is_copy = ~np.isin(copies.change, LOOK_ALIKES)
     shares = {name: float(passes[copies.change == name].mean()) for name in sorted(set(copies.change.tolist()))}
@@ -254,11 +254,11 @@ def _expected(threshold: float, true: Floats, copies: ChangedViews) -> dict[str,
 
 
 def _other_pictures(calibration: Calibration, originals: Signatures, copies: ChangedViews) -> tuple[Floats, int]:
-    """P(duplicate) of copies with other originals than their own that the join would find, and how many pairs were
-    looked at.
+    """P(duplicate) of copies with originals other than their own, as far as the join would find them, and how many
+    pairs were tried.
 
-    Pictures of the sample that may be duplicates of each other already are left out: each of their copies would count
-    as wrong.
+    Pictures of the sample that may already be duplicates of each other are left out: each of their copies would count
+        as wrong.
     """
     alike = _alike(calibration, originals, _SUSPECT)
     rows = np.flatnonzero(~np.isin(copies.change, LOOK_ALIKES))
@@ -280,7 +280,7 @@ def _alike(calibration: Calibration, originals: Signatures, least: float) -> NDA
 
 
 def _is_near(calibration: Calibration, first: Signatures, second: Signatures) -> NDArray[np.bool_]:
-    """(N, M): which pairs the join of `find_duplicates` would hand on."""
+    """(N, M): which pairs the join would hand on."""
     by_code = distances(first.codes, second.codes) <= calibration.code_distance
     return np.asarray(by_code | (distances(first.wholes, second.wholes) <= calibration.hash_distance))
 
@@ -292,7 +292,7 @@ def _found(calibration: Calibration, catalogue: Signatures) -> Floats:
 
 
 def joined_pairs(signatures: Signatures, code_distance: int, hash_distance: int) -> tuple[Indices, Indices]:
-    """Pairs i < j whose codes or whole-image hashes are within these distances in bits, each once, in order."""
+    """Pairs i < j whose codes or whole-image hashes are within these distances (in bits), each once, in order."""
     count = max(len(signatures), 1)
     joins = pairs_within(signatures.codes, code_distance), pairs_within(signatures.wholes, hash_distance)
     unique = np.unique(np.concatenate([i * count + j for i, j, _ in joins]))
@@ -309,7 +309,8 @@ def _score(
 
 
 def _distance(shares: Floats, codes: NDArray[np.uint8], quantile: float, most: float) -> int:
-    """Bits within which a share `quantile` of true pairs lies, at most a share `most` of the bits."""
+    """The distance in bits within which a share `quantile` of the true pairs lies; at most a share `most` of the
+    bits."""
     share = float(np.quantile(shares, quantile)) if len(shares) else most
     bits: int = round(min(share, most) * 8 * codes.shape[1])
     return bits

@@ -1,9 +1,9 @@
-"""What thresholds are calibrated on, without labels: pictures of the catalogue changed as shops change them, and
-look-alikes of them.
+"""Make the pictures that thresholds are calibrated on, without labels: pictures of the catalogue changed as shops
+change them, and look-alikes of them.
 
 Changed copies are duplicates of their picture. Look-alikes are other articles, unless the sample has the same one
-twice. All go through the detector as in life, so that a copy may be cut otherwise than its original. The job that calls
-this gives the changes along.
+twice. All go through the detector as in the pipeline, so that a copy may be cut differently from its original. The job
+that calls this passes the changes.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ from spark_jobs.stages.look_alike_views import Box, TakenApart, placed, taken_ap
 ORIGINAL, NEW_BACKDROP, RECOLOURED = "original", "new backdrop", "recoloured"
 RECOLOURED_THING, RECOLOURED_ELSEWHERE, ANOTHER_THING = "recoloured thing", "recoloured elsewhere", "another thing"
 LOOK_ALIKES = (RECOLOURED, RECOLOURED_THING, RECOLOURED_ELSEWHERE, ANOTHER_THING)
-"""Changes that make another article: all of the picture in another colour; its thing alone; that before another
-backdrop; another thing in its place."""
+"""Changes that make another article: the whole picture in another colour; only its thing in another colour; that before
+another backdrop; another thing in its place."""
 SCHEMA = pa.schema(
     [("day", pa.date32()), ("key", pa.string()), ("change", pa.string())]
     + [(name, pa.binary()) for name in ("code", "descriptor", "luminance_hash", "whole_hash", "chroma")]
@@ -50,32 +50,33 @@ _LEAST_TURN = 60  # degrees of hue, from which on an article is another
 
 @dataclass(frozen=True)
 class Picture:
-    """A picture of the catalogue: RGB pixels (H, W, 3), and the corners of its crop in pixels, None for all of it."""
+    """A picture of the catalogue: RGB pixels (H, W, 3) and the corners of its crop in pixels; None if the whole picture
+    is the crop."""
 
     pixels: Pixels
     box: Box | None
 
     @property
     def crop(self) -> Pixels:
-        """The part that its features are of."""
+        """The part that is coded."""
         x_min, y_min, x_max, y_max = self.box or (0, 0, *self.pixels.shape[1::-1])
         return self.pixels[y_min:y_max, x_min:x_max]
 
 
 class Changed(Protocol):
-    """A changed picture, and where its boxes have gone."""
+    """A changed picture, and where its boxes are now."""
 
     @property
     def image(self) -> Image.Image:
         """The picture after the change."""
 
     def moved(self, boxes: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Corners (B, 4) in pixels of the picture before -> corners in pixels of `image`."""
+        """Corners (B, 4) in pixels of the picture before the change -> corners in pixels of `image`."""
 
 
 Transform: TypeAlias = Callable[[Image.Image, np.random.Generator], Changed]
 Cut: TypeAlias = Callable[[Sequence[Pixels]], list[Pixels]]
-"""The part of each picture that its features are of."""
+"""Chooses the part of each picture that is coded."""
 
 
 @dataclass(frozen=True)
@@ -88,8 +89,7 @@ class Changes:
 
 
 class View(NamedTuple):
-    """A changed picture: the name of the change, pixels (H, W, 3), and where the box of the picture before has gone
-    (4,)."""
+    """A changed picture: the name of the change, pixels (H, W, 3), and where the box of the original is now (4,)."""
 
     change: str
     pixels: Pixels
@@ -112,7 +112,7 @@ def _cut(detector: Detector, pictures: Sequence[Pixels]) -> list[Pixels]:
 def changed_views(
     picture: Picture, other: Picture | None, changes: Changes, rng: np.random.Generator, copies: int = 8
 ) -> list[View]:
-    """`copies` changed copies of a picture, one before the backdrop of an `other`, and look-alikes of it."""
+    """`copies` changed copies of a picture, one of them before the backdrop of an `other`, and look-alikes of it."""
     image = Image.fromarray(picture.pixels)
     corners = np.array([picture.box or (0, 0, *image.size)], np.float32)
     views = []
@@ -126,7 +126,7 @@ def changed_views(
 
 
 def _exchanged(own: TakenApart, foreign: TakenApart | None) -> Iterator[tuple[str, Pixels]]:
-    """The thing before another backdrop, which is a copy still; another thing in its place."""
+    """The thing before another backdrop, which is still a copy; and another thing in its place."""
     if foreign is not None:
         yield NEW_BACKDROP, placed(own.thing, foreign.backdrop.resize(own.backdrop.size), own.box)
         yield ANOTHER_THING, placed(foreign.thing, own.backdrop, own.box)
@@ -135,7 +135,7 @@ def _exchanged(own: TakenApart, foreign: TakenApart | None) -> Iterator[tuple[st
 def _recoloured(
     image: Image.Image, own: TakenApart, foreign: TakenApart | None, changes: Changes, rng: np.random.Generator
 ) -> Iterator[tuple[str, Pixels]]:
-    """The picture, and its thing, in another colour, where that is plain to see."""
+    """The picture in another colour, and its thing in another colour, if that is plain to see."""
     plain = own.thing.convert("RGB")
     whole_hue, hue = (float(v) for v in rng.uniform(_LEAST_TURN, 360 - _LEAST_TURN, 2))
     if _colour(np.asarray(plain)) > _COLOURFUL:

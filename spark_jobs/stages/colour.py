@@ -1,4 +1,4 @@
-"""Any pixel layout that Pillow loads, to 8-bit RGB and a mask of what is seen, with a flag for what was done.
+"""Convert any pixel layout that Pillow loads to 8-bit RGB and a mask of what is visible, with a flag for what was done.
 
 A table by Pillow mode; `Image.convert("RGB")` alone saturates 16-bit gray, blackens floats and uncovers what
 transparency hides.
@@ -26,7 +26,7 @@ _WHITE = (255, 255, 255)
 
 @dataclass(frozen=True)
 class Colours:
-    """Colours (RGB) and `alpha` (L, 255 is seen, 0 is not), None where all is seen."""
+    """Colours (RGB) and `alpha` (L; 255 is visible, 0 is not), which is None if everything is visible."""
 
     rgb: Image.Image
     alpha: Image.Image | None = None
@@ -41,7 +41,7 @@ class Colours:
         return laid
 
     def has_outline(self) -> bool:
-        """Whether alpha alone shows something: parts are seen, parts are not."""
+        """Whether alpha alone shows something: parts are visible and parts are not."""
         low, high = self.alpha.getextrema() if self.alpha is not None else (255, 255)
         return low != high
 
@@ -66,7 +66,7 @@ def to_colours(picture: Image.Image, first: FirstPicture) -> Colours:
 
 
 def _opaque(picture: Image.Image, first: FirstPicture) -> Image.Image:
-    """255 where a sample is not the transparent one, which is given in the file's own depth."""
+    """255 where a sample is not the transparent one; that is given in the file's own depth."""
     samples = np.asarray(picture)
     if len(first.transparent) == 1:
         transparent = samples == first.transparent[0] * _SAMPLE_SCALE[first.depth]
@@ -79,7 +79,8 @@ def _opaque(picture: Image.Image, first: FirstPicture) -> Image.Image:
 
 
 def _low_bytes(png: bytes) -> NDArray[np.uint8]:
-    """Of 16-bit colours Pillow keeps the high bytes; read as little-endian, the same file gives the low ones."""
+    """The low bytes of 16-bit colours, of which Pillow keeps the high ones: reading the same file as little-endian
+    gives them."""
     picture = Image.open(io.BytesIO(png), formats=("PNG",))
     picture.tile = [part._replace(args="RGB;16L") for part in picture.tile]
     return np.asarray(picture)
@@ -92,7 +93,8 @@ def _plain(picture: Image.Image) -> Colours:
 
 
 def _with_alpha(picture: Image.Image) -> Colours:
-    """Take colours and alpha apart; alpha that is 255 everywhere is none, nor is that of a BMP which is 0 everywhere.
+    """Take colours and alpha apart. Alpha that is 255 everywhere does not count, nor does alpha of a BMP that is 0
+    everywhere.
 
     Programs write a BMP's fourth byte without meaning it (Photoshop, Windows), and show the picture opaque.
     """
@@ -139,7 +141,7 @@ def _scaled(picture: Image.Image) -> Colours:
 def _by_blocks(
     picture: Image.Image, to_gray: Callable[[NDArray[np.generic]], NDArray[np.generic]], flags: tuple[Flag, ...]
 ) -> Colours:
-    """Work through a picture in blocks of rows: all at once would need eight bytes a pixel several times."""
+    """Convert a picture in blocks of rows: all rows at once would need eight bytes per pixel several times."""
     gray = np.concatenate([to_gray(block).astype(np.uint8) for block in _blocks(np.asarray(picture))])
     return Colours(Image.fromarray(gray).convert("RGB"), None, flags)
 

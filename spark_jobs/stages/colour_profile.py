@@ -1,7 +1,7 @@
-"""A picture in the colours of its ICC profile, to sRGB.
+"""Convert a picture from the colours of its ICC profile to sRGB.
 
-All later stages take colours for sRGB. A profile that is sRGB, as most are, changes nothing, and is told by what it
-makes of a grid of colours, not by its name.
+All later stages take colours for sRGB. A profile that is sRGB, as most are, changes nothing; what it makes of a grid of
+colours decides, not its name.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _GRID = (0, 32, 64, 96, 128, 160, 192, 224, 255)
 
 @lru_cache(maxsize=16)
 def conversion(profile: bytes) -> ImageCms.ImageCmsTransform | None:
-    """Return what takes colours of the profile to sRGB, None if it is sRGB itself.
+    """The conversion from colours of the profile to sRGB; None if the profile is sRGB itself.
 
     Raises:
         ValueError: no usable profile of RGB or gray colours.
@@ -51,7 +51,7 @@ def conversion(profile: bytes) -> ImageCms.ImageCmsTransform | None:
 
 
 def to_srgb(picture: Image.Image, profile: bytes, is_gray: bool) -> tuple[Image.Image, tuple[Flag, ...]]:
-    """Take a picture (RGB) with its profile to sRGB.
+    """Convert a picture (RGB) with its profile to sRGB.
 
     is_gray: whether it had gray samples, which a profile of gray colours needs.
     """

@@ -1,7 +1,7 @@
-"""Which part of an image the features are of: the crop policy, and cutting it out.
+"""Choose the part of an image that is coded, by the crop policy, and cut it out.
 
-The policy: the best object counts most by its score and also by its size and its nearness to the middle, since shops
-put what they sell there. A margin is left around it. Without an object worth it the whole image is the crop, or none.
+The policy ranks objects by score, size and nearness to the middle, since shops put what they sell there. A margin is
+left around an object. Without a suitable object, the crop is the whole image, or there is none.
 """
 
 from __future__ import annotations
@@ -32,10 +32,8 @@ _HASH_SIDE = 96
 class CropPolicy:
     """How crops are chosen.
 
-    margin: around an object, as a share of its longer side.
-    least_score: of an object to be cropped.
-    least_area: of its box, as a share of the image.
-    most: crops of an image, at least 1.
+    margin: around an object, as a share of its longer side. least_score: that of an object to be cropped. least_area:
+        that of its box, as a share of the image. most: crops per image, at least 1.
     fall_back: whether an image without such an object is used whole.
     """
 
@@ -65,8 +63,8 @@ class Crop(NamedTuple):
 
 
 def worth(thing: FoundObject) -> float:
-    """How likely it is what the picture is about: score x square root of its area x nearness to the middle (1 there,
-    0.3 in a corner)."""
+    """How likely the object is the picture's subject: score x square root of its area x nearness to the middle (1
+    there, 0.3 in a corner)."""
     area = max(thing.x_max - thing.x_min, 0) * max(thing.y_max - thing.y_min, 0)
     off_x, off_y = (thing.x_min + thing.x_max) / 2 - 0.5, (thing.y_min + thing.y_max) / 2 - 0.5
     return thing.score * math.sqrt(area) * (1 - 1.4 * min(math.hypot(off_x, off_y), 0.5))
@@ -111,15 +109,15 @@ def cut(pixels: NDArray[np.uint8], crop: Crop) -> bytes:
 
 
 def crop_batches(batches: Iterable[pa.RecordBatch], policy: CropPolicy) -> Iterator[pa.RecordBatch]:
-    """Rows of images with their objects (day, key, reason, image, objects) -> rows of `crops`, at least one for
-    each."""
+    """Rows of images with their objects (day, key, reason, image, objects) -> rows of `crops`, at least one for each
+    image."""
     for batch in batches:
         rows = [row for source in batch.to_pylist() for row in crop_row(source, policy)]
         yield pa.RecordBatch.from_pylist(rows, schema=CROPS.arrow_schema())
 
 
 def crop_row(row: dict[str, Any], policy: CropPolicy) -> list[dict[str, Any]]:
-    """The rows of `crops` for one image; one without a payload when it is not used or has no object."""
+    """The rows of `crops` for one image; one row without a payload if the image is not used or has no object."""
     address = {"day": row["day"], "key": row["key"], "crop": 0, "reason": row["reason"]}
     if row["reason"] != Reason.OK:
         return [address]
@@ -136,7 +134,7 @@ def crop_row(row: dict[str, Any], policy: CropPolicy) -> list[dict[str, Any]]:
 
 
 def whole_hash(pixels: NDArray[np.uint8]) -> bytes:
-    """Luminance hash of the whole image (H, W, 3), 32 bytes: it tells copies that differ in tone or framing only."""
+    """Luminance hash of the whole image (H, W, 3), 32 bytes: it finds copies that differ only in tone or framing."""
     small = Image.fromarray(pixels).resize((_HASH_SIDE, _HASH_SIDE), Image.Resampling.BILINEAR, reducing_gap=2.0)
     return bytes(luminance_hash(np.asarray(small)[None])[0].tobytes())
 

@@ -1,4 +1,5 @@
-"""Rows as a CSV file (RFC 4180) that people open in a spreadsheet: written by one task, seen whole or not at all."""
+"""Write rows as a CSV file (RFC 4180) that people open in a spreadsheet: one task writes it, and it is seen whole or
+not at all."""
 
 from __future__ import annotations
 
@@ -21,10 +22,11 @@ _FORMULA = tuple("=+-@\t\r")
 def write_csv(
     batches: Iterable[pa.RecordBatch], folder: str, name: str, columns: list[str]
 ) -> Iterator[pa.RecordBatch]:
-    """Write rows in their order to the file `name` of a folder (a URI), with a line of the columns' names -> WRITTEN.
+    """Write rows in their order to the file `name` of a folder (a URI), below a line with the columns' names ->
+    WRITTEN.
 
     Numbers and times are written as they are, lists with `; ` between their parts. A text that a spreadsheet would take
-    for a formula gets an apostrophe before it: shops write titles, and a formula can fetch and send.
+    for a formula gets an apostrophe before it: titles come from shops, and a formula can fetch and send data.
     """
     rows = 0
     with tempfile.TemporaryFile(

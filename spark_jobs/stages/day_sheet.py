@@ -1,4 +1,4 @@
-"""Day sheets: a bounded choice of a day's pictures, small, with what became of each, to be looked at without Spark.
+"""Day sheets: a bounded choice of a day's pictures, small, with what became of each; looking at them needs no Spark.
 
     <index>/days/2026-11-02.json                     the sheet: what the day has in all, and the name of its files
     <index>/days/sheets/2026-11-02-<random>.json     a row for each picture that was chosen
@@ -35,7 +35,7 @@ FORMAT = 1
 _NAMES = ("day", "state", "totals", "pictures", "files")
 FACES = 4
 MOST_BYTES = 64 << 20
-"""Of a sheet without its pictures; one of 5,000 rows has 3 MB."""
+"""Most bytes of a sheet without its pictures; a sheet of 5,000 rows has 3 MB."""
 
 GLIMPSED = (
     Reason.TRUNCATED,
@@ -45,20 +45,21 @@ GLIMPSED = (
     Reason.EXTREME_ASPECT,
     Reason.PLACEHOLDER,
 )
-"""Reasons of files that are looked at all the same, within limits; of the others only their names are shown."""
+"""Reasons for which a refused file is opened nevertheless, within limits; of all other refused files, only the names
+are shown."""
 GLIMPSE_S = 5.0
 
 DRAWN = pa.schema([("day", pa.date32()), ("key", pa.string()), ("about", pa.string()), ("picture", pa.binary())])
-"""Rows of `drawn_batches`; about: what the sheet says of the picture, as JSON."""
+"""Rows of `drawn_batches`; about: what the sheet says about the picture, as JSON."""
 SHEETS = pa.schema([("day", pa.date32()), ("pictures", pa.int64()), ("size_bytes", pa.int64())])
 
 
 @dataclass(frozen=True)
 class Sheet:
-    """A day sheet as it lies there.
+    """A day sheet, as its file has it.
 
-    state: what it was drawn from.   totals: pictures of the day by reason, also those that are not on the sheet.
-    pictures: how many are on it.
+    state: what it was drawn from.   totals: pictures of the day by reason, including those not on the sheet. pictures:
+    how many are on it.
     files: the name of its files.
     faces: key and place of a few of its pictures, which stand for the day.
     """
@@ -120,7 +121,7 @@ def read_rows(store: Store, sheet: Sheet) -> list[dict[str, Any]]:
 
 
 def read_picture(store: Store, sheet: Sheet, row: Mapping[str, Any]) -> bytes:
-    """The JPEG of a row; empty when it has none."""
+    """The JPEG of a row; empty if it has none."""
     place = row.get("place")
     return store.read(f"{FILES}/{sheet.files}.bin", *place) if place else b""
 
@@ -143,7 +144,7 @@ def drawn_batches(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]
 def sheet_batches(
     batches: Iterable[pa.RecordBatch], index: str, states: Mapping[str, str], totals: Mapping[str, Mapping[str, int]]
 ) -> Iterator[pa.RecordBatch]:
-    """Rows of DRAWN in the order of the days, a day's all in one task -> written sheets, as rows of SHEETS."""
+    """Rows of DRAWN in the order of the days, all of a day in one task -> written sheets, as rows of SHEETS."""
     store = store_of(index)
     rows = (row for batch in batches for row in batch.to_pylist())
     for day, of_day in groupby(rows, key=lambda row: row["day"]):
@@ -152,7 +153,7 @@ def sheet_batches(
 
 
 def remove_sheets(store: Store, kept: Iterable[str], age_s: float) -> int:
-    """Remove the sheets of other days, and files that no sheet names and no running task can still be about to name ->
+    """Remove the sheets of other days, and files that no sheet names and no running task can still be going to name ->
     how many were removed."""
     days, kept = days_of(store), set(kept)
     gone = [f"{day}.json" for day in days if day not in kept]
@@ -201,7 +202,7 @@ def _picture(row: Mapping[str, Any]) -> bytes | None:
 
 
 def glimpse(data: bytes) -> bytes | None:
-    """What can be seen of a refused file, as a small JPEG; None where nothing can, within the limits of pixels and
+    """What can be seen of a refused file, as a small JPEG; None if nothing can be seen within the limits of pixels and
     time."""
     try:
         with time_limit(GLIMPSE_S):
@@ -211,7 +212,7 @@ def glimpse(data: bytes) -> bytes | None:
 
 
 def _opened(data: bytes) -> Image.Image:
-    """The picture in a file; of a JPEG that ends early, what there is of it."""
+    """The picture in a file; if a JPEG ends early, as much of it as there is."""
     with Image.open(io.BytesIO(data), formats=("JPEG", "PNG", "WEBP", "GIF", "BMP")) as picture:
         if picture.width * picture.height > Limits().max_pixels:
             raise ValueError(f"got {picture.width} x {picture.height} pixels")

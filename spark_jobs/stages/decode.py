@@ -1,7 +1,9 @@
-"""Bytes of an image in, one canonical image out, always with a reason: a bad file is never an exception, never silence.
+"""Turn the bytes of an image into one canonical image, always with a reason: a bad file is never an exception, never
+silence.
 
-A canonical image is a JPEG (8 bits, gray or colour, sRGB), upright, no side above `Limits.max_side`, nothing behind its
-end; a file that is one already keeps its bytes. The order is: magic bytes, structure, header, limits, pixels. Pillow's
+A canonical image is a JPEG (8 bits, gray or colour, sRGB), upright, with no side above `Limits.max_side` and nothing
+behind its end; a file that is canonical already keeps its bytes. The order is: magic bytes, structure, header, limits,
+pixels. Pillow's
 LOAD_TRUNCATED_IMAGES is never set: a damaged file is measured, and used only if nearly all of its rows are there.
 """
 
@@ -34,18 +36,18 @@ DECODER_VERSION = (
     f"pillow {PIL.__version__}, libjpeg-turbo {features.version_feature('libjpeg_turbo')}, "
     f"littlecms {features.version_module('littlecms2')}, simplejpeg {simplejpeg.__version__}, rules 2"
 )
-"""What decided the pixels; recorded in the run report, because other versions may give other pixels."""
+"""The versions that decide the pixels; the run report records them, because other versions may give other pixels."""
 
 GRAY_GROUND = (128, 128, 128)
-"""The background of a picture that cannot be seen on white."""
+"""The background for a picture that cannot be seen on white."""
 
 
 @dataclass(frozen=True)
 class CanonicalImage:
     """One row of the dataset `images`: `image`, `width`, `height`, `blur`, `entropy` are None unless `reason` is ok.
 
-    blur: variance of the Laplacian of the luma, low is blurred. entropy: of the luma's histogram, bits.
-    sha256: of the original bytes.
+    blur: variance of the Laplacian of the luma, low is blurred. entropy: that of the luma's histogram, in bits. sha256:
+    that of the original bytes.
     """
 
     image: bytes | None
@@ -61,7 +63,7 @@ class CanonicalImage:
 
 @dataclass(frozen=True)
 class _Source:
-    """A file on its way: its bytes, its format, what was noticed so far."""
+    """A file being decoded: its bytes, its format, and what was noticed so far."""
 
     data: bytes
     name: str
@@ -72,7 +74,7 @@ def decode_image(data: bytes | None, limits: Limits | None = None) -> CanonicalI
     """Make the canonical image of a file's bytes, or say why not.
 
     Raises:
-        MemoryError: the process has too little memory. Other pictures would fail too: it is not this one's fault.
+        MemoryError: the process has too little memory. Other pictures would fail too, so it is not this one's fault.
 
     >>> decode_image(b"<html>503</html>").reason.value
     'html_error_page'
@@ -100,7 +102,7 @@ def decode_image(data: bytes | None, limits: Limits | None = None) -> CanonicalI
 
 
 def decode_batches(batches: Iterable[pa.RecordBatch], limits: Limits) -> Iterator[pa.RecordBatch]:
-    """Rows of `raw_images` (day, key, reason, image) to rows of `images`, one for one.
+    """Rows of `raw_images` (day, key, reason, image) -> rows of `images`, one for one.
 
     A row that is not used already keeps its reason.
     """
@@ -129,8 +131,8 @@ def read_pixels(canonical: bytes) -> Pixels:
 
 
 def read_scaled(canonical: bytes, side: int) -> Pixels:
-    """The same for a network whose pictures have `side` pixels: a large one is scaled down as it is decoded, to twice
-    that or more."""
+    """The same for a network whose pictures have `side` pixels: a large image is scaled down while it is decoded, to
+    twice that or more."""
     least = 2 * side
     pixels: Pixels = simplejpeg.decode_jpeg(canonical, "RGB", min_height=least, min_width=least, strict=False)
     return resized(pixels, side)
@@ -148,7 +150,8 @@ def _check_bytes(row: CanonicalImage, source: _Source, limits: Limits) -> None:
 
 
 def _skip_leading_garbage(source: _Source, limits: Limits) -> _Source:
-    """Return a source that begins with its image; an image behind foreign bytes is refused unless the limits allow."""
+    """Return a source that begins with its image; an image behind foreign bytes is refused unless the limits allow
+    it."""
     if source.name in file_format.DECODED_FORMATS:
         return source
     if source.name not in file_format.NOT_IMAGES:
@@ -187,7 +190,8 @@ def _canonical_jpeg(row: CanonicalImage, source: _Source, limits: Limits) -> Can
 
 
 def _is_srgb(source: _Source, header: jpeg_markers.JpegHeader) -> bool:
-    """Whether the file's profile leaves its colours as they are; one that cannot be used is flagged, and does."""
+    """Whether the file's profile leaves its colours as they are; so does a profile that cannot be used, which is
+    flagged."""
     source.flags.extend([Flag.PROFILE_IGNORED] if header.has_broken_profile else [])
     try:
         return not header.profile or colour_profile.conversion(header.profile) is None
@@ -262,7 +266,7 @@ def _open(source: _Source, first: FirstPicture) -> Image.Image:
 def _load(
     source: _Source, picture: Image.Image, first: FirstPicture, limits: Limits
 ) -> tuple[Image.Image, FirstPicture]:
-    """Load a file other than a JPEG: whole, or the rows of a truncated PNG if they are nearly all."""
+    """Load a file other than a JPEG: whole, or the rows of a truncated PNG if nearly all are there."""
     try:
         is_animated = source.name == "avif" and getattr(picture, "is_animated", False)
         picture.load()
@@ -293,7 +297,7 @@ def _turned(found: Colours, source: _Source, orientation: int) -> Colours:
 
 
 def _encode(row: CanonicalImage, source: _Source, found: Colours, limits: Limits) -> CanonicalImage:
-    """Write the picture on white as JPEG; on gray where only its outline stands out."""
+    """Write the picture on white as JPEG, or on gray if only its outline stands out."""
     rgb = _scaled_down(found.on(), source, limits)
     if found.has_outline() and not stands_out(rgb, limits):
         on_gray = _scaled_down(found.on(GRAY_GROUND), source, limits)

@@ -1,4 +1,4 @@
-"""Finding the products in the images of a day: rows of `images` in, rows of `detections` out."""
+"""Find the products in the images of a day: rows of `images` in, rows of `detections` out."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from spark_jobs.settings import artefact_uri
 from spark_jobs.stages.decode import read_pixels
 
 NO_DETECTOR = "none"
-"""Name of no detector: no object is found and crops are whole images."""
+"""The name for no detector: no object is found, and crops are whole images."""
 
 
 def computed_by() -> str:
-    """Instruction set and kernels in use, such as 'avx512/onednn+native'."""
+    """The instruction set and the kernels in use, such as 'avx512/onednn+native'."""
     return f"{kernels.instruction_set()}/{kernels.active()}"
 
 
@@ -51,7 +51,7 @@ def _row(address: dict[str, Any], detector: Detector | None) -> dict[str, Any]:
 
 
 def _look(rows: list[dict[str, Any]], images: pa.Array, detector: Detector) -> None:
-    """Fill in the objects of the rows that are used."""
+    """Fill in the objects of the used rows."""
     used = [number for number, row in enumerate(rows) if row["reason"] == Reason.OK]
     found = detector.find([read_pixels(images[number].as_py()) for number in used])
     for number, findings in zip(used, found, strict=True):

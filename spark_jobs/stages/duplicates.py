@@ -1,8 +1,8 @@
-"""From the features of every day to groups of duplicates: join, verify each pair, group without chains, name the
+"""Turn the features of every day into groups of duplicates: join, verify each pair, group without chains, name the
 groups.
 
-The answer depends on the rows alone, not on their order or the order of the days, and a group is named after its
-smallest (day, key), so that its name lasts while it grows.
+The result depends on the rows alone, not on their order or the order of the days. A group is named after its smallest
+(day, key), so that it keeps its name while it grows.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ from spark_jobs.stages.signature_rows import comparable_rows, signatures_of
 COLUMNS = (
     "day", "key", "crop", "reason", "code", "descriptor", "luminance_hash", "whole_hash", "chroma", "model_version",
 )  # fmt: skip
-"""What of `features` is read."""
+"""The columns of `features` that are read."""
 
 Floats = NDArray[np.float64]
 Evidence = list[tuple[int, dict[str, float]]]
-"""Of one member: the positions of the others it was verified with, and how alike they are."""
+"""The evidence of one member: the positions of the others it was verified with, and how alike they are."""
 
 GROUPED = pa.schema(
     [
@@ -44,25 +44,26 @@ GROUPED = pa.schema(
         ("pair_count", pa.int32()),
     ]
 )
-"""Rows of `group_batches`: first row and size of a picture's group, whether it represents it, and its evidence."""
+"""Rows of `group_batches`: first row and size of a picture's group, whether the picture represents it, and its
+evidence."""
 
 _PLACE = ("day", "key", "crop")
 _ALL_PAIRS = 20  # distinct pictures of a group up to which all their verified pairs are evidence
 MOST_EVIDENCE = 100
-"""Pairs that a row names; how many there are is counted."""
+"""Most pairs that a row names; all of them are counted."""
 _BLOCK = 65536
 _ROWS = 8192
 _Pair = tuple[int, int, int]
-"""Positions of two pictures, and 1 where the pair is known to be evidence."""
+"""Positions of two pictures, and 1 if the pair is known to be evidence."""
 _NUMBERED = re.compile(r"#[0-9]+\Z")
 _CODE, _DESCRIPTOR = CUES.index("code"), CUES.index("descriptor")
 
 
 def one_version(versions: Sequence[str | None]) -> str:
-    """The model version that all used rows share; "" when there is none.
+    """The model version that all used rows share; "" if no row is used.
 
     Raises:
-        ValueError: there are several: their codes cannot be compared.
+        ValueError: there are several versions, whose codes cannot be compared.
     """
     found = sorted({version for version in versions if version is not None})
     if len(found) > 1:
@@ -74,7 +75,8 @@ def one_version(versions: Sequence[str | None]) -> str:
 
 
 def check_calibrated(version: str, calibration: Calibration) -> None:
-    """Raise ValueError when a calibration is for another model version than the features', "" when there are none."""
+    """Raise ValueError if a calibration is for another model version than that of the features; "" stands for no
+    features."""
     if version and version != calibration.model_version:
         raise ValueError(
             f"got features of model {version[:12]} and a calibration for {calibration.model_version[:12]}; "
@@ -96,7 +98,7 @@ def find_groups(signatures: Signatures, calibration: Calibration) -> list[Group]
 
 
 def _probability(signatures: Signatures, i: Indices, j: Indices, calibration: Calibration) -> Floats:
-    """P(duplicate) of pairs, block by block: the cues of all pairs at once would take 200 bytes each."""
+    """P(duplicate) of pairs, block by block: cues take 200 bytes for each pair."""
     blocks = range(0, max(len(i), 1), _BLOCK)
     parts = (cues(signatures, i[start : start + _BLOCK], j[start : start + _BLOCK]) for start in blocks)
     return np.concatenate([calibration.verifier.probability(part) for part in parts])
@@ -122,7 +124,7 @@ def duplicate_rows(features: pa.Table, calibration: Calibration) -> pa.Table:
 
 
 def _name_group(rows: list[dict[str, Any]], used: NDArray[np.int64], group: Group, evidence: list[Evidence]) -> None:
-    """Write a group into the rows of its members. Members are positions among the `used` rows."""
+    """Write a group into the rows of its members, which are positions among the `used` rows."""
     name = _name(rows[used[group.members[0]]])
     for member, pairs in zip(group.members, evidence, strict=True):
         rows[used[member]] |= {
@@ -133,7 +135,7 @@ def _name_group(rows: list[dict[str, Any]], used: NDArray[np.int64], group: Grou
 
 
 def _told(pairs: Evidence, rows: list[dict[str, Any]]) -> dict[str, Any]:
-    """The columns `evidence`, the strongest pairs in order of their places, and `evidence_count`."""
+    """The columns `evidence` (the strongest pairs, in order of their places) and `evidence_count`."""
     strongest = sorted(pairs, key=lambda pair: (-pair[1]["similarity"], pair[1]["distance"], pair[0]))[:MOST_EVIDENCE]
     places = [
         {name: rows[other][name] for name in _PLACE} | measures
@@ -143,7 +145,7 @@ def _told(pairs: Evidence, rows: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def group_batches(batches: Iterable[pa.RecordBatch], calibration: Calibration) -> Iterator[pa.RecordBatch]:
-    """Distinct pictures of whole components, all of a task -> rows of GROUPED, of those that are in a group.
+    """Distinct pictures of whole components, all those of a task -> rows of GROUPED for those that are in a group.
 
     Rows: picture, day, key and crop of its first row, copies, signatures, others (the names of those it is paired
     with).
@@ -170,8 +172,8 @@ def group_batches(batches: Iterable[pa.RecordBatch], calibration: Calibration) -
 
 
 def _positions(names: pa.ChunkedArray, others: pa.ChunkedArray) -> tuple[Indices, Indices]:
-    """Pairs i < j of positions among the names, each of which has the list of those it is paired with, or none. Names
-    that are not there, since their picture is no longer used, are left out."""
+    """Pairs i < j of positions among the names; each name has the list of those it is paired with, or none. Names whose
+    picture is no longer used are left out."""
     lists = others.combine_chunks()
     found = pc.index_in(pc.list_flatten(lists), value_set=names.combine_chunks())
     is_there = found.is_valid().to_numpy(zero_copy_only=False)
@@ -181,7 +183,7 @@ def _positions(names: pa.ChunkedArray, others: pa.ChunkedArray) -> tuple[Indices
 
 
 def _grouped(rows: list[dict[str, Any]], group: Group, evidence: list[Evidence]) -> list[dict[str, Any]]:
-    """Rows of GROUPED of one group's members, which are positions among the rows."""
+    """Rows of GROUPED for one group's members, which are positions among the rows."""
     about = {
         "group_place": {name: rows[group.members[0]][name] for name in _PLACE},
         "group_size": sum(rows[member]["copies"] for member in group.members),
@@ -198,9 +200,9 @@ def _grouped(rows: list[dict[str, Any]], group: Group, evidence: list[Evidence])
 def _with_evidence(
     groups: Sequence[Group], signatures: Signatures, calibration: Calibration
 ) -> Iterator[tuple[Group, list[Evidence]]]:
-    """Each group with the evidence of its members: of a large one a part of the pairs that reaches every member.
+    """Each group with the evidence of its members; a large group has only some of its pairs, which reach every member.
 
-    The pairs of many groups are looked at together, since those of one take hardly less time.
+    The pairs of many groups are measured together, since those of one take hardly less time.
     """
     _, copy_of = signatures.distinct()
     waiting: list[tuple[Group, list[_Pair]]] = []
@@ -216,7 +218,7 @@ def _with_evidence(
 def _measured(
     waiting: Sequence[tuple[Group, list[_Pair]]], signatures: Signatures, calibration: Calibration
 ) -> Iterator[tuple[Group, list[Evidence]]]:
-    """Groups with those of their pairs that are evidence, and what these measure."""
+    """Groups with those of their pairs that are evidence, and how alike these are."""
     pairs = np.array([pair for _, pairs in waiting for pair in pairs], np.int64).reshape(-1, 3)
     pair_cues = cues(signatures, pairs[:, 0], pairs[:, 1])
     is_kept = ((pairs[:, 2] == 1) | (calibration.verifier.probability(pair_cues) >= calibration.threshold)).tolist()
@@ -237,8 +239,8 @@ def _measured(
 def _evidence_pairs(group: Group, copy_of: Indices, signatures: Signatures, calibration: Calibration) -> list[_Pair]:
     """Pairs of a group's members that may be evidence, each once: a picture and its equals, and pairs of the others.
 
-    Of these all while they are few; of more, each one's verified one with the representative or, without that, with its
-    likeliest.
+    If there are few, all count; otherwise each picture's verified pair with the representative or, failing that, with
+    its likeliest.
     """
     first: dict[int, int] = {}
     members = group.members.tolist()
@@ -254,7 +256,7 @@ def _evidence_pairs(group: Group, copy_of: Indices, signatures: Signatures, cali
 
 
 def _reaching_pairs(own: Signatures, centre: int, calibration: Calibration) -> Indices:
-    """Verified pairs (P, 2) of distinct pictures, in order: each one's with the `centre` or, where that is not
+    """Verified pairs (P, 2) of distinct pictures, in order: each picture's pair with the `centre` or, if that is not
     verified, its likeliest."""
     every = np.arange(len(own))
     others = every[every != centre]
@@ -271,12 +273,13 @@ def _verified(own: Signatures, left: Indices, right: Indices, calibration: Calib
 
 
 def _likeliest(own: Signatures, one: int, others: Indices, calibration: Calibration) -> tuple[Indices, Indices]:
-    """The pair of `one` with the other that it resembles most, none when that is not verified."""
+    """The pair of `one` with the other that it resembles most; none if that is not verified."""
     likely = others[[np.argmax(_probability(own, np.full(len(others), one), others, calibration))]]
     return _verified(own, np.array([one]), likely, calibration)
 
 
 def _name(row: dict[str, Any]) -> str:
-    """`<day>/<key>`; later crops of an image carry their number, and so does the first of a key that looks like one."""
+    """`<day>/<key>`; later crops of an image have their number added, and so has the first crop of a key that looks
+    numbered."""
     place = f"{row['day']}/{row['key']}"
     return f"{place}#{row['crop']}" if row["crop"] or _NUMBERED.search(row["key"]) else place

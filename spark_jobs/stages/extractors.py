@@ -1,4 +1,4 @@
-"""Which extractor makes codes, or made them, when nobody says."""
+"""Which extractor makes codes, or made them, if nobody names one."""
 
 from __future__ import annotations
 
@@ -8,15 +8,14 @@ from spark_jobs.run_reports.reading import newest_published
 from spark_jobs.settings import Settings, artefact_uri
 
 SHIPPED = "deepbit-small"
-"""Makes the codes of a set that has none yet."""
+"""The extractor for a set that has no codes yet."""
 SPARE = "deepbit-small"
-"""Serves where the package of the shipped one's published weights is not installed."""
+"""The extractor to use if the package with the shipped one's published weights is not installed."""
 _EXTRACTION = "extract_features"
 
 
 def usual_extractor(models: str) -> tuple[str, Published | None]:
-    """The name of the extractor for a new set of codes, and the published weights whose absence makes it the spare one,
-    if so."""
+    """The name of the extractor for a new set of codes, and the missing published weights if it is the spare one."""
     if SHIPPED not in names(models):
         return SPARE, None
     missing = missing_weights(artefact_uri(models, SHIPPED))
@@ -24,8 +23,8 @@ def usual_extractor(models: str) -> tuple[str, Published | None]:
 
 
 def extractor_in_use(settings: Settings, models: str) -> str:
-    """The name of the extractor of the newest day with codes in the settings' set; empty without one, or when it is not
-    in `models`."""
+    """The name of the extractor of the newest day with codes in the settings' set; empty if there is no such day, or if
+    the extractor is not in `models`."""
     newest = newest_published(settings.reports, _EXTRACTION, settings.codes)
     used = (newest or {}).get("extra", {}).get("artefacts", {})
     name = next(iter(used), "").partition("@")[0]
@@ -35,6 +34,6 @@ def extractor_in_use(settings: Settings, models: str) -> str:
 def extractor_of_version(models: str, version: str, asked: str = "") -> str:
     """An extractor by the version that made codes, whatever its name: name@version.
 
-    asked: the name to take where no artefact in `models` has the version.
+    asked: the name to use if no artefact in `models` has the version.
     """
     return with_version(name_of(models, version) or asked or usual_extractor(models)[0], version)

@@ -1,5 +1,4 @@
-"""From the crops of a day to their features: the DeepBit code, its real values, and the signatures that verify a
-pair."""
+"""Turn the crops of a day into features: the DeepBit code, its real values, and the signatures that verify a pair."""
 
 from __future__ import annotations
 
@@ -17,11 +16,11 @@ from spark_jobs.stages.decode import read_pixels, read_scaled
 from spark_jobs.stages.detect import computed_by
 
 WHOLE = "whole"
-"""The column of the image that a crop is of."""
+"""The column with the image that a crop was cut from."""
 
 
 def whole_pictures(images: Sequence[bytes], extractor: Extractor) -> list[Pixels]:
-    """Canonical images as the extractor takes whole pictures: decoded no larger than it needs."""
+    """Canonical images as whole pictures for the extractor, decoded no larger than it needs."""
     side = extractor.whole.resize if extractor.whole else 0
     return [read_scaled(image, side) for image in images]
 

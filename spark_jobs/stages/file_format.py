@@ -1,4 +1,4 @@
-"""What a file's first bytes say before any decoder runs: its format, or where an image begins behind foreign bytes.
+"""Tell from a file's first bytes, before any decoder runs, its format or where an image begins behind foreign bytes.
 
 Sources: the formats' own specifications; for brands ISO/IEC 14496-12 section 4.3 and AV1-AVIF section 6.
 """
@@ -12,7 +12,7 @@ from collections.abc import Callable
 from spark_jobs.stages import jpeg_markers
 
 DECODED_FORMATS = ("jpeg", "png", "gif", "webp", "tiff", "bmp", "avif")
-"""Formats that the pipeline decodes; `identify` knows others by name only."""
+"""Formats that the pipeline decodes; others `identify` only names."""
 NOT_IMAGES = frozenset({"html", "svg", "json", "unknown"})
 
 # (offset, bytes, format); the first that fits wins
@@ -81,9 +81,10 @@ def identify(data: bytes) -> str:
 
 
 def embedded_image(data: bytes) -> int | None:
-    """Return the offset in the first 64 KB at which an image begins behind foreign bytes, None if there is none.
+    """Return the offset in the first 64 KB at which an image begins behind foreign bytes; None if there is none.
 
-    A signature counts if a header with a size follows. Each costs the same few steps, however they are nested.
+    A signature counts if a header with a size follows. Each signature costs the same few steps, however they are
+    nested.
     """
     for found in _EMBEDDED.finditer(data, 1, EMBEDDED_WINDOW):
         start = found.start()
@@ -93,7 +94,7 @@ def embedded_image(data: bytes) -> int | None:
 
 
 def avif_data(data: bytes) -> bytes:
-    """The file with a first brand that Pillow knows, where only the compatible brands say that it is AVIF."""
+    """The file with a first brand that Pillow knows, if only its compatible brands say that it is AVIF."""
     return data if data[8:12] in {b"avif", b"avis", b"mif1", b"msf1"} else data[:8] + b"avif" + data[12:]
 
 

@@ -1,6 +1,6 @@
 """The first picture of a file, without what the decoder does not need: metadata, further frames, foreign bytes.
 
-What is left out cannot spoil the picture: a comment with a wrong checksum, a second frame that is cut, a text of
+What is left out cannot spoil the picture: a comment with a wrong checksum, a truncated second frame, a text of
 megabytes. Standard library and numpy only, nothing is decoded to pixels.
 """
 
@@ -15,7 +15,7 @@ from data_contracts.reasons import Flag
 class FirstPicture:
     """A file of one picture for the decoder, and what its structure says.
 
-    ends_early: bytes of the picture are missing.   depth: bits a sample, 0 where the format does not matter.
+    ends_early: bytes of the picture are missing.   depth: bits per sample, 0 if the format does not matter.
     transparent: the gray (1 value) or colour (3) that stands for transparent, as stored.
     """
 

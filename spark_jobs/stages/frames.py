@@ -1,4 +1,4 @@
-"""GIF and WebP by their blocks: the first frame alone, so that later ones cost nothing and cannot spoil it.
+"""Read GIF and WebP by their blocks and keep only the first frame, so that later ones cost nothing and cannot spoil it.
 
 Sources: GIF89a specification (CompuServe 1990), sections 17 to 27; WebP container specification (Google), RIFF chunks.
 """
@@ -80,7 +80,7 @@ def first_webp_frame(data: bytes, limits: Limits) -> FirstPicture:
     """Return a WebP of the first frame and its profile and orientation; what is cut behind it is left out.
 
     Raises:
-        Unusable: the canvas is beyond the limits (Pillow would set memory for it aside when it opens the file), or the
+        Unusable: the canvas is beyond the limits (Pillow would allocate memory for it when it opens the file), or the
             file is in too many parts.
     """
     end = 8 + int.from_bytes(data[4:8], "little")

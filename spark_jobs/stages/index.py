@@ -1,4 +1,5 @@
-"""What the search index holds: codes, keys, groups and a thumbnail of every used crop, written as parts by tasks."""
+"""Write what the search index holds: codes, keys, groups and a thumbnail of every used crop; tasks write it in
+parts."""
 
 from __future__ import annotations
 
@@ -29,17 +30,17 @@ THUMBNAILS = pa.schema([("day", pa.date32()), ("key", pa.string()), ("crop", pa.
 """Rows of `thumbnail_batches`."""
 
 ROW = ("day", "key", "crop", "label", "code", "thumbnail")
-"""What a row of the index has before the columns to filter by."""
+"""The columns of an index row that precede those to filter by."""
 PARTS = pa.schema([("part", pa.string())])
-"""Parts of an index that a task has written, each as JSON."""
+"""The parts of an index that a task has written, each as JSON."""
 MOST_PAIRS = 10_000
-"""Pairs that the list names of a group."""
+"""Most pairs of a group that the list names."""
 SEGMENT_BYTES = 256 << 20
-"""What the rows of a segment may take in memory, without their thumbnails: a million takes half of it."""
+"""Most bytes of memory for the rows of a segment, without their thumbnails: a million rows take half of it."""
 
 
 def thumbnail_batches(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    """Rows of `crops` (day, key, crop, reason, image) -> rows of THUMBNAILS, of the used ones."""
+    """Rows of `crops` (day, key, crop, reason, image) -> rows of THUMBNAILS for the used ones."""
     for batch in batches:
         rows = [
             {name: row[name] for name in ("day", "key", "crop")} | {"thumbnail": thumbnail(row["image"])}
@@ -64,7 +65,7 @@ def segment_parts(
     """Rows (day, key, crop, label, code, thumbnail, filters) in order of day, key and crop -> written segments, as rows
     of PARTS.
 
-    uri: of the index.   states: by day, what its rows were made from.   most: items of a segment, which is of one day.
+    uri: that of the index. states: day -> what its rows were made from. most: items of a segment, which has one day.
     """
     store, waiting = Store(uri), _Waiting()
     for batch in batches:
@@ -78,8 +79,8 @@ def segment_parts(
 
 
 class _Waiting:
-    """Rows of one segment to be: in memory, but for their thumbnails, which are nearly all of them and wait in a
-    file."""
+    """The rows of a future segment. They are in memory, except for their thumbnails, which are nearly all of the bytes
+    and wait in a file."""
 
     def __init__(self) -> None:
         self.rows: list[pa.RecordBatch] = []
@@ -123,8 +124,7 @@ def _of_each_day(batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
 
 
 def group_parts(batches: Iterable[pa.RecordBatch], uri: str) -> Iterator[pa.RecordBatch]:
-    """Rows (place, group) in order of the places -> the part of the groups of an index that holds them, as a row of
-    PARTS."""
+    """Rows (place, group) in order of the places -> a part of the index's groups that holds them, as a row of PARTS."""
     rows = pa.Table.from_batches(batches, schema=pa.schema([("place", pa.string()), ("group", pa.string())]))
     if len(rows):
         yield _row_of(write_groups(Store(uri), _strings(rows.column("place")), _strings(rows.column("group"))))
@@ -140,7 +140,7 @@ def list_parts(batches: Iterable[pa.RecordBatch], uri: str) -> Iterator[pa.Recor
 
 
 def _group(name: str, rows: list[dict[str, Any]]) -> Group:
-    """A group of its members' rows; of the evidence, which both members of a pair name, each pair once."""
+    """A group from its members' rows; both members of a pair name it as evidence, and it counts once."""
     number = {row["place"]: place for place, row in enumerate(rows)}
     pairs = {}
     for row in rows:
@@ -155,7 +155,8 @@ def _group(name: str, rows: list[dict[str, Any]]) -> Group:
 
 
 def merged_parts(batches: Iterable[pa.RecordBatch], uri: str, code_bytes: int) -> Iterator[pa.RecordBatch]:
-    """Rows whose `part` is a JSON list of segments -> one segment with the items of each list, as rows of PARTS."""
+    """Rows whose `part` is a JSON list of segments -> one segment for each list, with the items of all, as rows of
+    PARTS."""
     store = Store(uri)
     for batch in batches:
         for text in batch.column("part").to_pylist():
@@ -191,7 +192,7 @@ def entries_of(rows: pa.Table, pictures: ByteStrings | None = None, filters: Seq
 
 
 def _filter(column: pa.ChunkedArray) -> ByteStrings | NDArray[np.float64]:
-    """A column as texts, none as empty; or as numbers, none as NaN."""
+    """A column as texts, null as empty; or as numbers, null as NaN."""
     if pa.types.is_floating(column.type):
         numbers: NDArray[np.float64] = pc.fill_null(column.cast(pa.float64()), np.nan).to_numpy()
         return numbers

@@ -1,7 +1,7 @@
-"""JPEG by libjpeg-turbo (simplejpeg): pixels, and how much of a damaged file is really there.
+"""Decode JPEG by libjpeg-turbo (simplejpeg), and find how much of a damaged file is really there.
 
-simplejpeg's pixels are those of Pillow (a test compares); it is faster and reports libjpeg's warnings, which Pillow
-hides.
+simplejpeg gives the same pixels as Pillow (a test compares them); it is faster, and it reports libjpeg's warnings,
+which Pillow hides.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _COLOURS = {"Gray": "GRAY", "CMYK": "CMYK", "YCCK": "CMYK"}
 
 @dataclass(frozen=True)
 class JpegSize:
-    """Width and height, `colours` ('GRAY', 'RGB' or 'CMYK'); `is_unusual` where simplejpeg cannot decode the file."""
+    """Width and height, `colours` ('GRAY', 'RGB' or 'CMYK'); `is_unusual` if simplejpeg cannot decode the file."""
 
     width: int
     height: int
@@ -40,7 +40,7 @@ class JpegSize:
 class DamagedPixels:
     """Pixels (rows, W, C) of the complete rows of a damaged file, and their share of all rows.
 
-    `ends_early` is False where all rows are there and libjpeg only warned of corrupt data among them.
+    `ends_early` is False if all rows are there and libjpeg only warned of corrupt data among them.
     """
 
     pixels: Pixels
@@ -65,10 +65,10 @@ def read_size(data: bytes, header: JpegHeader) -> JpegSize:
 
 
 def decode_unusual(data: bytes) -> Image.Image:
-    """Decode a file whose sampling simplejpeg does not take, by Pillow: mode L, RGB or CMYK.
+    """Decode by Pillow a file whose sampling simplejpeg does not take: mode L, RGB or CMYK.
 
     Raises:
-        OSError: Pillow cannot decode it; a file that ends early is named truncated.
+        OSError: Pillow cannot decode it; for a file that ends early, the message says truncated.
     """
     picture = Image.open(io.BytesIO(data), formats=("JPEG",))
     picture.load()
@@ -76,7 +76,7 @@ def decode_unusual(data: bytes) -> Image.Image:
 
 
 def check_scans(header: JpegHeader, pixels: int) -> None:
-    """Compare the number of scans with the limits: libjpeg passes all pixels for each, in one call.
+    """Compare the number of scans with the limits: libjpeg passes over all pixels for each scan, in one call.
 
     Raises:
         Unusable: there are too many for the number of pixels.
@@ -86,10 +86,10 @@ def check_scans(header: JpegHeader, pixels: int) -> None:
 
 
 def decode_sound(data: bytes, colours: str, min_side: int = 0) -> Pixels | None:
-    """Decode a file without damage to (H, W, C); None where libjpeg warned of anything.
+    """Decode a file without damage to (H, W, C); None if libjpeg warned of anything.
 
-    colours: 'RGB', 'GRAY', or 'CMYK' for files of four inks, as stored. min_side: the longer side may be scaled down,
-    to no less than this, while decoding; 0 decodes all.
+    colours: 'RGB', 'GRAY', or 'CMYK' for files of four inks, as stored. min_side: while decoding, the longer side may
+    be scaled down to no less than this; 0 decodes at full size.
     """
     try:
         height, width, _, _ = simplejpeg.decode_jpeg_header(data, strict=False)
@@ -104,7 +104,7 @@ def decode_sound(data: bytes, colours: str, min_side: int = 0) -> Pixels | None:
 def decode_damaged(data: bytes, colours: str) -> DamagedPixels:
     """Decode what a damaged file really holds.
 
-    libjpeg fills what is missing with gray and goes on. Where its picture changes when other bytes are put behind the
+    libjpeg fills what is missing with gray and goes on. Where its picture changes if other bytes are put behind the
     file's own, the file's own data has ended.
 
     Raises:

@@ -1,4 +1,5 @@
-"""JPEG by its markers: where the first picture ends, what its metadata says of its colours and its upright side.
+"""Read JPEG by its markers: where the first picture ends, and what its metadata says about its colours and its upright
+side.
 
 Nothing is decoded to pixels. Sources: ITU-T T.81 annex B (markers) and G (progressive scans), Exif 2.3, ICC.1:2010
 annex B.4 (profiles in APP2), CIPA DC-007 (several pictures in one file).
@@ -23,9 +24,9 @@ _KNOWN_STARTS = (b"JFIF", b"Exif")
 
 @dataclass
 class JpegHeader:
-    """What stands before the pixels, and what the markers say of the whole.
+    """What precedes the pixels, and what the markers say about the whole file.
 
-    end: offset after the first picture, None where its end is missing.   scans: how often the pixels are passed.
+    end: offset after the first picture, None if its end is missing. scans: how often the pixels are passed over.
     ends_in_header: the file ends before its pixels.   profile: the ICC profile, empty if there is none;
     `has_broken_profile` if its
     parts, which lie at `profile_spans`, are not all there.
@@ -69,7 +70,7 @@ def read_header(data: bytes) -> JpegHeader:
 
 
 def picture_bytes(data: bytes, header: JpegHeader) -> bytes:
-    """The bytes of the first picture, without a broken profile: libjpeg-turbo would refuse the picture for it."""
+    """The bytes of the first picture, without a broken profile, for which libjpeg-turbo would refuse the picture."""
     if not header.has_broken_profile:
         return data[: header.end]
     starts = (0, *(end for _, end in header.profile_spans))
@@ -131,7 +132,7 @@ def tail_flags(data: bytes, end: int | None) -> tuple[Flag, ...]:
 
 
 def is_picture(data: bytes, position: int) -> bool:
-    """Whether a JPEG begins at `position`: markers that follow one another as far as the size of the picture."""
+    """Whether a JPEG begins at `position`: markers follow one another as far as the size of the picture."""
     position += 2
     for _ in range(64):
         if position + 4 > len(data) or data[position] != 0xFF:
@@ -169,7 +170,7 @@ def _note(header: JpegHeader, marker: int, body: bytes) -> None:
 
 
 def _joined(parts: list[bytes]) -> bytes:
-    """The parts of a profile, each with its number and the count of all in front; empty if one is missing."""
+    """The parts of a profile joined; each begins with its number and the count of all. Empty if one is missing."""
     numbered = {part[0]: part for part in parts if len(part) > 2}
     counts = {part[1] for part in numbered.values()}
     if len(counts) != 1 or sorted(numbered) != list(range(1, counts.pop() + 1)):
@@ -181,7 +182,7 @@ def _end_and_scans(data: bytes, start_of_scan: int) -> tuple[int | None, int]:
     """The end of the picture and its number of scans.
 
     In a scan, 0xFF is followed by a zero or a restart marker. So the first end marker after the only start of a scan
-    is the end; only where there are several scans, or it is in doubt, is each segment visited.
+    is the end; segments are visited one by one only if there are several scans, or if the end is in doubt.
     """
     end = data.find(b"\xff\xd9", start_of_scan) + 2
     if end > 1 and data.find(b"\xff\xda", start_of_scan + 2, end) < 0:

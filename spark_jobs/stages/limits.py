@@ -1,7 +1,7 @@
-"""What an image must keep to, and the exception that says which limit it broke.
+"""Limits that an image must keep, and the exception that says which one it broke.
 
-Work is limited first by what the file's header and structure announce (bytes, pixels, scans, chunks), which holds in
-every thread. `time_limit` comes second: it interrupts Python code, so a single long call of a C decoder ends late.
+First, the file's header and structure limit the work (bytes, pixels, scans, chunks); this holds in every thread.
+Second, `time_limit` interrupts Python code, so a single long call of a C decoder ends late.
 """
 
 from __future__ import annotations
@@ -16,19 +16,19 @@ from dataclasses import dataclass
 from data_contracts.reasons import Reason
 
 MAX_PARTS = 100_000
-"""Chunks, blocks or segments of one file; a good file of 32 MB in parts of 8 KB has 4,096."""
+"""Most chunks, blocks or segments of one file; a good file of 32 MB in parts of 8 KB has 4,096."""
 MAX_SCANS = 1000
 MAX_SCANNED_PIXELS = 2_000_000_000
-"""Pixels times scans of a JPEG: a progressive file of 40 million pixels may have 50 scans, the usual is 10."""
+"""Most pixels times scans of a JPEG: a progressive file of 40 million pixels may have 50 scans; usual are 10."""
 
 
 @dataclass(frozen=True)
 class Limits:
-    """What an image must keep to, and the canonical form. Sides in pixels, entropy in bits (0 to 8).
+    """The limits that an image must keep, and the canonical form. Sides in pixels, entropy in bits (0 to 8).
 
-    min_strokes: pixels that stand out from the ground, as a multiple of the longer side: half a line across.
-    placeholders: SHA-256 of files known to mean "no picture yet".
-    timeout_s: CPU time for one picture, in a process's main thread; 0 for no limit.
+    min_strokes: least pixels that stand out from the ground, as a multiple of the longer side: half a line across.
+    placeholders: SHA-256 of files known to mean "no picture yet". timeout_s: CPU time for one picture, in a process's
+        main thread; 0: no limit.
     """
 
     max_bytes: int = 32 << 20
@@ -54,7 +54,7 @@ class Unusable(Exception):
 
 
 class TimedOut(BaseException):
-    """The time is over. No `Exception`, so that no decoder's own handler takes it for damage and goes on."""
+    """The time is over. It is no `Exception`, so that no decoder's own handler takes it for damage and goes on."""
 
 
 def check_size(width: int, height: int, limits: Limits) -> None:
@@ -83,10 +83,11 @@ def check_parts(count: int) -> None:
 
 @contextmanager
 def time_limit(seconds: float) -> Iterator[None]:
-    """Interrupt the body after so many seconds of this process's CPU time, by SIGPROF; a timer set before goes on.
+    """Interrupt the body after so many seconds of this process's CPU time, by SIGPROF; an earlier timer goes on.
 
-    CPU time, since a busy machine is not the picture's fault. Only the main thread receives signals: Spark's Python
-    workers decode there. In other threads, and for 0 seconds, there is no time limit, and those on work alone hold.
+    It is CPU time, since a busy machine is not the picture's fault. Only the main thread receives signals: Spark's
+    Python workers decode there. In other threads, and for 0 seconds, there is no time limit; only the limits on work
+    hold.
 
     Raises:
         TimedOut: in the body.

@@ -1,8 +1,8 @@
-"""What a shop says about a picture, as columns: read from the metadata of `raw_images`, which hold each row's cells as
+"""What a shop says about a picture, as columns, read from the metadata of `raw_images`, which has each row's cells as
 they came.
 
-Nothing is copied for it: Parquet reads this one column, days of before have it too, and a mapping that is put right
-holds at once for all days. A column that a table does not have is null everywhere.
+Nothing is copied: Parquet reads this one column, earlier days have it too, and a corrected mapping applies at once to
+all days. A column that a table does not have is null everywhere.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from spark_jobs.sql import literal
 NAMES = ("shop", "price", "currency", "owner", "first_seen", "title")
 """The columns that reports and filters know."""
 SOURCE = ("day", "key", "metadata")
-"""What of `raw_images` is read."""
+"""The columns of `raw_images` that are read."""
 
 _TAKEN = ("day", "key", "crop", "label", "code", "thumbnail")
 _FILTER = re.compile(rf"(?!(?:{'|'.join(_TAKEN)})\Z)[a-z][a-z0-9_]{{0,62}}\Z")
@@ -27,8 +27,8 @@ _CONTINENTAL = r"^([0-9]+|[0-9]{1,3}([.][0-9]{3})+),[0-9]{1,2}$"
 
 
 def qualifiers(mapping: str) -> dict[str, str]:
-    """Which cell of a row holds each column, by what the setting `metadata_columns` says; by default that of the same
-    name.
+    """Column -> the cell of a row that holds it, as the setting `metadata_columns` says; by default the cell of the
+    same name.
 
     >>> qualifiers("shop=merchant, price=unit_price")["price"], qualifiers("")["price"]
     ('unit_price', 'price')
@@ -56,8 +56,8 @@ def filter_names(setting: str) -> tuple[str, ...]:
     (('shop', 'price'), ())
 
     Raises:
-        ValueError: a name is not one of small letters, digits and underscores, comes twice or is that of a filter of
-        every index.
+        ValueError: a name has other characters than small letters, digits and underscores, comes twice, or is a filter
+            of every index.
     """
     names = [name.strip() for name in setting.split(",")] if setting.strip() != "none" else []
     wrong = [name for name in names if not _FILTER.match(name) or names.count(name) > 1]
@@ -71,12 +71,12 @@ def filter_names(setting: str) -> tuple[str, ...]:
 
 
 def listings(raw_images: Any, mapping: str, others: Sequence[str] = ()) -> Any:
-    """Rows of `raw_images` with SOURCE (a DataFrame) -> day, key and NAMES; of what cannot be read as a price or a
-    time: null.
+    """Rows of `raw_images` with SOURCE (a DataFrame) -> day, key and NAMES; what cannot be read as a price or a time is
+    null.
 
     price: a positive double; 12.50, 1,234.50 and 1.234,50 are read, with or without a currency before or behind.
     currency: in capitals.
-    first_seen: a timestamp, UTC where the cell says none.   others: more cells, as text, under their own names.
+    first_seen: a timestamp; UTC if the cell gives no time zone.   others: more cells, as text, under their own names.
     """
     cells = qualifiers(mapping)
     text = {name: f"metadata[{literal(cell)}]" for name, cell in cells.items()}
@@ -89,8 +89,8 @@ def listings(raw_images: Any, mapping: str, others: Sequence[str] = ()) -> Any:
 
 
 def unreadable(mapping: str) -> dict[str, str]:
-    """Spark SQL over `raw_images`: which rows have a price or a time that cannot be read, by what the run report calls
-    their number."""
+    """The run report's name for a count -> Spark SQL over `raw_images` for the rows whose price or time cannot be
+    read."""
     cells = qualifiers(mapping)
     price, seen = (f"metadata[{literal(cells[name])}]" for name in ("price", "first_seen"))
     return {
@@ -100,7 +100,7 @@ def unreadable(mapping: str) -> dict[str, str]:
 
 
 def _price(text: str) -> str:
-    """Spark SQL for a text as a number, null where it may be read in two ways: 1.234 as a plain number is 1.234."""
+    """Spark SQL for a text as a number; null if it can be read in two ways. 1.234 is a plain number: 1.234."""
     number = f"regexp_replace(trim({text}), '{_EDGES}', '')"
     return (
         f"CASE WHEN {number} RLIKE '{_PLAIN}' THEN try_cast({number} AS double) "

@@ -1,16 +1,16 @@
-"""What simple methods take for the same picture, in Spark SQL: near codes and perceptual hashes, equal titles.
+"""Spark SQL for what simple methods take for the same picture: near codes, near perceptual hashes, equal titles.
 
-The names are those of columns; hashes and codes are byte strings of whole multiples of 8 bytes.
+Arguments are names of columns; hashes and codes are byte strings of multiples of 8 bytes.
 """
 
 from __future__ import annotations
 
 PHASH_BITS = 40
-"""Of 256, as 10 of 64: what users of pHash take for the same picture."""
+"""The distance, of 256 bits, within which users of pHash take two pictures for the same; it corresponds to 10 of 64."""
 
 
 def bits_apart(first: str, second: str) -> str:
-    """How many bits of two byte strings differ; null when one is null.
+    """How many bits of two byte strings differ; null if one is null.
 
     >>> bits_apart("a", "b").startswith("aggregate(")
     True
@@ -26,7 +26,8 @@ def is_near(first: str, second: str) -> str:
 
 
 def is_same_title(first: str, second: str) -> str:
-    """Whether two titles have the same letters and digits in order, but for case and what stands between words."""
+    """Whether two titles have the same letters and digits in order, whatever their case and what separates the
+    words."""
     return f"{_plain(first)} = {_plain(second)} AND {_plain(first)} <> ''"
 
 

@@ -1,11 +1,11 @@
-"""Pictures of other articles that look alike, made of a shop's own pictures: what a calibration reports of.
+"""Make pictures of other articles that look alike from a shop's own pictures, for the report of a calibration.
 
-It says how many of each kind its threshold takes for copies. Only whole pictures in another colour, which are not made
-here, limit it.
+The report says how many of each kind the threshold takes for copies. Only whole pictures in another colour, which are
+not made here, limit the threshold.
 
-A picture is taken apart at the box of its crop into the thing and what stands behind it, roughly: the backdrop is the
-picture filled in smoothly behind the box (pull-push, Gortler et al. 1996, "The Lumigraph"), the thing is what differs
-from that. So a thing can be put before another's backdrop, in place of another thing, and in another colour.
+A picture is roughly taken apart, at the box of its crop, into the thing and its backdrop. The backdrop is the picture
+filled in smoothly behind the box (pull-push, Gortler et al. 1996, "The Lumigraph"); the thing is what differs from it.
+Then a thing can be put before another's backdrop, in place of another thing, or in another colour.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class TakenApart:
 
 
 def taken_apart(pixels: Pixels, box: Box | None) -> TakenApart:
-    """A picture (H, W, 3) and the corners of its thing in pixels, None where nobody knows -> thing and backdrop."""
+    """A picture (H, W, 3) and the corners of its thing in pixels, None if unknown -> thing and backdrop."""
     x_min, y_min, x_max, y_max = inner = _inner_box(box, pixels.shape[1], pixels.shape[0])
     hole = np.zeros(pixels.shape[:2], bool)
     hole[y_min:y_max, x_min:x_max] = True
@@ -60,7 +60,7 @@ def placed(thing: Image.Image, backdrop: Image.Image, box: Box) -> Pixels:
 
 
 def filled(pixels: Pixels, hole: NDArray[np.bool_]) -> Pixels:
-    """A picture (H, W, 3) with its `hole` (H, W) filled in smoothly from around it."""
+    """A picture (H, W, 3) with its `hole` (H, W) filled in smoothly from what surrounds it."""
     known = np.concatenate([pixels * ~hole[..., None], ~hole[..., None]], axis=2).astype(np.float32)
     levels = [known]
     while max(levels[-1].shape[:2]) > 1:
@@ -75,7 +75,8 @@ def filled(pixels: Pixels, hole: NDArray[np.bool_]) -> Pixels:
 
 
 def _halved(level: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Colours times how well they are known, and that, (H, W, 4) -> of squares of four pixels, known where any is."""
+    """Colours times their weight, and the weight, (H, W, 4) -> the same of squares of four pixels, each known if any of
+    the four is."""
     height, width = level.shape[:2]
     even = np.pad(level, ((0, height % 2), (0, width % 2), (0, 0)))
     sums = even.reshape(even.shape[0] // 2, 2, even.shape[1] // 2, 2, 4).sum(axis=(1, 3))
@@ -91,7 +92,7 @@ def _inner_box(box: Box | None, width: int, height: int) -> Box:
 
 
 def _outline(differs: NDArray[np.bool_]) -> Image.Image:
-    """The mask (L) of a thing from which pixels differ; an ellipse where hardly any do."""
+    """The mask (L) of a thing, from the pixels that differ; an ellipse if hardly any do."""
     mask = Image.fromarray(differs.astype(np.uint8) * 255)
     for smoothing in (ImageFilter.MedianFilter(5), ImageFilter.MaxFilter(5), ImageFilter.MinFilter(3)):
         mask = mask.filter(smoothing)

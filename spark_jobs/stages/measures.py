@@ -1,4 +1,4 @@
-"""What is measured of a picture: how blurred it is, how many bits its luma holds, whether there is anything to see."""
+"""Measure a picture: how blurred it is, how many bits its luma holds, and whether there is anything to see."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from dlcore.vision.pixels import Pixels
 from spark_jobs.stages.limits import Limits
 
 LEAST_CONTRAST = 32
-"""Levels of 255 between a stroke and its ground: more than a JPEG's own noise."""
+"""Least difference between a stroke and its ground, in levels of 255: more than a JPEG's own noise."""
 
 
 def blur_of(luma: Pixels) -> float:
@@ -46,5 +46,6 @@ def stands_out(rgb: Image.Image, limits: Limits) -> bool:
 
 
 def is_blank(rgb: Image.Image, limits: Limits) -> bool:
-    """Whether no channel has the least entropy of a picture, nor strokes: two colours of one luma are a picture too."""
+    """Whether no channel reaches the least entropy of a picture, nor has strokes. Two colours of one luma are a picture
+    too."""
     return all(channel.entropy() < limits.min_entropy for channel in rgb.split()) and not stands_out(rgb, limits)

@@ -1,4 +1,4 @@
-"""Which way up a picture is, by its EXIF or XMP note."""
+"""Which way up a picture is, by its EXIF or XMP metadata."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ TURNS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-"""What turns a picture of each orientation upright."""
+"""The operation that turns a picture of each orientation upright."""
 _TAG = 0x0112
 _XMP = re.compile(rb"tiff:Orientation(?:=\"|>)([1-8])")
 
 
 def orientation_of(exif: bytes, xmp: bytes) -> int:
-    """The orientation (1 to 8) that an EXIF block says, else an XMP packet; 1 where none does."""
+    """The orientation (1 to 8) of an EXIF block, else that of an XMP packet; 1 if neither has one."""
     with contextlib.suppress(Exception):  # Pillow's reader raises anything on a broken block
         block = Image.Exif()
         block.load(exif)
@@ -35,7 +35,7 @@ def orientation_of(exif: bytes, xmp: bytes) -> int:
 
 
 def orientation_of_picture(picture: Image.Image) -> int:
-    """The same of a file that Pillow has opened."""
+    """The same for a file that Pillow has opened."""
     with contextlib.suppress(Exception):
         orientation = picture.getexif().get(_TAG, UPRIGHT)
         return orientation if orientation in TURNS else UPRIGHT

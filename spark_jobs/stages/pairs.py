@@ -1,9 +1,8 @@
-"""Verified pairs of distinct pictures: two blocks compared, and which of a catalogue's blocks are compared at all.
+"""Find verified pairs of distinct pictures: compare two blocks, and choose which of a catalogue's blocks are compared.
 
-A picture is what its signatures are, wherever and however often it is shown, so whether two pictures are a pair never
-changes. The pairs of a catalogue are those of before whose pictures are both still there, and those of the new pictures
-with all:
-whatever days came, went or were replaced meanwhile, that is what a comparison of all with all would find.
+A picture is defined by its signatures, wherever and however often it is shown, so whether two pictures are a pair never
+changes. The pairs of a catalogue are the earlier ones whose pictures both still exist, and those of new pictures with
+all. Whatever days came, went or were replaced meanwhile, comparing all with all would find the same.
 """
 
 from __future__ import annotations
@@ -52,9 +51,10 @@ _DESCRIPTOR = CUES.index("descriptor")
 
 @dataclass(frozen=True)
 class Limits:
-    """Which pairs are kept: codes or hashes of whole images within these bits, and at least this probability.
+    """Which pairs are kept: those with codes or hashes of whole images within these bits, and with at least this
+    probability.
 
-    verifier: names all that decides the probability of a pair, and the least one.
+    verifier: names everything that decides a pair's probability, and the least one.
     """
 
     code: int
@@ -64,8 +64,8 @@ class Limits:
 
     @classmethod
     def of(cls, calibration: Calibration) -> Limits:
-        """Those of a calibration. Its threshold moves with the catalogue; pairs below it, down to LEAST, are kept for
-        the next."""
+        """The limits of a calibration. Its threshold moves with the catalogue, so pairs below it, down to LEAST, are
+        kept for the next."""
         least = min(LEAST, calibration.threshold)
         decides = json.dumps([calibration.model_version, asdict(calibration.verifier), least])
         name = hashlib.sha256(decides.encode()).hexdigest()[:16]
@@ -73,8 +73,8 @@ class Limits:
 
 
 def bundles_of(blocks: Sequence[Block], tiles: int) -> list[tuple[Block, ...]]:
-    """Blocks in bundles, new ones apart, as large as may be (larger ones take less time) while there are so many tiles,
-    if there can be."""
+    """Blocks in bundles, new ones apart from known ones. Bundles are as large as possible, since larger ones take less
+    time, but leave at least so many tiles if there can be so many."""
     for most in _BUNDLED:
         found = [bundle for is_new in (True, False) for bundle in _packed(blocks, is_new, most)]
         if tile_count(found) >= tiles:
@@ -83,7 +83,7 @@ def bundles_of(blocks: Sequence[Block], tiles: int) -> list[tuple[Block, ...]]:
 
 
 def _packed(blocks: Sequence[Block], is_new: bool, most: int) -> list[tuple[Block, ...]]:
-    """The blocks of one kind, in order, in bundles of at most so many pictures, but of one block at least."""
+    """The blocks of one kind, in order, in bundles of at most so many pictures, or of one larger block."""
     bundles: list[list[Block]] = []
     held = most
     for block in blocks:
@@ -104,8 +104,8 @@ def tile_count(bundles: Sequence[tuple[Block, ...]]) -> int:
 
 
 def tile(bundles: Sequence[tuple[Block, ...]], number: int) -> tuple[tuple[Block, ...], tuple[Block, ...]]:
-    """The pair of bundles of a number from 0: first the new ones among each other, each with itself too, then each old
-    with each new."""
+    """The pair of bundles with a number, from 0: first the new ones with each other and themselves, then each known one
+    with each new one."""
     new = [bundle for bundle in bundles if bundle[0].is_new]
     among = len(new) * (len(new) + 1) // 2
     if number < among:
@@ -119,8 +119,8 @@ def tile(bundles: Sequence[tuple[Block, ...]], number: int) -> tuple[tuple[Block
 def compared_tiles(
     batches: Iterable[pa.RecordBatch], index: str, bundles: Sequence[tuple[Block, ...]], calibration: Calibration
 ) -> Iterator[pa.RecordBatch]:
-    """Numbers of tiles (`id`) -> rows of PAIRS, and of each tile a row with how many CANDIDATES were verified, as
-    `probability`."""
+    """Numbers of tiles (`id`) -> rows of PAIRS, and for each tile a row CANDIDATES, whose `probability` is how many
+    were verified."""
     for batch in batches:
         for number in batch.column("id").to_pylist():
             one, another = tile(bundles, number)
@@ -129,7 +129,7 @@ def compared_tiles(
 
 
 def verified_pairs(left: Bundle, right: Bundle | None, calibration: Calibration) -> Iterator[pa.RecordBatch]:
-    """Rows of PAIRS between two sets of pictures, or within one, and at the end one that counts the candidates."""
+    """Rows of PAIRS between two sets of pictures, or within one, and a last row that counts the candidates."""
     limits, candidates = Limits.of(calibration), 0
     other = left if right is None else right
     for i, j in _candidates(left, right, limits):
@@ -155,7 +155,7 @@ def _candidates(left: Bundle, right: Bundle | None, limits: Limits) -> Iterator[
 
 
 def _verified(left: Pictures, right: Pictures, calibration: Calibration, limits: Limits) -> pa.RecordBatch:
-    """Those pairs of a row of one and the same row of the other that are kept."""
+    """The pairs that are kept, of each row of one table and the same row of the other."""
     names, count = np.stack([left.names, right.names]), len(left)
     both = joined_signatures(left.signatures, right.signatures)
     # The smaller name comes first, so that who was compared with whom rounds nothing else.
@@ -181,7 +181,7 @@ def _apart(one: Codes, other: Codes) -> NDArray[np.int32]:
 
 
 def step_of(probability: float) -> int:
-    """Probabilities from 0 to 1 in steps that are as fine near 1 as the threshold needs: equal ones in log-odds, 20 to
+    """Probabilities from 0 to 1 as steps that are fine enough near 1 for the threshold: equal steps in log-odds, 20 to
     a unit."""
     kept = min(max(probability, 1e-9), 1 - 1e-9)
     return round(20 * math.log(kept / (1 - kept)) + _STEPS)
@@ -190,10 +190,10 @@ def step_of(probability: float) -> int:
 def near_batches(
     batches: Iterable[pa.RecordBatch], sample: pa.Table, calibration: Calibration
 ) -> Iterator[pa.RecordBatch]:
-    """Pictures with their signatures -> rows (step, pairs): how many pairs with those of a sample there are by
+    """Pictures with their signatures -> rows (step, pairs): how many pairs they form with those of a sample, by
     `step_of`.
 
-    All rows of a picture are in one task, which looks at one of them.
+    All rows of a picture are in one task, which uses one of them.
     """
     few = _bundle(sample)
     seen: set[str] = set(sample.column(PICTURE).to_pylist())
@@ -206,7 +206,7 @@ def near_batches(
 
 
 def _unseen(batch: pa.RecordBatch, seen: set[str]) -> pa.RecordBatch:
-    """The rows whose picture is not among those `seen`, to which it is added."""
+    """The rows whose picture is not yet among those `seen`; it is added there."""
     is_first = []
     for name in batch.column(PICTURE).to_pylist():
         is_first.append(name not in seen)
@@ -215,7 +215,7 @@ def _unseen(batch: pa.RecordBatch, seen: set[str]) -> pa.RecordBatch:
 
 
 def _gathered(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
-    """The rows of small batches in tables of thousands, which take the time of few."""
+    """The rows of small batches in tables of thousands, which take hardly more time than few rows."""
     waiting: list[pa.RecordBatch] = []
     for batch in batches:
         waiting.append(batch)

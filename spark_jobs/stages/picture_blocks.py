@@ -1,10 +1,9 @@
-"""Distinct pictures of a day in blocks: files that Spark tasks write and others map, so that a task of the comparison
-holds no pictures.
+"""Distinct pictures of a day in blocks: files that Spark tasks write and other tasks map, so that a comparing task
+holds no pictures in its own memory.
 
-A block is an Arrow file of one record batch, in order of the pictures' names. Its signatures are byte strings of one
-length each:
-mapped, they are arrays (N, bytes) as they lie. Beside them are the keys and crops of all rows that show the picture.
-A block never changes. From a file system that is not local it is copied once to a machine.
+A block is an Arrow file of one record batch, in order of the pictures' names. Each kind of signature has byte strings
+of one length, so that mapped they are arrays (N, bytes). Beside them are the keys and crops of all rows that show the
+picture. A block never changes. If the file system is not local, each machine copies it once.
 """
 
 from __future__ import annotations
@@ -28,9 +27,9 @@ from spark_jobs.stages.signature_rows import SIGNATURES
 
 PICTURE = "picture"
 KEPT = "pictures"
-"""The folder below an index of the blocks that later runs map again."""
+"""The folder, below an index, of the blocks that later runs map again."""
 OF_RUN = ".pictures-"
-"""Begins the name of the folder of blocks that one run alone needs."""
+"""Prefix of the folder of blocks that only one run needs."""
 BLOCK_ROW = "day date, name string, rows bigint, is_new boolean"
 """Rows of `Block`, for Spark."""
 BLOCKS = pa.schema([("day", pa.date32()), ("name", pa.string()), ("rows", pa.int64()), ("is_new", pa.bool_())])
@@ -45,11 +44,11 @@ PLACES = pa.schema(
         ("row", pa.int32()),
     ]
 )
-"""Rows of `place_batches`: a picture, its first row of a day, how many that day has, the number of its block and its
-row there."""
+"""Rows of `place_batches`: a picture, its first row on a day, how many rows that day has, the number of its block and
+its row there."""
 PLACE_ROW = "picture string, day date, key string, crop int, copies bigint, block int, row int"
 ROW_BITS = 32
-"""Of a number that is a block's and a row's."""
+"""Bits for the row in a number that stands for a block and a row."""
 _OPEN = 256
 _WORD = 8  # letters of a name that are looked up as a number
 _LISTED = ("keys", "crops")
@@ -57,7 +56,7 @@ _LISTED = ("keys", "crops")
 
 @dataclass(frozen=True)
 class Block:
-    """A file of pictures of a day: its name below the index, how many there are, and whether they are new to the
+    """A file of pictures of a day: its name below the index, the number of pictures, and whether they are new to the
     comparison."""
 
     day: Any
@@ -68,8 +67,8 @@ class Block:
 
 @dataclass(frozen=True)
 class Pictures:
-    """Distinct pictures: names (N,) as byte strings, their signatures, and (of a block) `keys` and `crops` of the rows
-    of each."""
+    """Distinct pictures: names (N,) as byte strings, their signatures, and (in a block) the `keys` and `crops` of each
+    one's rows."""
 
     names: NDArray[np.bytes_]
     signatures: Signatures
@@ -85,8 +84,8 @@ class Pictures:
 
 @dataclass(frozen=True)
 class Bundle:
-    """The pictures of several blocks as one set: their codes and whole images' hashes in memory, all else where the
-    blocks have it."""
+    """The pictures of several blocks as one set. Their codes and whole images' hashes are in memory, all else stays in
+    the blocks."""
 
     parts: Sequence[Pictures]
 
@@ -104,7 +103,7 @@ class Bundle:
         return np.concatenate([part.signatures.wholes for part in self.parts])
 
     def take(self, rows: Indices, has_colours: bool = True) -> Pictures:
-        """The pictures of these rows. has_colours: False leaves the grids of colours out, a third of what is copied."""
+        """The pictures of these rows. has_colours: False leaves out the grids of colours, a third of what is copied."""
         starts = np.cumsum([0, *map(len, self.parts)])
         number = np.searchsorted(starts, rows, "right") - 1
         cells = slice(None) if has_colours else slice(0)
@@ -166,14 +165,14 @@ def open_block(index: str, name: str) -> Pictures:
 
 
 def _mapped(table: pa.Table, name: str, dtype: Any) -> NDArray[Any]:
-    """A column as an array (N, length): the bytes of the file themselves."""
+    """A column as an array (N, length) over the bytes of the file."""
     (chunk,) = table.column(name).chunks
     values = np.frombuffer(chunk.buffers()[1], np.uint8)[: len(chunk) * chunk.type.byte_width]
     return values.reshape(len(chunk), chunk.type.byte_width).view(dtype)
 
 
 def place_batches(batches: Iterable[pa.RecordBatch], index: str, blocks: Sequence[Block]) -> Iterator[pa.RecordBatch]:
-    """Numbers of blocks (`id`) -> rows of PLACES, of all pictures in them."""
+    """Numbers of blocks (`id`) -> rows of PLACES for all pictures in them."""
     for batch in batches:
         for number in batch.column("id").to_pylist():
             pictures = open_block(index, blocks[number].name)
@@ -182,8 +181,8 @@ def place_batches(batches: Iterable[pa.RecordBatch], index: str, blocks: Sequenc
 
 
 def number_batches(batches: Iterable[pa.RecordBatch], index: str, blocks: Sequence[Block]) -> Iterator[pa.RecordBatch]:
-    """Numbers of blocks (`id`) -> (picture, number, copies) of all in them; number: the block's before ROW_BITS bits of
-    the row's."""
+    """Numbers of blocks (`id`) -> (picture, number, copies) for all in them. number: the block's, followed by ROW_BITS
+    bits of the row's."""
     for batch in batches:
         for number in batch.column("id").to_pylist():
             pictures = open_block(index, blocks[number].name)
@@ -194,7 +193,7 @@ def number_batches(batches: Iterable[pa.RecordBatch], index: str, blocks: Sequen
 
 
 def taken_batches(batches: Iterable[pa.RecordBatch], index: str, blocks: Sequence[Block]) -> Iterator[pa.RecordBatch]:
-    """Rows (block, row), a block's number -> PLACES of these, `keys` and `crops` of all their rows, and signatures."""
+    """Rows (block, row) -> their PLACES, the `keys` and `crops` of all their rows, and their signatures."""
     parts = list(batches)
     if not parts:
         return
@@ -218,7 +217,7 @@ def _places(number: int, block: Block, names: NDArray[np.bytes_], listed: pa.Tab
 
 
 def name_batches(batches: Iterable[pa.RecordBatch], index: str, folder: str) -> Iterator[pa.RecordBatch]:
-    """Names of pictures, one column -> a file of them in a folder, as a row `file`; no row without a name."""
+    """Names of pictures, one column -> a file of them in a folder, as a row `file`; no row if there is no name."""
     names = np.array([name for batch in batches for name in batch.column(0).to_pylist()], np.bytes_)
     if len(names):
         file = f"{folder}/{uuid4().hex}.npy"
@@ -237,7 +236,7 @@ def _names_in(index: str, file: str) -> NDArray[np.bytes_]:
 def found_batches(
     batches: Iterable[pa.RecordBatch], index: str, blocks: Sequence[Block], names: str
 ) -> Iterator[pa.RecordBatch]:
-    """Numbers of blocks (`id`) -> of their pictures that a file of names has: PLACES, `keys` and `crops` of all rows,
+    """Numbers of blocks (`id`) -> for those pictures that a file of names has: PLACES, `keys` and `crops` of all rows,
     and signatures."""
     for batch in batches:
         for number in batch.column("id").to_pylist() if names else ():
@@ -263,7 +262,8 @@ def _as_bytes(signatures: Signatures) -> list[pa.Array]:
 def known_batches(
     batches: Iterable[pa.RecordBatch], index: str, blocks: Sequence[Block], new: Sequence[Block]
 ) -> Iterator[pa.RecordBatch]:
-    """Numbers of blocks (`id`) -> the rows of new blocks whose pictures they have: (number of the new block, row)."""
+    """Numbers of known blocks (`id`) -> the rows of new blocks whose pictures they have: (number of the new block,
+    row)."""
     for batch in batches:
         for number in batch.column("id").to_pylist():
             names = open_block(index, blocks[number].name).names
@@ -275,17 +275,17 @@ def known_batches(
 
 def _listed(pictures: Pictures, rows: Indices) -> pa.Table:
     if pictures.places is None:
-        raise ValueError("got pictures without places, expected those of a block: open_block gives them")
+        raise ValueError("got pictures without places, expected those of a block; open_block gives them")
     return pictures.places.take(pa.array(rows, pa.int64()))
 
 
 def part_batches(
     batches: Iterable[pa.RecordBatch], index: str, folder: str, blocks: Sequence[Block]
 ) -> Iterator[pa.RecordBatch]:
-    """Rows (block, row, is_new), a block's all here -> blocks of the new pictures and of the others among these, as
-    rows of BLOCKS.
+    """Rows (block, row, is_new), all of a block here -> blocks of the new pictures and of the others, as rows of
+    BLOCKS.
 
-    block: its number.   A block that is wholly of one kind serves as it is, of others parts are written to the folder.
+    block: its number. A block of one kind only is used as it is; parts of the others are written to the folder.
     """
     parts = list(batches)
     if not parts:
@@ -309,7 +309,7 @@ def _part(index: str, folder: str, block: Block, rows: Indices) -> Block:
 
 
 def found_rows(names: NDArray[np.bytes_], wanted: NDArray[np.bytes_]) -> tuple[Indices, Indices]:
-    """Where names (N,), in order, have wanted ones (M,): rows of the names, and which of the wanted each is."""
+    """Where sorted names (N,) have the wanted ones (M,): rows of the names, and which of the wanted each is."""
     words, asked = _words(names), _words(wanted)
     start, end = np.searchsorted(words, asked, "left"), np.searchsorted(words, asked, "right")
     rows, which = [], []
@@ -323,18 +323,18 @@ def found_rows(names: NDArray[np.bytes_], wanted: NDArray[np.bytes_]) -> tuple[I
 
 
 def _words(names: NDArray[np.bytes_]) -> NDArray[np.uint64]:
-    """The first letters of names as numbers of the same order."""
+    """The first letters of names as numbers in the same order."""
     letters = names.view(np.uint8).reshape(len(names), names.dtype.itemsize)[:, :_WORD]
     return np.ascontiguousarray(letters).view(">u8")[:, 0].astype(np.uint64)
 
 
 def folder_of_run() -> str:
-    """The name of a new folder of blocks below an index, where all machines reach it."""
+    """The name of a new folder of blocks below an index, which all machines can reach."""
     return f"{OF_RUN}{uuid4().hex}"
 
 
 def remove_folder(index: str, folder: str) -> None:
-    """Remove the folder of a run, if it is there."""
+    """Remove the folder of a run, if it exists."""
     store = Store(index)
     if folder in store.names():
         store.remove(folder)

@@ -1,8 +1,8 @@
-"""What the comparison keeps between runs: of every day what its rows were, and the blocks of its pictures.
+"""What the comparison keeps between runs: for every day, what its rows were and the blocks of its pictures.
 
 A list of days is a small JSON file beside the blocks, written once and never changed. The snapshot of a table that was
-made from it names it, so that the next run knows exactly what was compared. Lists and blocks are a cache: without them
-all is computed anew.
+made from it names it, so that the next run knows exactly what was compared. Lists and blocks are a cache: without them,
+everything is computed anew.
 """
 
 from __future__ import annotations
@@ -22,19 +22,19 @@ from spark_jobs.stages.picture_blocks import KEPT, OF_RUN, Block
 logger = logging.getLogger(__name__)
 
 PICTURE_DAYS = "picture_days"
-"""What the snapshot of a table that was made from a list of days calls that list."""
+"""The name under which the snapshot of a table names the list of days that it was made from."""
 _UNDER_WAY_S = 7 * 24 * 3600
-"""A comparison of a whole catalogue may take days, in which its blocks do not change."""
+"""How long a comparison of a whole catalogue may take: days, in which its blocks do not change."""
 _NEWEST = 8
 _LIST = ".json"
 _FORMAT = 1
-"""Of the lists written here. Those without a number are of the first."""
+"""The format of the lists written here; lists without a number have the first."""
 
 
 @dataclass(frozen=True)
 class Kind:
-    """Used rows of a day that are alike: their model, the bytes of a descriptor, whether the other signatures have
-    their lengths, how many they are."""
+    """Used rows of a day that are of one kind: their model, the bytes of a descriptor, whether the other signatures
+    have their lengths, and how many rows there are."""
 
     model_version: str | None
     descriptor_bytes: int | None
@@ -46,11 +46,11 @@ class Kind:
 class PictureDay:
     """A day of `features`.
 
-    files: hash of the names of its files and of the keys withdrawn from it; the same files are the same rows.
+    files: hash of the names of its files and of the keys withdrawn from it; equal files mean equal rows.
     content: hash of the rows themselves, which a compaction leaves.
-    rows: of all kinds.
+    rows: number of rows of all kinds.
     blocks: (name, rows) of its pictures.
-    not_finite: used rows that are in no block because their descriptors are not.
+    not_finite: number of used rows that are in no block because their descriptors are not finite.
     """
 
     files: str
@@ -63,31 +63,30 @@ class PictureDay:
 
 @dataclass(frozen=True)
 class PictureDays:
-    """All days, by name. descriptor_bytes: of the pictures in blocks.
-    limits: within which they were compared with one another."""
+    """All days, by name. descriptor_bytes: those of the pictures in blocks. limits: those within which they were
+    compared with one another."""
 
     descriptor_bytes: int
     limits: Limits | None = None
     days: Mapping[str, PictureDay] = field(default_factory=dict)
 
     def blocks(self, days: Sequence[str] | None = None) -> list[Block]:
-        """The blocks of some days, by default of all, as known ones."""
+        """The blocks of some days, by default of all, marked as known."""
         names = sorted(self.days) if days is None else days
         return [Block(date.fromisoformat(d), name, rows, False) for d in names for name, rows in self.days[d].blocks]
 
     def model_versions(self) -> list[str | None]:
-        """Of the used rows."""
+        """The model versions of the used rows."""
         return sorted({kind.model_version for day in self.days.values() for kind in day.kinds}, key=str)
 
     def left_out(self) -> int:
-        """Used rows that cannot be compared."""
+        """The number of used rows that cannot be compared."""
         kinds = (kind for day in self.days.values() for kind in day.kinds)
         unlike = sum(kind.rows for kind in kinds if not kind.is_whole or kind.descriptor_bytes != self.descriptor_bytes)
         return unlike + sum(day.not_finite for day in self.days.values())
 
     def added_to(self, before: PictureDays) -> list[str] | None:
-        """The added days, if nothing else has changed: all are later than the earlier days, which are unchanged. None
-        otherwise."""
+        """The added days, if all are later than the earlier days and these are unchanged; None otherwise."""
         if (before.descriptor_bytes, before.limits) != (self.descriptor_bytes, self.limits):
             return None
         last = max(before.days, default="")
@@ -96,24 +95,23 @@ class PictureDays:
         return added if same and all(name > last for name in added) else None
 
     def write(self, index: str) -> str:
-        """Write the list beside the blocks of an index -> its name. Who reads it half written takes it for damaged."""
+        """Write the list beside the blocks of an index -> its name. A reader takes a half-written list for damaged."""
         name = f"{KEPT}/{datetime.now(UTC):%Y%m%dT%H%M%S}-{uuid4().hex}{_LIST}"
         Store(index).write(name, json.dumps({"format": _FORMAT, **asdict(self)}).encode())
         return name
 
     def are_kept(self, index: str) -> bool:
-        """Whether all blocks of the list are there."""
+        """Whether all blocks of the list exist."""
         return _kept(index).issuperset(block.name for block in self.blocks())
 
     @classmethod
     def told(cls, index: str, words: Mapping[str, str]) -> PictureDays | None:
-        """The list that the snapshot of a table names in its words; None where it names none, or none that can be
-        read."""
+        """The list that the snapshot of a table names; None if it names none, or none that can be read."""
         return cls.read(index, words[PICTURE_DAYS]) if PICTURE_DAYS in words else None
 
     @classmethod
     def read(cls, index: str, name: str) -> PictureDays | None:
-        """A list by its name; None where it is gone, damaged, or of another format."""
+        """A list by its name; None if it is gone, damaged, or of another format."""
         try:
             told = json.loads(Store(index).read(name))
             if (found := told.get("format", 1)) != _FORMAT:
@@ -143,8 +141,8 @@ def _kept(index: str) -> set[str]:
 
 
 def newest(index: str) -> PictureDays:
-    """The newest list that can be read, with those of its days whose blocks are all there; one without days where there
-    is none."""
+    """The newest list that can be read, with those of its days whose blocks all exist; a list without days if there is
+    none."""
     there = _kept(index)
     for name in reversed(lists(index)):
         found = PictureDays.read(index, name)
@@ -157,7 +155,7 @@ def newest(index: str) -> PictureDays:
 
 
 def usual_size(kinds: Sequence[Kind]) -> int:
-    """Bytes of most descriptors; 0 where there is no used row.
+    """The size of most descriptors, in bytes; 0 if there is no used row.
 
     Raises:
         ValueError: no used row has a descriptor.
@@ -166,15 +164,16 @@ def usual_size(kinds: Sequence[Kind]) -> int:
     for kind in kinds:
         counts[kind.descriptor_bytes or 0] += kind.rows
     if set(counts) == {0}:
-        raise ValueError("got features without descriptors, expected them: run extract_features with descriptors kept")
+        raise ValueError("got features without descriptors, expected some; run extract_features with descriptors kept")
     del counts[0]
     return max(counts, key=lambda size: (counts[size], size), default=0)
 
 
 def remove_left_behind(index: str) -> list[str]:
-    """Remove what nothing names any more beside an index, and what killed runs have left -> their names.
+    """Remove lists and blocks beside an index that nothing names any more, and what killed runs have left -> their
+    names.
 
-    The newest lists stay, with all their blocks, and whatever is younger than a comparison may take.
+    The newest lists stay with all their blocks, and so does whatever is younger than a comparison may take.
     """
     store = Store(index)
     old = [name for name in lists(index)[:-_NEWEST] if store.is_older(name, _UNDER_WAY_S)]

@@ -1,4 +1,5 @@
-"""The list of pictures that a catalogue shows where it has none: known by their bytes, not by their look."""
+"""Read the list of placeholder pictures, which a catalogue shows where it has none; they are known by their bytes, not
+by their look."""
 
 from __future__ import annotations
 
@@ -11,9 +12,9 @@ _SHA256 = re.compile("[0-9a-f]{64}")
 
 
 def read_placeholders(uri: str) -> frozenset[str]:
-    """Read a list of SHA-256, the first word of each line as `sha256sum` writes them; none for an empty URI.
+    """Read a list of SHA-256 values, the first word of each line, as `sha256sum` writes them; none for an empty URI.
 
-    Empty lines, and lines that begin with `#`, say nothing.
+    Empty lines and lines that begin with `#` are skipped.
 
     Raises:
         ValueError: a line begins with no SHA-256, or the list is longer than 16 MB.
@@ -24,7 +25,7 @@ def read_placeholders(uri: str) -> frozenset[str]:
     with fsspec.open(uri, "rb") as file:
         content = file.read(MAX_BYTES + 1)
     if len(content) > MAX_BYTES:
-        raise ValueError(f"{uri}: got more than {MAX_BYTES} bytes, expected a list of SHA-256, one a line")
+        raise ValueError(f"{uri}: got more than {MAX_BYTES} bytes, expected a list of SHA-256 values, one per line")
     lines = enumerate(content.decode("utf-8", "replace").splitlines(), 1)
     return frozenset(
         _checked(line, f"{uri}, line {number}")

@@ -1,4 +1,4 @@
-"""PNG by its chunks: what decides the pixels is kept, checked and measured; all else is left out.
+"""Read PNG by its chunks: what decides the pixels is kept, checked and measured; all else is left out.
 
 Source: W3C PNG third edition, sections 5 (chunks), 11.3 (ancillary chunks) and 13.1 (errors in these need not be
 fatal).
@@ -18,7 +18,7 @@ from spark_jobs.stages.limits import Limits, Unusable, check_parts, check_size
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 MAX_METADATA_BYTES = 1 << 20
-"""Of a profile or text when it is unpacked: Pillow refuses the picture for more."""
+"""Most bytes of an unpacked profile or text: Pillow refuses the picture for more."""
 _PIECE_BYTES = 1 << 20
 _HEADER_BYTES = 33  # signature and IHDR
 _SAMPLES = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
@@ -31,7 +31,7 @@ _ORIENTATION_TEXTS = re.compile(rb"(Raw profile type (exif|APP1)|XML:com\.adobe\
 
 @dataclass(frozen=True)
 class Chunk:
-    """One chunk: its kind, its body as far as the file goes, whether all of it is there and its checksum right."""
+    """One chunk: its kind, its body as far as the file goes, and whether it is complete with a right checksum."""
 
     kind: bytes
     body: bytes
@@ -62,7 +62,7 @@ class Header:
 
 @dataclass(frozen=True)
 class PngRows:
-    """The complete rows of a damaged PNG: `data` is a whole PNG of them, `share` their part of all rows."""
+    """The complete rows of a damaged PNG: `data` is a whole PNG of them, and `share` is their share of all rows."""
 
     data: bytes
     share: float
@@ -99,7 +99,7 @@ def first_picture(data: bytes, limits: Limits) -> FirstPicture:
 
 
 def complete_rows(data: bytes, until_damage: bool = False) -> PngRows | None:
-    """Make a whole PNG of the rows that a damaged one still holds; None if there are none or it is interlaced.
+    """Make a whole PNG from the rows that a damaged one still has; None if there are none or it is interlaced.
 
     until_damage: end before the first chunk of pixels whose checksum is wrong.
     """
@@ -144,7 +144,7 @@ def _header(chunks: list[Chunk]) -> Header | None:
 
 
 def _is_kept(chunk: Chunk, header: Header) -> bool:
-    """Whether the decoder is given a chunk. The transparent colour of gray and colour pictures goes another way."""
+    """Whether the decoder gets a chunk. The transparent colour of gray and colour pictures is passed separately."""
     if chunk.kind in {b"IHDR", b"IDAT"}:
         return True
     if chunk.kind in {b"PLTE", b"tRNS"}:
@@ -185,7 +185,7 @@ def _transparent(chunks: list[Chunk], header: Header) -> tuple[tuple[int, ...], 
 
 
 def _notes(chunks: list[Chunk], size_bytes: int) -> list[Flag]:
-    """What the chunks that are left out say of the picture, and whether bytes follow its end."""
+    """What the omitted chunks say about the picture, and whether bytes follow its end."""
     bodies = {chunk.kind: chunk.body for chunk in reversed(chunks) if chunk.is_right}
     used_bytes = 8 + sum(12 + len(chunk.body) for chunk in chunks)
     gamma = int.from_bytes(bodies.get(b"gAMA", b""), "big")
@@ -208,9 +208,9 @@ def _has_lost_profile(chunks: list[Chunk]) -> bool:
 
 
 def _is_damaged(chunks: list[Chunk], header: Header) -> bool:
-    """Whether pixel data, or a palette that it needs, is not what was written.
+    """Whether pixel data, or a palette that it needs, differs from what was written.
 
-    A wrong checksum of a chunk alone is no damage if the one over all unpacked pixels is right.
+    A wrong checksum of a chunk is no damage if the one over all unpacked pixels is right.
     """
     wrong = {chunk.kind for chunk in chunks if chunk.is_whole and not chunk.is_right}
     if header.colour == _PALETTE and b"PLTE" in wrong:
@@ -244,7 +244,7 @@ def _pixel_parts(chunks: list[Chunk], until_damage: bool) -> Iterator[bytes]:
 
 
 def _unpacked(unpacking: zlib._Decompress, parts: Iterable[bytes]) -> Iterator[bytes]:
-    """Yield what the parts unpack to, at most 1 MB at a time.
+    """Yield the unpacked parts, at most 1 MB at a time.
 
     Raises:
         zlib.error: the data is damaged.

@@ -1,4 +1,4 @@
-"""Signatures as arrays, from rows of `features`; rows that cannot be compared are told from those that can."""
+"""Turn rows of `features` into signatures as arrays, and tell rows that can be compared from those that cannot."""
 
 from __future__ import annotations
 
@@ -23,9 +23,10 @@ _SIZES = {
     "whole_hash": (FREQUENCIES**2 // 8,),
     "chroma": (CHROMA_BYTES,),
 }
-"""Bytes that the signatures of a picture may have."""
+"""Sizes in bytes that the signatures of a picture may have."""
 SIGNATURES = {"code": "u1", "descriptor": "<f2", "luminance_hash": "u1", "whole_hash": "u1", "chroma": "i1"}
-"""Columns of `features` that a picture is compared by, in the order of `Signatures`, and the numbers in their bytes."""
+"""Columns of `features` by which a picture is compared, in the order of `Signatures`, and the type of number in their
+bytes."""
 
 _NAMED = 5
 
@@ -33,7 +34,7 @@ _NAMED = 5
 def comparable_rows(features: pa.Table) -> NDArray[np.int64]:
     """Positions of the used rows of `features` with whole signatures.
 
-    The contract lets no other used row through, but an older one did: such rows are named in the log and left out, so
+    The contract lets no other used row through, but an older one did. Such rows are left out and the log names them, so
     that one of them does not hold up all the others.
     """
     used = np.flatnonzero([reason == Reason.OK for reason in features.column("reason").to_pylist()])
@@ -47,7 +48,7 @@ def comparable_rows(features: pa.Table) -> NDArray[np.int64]:
     if len(broken):
         rows = features.select(["day", "key", "crop"]).take(pa.array(broken[:_NAMED])).to_pylist()
         logger.warning(
-            "left %d used rows out that lack signatures or have broken ones, such as %s; run extract_features again "
+            "left out %d used rows whose signatures are missing or broken, such as %s; run extract_features again "
             "for their days",
             len(broken),
             ", ".join(f"{row['day']}/{row['key']}#{row['crop']}" for row in rows),
@@ -56,7 +57,7 @@ def comparable_rows(features: pa.Table) -> NDArray[np.int64]:
 
 
 def _has_descriptor(values: list[bytes | None]) -> NDArray[np.bool_]:
-    """Which descriptors are finite and as long as most are; all of them where there is none at all, which is another
+    """Which descriptors are finite and as long as most are; all rows if there is no descriptor at all, which is another
     fault."""
     sizes = Counter(len(value) for value in values if value)
     if not sizes:
@@ -99,11 +100,11 @@ def _matrix(rows: pa.Table, name: str, dtype: Any) -> NDArray[Any]:
 
 _LENGTHS = " AND ".join(f"octet_length({name}) IN ({', '.join(map(str, sizes))})" for name, sizes in _SIZES.items())
 HAS_LENGTHS = f"coalesce({_LENGTHS}, false)"
-"""Spark SQL for whether the signatures of a row of `features` are as long as they may be; of the descriptor that
-decides the most usual."""
+"""Spark SQL for whether the signatures of a row of `features` have lengths that are allowed; a descriptor must have the
+most usual length."""
 HAS_SIGNATURES = f"coalesce({_LENGTHS} AND NOT hex(descriptor) RLIKE '{INFINITE_OR_NAN}', false)"
-"""Spark SQL for whether a row of `features` has whole signatures, as `comparable_rows` has it, but for the descriptor's
-length."""
+"""Spark SQL for whether a row of `features` has whole signatures, as `comparable_rows` defines it, apart from the
+descriptor's length."""
 
 PICTURE_NAME = f"substring(sha2(concat({', '.join(SIGNATURES)}), 256), 1, 32)"
 """Spark SQL for the name of a picture: rows with equal signatures have the same."""

@@ -1,4 +1,5 @@
-"""TIFF by its first directory: where its pixels end, and a file of the first page with no tag but those of its pixels.
+"""Read TIFF by its first directory: find where its pixels end, and make a file of the first page with only the tags of
+its pixels.
 
 Sources: TIFF revision 6.0 (Adobe 1992), sections 2, 13 and 15; BigTIFF design (libtiff).
 """
@@ -38,7 +39,7 @@ class _Form:
     header_bytes: int
 
     def read(self, kind: str, data: bytes, position: int) -> int:
-        """An unsigned number; -1 where the file has ended."""
+        """An unsigned number; -1 if the file ends before it."""
         size = struct.calcsize(self.order + kind)
         if position + size > len(data):
             return -1
@@ -46,7 +47,7 @@ class _Form:
 
     @property
     def value_bytes(self) -> int:
-        """Values of up to so many bytes lie in the entry itself."""
+        """Values of up to so many bytes are in the entry itself."""
         return struct.calcsize(self.offset)
 
 
@@ -61,7 +62,7 @@ class _Entry:
     end: int
 
     def values(self, data: bytes, form: _Form) -> NDArray[np.int64]:
-        """Its unsigned integers, as far as the file goes; none of another type."""
+        """Its unsigned integers, as far as the file goes; empty for another type."""
         kind = _INTEGERS.get(self.type)
         if kind is None:
             return np.zeros(0, np.int64)
@@ -121,7 +122,8 @@ def _first(values: dict[int, NDArray[np.int64]], tag: int, otherwise: int) -> in
 
 
 def _check_work(values: dict[int, NDArray[np.int64]], bits: int, limits: Limits) -> None:
-    """Tiles much larger than the picture, and many wide samples, would cost memory that the size does not show."""
+    """Refuse tiles much larger than the picture, and many wide samples: they would cost memory that the size does not
+    show."""
     width, height = _first(values, _WIDTH, 0), _first(values, _HEIGHT, 0)
     if width and height:
         check_size(width, height, limits)
@@ -140,7 +142,7 @@ def _pixel_end(values: dict[int, NDArray[np.int64]]) -> int:
 
 
 def _of_page(data: bytes, form: _Form, entries: list[_Entry]) -> bytes:
-    """Write a directory of these entries behind the data, and name it in the header; their values stay where they
+    """Write a directory of these entries behind the data, and point the header to it; their values stay where they
     are."""
     padding = -len(data) % 16
     count = struct.pack(form.order + form.count, len(entries))

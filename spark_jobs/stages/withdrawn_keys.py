@@ -1,4 +1,4 @@
-"""The list of withdrawn keys beside an index, so that a search leaves a picture out before the index is built again
+"""The list of withdrawn keys beside an index: a search leaves a picture out even before the index is built again
 without it."""
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ FRESH_S = 30.0
 _read: dict[str, tuple[float, frozenset[str]]] = {}
 
 STATE = "SELECT key FROM {rows} GROUP BY key HAVING max_by(reason, at) = 'withdrawn'"
-"""Spark SQL for the keys that are withdrawn now, of rows of the dataset."""
+"""Spark SQL for the keys that are withdrawn now, from rows of the dataset."""
 
 
 def write_keys(index: str, keys: Iterable[str]) -> list[str]:
@@ -31,10 +31,10 @@ def write_keys(index: str, keys: Iterable[str]) -> list[str]:
 
 
 def withdrawn_keys(index: str, fresh_s: float = FRESH_S) -> frozenset[str]:
-    """The keys that are withdrawn from the index at a URI, read again after `fresh_s`; none where there is no list.
+    """The keys that are withdrawn from the index at a URI, read again after `fresh_s`; none if there is no list.
 
     Raises:
-        ValueError: the list is damaged: what it withdrew must not be shown.
+        ValueError: the list is damaged; the pictures it withdrew must not be shown.
     """
     found = _read.get(index)
     if found is None or time.monotonic() - found[0] > fresh_s:

@@ -1,11 +1,10 @@
-"""How many of the pairs that a verifier finds in a catalogue are wrong, without labels.
+"""Estimate, without labels, how many of the pairs that a verifier finds in a catalogue are wrong.
 
-Two estimates, of which the larger counts. By chance: pictures of a sample that no cue takes for duplicates are compared
-with each other's copies; beyond the highest scores the chance falls exponentially (peaks over a threshold, Pickands
-1975). That knows nothing of siblings, of which a shop has a few and a sample hardly any. So the pairs found are taken
-for a mixture: duplicates score as changed copies with their originals do, others fall off exponentially (positive and
-unlabelled data, Elkan and Noto 2008).
-Scores are log-odds.
+There are two estimates, and the larger counts. By chance: pictures of a sample that no cue takes for duplicates are
+compared with each other's copies; beyond the highest scores, the chance falls exponentially (peaks over a threshold,
+Pickands 1975). This knows nothing of siblings: a shop has a few, a sample hardly any. So the second estimate takes the
+pairs found for a mixture: duplicates score as changed copies do with their originals, others fall off exponentially
+(positive and unlabelled data, Elkan and Noto 2008). Scores are log-odds.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 
 LOWEST = 0.0
-"""The score from which on pairs are taken for a mixture: P(duplicate) = 0.5."""
+"""The least score at which pairs are taken for a mixture: P(duplicate) = 0.5."""
 _PEAKS = 30
 _STEP, _STEPS = 0.5, 26
 _SHARES = np.concatenate([[0.0], np.geomspace(1e-4, 1.0, 120)])
@@ -30,8 +29,9 @@ def by_chance(scores: Floats, tried: int, lowest: float) -> Callable[[float], fl
     """The chance that a pair of different pictures scores at least s, from the scores of the near ones among `tried`
     pairs.
 
-    Beyond the 30 highest scores the chance is taken to fall at their mean excess: a large catalogue has pairs far
-    beyond what a sample shows. Below them the scores are counted. lowest: from where it falls when there are no scores.
+    Beyond the 30 highest scores, the chance is taken to fall at their mean excess: a large catalogue has pairs far
+        beyond what a sample shows. Below them, the scores are counted. lowest: where the fall begins if there are no
+        scores.
     """
     ranked = np.sort(scores)[::-1]
     start = ranked[min(len(ranked), _PEAKS) - 1] if len(ranked) else lowest
@@ -49,8 +49,8 @@ def by_chance(scores: Floats, tried: int, lowest: float) -> Callable[[float], fl
 
 @dataclass(frozen=True)
 class Mixture:
-    """Wrong pairs among those found: `shares` of all from LOWEST on, that fall at `decays`; each as likely as `weights`
-    says."""
+    """Wrong pairs among those found: possible `shares` of all pairs from LOWEST on, which fall at `decays`; `weights`
+    says how likely each is."""
 
     total: float
     shares: Floats
@@ -58,14 +58,14 @@ class Mixture:
     weights: Floats
 
     def wrong(self, score: float) -> float:
-        """How many wrong pairs score at least so much, on average over what may be."""
+        """How many wrong pairs score at least so much, on average over the possible mixtures."""
         left = self.shares * np.exp(-max(score - LOWEST, 0.0) / self.decays)
         return self.total * float((self.weights * left).sum())
 
 
 def mixture_of(found: Callable[[float], float], copies: Floats) -> Mixture:
-    """The mixture that pairs are found to be. found: how many score at least s.
-    copies: scores of copies with their originals."""
+    """The mixture that fits the pairs. found: how many score at least s. copies: scores of copies with their
+    originals."""
     edges = LOWEST + _STEP * np.arange(_STEPS + 1)
     above = np.array([found(float(edge)) for edge in edges])
     counts = np.append(-np.diff(above), above[-1])

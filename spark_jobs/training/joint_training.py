@@ -135,9 +135,8 @@ def _of_shop(wanted: Wanted, network: Module) -> tuple[PooledViews | None, Poole
     rest, kept = (views.of(np.flatnonzero(chosen)) for chosen in (~is_kept, is_kept))
     if not len(rest.features) or not len(kept.features):
         raise Mistake(
-            f"got {len(np.unique(views.sources))} pictures in {wanted.catalogue}, expected so many that some are "
-            f"trained "
-            f"on, and one in {_HELD_OUT} is kept to judge by; give a hundred or more"
+            f"got {len(np.unique(views.sources))} pictures in {wanted.catalogue}, expected enough to train on after "
+            f"one in {_HELD_OUT} is kept to judge by; give a hundred or more"
         )
     return rest, kept
 
