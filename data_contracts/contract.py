@@ -38,7 +38,8 @@ class Rule:
     """What every row must keep.
 
     name: as reports and messages call it.   meaning: what the rule requires, for people.
-    bad: Spark SQL condition that is true for a bad row; null counts as kept. It may look at other rows, through a
+    bad: Spark SQL condition that is true for a bad row; null means that the row keeps the rule. It may look at other
+        rows, through a
     window or a subquery of BATCH.
     """
 
@@ -58,7 +59,7 @@ ONE_MODEL_VERSION = Rule(
     "all rows were computed by one version of their model",
     f"model_version <> (SELECT min(model_version) FROM {BATCH})",
 )
-"""For a dataset that a model computes. It is a subquery since a window would bring all rows to one task."""
+"""The rule for a dataset that a model computes. It is a subquery, since a window would bring all rows to one task."""
 
 
 @dataclass(frozen=True)
@@ -67,10 +68,10 @@ class Contract:
 
     dataset: the table's name.   owner: who answers for it.   version: counts up when columns or rules change.
     key: columns that are unique together, `day` first.   columns: all of them, in order.
-    own_rules: about the rows of the dataset alone.   input_rules: about a row `output` beside its row `input` of the
-    first dataset that the stage reads. Both come on top of the rules that every dataset has.
-    is_partitioned: whether the table is partitioned by day. Of a dataset over all days a run replaces all rows or a
-    part; it is partitioned if it is read day by day.
+    own_rules: rules about the rows of the dataset alone.   input_rules: rules about a row `output` beside its row
+        `input` in the first dataset that the stage reads. Both come on top of the rules that every dataset has.
+    is_partitioned: whether the table is partitioned by day. A run over all days replaces all rows of its dataset or a
+    part of them; such a dataset is partitioned if it is read day by day.
     is_one_for_one: whether it has a row for each row of the first dataset that the stage reads.
     """
 
@@ -99,14 +100,15 @@ class Contract:
         return tuple(column.name for column in self.columns if not column.is_payload)
 
     def rules(self, has_input: bool) -> tuple[Rule, ...]:
-        """Every rule of the dataset; `has_input`: with those that compare it with what the stage read."""
+        """Every rule of the dataset; `has_input`: including those that compare it with what the stage read."""
         return self._all_own_rules() + (self._all_input_rules() if has_input else ())
 
     def violations(self, input_keys: tuple[str, ...] = (), input_view: str = "") -> str:
-        """Spark SQL over `{batch}`: a row for each broken rule (`rule`, `rows`, up to three `samples`), none when all
+        """Spark SQL over `{batch}`: a row for each broken rule (`rule`, `rows`, up to three `samples`), none if all
         hold.
 
-        All rules are one query, and so one pass over the rows: a job for each rule took longer than the stage itself.
+        All rules are one query, and so take one pass over the rows: a job for each rule took longer than the stage
+            itself.
         input_keys, input_view: the key columns and the view of the pinned input; none for a stage without input.
         """
         own, own_marks = self._marked_rows()
@@ -134,8 +136,8 @@ class Contract:
         """Spark SQL for the rows with the rules of their own that they break, and for an array of these, empty for no
         row.
 
-        First the rules that look at a row alone: what they want of it is not sorted. Those about keys come last, for
-        the rows stay in that order where they are joined with the input.
+        Rules that look at a single row come first: what they need is not sorted. Those about keys come last, since the
+            rows then stay in that order when they are joined with the input.
         """
         rules = self._all_own_rules()
         steps: tuple[list[Rule], ...] = ([], [], [])

@@ -10,10 +10,10 @@ _ROWS, _COUNT = "unexpected_rows_query.table", "unexpected_rows_query.row_count"
 
 
 class NoRowsOfOneQuery(UnexpectedRowsExpectation):
-    """Expect that a query returns no row; it gives 200 at the most.
+    """Expect that a query returns no row; at most 200 are reported.
 
-    The expectation that it builds upon computes the query twice, for the rows and for their number: over all rows of a
-    day both times.
+    The expectation that it replaces computes the query twice, for the rows and for their number, each time over all
+    rows of a day.
     """
 
     metric_dependencies: ClassVar[tuple[str, ...]] = (_ROWS,)

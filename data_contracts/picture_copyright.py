@@ -10,8 +10,8 @@ from data_contracts.duplicates import EVIDENCE
 
 OTHER_OWNER, OTHER_SHOP = "other_owner", "other_shop"
 KINDS = (OTHER_OWNER, OTHER_SHOP)
-"""Shown under the name of another owner; shown in another shop, with the same owner or with no owner named by one of
-the two."""
+"""Shown under the name of another owner; or shown in another shop, with the same owner or where one of the two shops
+names no owner."""
 SHA256, PHASH, TITLE = "sha256", "phash", "title"
 METHODS = (SHA256, PHASH, TITLE)
 """The simple methods: same file, near pHash of the whole picture, same title."""

@@ -17,7 +17,7 @@ from typing import Self
 
 
 class Word(StrEnum):
-    """A string of a closed list that carries its `meaning`, one line for reports."""
+    """A string of a closed list with its `meaning`, one line for reports."""
 
     meaning: str
 
@@ -37,7 +37,7 @@ class Reason(Word):
     MISSING_IMAGE = "missing_image", "the row has no image cell"
     EMPTY = "empty", "the image cell has no bytes"
     TOO_MANY_BYTES = "too_many_bytes", "the image cell is larger than the limit"
-    PLACEHOLDER = "placeholder", "a listed placeholder, which stands for no picture"
+    PLACEHOLDER = "placeholder", "a listed placeholder, shown where there is no picture"
     HTML_ERROR_PAGE = "html_error_page", "an HTML page saved as an image"
     LEADING_GARBAGE = "leading_garbage", "an image begins only after foreign bytes"
     NOT_IMAGE = "not_image", "no image format begins like this (JSON, SVG, text, anything else)"

@@ -1,1 +1,1 @@
-"""Searching for similar pictures, as people and programs ask for it."""
+"""Search for similar pictures, for people and programs."""

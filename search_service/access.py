@@ -1,6 +1,7 @@
-"""Who may ask: tokens by header for programs, a cookie made from a token for browsers. Compared in constant time.
+"""Who may do what: programs send a token in a header, browsers a cookie made from a token. Both are compared in
+constant time.
 
-The cookie is not the token: whoever reads it learns no token, and it ends when the token is drawn anew.
+The cookie is not the token: whoever reads it learns no token, and it becomes invalid when the token is drawn anew.
 """
 
 from __future__ import annotations
@@ -21,20 +22,20 @@ SAFE = ("GET", "HEAD", "OPTIONS")
 
 
 class Role(StrEnum):
-    """What a caller may do; each may what those before it may."""
+    """What a caller may do; each role may also do what those before it may."""
 
     METRICS = "metrics"
     READER = "reader"
     OPERATOR = "operator"
 
     def may(self, what: Role) -> bool:
-        """Whether this role is `what` or more."""
+        """Whether this role includes `what`."""
         order = list(Role)
         return order.index(self) >= order.index(what)
 
 
 def role_of_token(options: Options, token: str) -> Role | None:
-    """Whose token it is; every token there is is compared, so that the time tells nothing."""
+    """The role that a token belongs to; it is compared with every token, so that the time tells nothing."""
     known = {Role.METRICS: options.metrics_token, Role.READER: options.token, Role.OPERATOR: options.operator_token}
     given = token.encode("utf-8", "surrogateescape")
     found = [role for role, own in known.items() if hmac.compare_digest(given, own.encode()) and own]
@@ -42,13 +43,13 @@ def role_of_token(options: Options, token: str) -> Role | None:
 
 
 def session_cookie(options: Options, role: Role) -> str:
-    """What a browser keeps once its user has shown the token of `role`."""
+    """The cookie for a browser whose user has shown the token of `role`."""
     token = options.operator_token if role is Role.OPERATOR else options.token
     return hmac.new(token.encode(), f"session of {role}".encode(), hashlib.sha256).hexdigest()
 
 
 def role_of_cookie(options: Options, cookie: str) -> Role | None:
-    """Whose session it is."""
+    """The role that a session cookie belongs to."""
     known = [Role.READER, *([Role.OPERATOR] if options.operator_token else [])]
     given = cookie.encode("utf-8", "surrogateescape")
     found = [role for role in known if hmac.compare_digest(given, session_cookie(options, role).encode())]
@@ -56,13 +57,13 @@ def role_of_cookie(options: Options, cookie: str) -> Role | None:
 
 
 def role_of(request: Request) -> Role | None:
-    """Who asks: see `role_in`."""
+    """The role of the caller: see `role_in`."""
     return role_in(request.app.state.service.options, request)
 
 
 def role_in(options: Options, request: Request) -> Role | None:
-    """Who asks: by the header `Authorization: Bearer TOKEN`, or else by the cookie, which counts for requests of our
-    own pages alone."""
+    """The role of the caller, by the header `Authorization: Bearer TOKEN` or else by the cookie, which counts only for
+    requests of our own pages."""
     scheme, _, token = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() == "bearer":
         return role_of_token(options, token.strip())
@@ -72,13 +73,13 @@ def role_in(options: Options, request: Request) -> Role | None:
 
 
 def is_own_page(request: Request) -> bool:
-    """Whether a browser says that a page of this service sent the request."""
+    """Whether, as the browser says, a page of this service sent the request."""
     sender = parts_of(request.headers.get("origin", "")).netloc
     return bool(sender) and sender == request.headers.get("host", "")
 
 
 def parts_of(address: str) -> SplitResult:
-    """The parts of an address; none where it is no address."""
+    """The parts of an address; empty parts if it is not an address."""
     try:
         return urlsplit(address)
     except ValueError:
@@ -86,7 +87,7 @@ def parts_of(address: str) -> SplitResult:
 
 
 def no_token() -> Refusal:
-    """The refusal of somebody unknown."""
+    """The refusal of a caller without a valid token."""
     return Refusal(
         401, "no token, or not a valid one", "the header Authorization: Bearer TOKEN",
         "send the token of PIPELINE_SEARCH_TOKEN, or log in at /login", {"WWW-Authenticate": "Bearer"},
@@ -106,17 +107,17 @@ def _needed(request: Request, role: Role) -> Role:
 
 
 async def reader(request: Request) -> Role:
-    """Let in who may search."""
+    """Let in callers who may search."""
     return _needed(request, Role.READER)
 
 
 async def operator(request: Request) -> Role:
-    """Let in who may take pictures down."""
+    """Let in callers who may take pictures down."""
     return _needed(request, Role.OPERATOR)
 
 
 async def prometheus(request: Request) -> Role:
-    """Let in who may read the metrics."""
+    """Let in callers who may read the metrics."""
     return _needed(request, Role.METRICS)
 
 

@@ -1,4 +1,4 @@
-"""The price and the copyright report as they are served: the first rows of the CSV files that `export_reports` writes.
+"""The price and copyright reports as they are served: the first rows of the CSV files that `export_reports` writes.
 
 A file is read again when it has changed. The datasets in the lake have all rows, and the evidence.
 """
@@ -22,7 +22,8 @@ Case = dict[str, str]
 
 @dataclass(frozen=True)
 class Report:
-    """The first cases of a report. written: when, in seconds since 1970.   has_more: whether the file goes on."""
+    """The first cases of a report. written: the time it was written, in seconds since 1970. has_more: whether the file
+    goes on."""
 
     cases: Sequence[Case]
     written: float
@@ -31,18 +32,18 @@ class Report:
 
 @dataclass
 class CaseFiles:
-    """The reports of the settings' set of codes; in one worker."""
+    """One worker's reports of the settings' set of codes."""
 
     settings: Settings
     _read: dict[str, tuple[tuple[float, int], Report]] = field(default_factory=dict)
     _lock: Lock = field(default_factory=Lock)
 
     def report(self, name: str) -> Report:
-        """A report of REPORTS.
+        """One of the REPORTS.
 
         Raises:
             FileNotFoundError: it has not been written yet.
-            ValueError: the file is no such report.
+            ValueError: the file is not such a report.
         """
         store = Store(self.settings.exports)
         file = f"{self.settings.table(name).rpartition('.')[2]}.csv"
@@ -60,7 +61,7 @@ class CaseFiles:
 
 
 def shown(report: Report, words: str, withdrawn: Collection[str], **exact: str) -> list[Case]:
-    """The cases of a report that have all the words somewhere and the given values, without those of pictures that were
+    """The cases of a report that contain all the words and have the given values, without cases of pictures that were
     taken down."""
     wanted = words.lower().split()
 
@@ -108,4 +109,4 @@ def _rows(lines: Iterator[list[str]], names: list[str]) -> Iterator[Case]:
 
 
 _QUOTED = tuple(f"'{sign}" for sign in "=+-@\t\r")
-"""How a text begins that a spreadsheet would have taken for a formula: see `csv_file`."""
+"""The beginning of a text that a spreadsheet would have taken for a formula: see `csv_file`."""

@@ -18,9 +18,9 @@ _FIELDS = ("position", "distance", "day", "key", "crop", "label", "group")
 
 
 class Client:
-    """Asks the service at an address.
+    """Asks the search service at an address.
 
-    token: the readers'.   timeout_s: for one answer.
+    token: that of readers.   timeout_s: limit for one answer.
     """
 
     def __init__(self, url: str, token: str, timeout_s: float = 60.0) -> None:
@@ -29,7 +29,7 @@ class Client:
         self._http = httpx.Client(base_url=self.url, headers=headers, timeout=timeout_s)
 
     def __enter__(self) -> Self:
-        """Keep the connection."""
+        """Open the connection, and keep it."""
         return self
 
     def __exit__(
@@ -39,16 +39,15 @@ class Client:
         self._http.close()
 
     def index(self) -> Json:
-        """The version in use: see /api/v1/index.
+        """The index version in use: see /api/v1/index.
 
         Raises:
-            ConnectionError: nobody answers.
-            ValueError: the service refuses; with its words.
+            ConnectionError: nobody answers. ValueError: the service refuses; the message has its words.
         """
         return self._json("GET", "/api/v1/index")
 
     def by_key(self, key: str, k: int, where: Where | None = None) -> Json:
-        """The answer of /api/v1/search about one key: `index`, `items`, `item`, `neighbours`.
+        """The answer of /api/v1/search for one key: `index`, `items`, `item`, `neighbours`.
 
         Raises:
             ConnectionError, ValueError: see `index`.
@@ -57,7 +56,7 @@ class Client:
         return {"index": found["index"], "items": found["items"], **found["answers"][0]}
 
     def by_file(self, path: Path, k: int, where: Where | None = None) -> Json:
-        """The answer of /api/v1/search/picture about a file.
+        """The answer of /api/v1/search/picture for a file.
 
         Raises:
             ConnectionError, ValueError: see `index`.
@@ -66,7 +65,8 @@ class Client:
         return self._json("POST", "/api/v1/search/picture", params=asked, content=path.read_bytes())
 
     def sheet(self, answer: Json, path: Path | None) -> Image.Image:
-        """The contact sheet of an answer: see `query.sheet_of`. path: of the file that was searched for, if any."""
+        """The contact sheet of an answer: see `query.sheet_of`. path: that of the file that was searched for, if
+        any."""
         item: Json = answer.get("item") or {"group": "", "picture": ""}
         query = Image.open(path).convert("RGB") if path else self._picture(item["picture"])
         found = [(neighbour_of(each), self._picture(each["picture"])) for each in answer["neighbours"]]
@@ -82,7 +82,7 @@ class Client:
             found: Json = answer.json()
         except (httpx.HTTPError, ValueError) as error:
             raise ConnectionError(
-                f"{self.url}: got no answer of the search service ({type(error).__name__} {error}); start it (make "
+                f"{self.url}: got no answer from the search service ({type(error).__name__} {error}); start it (make "
                 f"up), or correct --url"
             ) from None
         if answer.status_code != httpx.codes.OK:
@@ -92,5 +92,5 @@ class Client:
 
 
 def neighbour_of(found: Json) -> Neighbour:
-    """A neighbour as `query` has it."""
+    """A neighbour in the form that `query` uses."""
     return Neighbour(**{name: found[name] for name in _FIELDS})

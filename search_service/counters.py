@@ -1,6 +1,6 @@
-"""Counters of all worker processes, in memory that they share: whichever is asked for the metrics knows those of all.
+"""Counters of all worker processes, in memory that they share, so that any of them can give the metrics of all.
 
-Each worker writes into a row of its own, which the process that follows a dead one goes on with, so that counters never
+Each worker writes into a row of its own. The process that replaces a dead one continues its row, so that counters never
 fall.
 """
 
@@ -13,14 +13,14 @@ from collections.abc import Sequence
 import numpy as np
 
 BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
-"""Upper ends of the histogram of seconds."""
+"""Upper bounds of the histogram of seconds."""
 KINDS = ("code", "key", "picture", "group", "image", "index", "withdraw", "page", "other")
-"""Kinds of requests: what they ask with or for."""
+"""Kinds of requests, by what they ask with or for."""
 CLASSES = ("2xx", "3xx", "4xx", "429", "5xx")
 
 
 class Counters:
-    """rows: worker processes."""
+    """rows: one for each worker process."""
 
     def __init__(self, rows: int) -> None:
         of_kind = len(CLASSES) + len(BUCKETS_S) + 2  # and the sum of the seconds, and their count
@@ -38,7 +38,7 @@ class Counters:
         self._values[row, -1] = 0  # those of a process that died are under way no more
 
     def begun(self, change: int) -> None:
-        """Count a request that begins (1) or ends (-1)."""
+        """Count requests under way: one begins (1) or ends (-1)."""
         with self._lock:
             self._values[self._row, -1] += change
 
@@ -53,12 +53,13 @@ class Counters:
             own[-2:] += seconds, 1
 
     def scan(self, queries: int) -> None:
-        """Count one scan that answered so many queries."""
+        """Count a scan that answered so many queries."""
         with self._lock:
             self._values[self._row, -3:-1] += 1, queries
 
     def text(self, gauges: Sequence[tuple[str, str, str, float]] = ()) -> str:
-        """In Prometheus' text format. gauges: name, meaning, labels and value of what this process knows besides."""
+        """The counters in Prometheus' text format. gauges: name, meaning, labels and value of what else this process
+        knows."""
         sums = self._values.sum(axis=0)
         kinds = sums[:-3].reshape(len(KINDS), self._of_kind)
         lines = [*_heading("requests_total", "Requests answered, by kind and status.", "counter")]
@@ -68,16 +69,16 @@ class Counters:
                 for name, count in zip(CLASSES, own, strict=False)
                 if count
             ]
-        lines += _heading("request_seconds", "Seconds from the whole request to its answer.", "histogram")
+        lines += _heading("request_seconds", "Seconds from the complete request to its answer.", "histogram")
         for kind, own in zip(KINDS, kinds, strict=True):
             lines += _histogram(kind, own[len(CLASSES) :]) if own[-1] else []
         for name, meaning, value in (
-            ("scans_total", "Readings of the index.", sums[-3]),
-            ("scanned_queries_total", "Queries that they answered.", sums[-2]),
+            ("scans_total", "Scans of the index.", sums[-3]),
+            ("scanned_queries_total", "Queries that the scans answered.", sums[-2]),
         ):
             lines += [*_heading(name, meaning, "counter"), _line(name, "", value)]
         for name, meaning, labels, value in (
-            ("requests_under_way", "Requests that are being answered.", "", sums[-1]),
+            ("requests_under_way", "Requests under way.", "", sums[-1]),
             *gauges,
         ):
             lines += [*_heading(name, meaning, "gauge"), _line(name, labels, value)]

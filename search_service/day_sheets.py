@@ -1,6 +1,6 @@
-"""The day sheets as they are served: kept in memory for a moment, since a page asks for many pictures of one.
+"""The day sheets as they are served. A sheet is kept in memory for a moment, since a page asks for many pictures of it.
 
-What a sheet is, and who draws it: `spark_jobs.stages.day_sheet`.
+`spark_jobs.stages.day_sheet` says what a sheet is and who draws it.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ SHOWN: Mapping[str, Callable[[Row], bool]] = {
     "members": lambda row: bool(row.get("is_member")),
     "refused": lambda row: row["reason"] != Reason.OK,
 }
-"""What a page of a day shows, and which pictures these are."""
+"""The kinds of pictures that a page of a day shows, and which pictures each has."""
 
 ORDERS: Mapping[str, tuple[str, Callable[[Row], Any]]] = {
     "chance": ("sample", lambda row: 0),
@@ -37,13 +37,13 @@ ORDERS: Mapping[str, tuple[str, Callable[[Row], Any]]] = {
     "entropy": ("sample", lambda row: row.get("entropy") or 0.0),
     "key": ("sample", lambda row: row["key"]),
 }
-"""Orders, the worst first; each with the choice of `draw_days` that it goes through, where the sheet has only part of
-the day."""
+"""Orders, worst first; each with the choice of `draw_days` that it sorts if the sheet has only part of the day."""
 
 
 @dataclass(frozen=True)
 class Shown:
-    """What is asked for of a day. kind: of SHOWN.   order: of ORDERS.   reason, label: those alone; empty for all."""
+    """What a page of a day asks for. kind: one of SHOWN. order: one of ORDERS. reason, label: only those with it; empty
+    for all."""
 
     kind: str = "found"
     order: str = "score"
@@ -53,7 +53,7 @@ class Shown:
 
 @dataclass
 class DaySheets:
-    """The sheets beside an index; in one worker."""
+    """One worker's sheets beside an index."""
 
     index: str
     _fresh: dict[str, tuple[float, Any]] = field(default_factory=dict)
@@ -66,8 +66,8 @@ class DaySheets:
         return days
 
     def newest(self, most: int) -> list[Sheet]:
-        """The newest sheets, the newest first, without one that is damaged or has just gone: the others are shown all
-        the same."""
+        """The newest sheets, newest first. A sheet that is damaged or has just been removed is left out, and the others
+        are shown."""
         found = []
         for day in self.days()[:most]:
             try:
@@ -87,7 +87,7 @@ class DaySheets:
         return sheet
 
     def rows(self, sheet: Sheet) -> list[dict[str, Any]]:
-        """What is on a sheet; see `read_rows`."""
+        """The rows of a sheet; see `read_rows`."""
         with self._lock:
             if sheet.files in self._rows:
                 self._rows.move_to_end(sheet.files)
@@ -100,7 +100,7 @@ class DaySheets:
         return rows
 
     def shown(self, sheet: Sheet, asked: Shown, withdrawn: Collection[str]) -> list[tuple[int, dict[str, Any]]]:
-        """Rows of a sheet with their numbers, in the order that is asked for, without what was taken down."""
+        """Rows of a sheet with their numbers, in the wanted order, without pictures that were taken down."""
         choice, order = ORDERS[asked.order]
         rows, is_all = self.rows(sheet), sheet.pictures == sum(sheet.totals.values())
         found = [
@@ -115,15 +115,14 @@ class DaySheets:
         return sorted(found, key=lambda pair: (order(pair[1]), pair[0]))
 
     def picture(self, sheet: Sheet, number: int, withdrawn: Collection[str]) -> bytes:
-        """The JPEG of a row; empty where there is none or it was taken down."""
+        """The JPEG of a row; empty if there is none or it was taken down."""
         rows = self.rows(sheet)
         if not 0 <= number < len(rows) or is_hidden(rows[number], withdrawn):
             return b""
         return read_picture(store_of(self.index), sheet, rows[number])
 
     def face(self, sheet: Sheet, number: int, withdrawn: Collection[str]) -> bytes:
-        """The JPEG of one of the pictures that stand for a day, without reading what is on its sheet; empty as
-        above."""
+        """The JPEG of one of the pictures that stand for a day, without reading the sheet's rows; empty as above."""
         if not 0 <= number < len(sheet.faces) or sheet.faces[number]["key"] in withdrawn:
             return b""
         return read_picture(store_of(self.index), sheet, sheet.faces[number])
@@ -145,5 +144,5 @@ def is_hidden(row: Row, withdrawn: Collection[str]) -> bool:
 
 
 def labels_of(row: Row) -> list[str]:
-    """What was found in a picture, each label once."""
+    """The labels found in a picture, each once."""
     return sorted({thing["label"] for thing in row.get("objects") or []})

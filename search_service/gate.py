@@ -1,5 +1,4 @@
-"""What every request passes: limits on its size, on the time for it and on how many are under way; headers; the
-counters."""
+"""The gate that every request passes: limits on its size, its time and how many are under way; headers; counters."""
 
 from __future__ import annotations
 
@@ -27,25 +26,24 @@ HEADERS = {
     "cross-origin-resource-policy": "same-origin",
     "cache-control": "no-store",
 }
-"""Of every answer that does not say otherwise."""
+"""The headers of every answer that does not set them itself."""
 PICTURE = "/api/v1/search/picture"
-"""The address that takes pictures."""
+"""The address that accepts pictures."""
 ALWAYS_OPEN = ("/health", "/ready", "/metrics")
-"""Answered however much there is to do."""
+"""Addresses that are answered however busy the service is."""
 BODY_S = 30.0
 JSON_BYTES = 2 << 20
-"""The most of a body that is no picture."""
+"""Most bytes of a body that is not a picture."""
 BODIES = 4
-"""Of the largest size that a worker holds at once."""
+"""How many bodies of the largest size a worker holds at once."""
 STRANGERS = 16
-"""Requests of callers without a token that are under way at once, such as the login: they take no place from the
-others."""
+"""Most requests under way at once of callers without a token, such as the login; they take no place from the others."""
 STRANGER_BYTES = 64 << 10
-"""The most of such a request's body: a token, and the address of the page that was asked for."""
+"""Most bytes of such a request's body: a token, and the address of the requested page."""
 
 
 class Gate:
-    """Middleware. counters: told of each request."""
+    """The middleware. counters: count each request."""
 
     def __init__(self, app: ASGIApp, options: Options, counters: Counters) -> None:
         self._app, self._options, self._counters = app, options, counters
@@ -76,8 +74,8 @@ class Gate:
             self._counters.request(scope.get("kind", "other"), status, time.monotonic() - started)
 
     def _most_bytes(self, scope: Scope, is_known: bool) -> int:
-        """Of the body of a request. Who has no token is refused before the body comes: the slowest would keep its place
-        longest.
+        """The limit on the body of a request. Callers without a token are refused before the body comes: the slowest
+        would keep their place longest.
 
         Raises:
             Refusal: 401.
@@ -104,8 +102,8 @@ class Gate:
         if self._under_way[is_known] >= most or self._bytes + size > BODIES * self._options.most_bytes:
             raise Refusal(
                 429, f"{self._under_way[is_known]} requests under way",
-                f"at most {most}, of {BODIES} large pictures at a time",
-                "wait a second and ask again; more workers take more (PIPELINE_SEARCH_WORKERS)", {"Retry-After": "1"},
+                f"at most {most} at a time, and {BODIES} large pictures",
+                "ask again in a second; more workers can take more (PIPELINE_SEARCH_WORKERS)", {"Retry-After": "1"},
             )  # fmt: skip
         self._under_way[is_known] += 1
         self._bytes += size
@@ -119,7 +117,7 @@ class Gate:
 
 
 class _Body:
-    """A request's body. At most `most_bytes` of it are received, within BODY_S."""
+    """A request's body: at most `most_bytes` are received, within BODY_S."""
 
     def __init__(self, receive: Receive, most_bytes: int) -> None:
         self._receive, self._most_bytes, self._bytes = receive, most_bytes, 0
@@ -139,7 +137,7 @@ class _Body:
                 message = await self._receive()
         except TimeoutError:
             raise Refusal(
-                408, f"a body that is not whole after {BODY_S:.0f} s", "a faster one", "send it again",
+                408, f"a body that is incomplete after {BODY_S:.0f} s", "a faster body", "send it again",
                 {"Connection": "close"}
             ) from None  # fmt: skip
         self._bytes += len(message.get("body", b""))
@@ -150,7 +148,7 @@ class _Body:
 
 
 def too_large(size_bytes: int, most_bytes: int) -> Refusal:
-    """The refusal of a body."""
+    """The refusal of a body that is too large."""
     return Refusal(
         413, f"a body of {size_bytes} bytes or more", f"at most {most_bytes}",
         "send a smaller picture, or fewer queries at a time",
@@ -159,7 +157,7 @@ def too_large(size_bytes: int, most_bytes: int) -> Refusal:
 
 
 def _announced_bytes(scope: Scope, most_bytes: int) -> int:
-    """How large the body will be; the most it may where it does not say.
+    """The announced size of the body; if there is none, the largest that is allowed.
 
     Raises:
         Refusal: 413.

@@ -1,7 +1,8 @@
-"""The index as it is served: the newest version, opened whole beside the one in use and put in its place in one step.
+"""The index as it is served: the newest version is opened completely beside the one in use, then replaces it in one
+step.
 
-Whoever has begun with a version keeps it until the answer is complete; its files stay mapped until nobody holds it. The
-version before stays open for a while, so that several services can answer one query by the same version.
+A request that has begun with a version keeps it until the answer is complete; its files stay mapped until nobody holds
+it. The version before stays open for a while, so that several services can answer one query by the same version.
 """
 
 from __future__ import annotations
@@ -23,19 +24,19 @@ from spark_jobs.stages.withdrawn_keys import withdrawn_keys
 logger = logging.getLogger(__name__)
 
 KEPT_S = 60.0
-"""For how long the version before is still searched, when it is asked for by name."""
+"""Seconds for which the version before is still searched if a request names it."""
 
 FIRST_LOOK_S = 10.0
-"""A worker that answers before its first look refuses what another worker could answer; so long it waits, at most."""
+"""Most seconds that a worker waits for its first look: before it, the worker would refuse what another could answer."""
 LOOKS, LIST_S = 5, 30.0
-"""After so many, or so long, the list of withdrawn keys is read again."""
+"""After so many looks, or so many seconds, the list of withdrawn keys is read again."""
 NO_PART = (1 << 30, 1)
-"""Of a service that asks others: it knows versions and groups, and searches no segment."""
+"""The part of a service that asks others: it knows versions and groups, but searches no segment."""
 
 
 @dataclass(frozen=True)
 class Opened:
-    """A version; its days and labels, in order."""
+    """An opened version, with its days and labels in order."""
 
     index: Index
     days: tuple[str, ...]
@@ -43,10 +44,10 @@ class Opened:
 
     @classmethod
     def of(cls, index: Index) -> Opened:
-        """With all its files mapped.
+        """Open a version and map all its files.
 
         Raises:
-            ValueError: one is damaged.
+            ValueError: a file is damaged.
         """
         index.map_files()
         days: set[str] = set()
@@ -74,7 +75,7 @@ class View:
 class LiveIndex:
     """Follows the index at a URI.
 
-    part: which part of the segments is searched here, from 0, and of how many.
+    part: which part of the segments is searched here, from 0, and how many parts there are.
     watch_s: how often a new version is looked for.
     """
 
@@ -91,7 +92,7 @@ class LiveIndex:
         self._has_looked = threading.Event()
 
     def start(self) -> None:
-        """Follow the index from now on, in a thread of its own; returns after the first look, or when that takes
+        """Follow the index from now on, in a thread of its own; return after the first look, or earlier if that takes
         long."""
         threading.Thread(target=self._follow, name="watch", daemon=True).start()
         self._has_looked.wait(FIRST_LOOK_S)
@@ -101,12 +102,12 @@ class LiveIndex:
         self._stop.set()
 
     def view(self, version: str = "") -> View:
-        """What a request sees that begins now.
+        """What a request that begins now sees.
 
-        version: another one than the newest, if it is still open.
+        version: one other than the newest, if it is still open.
 
         Raises:
-            Refusal: 503 while nothing can be shown, 409 when that version is not open.
+            Refusal: 503 while nothing can be shown, 409 if that version is not open.
         """
         name, withdrawn = version or self._newest, self._withdrawn
         opened = self._opened.get(name)
@@ -116,7 +117,7 @@ class LiveIndex:
             raise Refusal(
                 409, f"index {version[:40]!r}", f"{self._newest}, or the one before it", "ask again without a version"
             )
-        way_on = "wait for the first run of the DAG similar_images, or look into the service's log"
+        way_on = "wait for the first run of the DAG similar_images, or read the service's log"
         raise Refusal(503, self._problem, f"an index at {self.uri}", way_on, {"Retry-After": "5"})
 
     def open_versions(self) -> list[str]:
@@ -125,7 +126,7 @@ class LiveIndex:
 
     @property
     def state(self) -> Mapping[str, str]:
-        """The version in use, and what keeps the service from a newer one or from any."""
+        """The version in use, and the problem that keeps the service from a newer one, or from any."""
         return {"version": self._newest, "problem": self._problem}
 
     def _follow(self) -> None:
@@ -136,7 +137,8 @@ class LiveIndex:
                 return
 
     def look(self) -> None:
-        """Look for a newer version and for withdrawn keys now; what goes wrong is logged, and what was in use stays."""
+        """Look now for a newer version and for withdrawn keys. Problems are logged, and what was in use stays in
+        use."""
         try:
             self._withdrawn = withdrawn_keys(self.uri, min(LOOKS * self._watch_s, LIST_S))
         except Exception as error:

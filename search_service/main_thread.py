@@ -1,7 +1,7 @@
-"""Work with pictures, done in the main thread of a worker while requests come and go in another.
+"""Work on pictures in the main thread of a worker, while another thread handles requests.
 
-There alone can `stages.limits.time_limit` interrupt the decoding of a hostile file; and one at a time is as fast as
-this machine is, since plans share their buffers.
+Only there can `stages.limits.time_limit` interrupt the decoding of a hostile file. One picture at a time costs no
+speed, since plans share their buffers.
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ Result = TypeVar("Result")
 
 
 class MainThread:
-    """A queue of calls, made by `run`."""
+    """A queue of calls, which `run` makes."""
 
     def __init__(self) -> None:
         self._calls: queue.SimpleQueue[tuple[Callable[[], Any], Future[Any]] | None] = queue.SimpleQueue()
         self._busy_since: float | None = None
 
     def call(self, function: Callable[[], Result], timeout_s: float) -> Result:
-        """What a function gives, called in the main thread.
+        """Call a function in the main thread, and return its result.
 
         Raises:
-            TimeoutError: it took longer; a call that has not begun is not made.
+            TimeoutError: it took longer; a call that had not begun is dropped.
         """
         answer: Future[Result] = Future()
         self._calls.put((function, answer))
@@ -50,10 +50,10 @@ class MainThread:
             self._busy_since = None
 
     def stop(self) -> None:
-        """Let `run` end after the calls that wait."""
+        """Let `run` end after the waiting calls."""
         self._calls.put(None)
 
     def busy_s(self) -> float:
-        """For how long the call under way has been."""
+        """Seconds since the present call began."""
         since = self._busy_since
         return time.monotonic() - since if since is not None else 0.0

@@ -1,4 +1,5 @@
-"""What the search service is told when it starts: addresses, tokens, limits. Read once from environment variables.
+"""What the search service is told when it starts: addresses, tokens, limits. They are read once, from environment
+variables.
 
 Index, models and HBase are those of `spark_jobs.settings`; the others have a variable of their name in capitals with
 the prefix `PIPELINE_SEARCH_`: `PIPELINE_SEARCH_TOKEN`, `PIPELINE_SEARCH_WORKERS` ...
@@ -20,21 +21,21 @@ _SHORTEST_TOKEN = 16
 
 @dataclass(frozen=True)
 class Options:
-    """Of one service, the same for all its worker processes.
+    """Options of one service; all its worker processes share them.
 
     token: opens pages and API.   operator_token: opens withdrawal as well; without one nobody can withdraw here.
-    metrics_token: opens /metrics alone, for Prometheus.
+    metrics_token: opens only /metrics, for Prometheus.
     host, port: where it listens; other hosts reach it through a proxy that ends TLS.   workers: processes that answer.
-    detector, extractor: artefacts in the folder of models; no extractor: the one that made the index.
-    image_column: of HBase's table.
-    part: `2/3` when this service searches the second of three parts of the segments; empty: all of them.
+    detector, extractor: artefacts in the folder of models; an empty extractor means the one that made the index.
+    image_column: column of the images in HBase's table.
+    part: `2/3` if this service searches the second of three parts of the segments; empty: all of them.
     peers: addresses of services that have the parts, separated by commas: this one asks them all and merges what they
     find.
-    at_once: requests that a worker has under way; more are refused (429).   timeout_s: for one request.
-    most_bytes: of a request's body.   most_neighbours: k.   most_queries: of one request.
-    most_found: k times the queries of one request.
-    cache_bytes: of pictures that a worker keeps in memory.
-    watch_s: how often it looks for a new version of the index.
+    at_once: most requests that a worker has under way; more are refused (429). timeout_s: limit for one request.
+    most_bytes: largest body of a request. most_neighbours: largest k. most_queries: most queries of one request.
+    most_found: largest k times queries of one request.
+    cache_bytes: bytes of pictures that a worker keeps in memory.
+    watch_s: seconds between looks for a new version of the index.
     """
 
     token: str = field(repr=False)
@@ -70,11 +71,13 @@ class Options:
         for name in ("token", "operator_token", "metrics_token"):
             if any(not "!" <= sign <= "~" for sign in getattr(self, name)):
                 raise ValueError(
-                    f"{PREFIX}{name.upper()}: got a space or a sign that is not ASCII, expected what a header carries "
-                    f"as it is"
+                    f"{PREFIX}{name.upper()}: got a space or a character that is not ASCII, expected visible ASCII "
+                    "characters"
                 )
         if self.operator_token == self.token:
-            raise ValueError(f"{PREFIX}OPERATOR_TOKEN: got that of everybody, expected another one")
+            raise ValueError(
+                f"{PREFIX}OPERATOR_TOKEN: got the same token as PIPELINE_SEARCH_TOKEN, expected another one"
+            )
         self.numbered_part()
 
     @classmethod
@@ -82,7 +85,7 @@ class Options:
         """The options that `PIPELINE_SEARCH_` variables give; an empty one counts as unset.
 
         Raises:
-            ValueError: a value is missing or is no such value, naming the variable.
+            ValueError: a value is missing or wrong; the message names the variable.
         """
         variables = os.environ if environment is None else environment
         settings = Settings.from_environment(variables)
@@ -97,7 +100,7 @@ class Options:
         """Which part of the segments this service has, from 0, and how many parts there are.
 
         Raises:
-            ValueError: `part` is not like 2/3.
+            ValueError: `part` has not the form 2/3.
         """
         number, slash, count = (self.part or "1/1").partition("/")
         if not (slash and number.isdecimal() and count.isdecimal() and 1 <= int(number) <= int(count) <= 1000):
@@ -108,7 +111,7 @@ class Options:
         """The services that have the parts.
 
         Raises:
-            ValueError: one is not http://host:port.
+            ValueError: an address has not the form http://host:port.
         """
         found = tuple(peer.strip().rstrip("/") for peer in self.peers.split(",") if peer.strip())
         if wrong := [peer for peer in found if not peer.startswith(("http://", "https://"))]:

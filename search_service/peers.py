@@ -1,7 +1,6 @@
-"""Several services that each have a part of the segments: one asks all of them and merges what they find.
+"""Ask several services that each have a part of the segments, and merge what they find.
 
-All answers that are merged are of one version of the index: a peer that has not opened it yet, or not any more, says
-so.
+All merged answers come from one version of the index: a peer that does not have it open yet, or no longer, says so.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ from search_service.refusal import Refusal
 
 CONFLICT = 409
 PASSED_ON = (404, 413, 422, 429)
-"""What a peer refuses for the request's sake, or since it is busy: its words are the answer."""
+"""Refusals of a peer that are about the request, or mean that it is busy: its words are the answer."""
 Json = dict[str, Any]
 
 
@@ -26,7 +25,7 @@ class OtherVersion(Exception):
 
 
 class Peers:
-    """The peers of `options`, which let in who has the same token."""
+    """The peers of `options`; all have the same token."""
 
     def __init__(self, options: Options) -> None:
         self._addresses = options.peer_addresses()
@@ -39,11 +38,12 @@ class Peers:
         self._pool = ThreadPoolExecutor(len(self._addresses) * options.at_once)
 
     def search(self, request: Json) -> list[list[Json]]:
-        """The neighbours of each query of a request for /api/v1/search, of all parts, nearest first; ties by position.
+        """The neighbours in all parts for each query of a request for /api/v1/search, nearest first; ties go by
+        position.
 
         Raises:
             OtherVersion: one of them does not have the version that the request names.
-            Refusal: 502 when one does not answer.
+            Refusal: 502 if a peer does not answer.
         """
         parts = self._ask_all("POST", "/api/v1/search", json=request)
         answers = zip(*([each["neighbours"] for each in part["answers"]] for part in parts), strict=True)
@@ -53,7 +53,7 @@ class Peers:
         ]
 
     def items(self, key: str, version: str) -> list[Json]:
-        """The items of a key, of all parts.
+        """The items of a key in all parts.
 
         Raises:
             OtherVersion, Refusal: see `search`.
@@ -62,13 +62,13 @@ class Peers:
         return [item for part in parts for item in part["items"]]
 
     def facets(self) -> tuple[list[str], list[str]]:
-        """Days and labels of all parts."""
+        """The days and labels of all parts."""
         parts = self._ask_all("GET", "/api/v1/index")
         days, labels = ({value for part in parts for value in part[name]} for name in ("days", "labels"))
         return sorted(days), sorted(labels)
 
     def picture(self, query: str) -> httpx.Response | None:
-        """A picture as the first peer has it that has it."""
+        """A picture from the first peer that has it."""
         for address in self._addresses:
             answer = self._client.get(f"{address}/api/v1/picture?{query}")
             if answer.status_code == httpx.codes.OK:
@@ -92,8 +92,8 @@ class Peers:
         except (httpx.HTTPError, ValueError) as error:
             problem = f"{type(error).__name__} {error}"
         raise Refusal(
-            502, f"from {address} {problem}", "an answer of every service that has a part of the index",
-            "start it again, or correct PIPELINE_SEARCH_PEERS", {"Retry-After": "5"},
+            502, f"from {address} {problem}", "an answer from every service that has a part of the index",
+            "restart that service, or correct PIPELINE_SEARCH_PEERS", {"Retry-After": "5"},
         )  # fmt: skip
 
 
@@ -101,7 +101,7 @@ def _refusal_of(answer: httpx.Response) -> Refusal:
     """The refusal that a peer has given.
 
     Raises:
-        ValueError: it is none of this service.
+        ValueError: the answer is not a refusal of this service.
     """
     said = answer.json()
     if not isinstance(said, dict) or not {"error", "expected", "do"} <= set(said):

@@ -1,4 +1,4 @@
-"""Pictures of items: from the index's own files by range, or from HBase by key where the index was built without them.
+"""Pictures of items, from the index's own files by range, or from HBase by key if the index was built without them.
 
 What was read last stays in memory, up to a number of bytes.
 """
@@ -27,12 +27,12 @@ from spark_jobs.stages.decode import decode_image
 
 PATIENCE_S = 5.0
 SILENCE_S = 10.0
-"""For so long after HBase gave no answer it is not asked: whoever waits for it keeps a thread from searches."""
+"""Seconds for which HBase is not asked after it gave no answer: waiting for it keeps a thread from searches."""
 THUMBNAIL_SIDE = 192
 
 
 class Cache:
-    """Bytes by name, those used last; both hits and answers in some threads at once."""
+    """Bytes by name, as many of those used last as fit; several threads may use it at once."""
 
     def __init__(self, most_bytes: int) -> None:
         self._most_bytes, self._bytes = most_bytes, 0
@@ -40,9 +40,9 @@ class Cache:
         self._lock = threading.Lock()
 
     def get(self, name: Any, read: Callable[[], bytes]) -> bytes:
-        """What is kept under a name, or else what `read` gives.
+        """The bytes kept under a name, or else those that `read` gives.
 
-        Nothing is not kept: it takes room that is not counted, and may come yet.
+        Empty bytes are not kept: they take room that is not counted, and the picture may still come.
         """
         with self._lock:
             if name in self._kept:
@@ -60,7 +60,7 @@ class Cache:
 
 
 class Pictures:
-    """Of one worker."""
+    """One worker's pictures."""
 
     def __init__(self, options: Options, main_thread: MainThread) -> None:
         self._options, self._main_thread = options, main_thread
@@ -68,7 +68,7 @@ class Pictures:
         self._silent_until = 0.0
 
     def thumbnail(self, view: View, item: Item) -> bytes:
-        """A small JPEG of an item; of its whole picture where the index has none, empty where nobody has.
+        """A small JPEG of an item; if the index has none, of its whole picture; empty if nobody has one.
 
         Raises:
             ValueError: the index's file is damaged.
@@ -80,7 +80,7 @@ class Pictures:
         return data or self._cache.get((*name, "hbase"), lambda: self._of_hbase(item.day, item.key, THUMBNAIL_SIDE))
 
     def whole(self, day: str, key: str) -> bytes:
-        """The whole picture as the pipeline sees it (JPEG), from HBase; empty where it has none that can be used.
+        """The whole picture as the pipeline sees it (JPEG), from HBase; empty if HBase has none that can be used.
 
         Raises:
             HBaseError, TimeoutError: HBase does not answer.
@@ -96,7 +96,7 @@ class Pictures:
         table, column = settings.hbase_table.encode(), self._options.image_column.encode()
 
         def cell(client: Any) -> Any:
-            """Of the row of our layout, or in another table the row whose whole key this is."""
+            """The image cell of a key's row in our layout; in another table, of the row whose whole row key this is."""
             salts = client.get(table, LAYOUT_ROW, LAYOUT_COLUMN, {})
             row = row_key(day, key, int(salts[0].value)) if salts else key_bytes(key)
             return client.get(table, row, column, {})
@@ -113,7 +113,7 @@ class Pictures:
 
 
 def _as_jpeg(data: bytes, side: int) -> bytes:
-    """The canonical picture of a file's bytes, at most `side` wide and high; empty when it cannot be used."""
+    """The canonical picture of a file's bytes, at most `side` wide and high; empty if it cannot be used."""
     image = decode_image(data, DECODING).image
     if image is None or not side:
         return image or b""

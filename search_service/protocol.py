@@ -1,6 +1,6 @@
-"""HTTP/1.1 by uvicorn and h11, with an end for clients that take too long over their headers, and errors as JSON.
+"""HTTP/1.1 by uvicorn and h11, with a time limit on clients' headers, and errors as JSON.
 
-h11, since it limits the size of headers; httptools does not.
+h11 limits the size of headers; httptools does not.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 HEADER_BYTES = 32 << 10
 HEADERS_S = 15.0
-"""From the first byte of a request, or from the connection, until its headers are there; and for what nobody reads any
-more."""
+"""Seconds from the connection, or from the first byte of a request, until its headers are complete; also the limit for
+a body that nobody reads any more."""
 READING_S = 60.0
-"""For a client to read an answer that waits for it: until then the answer keeps its memory, and its request a place."""
+"""Seconds for a client to read a waiting answer: until then, the answer keeps its memory and its request a place."""
 _MALFORMED = {
-    "error": "what is no HTTP request, or headers of more than 32 KiB",
+    "error": "something that is not an HTTP request, or headers of more than 32 KiB",
     "expected": "HTTP/1.1",
     "do": "send a shorter request; a code, a key or filters fit into the body of POST /api/v1/search",
 }
@@ -44,7 +44,7 @@ class Protocol(H11Protocol):
             self._wait()
 
     def on_response_complete(self) -> None:
-        """Wait for what is left of the request, if anything; for the next one uvicorn's own limit holds."""
+        """Wait for what is left of the request, if anything; the next one has uvicorn's own limit."""
         super().on_response_complete()
         if self.conn.their_state is h11.SEND_BODY:
             self._wait()
@@ -56,18 +56,18 @@ class Protocol(H11Protocol):
         super().connection_lost(exc)
 
     def pause_writing(self) -> None:
-        """Wait for a client that reads slowly, though not for ever."""
+        """Wait for a client that reads slowly, but not forever."""
         super().pause_writing()
         self._end_reading()
         self._reading = self.loop.call_later(READING_S, self.transport.abort)
 
     def resume_writing(self) -> None:
-        """Go on: it has read."""
+        """Go on, since the client has read."""
         self._end_reading()
         super().resume_writing()
 
     def send_400_response(self, msg: str) -> None:
-        """Say as JSON what is wrong with a request that is none."""
+        """Say as JSON what is wrong with something that is not a request."""
         content = json.dumps(_MALFORMED).encode()
         headers = [
             (b"content-type", b"application/json"), (b"content-length", str(len(content)).encode()),

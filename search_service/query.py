@@ -33,16 +33,17 @@ from spark_jobs.stages.features import whole_pictures
 from spark_jobs.stages.limits import Limits
 
 DECODING = Limits(timeout_s=10.0)
-"""Of a picture that somebody waits for."""
+"""Limits for a picture that somebody waits for."""
 CHOSEN = "chosen"
 """The source of a crop that somebody has drawn."""
 _EXAMPLES = 20
-"""How many items at most are looked at for one that may be named."""
+"""Most items that are tried for one that can be named."""
 
 
 @dataclass(frozen=True)
 class Query:
-    """What is searched for: its code (1, B); its position in the index, or its picture when it is not of the index."""
+    """What is searched for: its code (1, B), and its position in the index, or its picture if it is not in the
+    index."""
 
     code: Codes
     position: int | None = None
@@ -63,12 +64,12 @@ class Neighbour:
 
 
 def query_of_key(index: Index, key: str, withdrawn: Collection[str] = ()) -> Query:
-    """The picture of a key: of its newest day, the first crop, which is the worthiest.
+    """The picture of a key: the first crop, which is the best, of its newest day.
 
     withdrawn: keys that were taken down since the index was built.
 
     Raises:
-        KeyError: the index does not have it, or not any more.
+        KeyError: the index does not have it, or no longer has it.
     """
     found = index.find(key)
     if not len(found) or key in withdrawn:
@@ -81,7 +82,7 @@ def query_of_key(index: Index, key: str, withdrawn: Collection[str] = ()) -> Que
 
 
 def _example(index: Index, withdrawn: Collection[str]) -> str:
-    """How keys are written: by one of the first that may be shown."""
+    """An example of how keys are written: one of the first that may be shown."""
     first = (index.item(position).key for position in range(min(_EXAMPLES, len(index))))
     return next((f"; keys are written like {key}" for key in first if key not in withdrawn), "")
 
@@ -89,10 +90,10 @@ def _example(index: Index, withdrawn: Collection[str]) -> str:
 def query_of_item(
     index: Index, key: str, day: str = "", crop: int | None = None, withdrawn: Collection[str] = ()
 ) -> Query:
-    """An item of a key: of a day, by default its newest, a certain crop, by default the first.
+    """An item of a key, by day (by default its newest) and crop (by default the first).
 
     Raises:
-        KeyError: the index does not have it, or not any more.
+        KeyError: the index does not have it, or no longer has it.
     """
     items = [] if key in withdrawn else [index.item(position) for position in index.find(key).tolist()]
     wanted = day or max((item.day for item in items), default="")
@@ -107,7 +108,7 @@ def query_of_file(index: Index, path: Path, models: Models) -> Query:
     """The product in an image file, seen as the pipeline sees it.
 
     Raises:
-        ValueError: the file is no usable image, or the extractor is not the one that made the index.
+        ValueError: the file is not a usable image, or the extractor is not the one that made the index.
     """
     with path.open("rb") as file:
         data = file.read(DECODING.max_bytes + 1)
@@ -120,9 +121,8 @@ def query_of_file(index: Index, path: Path, models: Models) -> Query:
 
 @dataclass(frozen=True)
 class Models:
-    """Which artefacts see a picture. models: URI of their folder.
-    detector: `none` takes the whole picture.
-    extractor: empty for the one that made the index."""
+    """Which artefacts see a picture. models: URI of their folder. detector: its name; `none`: use the whole picture.
+    extractor: its name; empty: the one that made the index."""
 
     models: str
     detector: str
@@ -140,8 +140,8 @@ class UnusablePicture(ValueError):
 @dataclass(frozen=True)
 class Seen:
     """What was seen in a picture of `width` x `height` pixels, upright: the crop that is searched for, its code (1, B),
-    its pixels, and the things that the detector found. Where the extractor codes whole pictures as well, `code` is also
-    of all that is around the crop."""
+    its pixels, and the things that the detector found. If the extractor also codes whole pictures, `code` also covers
+    what surrounds the crop."""
 
     code: Codes
     picture: Image.Image
@@ -159,9 +159,9 @@ def see(index: Index, data: bytes, models: Models, box: Box | None = None) -> Se
     """The product in the bytes of an image file, seen as the pipeline sees it; or the part of the picture in `box`.
 
     Raises:
-        UnusablePicture: it is no usable image.
+        UnusablePicture: the file is not a usable image.
         ValueError: the extractor is not the one that made the index.
-        FileNotFoundError, ModuleNotFoundError: an artefact is missing, or the package of weights that it builds on.
+        FileNotFoundError, ModuleNotFoundError: an artefact is missing, or a package with weights that it builds on.
     """
     row = decode_image(data, DECODING)
     if row.image is None:
@@ -179,10 +179,10 @@ def see(index: Index, data: bytes, models: Models, box: Box | None = None) -> Se
 
 
 def warm_up(models: Models, index: Index | None) -> None:
-    """Load the models and run them once: the extractor that made the index, without an index the usual one.
+    """Load the models and run them once: the extractor that made the index or, without an index, the usual one.
 
     Raises:
-        FileNotFoundError, ModuleNotFoundError, ValueError: one is missing, or is another kind of artefact.
+        FileNotFoundError, ModuleNotFoundError, ValueError: a model is missing, or is another kind of artefact.
     """
     blank = np.zeros((64, 64, 3), np.uint8)
     extractor = load_extractor(_asked(models), batch=1) if index is None else extractor_of(index, models)
@@ -199,8 +199,8 @@ def _crop_in(box: Box, width: int, height: int) -> Crop:
 
 
 def extractor_of(index: Index, models: Models) -> Extractor:
-    """The version of an extractor that made the index, whichever version its name stands for now, and whatever that is
-    unless asked for.
+    """The extractor in the version that made the index, whichever version its name stands for now and, unless one is
+    asked for, whatever its name.
 
     Raises:
         FileNotFoundError, ModuleNotFoundError, ValueError: see `see`.
@@ -220,13 +220,13 @@ def extractor_of(index: Index, models: Models) -> Extractor:
 
 
 def _asked(models: Models) -> str:
-    """URI of the extractor that is asked for, or of the usual one; for that the folder of the models is listed."""
+    """URI of the extractor that is asked for, or of the usual one, for which the folder of models is listed."""
     return artefact_uri(models.models, models.extractor or usual_extractor(models.models)[0])
 
 
 @cache
 def _made_by(models: str, version: str) -> str:
-    """URI of the extractor of a version, which stays where it is; LookupError when no artefact has it yet."""
+    """URI of the extractor with a version, which stays where it is; LookupError if no artefact has that version yet."""
     name = name_of(models, version)
     if name is None:
         raise LookupError(f"got version {version}, expected that of an artefact in {models}")
@@ -234,7 +234,7 @@ def _made_by(models: str, version: str) -> str:
 
 
 Search = Callable[[Codes, int], tuple[Indices, Distances]]
-"""The nearest items of codes (Q, B), so many of each."""
+"""Finds the nearest items for codes (Q, B), so many for each."""
 
 
 def neighbours(
@@ -245,12 +245,11 @@ def neighbours(
     withdrawn: Collection[str] = (),
     search: Search | None = None,
 ) -> list[Neighbour]:
-    """The `k` nearest items that pass the filters, all crops of the query's own picture and of `withdrawn` keys left
-    out.
+    """The `k` nearest items that pass the filters, without crops of the query's own picture and of `withdrawn` keys.
 
-    More are searched for while too many of those found are withdrawn. The keys are not looked up: the list has all that
-    ever were.
-    search: what searches the index with the filters, by default the index itself.
+    The search goes deeper while too many of the items found are withdrawn. The keys are not looked up in the index,
+    since the list has all that were ever withdrawn.
+    search: searches the index with the filters; by default the index itself.
     """
     own = _same_picture(index, query)
     find = search or (lambda codes, wanted: index.search(codes, wanted, where))
@@ -294,14 +293,14 @@ def _same_picture(index: Index, query: Query) -> set[int]:
 
 
 def sheet_of(index: Index, query: Query, found: list[Neighbour]) -> Image.Image:
-    """The query, then its neighbours by distance; members of the query's group are framed."""
+    """A contact sheet of the query, then its neighbours by distance; members of the query's group are framed."""
     group = index.item(query.position).group if query.position is not None else ""
     pictures = [(item, _picture(index, item.position)) for item in found]
     return sheet_with(query.picture or _picture(index, query.position), group, pictures)
 
 
 def sheet_with(query: Image.Image | None, group: str, found: list[tuple[Neighbour, Image.Image | None]]) -> Image.Image:
-    """The same of pictures that were read already; gray where there is none."""
+    """The same for pictures that were read already; gray where there is none."""
     blank = Image.new("RGB", (128, 128), (230, 230, 230))
     tiles = [Tile(query or blank, "query")] + [
         Tile(picture or blank, f"{item.distance} bits\n{item.key}", bool(group) and item.group == group)

@@ -1,4 +1,4 @@
-"""Errors as the service gives them: a JSON object that says what was got, what was expected, and what to do."""
+"""Errors of the service: a JSON object that says what was got, what was expected, and what to do."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ MISSING_PAGE = Path(__file__).parent / "page" / "missing.html"
 
 
 class Refusal(Exception):
-    """A request that is not answered. error: what was got.   expected: what would be right.   do: how to get on."""
+    """A request that is refused. error: what was got. expected: what would be right. do: how to go on."""
 
     def __init__(
         self, status: int, error: str, expected: str, do: str, headers: Mapping[str, str] | None = None
@@ -33,24 +33,24 @@ class Refusal(Exception):
         self.status, self.error, self.expected, self.do, self.headers = status, error, expected, do, dict(headers or {})
 
     def answer(self) -> JSONResponse:
-        """As the client gets it."""
+        """The answer that the client gets."""
         content = {"error": self.error, "expected": self.expected, "do": self.do}
         return JSONResponse(content, self.status, {"Cache-Control": "no-store", **self.headers})
 
 
 _BY_STATUS = {
-    404: ("an address of this service", f"see {REFERENCE} for those that there are"),
+    404: ("an address of this service", f"see {REFERENCE} for a list of them"),
     405: ("another method", f"see {REFERENCE} for the method of each address"),
 }
 
 
 def _is_of_browser(request: Request) -> bool:
-    """Whether a person opens an address."""
+    """Whether a person opens an address in a browser."""
     return request.method == "GET" and "text/html" in request.headers.get("accept", "")
 
 
 async def _refused(request: Request, error: Exception) -> Response:
-    """As JSON; a browser that opens a page without a login is shown to it, and back afterwards."""
+    """Answer as JSON; a browser that opens a page without a login is sent to the login, and back afterwards."""
     refusal = error if isinstance(error, Refusal) else Refusal(500, str(error), "an answer", "try again")
     if refusal.status == 401 and _is_of_browser(request) and "authorization" not in request.headers:
         back = request.url.path + (f"?{request.url.query}" if request.url.query else "")
@@ -60,18 +60,18 @@ async def _refused(request: Request, error: Exception) -> Response:
 
 async def _too_late(request: Request, error: Exception) -> Response:
     return Refusal(
-        504, "no answer in time", "a service with less to do, or a smaller picture", "try again later",
+        504, "no answer in time", "a less busy service, or a smaller picture", "try again later",
         {"Retry-After": "5"}
     ).answer()  # fmt: skip
 
 
 async def _gone(request: Request, error: Exception) -> Response:
-    """Read by nobody; counted as the client's fault."""
-    return Refusal(400, "a body that broke off", "a whole one", "send it again").answer()
+    """The client has gone, so nobody reads this; it counts as the client's fault."""
+    return Refusal(400, "a body that broke off", "a complete one", "send it again").answer()
 
 
 async def _of_http(request: Request, error: Exception) -> Response:
-    """As JSON; a browser at an address that there is not gets a page with links to those for people."""
+    """Answer as JSON; a browser at an unknown address gets a page with links to those for people."""
     status = error.status_code if isinstance(error, HTTPException) else 500
     if status == 404 and _is_of_browser(request):
         return HTMLResponse(MISSING_PAGE.read_text().format(path=escape(request.url.path[:200])), status)
@@ -95,7 +95,7 @@ async def _unforeseen(request: Request, error: Exception) -> JSONResponse:
 
 
 def handle_errors(app: FastAPI) -> None:
-    """Have every error of the application answered, as JSON where no person waits for a page."""
+    """Let the application answer every error, as JSON unless a person waits for a page."""
     app.add_exception_handler(Refusal, _refused)
     app.add_exception_handler(TimeoutError, _too_late)
     app.add_exception_handler(ClientDisconnect, _gone)

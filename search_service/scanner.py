@@ -1,9 +1,8 @@
-"""Queries that come together are scanned together: the kernel passes over many codes' distances in one reading of the
-index.
+"""Scan together queries that come together: the kernel computes their distances in one pass over the index.
 
 A query that finds the scanner idle is scanned at once; those that come meanwhile are scanned together as soon as it
-ends. After such a scan as many are waited for again, though not for long: their askers are being answered one after
-another, and ask again.
+ends. After such a scan, as many queries are awaited again, though not for long: clients that are being answered one
+after another ask again.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ from dlcore.search.segment import Where
 
 MOST_TOGETHER = 256
 GATHER_S = 0.002
-"""For how long others are waited for at most, when the last scan was of several."""
+"""Most seconds to wait for other queries if the last scan had several."""
 Found = tuple[Indices, Distances]
 
 
@@ -38,24 +37,24 @@ class _Asked:
 
     @property
     def kind(self) -> tuple[object, ...]:
-        """Equal for those that can be scanned together: of the same version and filters, and about as many
-        neighbours."""
+        """Equal for queries that can be scanned together: same version, same filters, and about as many neighbours."""
         where = tuple(sorted((name, tuple(sorted(values))) for name, values in (self.where or {}).items()))
         return id(self.index), where, self.codes.shape[1], (self.k - 1).bit_length() // 3
 
 
 class Scanner:
-    """Scans in a thread of its own; the kernel lets others compute meanwhile."""
+    """Scans in a thread of its own; other threads compute meanwhile, since the kernel releases the interpreter's
+    lock."""
 
     def __init__(self, count: Callable[[int], None] = lambda queries: None) -> None:
-        """count: told of each scan how many queries it answered."""
+        """count: called after each scan with the number of queries it answered."""
         self._asked: queue.SimpleQueue[_Asked] = queue.SimpleQueue()
         self._count = count
         self._last = 1
         threading.Thread(target=self._run, name="scan", daemon=True).start()
 
     def search(self, index: Index, codes: Codes, k: int, where: Where | None, timeout_s: float) -> Found:
-        """As `Index.search` does, with others' queries.
+        """Search as `Index.search` does, together with others' queries.
 
         Raises:
             TimeoutError: it took longer.
@@ -78,7 +77,7 @@ class Scanner:
                 self._scan(group)
 
     def _waiting(self) -> list[_Asked]:
-        """At least one that was asked for, and all others that are there, or come soon."""
+        """At least one query, and all others that are waiting or come soon."""
         found = [self._asked.get()]
         until = time.monotonic() + GATHER_S
         while len(found) < MOST_TOGETHER:

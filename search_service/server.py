@@ -1,8 +1,8 @@
 """The processes of the service: one that listens and watches, and workers that answer, forked from it.
 
-A worker that dies is followed by another at once, and loses the requests that it had under way, no others: all accept
-from one socket. Forked, since the modules are then in memory once and a worker answers within a second. SIGTERM lets
-each worker end what is under way; after `timeout_s` the rest is given up.
+Another worker replaces one that dies at once; only the requests that the dead one had under way are lost, since all
+accept from one socket. Workers are forked, so that the modules are in memory once and a worker answers within a second.
+On SIGTERM each worker finishes what is under way; after `timeout_s` the rest is given up.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from search_service.service import Service
 logger = logging.getLogger(__name__)
 
 STUCK_S = 120.0
-"""After so long over one picture, a worker ends."""
+"""Seconds over one picture after which a worker ends."""
 EXIT_STUCK = 70
 _ENDING = (signal.SIGTERM, signal.SIGINT)
 _YOUNG_S = 5.0
@@ -54,7 +54,7 @@ def serve(options: Options) -> None:
 
 
 class _Supervisor:
-    """Keeps the workers."""
+    """Keeps the workers running."""
 
     def __init__(self, options: Options, listener: socket.socket, counters: Counters) -> None:
         self._options, self._listener, self._counters = options, listener, counters
@@ -62,7 +62,7 @@ class _Supervisor:
         self._is_ending = False
 
     def run(self) -> None:
-        """Start the workers, and one anew for each that ends, until `stop`; returns when all have ended."""
+        """Start the workers, and replace each that ends, until `stop`; return when all have ended."""
         for row in range(self._options.workers):
             self._start(row)
         while self._workers:
@@ -72,7 +72,7 @@ class _Supervisor:
             row, began = self._workers.pop(pid)
             if self._is_ending:
                 continue
-            logger.error("worker %d has ended (%s); another one follows", pid, os.waitstatus_to_exitcode(status))
+            logger.error("worker %d has ended (%s); another one replaces it", pid, os.waitstatus_to_exitcode(status))
             if time.monotonic() - began < _YOUNG_S:
                 time.sleep(_PAUSE_S)
             self._start(row)
@@ -105,7 +105,7 @@ class _Supervisor:
 
 
 def _work(options: Options, listener: socket.socket, counters: Counters, row: int, parent: int) -> int:
-    """Be a worker -> its exit code. The main thread sees pictures, another one answers."""
+    """Be a worker -> its exit code. The main thread works on pictures, another one answers requests."""
     counters.take_row(row)
     main_thread = MainThread()
     service = Service.of(options, counters, main_thread)
@@ -133,7 +133,7 @@ def _work(options: Options, listener: socket.socket, counters: Counters, row: in
 
 
 def _answer(server: uvicorn.Server, listener: socket.socket, main_thread: MainThread) -> None:
-    """Answer requests; a worker whose main thread is stuck then ends all the same."""
+    """Answer requests; afterwards the worker ends even if its main thread is stuck."""
     try:
         server.run(sockets=[listener])
     finally:
@@ -143,7 +143,7 @@ def _answer(server: uvicorn.Server, listener: socket.socket, main_thread: MainTh
 
 
 def _watch(main_thread: MainThread, server: uvicorn.Server, parent: int) -> None:
-    """Let a worker end that is stuck over a picture, or whose supervisor has gone."""
+    """End a worker that is stuck over a picture, or whose supervisor is gone."""
     while not server.should_exit:
         time.sleep(_POLL_S)
         if os.getppid() != parent or main_thread.busy_s() > STUCK_S:

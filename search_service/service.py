@@ -1,4 +1,5 @@
-"""What a worker process of the service has: the index, the threads that search and see, the pictures, the counters."""
+"""What a worker process of the service has: the index, the threads that search and that work on pictures, the pictures,
+the counters."""
 
 from __future__ import annotations
 
@@ -24,7 +25,8 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Service:
-    """One worker's. peers: the services that have the parts of the index; None when this one searches by itself."""
+    """One worker's service. peers: the services that have the parts of the index; None if this one searches by
+    itself."""
 
     options: Options
     live: LiveIndex
@@ -37,7 +39,7 @@ class Service:
 
     @classmethod
     def of(cls, options: Options, counters: Counters, main_thread: MainThread) -> Service:
-        """Made anew in each process, since it has threads."""
+        """Make the service of this process; it has threads, so each process makes its own."""
         peers = Peers(options) if options.peers else None
         part = NO_PART if peers else options.numbered_part()
         live = LiveIndex(options.settings.index, part, options.watch_s)
@@ -47,13 +49,13 @@ class Service:
         )  # fmt: skip
 
     def warm_up(self) -> None:
-        """Load the models and run them once, so that the first picture does not wait for it; without them all else is
-        served."""
+        """Load the models and run them once, so that the first picture does not wait for that. Without them, all else
+        is served."""
         models = Models(self.options.settings.models, self.options.detector, self.options.extractor)
         try:
             warm_up(models, self._opened())
         except Exception:
-            logger.exception("the models cannot be loaded: pictures cannot be searched for")
+            logger.exception("the models cannot be loaded, so that searches by picture are refused")
         self.is_warm.set()
 
     def _opened(self) -> Index | None:
@@ -64,7 +66,7 @@ class Service:
             return None
 
     def see(self, view: View, data: bytes, box: Box | None) -> Seen:
-        """What is in the bytes of a picture.
+        """What is seen in the bytes of a picture.
 
         Raises:
             UnusablePicture, ValueError, FileNotFoundError, ModuleNotFoundError: see `query.see`.
@@ -74,11 +76,11 @@ class Service:
         return self.main_thread.call(lambda: see(view.index, data, models, box), self.options.timeout_s)
 
     def scan(self, view: View, codes: Codes, k: int, where: Where) -> Found:
-        """The `k` nearest items of codes (Q, B), scanned with those of other requests.
+        """The `k` nearest items for codes (Q, B), scanned together with those of other requests.
 
         Raises:
             TimeoutError: it took too long.
-            Refusal: 422 when a filter has no such value.
+            Refusal: 422 if a filter cannot have such a value.
         """
         try:
             return self.scanner.search(view.index, codes, k, where or None, self.options.timeout_s)
@@ -86,5 +88,5 @@ class Service:
             if not where:
                 raise
             raise Refusal(
-                422, f"filters {str(where)[:300]}: {error}", "values that they can have", f"see {REFERENCE}"
+                422, f"filters {str(where)[:300]}: {error}", "values that the filters can have", f"see {REFERENCE}"
             ) from None

@@ -1,1 +1,1 @@
-"""The addresses of the API below /api/v1, and those that operate it."""
+"""The addresses of the API below /api/v1, and those for operating the service."""

@@ -22,7 +22,7 @@ Text = Annotated[str, Query(max_length=100)]
 
 
 class DayOut(BaseModel):
-    """A day: its pictures by reason, and how many of them are on its sheet. faces: addresses of a few of them."""
+    """A day: its pictures by reason, and how many of them are on its sheet. faces: addresses of a few pictures."""
 
     day: str
     totals: dict[str, int]
@@ -31,8 +31,8 @@ class DayOut(BaseModel):
 
 
 class PictureOut(BaseModel):
-    """A picture and what became of it. Boxes: of objects as fractions, of crops in pixels. picture: the address of its
-    JPEG, or none."""
+    """A picture and what became of it. Boxes of objects are fractions, those of crops pixels. picture: the address of
+    its JPEG, or none."""
 
     key: str
     reason: str
@@ -51,8 +51,8 @@ class PictureOut(BaseModel):
 
 
 class SheetOut(DayOut):
-    """Some pictures of a day. counts: how many on the sheet each kind has.
-    reasons, labels: by how many pictures of this kind.
+    """Some pictures of a day. counts: number of pictures of each kind on the sheet.
+    reasons, labels: number of pictures of this kind with each.
 
     total: how many pass.   earlier, later: the neighbouring days that have a sheet.
     """
@@ -68,7 +68,7 @@ class SheetOut(DayOut):
 
 @router.get("")
 def days(request: Request) -> list[DayOut]:
-    """The days that have a sheet, the newest first."""
+    """The days that have a sheet, newest first."""
     request.scope["kind"] = "page"
     return [_day(sheet) for sheet in _sheets(request).newest(MOST_LISTED)]
 
@@ -84,7 +84,7 @@ def a_day(
     offset: Annotated[int, Query(ge=0, le=100_000)] = 0,
     limit: Annotated[int, Query(ge=1, le=200)] = 48,
 ) -> SheetOut:
-    """Pictures of a day with what became of them: sorted, the worst first, and paged."""
+    """Pictures of a day and what became of them, sorted with the worst first, page by page."""
     request.scope["kind"] = "page"
     sheets, withdrawn = _sheets(request), service_of(request).live.view().withdrawn
     sheet = _sheet(sheets, str(day))
@@ -118,8 +118,8 @@ def picture(
         raise Refusal(
             404,
             f"no picture {number} of {day}",
-            "one that the sheet of the day names",
-            "open the day again: it may have been drawn anew",
+            "a picture that the sheet of the day names",
+            "open the day again, since it may have been drawn anew",
         )
     headers = {"ETag": f'"{files}-{number}{"-face" if face else ""}"', "Cache-Control": "private, no-cache"}
     if request.headers.get("if-none-match") == headers["ETag"]:
@@ -137,11 +137,11 @@ def _sheet(sheets: DaySheets, day: str) -> Sheet:
         return sheets.sheet(day)
     except FileNotFoundError:
         raise Refusal(
-            404, f"no pictures of {day}", "a day that similar_images has drawn",
-            "run draw_days, or see /api/v1/days for those there are"
+            404, f"no sheet for {day}", "a day that similar_images has drawn",
+            "run draw_days, or see /api/v1/days for the days that have a sheet"
         ) from None  # fmt: skip
     except ValueError as error:
-        raise Refusal(503, str(error), "a whole sheet", "run draw_days with --afresh") from None
+        raise Refusal(503, str(error), "an undamaged sheet", "run draw_days with --afresh") from None
 
 
 def _day(sheet: Sheet) -> DayOut:

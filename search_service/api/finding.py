@@ -1,6 +1,6 @@
-"""Answers to queries by code and by key: from the segments of this process, or merged from the services that have them.
+"""Answer queries by code and by key, from the segments of this process or merged from the services that have them.
 
-All answers to one request are of one version of the index.
+All answers to one request come from one version of the index.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from search_service.scanner import Found
 from search_service.service import Service
 
 MARGIN = 16
-"""More neighbours than asked for, for crops of the query's own picture and withdrawn ones."""
+"""How many more neighbours are searched for than asked: some may be crops of the query's own picture, or withdrawn."""
 
 
 def answers_of(service: Service, asked: SearchIn) -> SearchOut:
@@ -55,7 +55,7 @@ def answers_of(service: Service, asked: SearchIn) -> SearchOut:
 
 
 def items_of(service: Service, key: str, version: str) -> ItemsOut:
-    """The items of a key; none when it was withdrawn.
+    """The items of a key; none if it was withdrawn.
 
     Raises:
         Refusal: 409, 502 or 503.
@@ -73,10 +73,10 @@ def items_of(service: Service, key: str, version: str) -> ItemsOut:
 
 
 def where_of(view: View, asked: Asked) -> Where:
-    """The filters of a request as the index takes them.
+    """The filters of a request, in the form that the index takes.
 
     Raises:
-        Refusal: 422 when there is no such filter.
+        Refusal: 422 if there is no such filter.
     """
     known = view.index.filters()
     if unknown := set(asked.where) - set(known):
@@ -96,7 +96,7 @@ def _own_answers(service: Service, view: View, asked: SearchIn) -> SearchOut:
 
     def answer(number: int, given: QueryIn, query: Query) -> AnswerOut:
         def search(code: Codes, k: int) -> Found:
-            """From the scan of all queries, or a deeper one."""
+            """Search in what the scan of all queries found, or scan more deeply."""
             if k > at_first:
                 return service.scan(view, code, k, where)
             return positions[number : number + 1, :k], apart[number : number + 1, :k]
@@ -111,7 +111,7 @@ def _own_answers(service: Service, view: View, asked: SearchIn) -> SearchOut:
 
 
 def query_of(view: View, given: QueryIn) -> Query:
-    """What a query of a request stands for.
+    """The picture that a query of a request stands for.
 
     Raises:
         Refusal: 404 or 422.
@@ -136,7 +136,8 @@ def query_of(view: View, given: QueryIn) -> Query:
 
 
 def _position_of(view: View, given: QueryIn) -> int | None:
-    """A crop of the picture that a code was made of, by which its other crops are left out."""
+    """The position of a crop of the picture that a code was made from, so that the picture's other crops are left
+    out."""
     for position in view.index.find(given.without.key).tolist() if given.without else ():
         if view.index.item(position).day == str(given.without and given.without.day):
             return int(position)
@@ -153,7 +154,7 @@ def _merged_answers(service: Service, peers: Peers, asked: SearchIn) -> SearchOu
 
 
 def _answers_by(service: Service, peers: Peers, asked: SearchIn, version: str) -> SearchOut:
-    """By one version.
+    """The answers by one version.
 
     Raises:
         OtherVersion: a peer does not have it.
@@ -178,21 +179,21 @@ def _item_of(peers: Peers, given: QueryIn, version: str) -> ItemOut:
     fitting = [item for item in found if item.day == day and given.crop in (None, item.crop)]
     if not fitting:
         raise Refusal(
-            404, f"{given.key!r}, of which index {version} has no such item", "a key of the index",
+            404, f"{given.key!r}, for which index {version} has no such item", "a key of the index",
             "see /api/v1/items?key=..."
         )  # fmt: skip
     return min(fitting, key=lambda item: (item.crop, item.position))
 
 
 def _versions(service: Service, version: str) -> list[str]:
-    """Those to try: what was asked for, or what is open here, the newest first."""
+    """The versions to try: the requested one, or those open here, newest first."""
     service.live.view()
     return [version] if version else service.live.open_versions()
 
 
 def _no_common_version() -> Refusal:
     return Refusal(
-        503, "services that have no version of the index in common", "the same index for all of them",
-        "ask again in some seconds; if it stays so, look whether all read the same "
-        "PIPELINE_INDEX", {"Retry-After": "3"},
+        503, "peers that have no version of the index in common", "the same index in all of them",
+        "ask again in some seconds; if that does not help, check that all read the same PIPELINE_INDEX",
+        {"Retry-After": "3"},
     )  # fmt: skip

@@ -1,4 +1,4 @@
-"""Groups of copies: a list of them; the members of one, and pair by pair why they are taken for the same."""
+"""Groups of copies: a list of them, the members of one, and pair by pair why they are taken for the same."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ from search_service.service import Service
 router = APIRouter(tags=["groups"])
 MOST_LISTED, MOST_MEMBERS, MOST_COMPARED, MOST_PAIRS = 100_000, 1000, 50, 2000
 FACES = 4
-"""Pictures that a list shows of a group."""
+"""How many pictures of a group a list shows."""
 
 
 class GroupOut(BaseModel):
-    """A group in a list; shops: how many different ones show it, 0 where that is not known.
-    pictures: addresses of some thumbnails."""
+    """A group in a list. shops: how many different shops show it, 0 if unknown. pictures: addresses of some
+    thumbnails."""
 
     group: str
     size: int
@@ -38,7 +38,7 @@ class GroupOut(BaseModel):
 
 
 class GroupsOut(BaseModel):
-    """A page of a list of `listed` groups, of `groups` in all."""
+    """A page of the list, which has `listed` of all `groups`."""
 
     index: str
     groups: int
@@ -47,8 +47,8 @@ class GroupsOut(BaseModel):
 
 
 class PairOut(BaseModel):
-    """How far two members are apart, in bits, and how similar their descriptors are (1 is equal); members by their
-    number in the list.
+    """Two members, by their numbers in the list: how many bits they are apart, and how similar their descriptors are (1
+    is equal).
 
     similarity: null for a pair that was not verified by it.
     """
@@ -60,8 +60,8 @@ class PairOut(BaseModel):
 
 
 class MembersOut(BaseModel):
-    """The members of a group, oldest first; the verified pairs among them, nearest first, or, where none are kept, all
-    of the first."""
+    """The members of a group, oldest first, and the verified pairs among them, nearest first. If no pairs are kept, all
+    pairs of the first members are given."""
 
     index: str
     group: str
@@ -100,7 +100,7 @@ def _listed(group: Group, view: View) -> GroupOut:
 
 @router.get("/groups/{group:path}")
 def members(request: Request, group: Annotated[Text, Path()]) -> MembersOut:
-    """The members of a group, and how far they are apart."""
+    """The members of a group, and how far apart they are."""
     request.scope["kind"] = "group"
     service = service_of(request)
     view = service.live.view()
@@ -110,7 +110,7 @@ def members(request: Request, group: Annotated[Text, Path()]) -> MembersOut:
             404,
             f"group {group!r}",
             f"a group of index {view.index.version}",
-            "see /api/v1/groups: groups change with the index",
+            "see /api/v1/groups, since groups change with the index",
         )
     places = [split_place(member.encode()) for member in found.members]
     items = _items_of_parts(service, group, places) if service.peers else _items(view, places[:MOST_MEMBERS])
@@ -122,7 +122,7 @@ def members(request: Request, group: Annotated[Text, Path()]) -> MembersOut:
 
 
 def _verified(group: Group, items: Sequence[ItemOut]) -> list[PairOut]:
-    """The evidence of a group, of the members that are shown."""
+    """The evidence of a group for the members that are shown."""
     number = {place(item.day, item.key.encode(), item.crop).decode(): n for n, item in enumerate(items)}
     found = []
     for pair in group.pairs:
@@ -133,7 +133,8 @@ def _verified(group: Group, items: Sequence[ItemOut]) -> list[PairOut]:
 
 
 def _items(view: View, places: list[tuple[str, str, int]]) -> list[ItemOut]:
-    """Those that the index has; groups are made anew with the index, and what was withdrawn since is left out."""
+    """The items that the index has for a group. Groups are made anew with the index; what was withdrawn since is left
+    out."""
     found = []
     for day, key, crop in places:
         try:
@@ -145,7 +146,7 @@ def _items(view: View, places: list[tuple[str, str, int]]) -> list[ItemOut]:
 
 
 def _items_of_parts(service: Service, group: str, places: list[tuple[str, str, int]]) -> list[ItemOut]:
-    """The first of them, asked of the services that have them."""
+    """The first members of a group, from the services that have them."""
     keys = dict.fromkeys(key for _, key, _ in places[:MOST_COMPARED])
     found = [item for key in keys for item in items_of(service, key, "").items if item.group == group]
     return sorted(found, key=lambda item: item.position)

@@ -21,7 +21,7 @@ router = APIRouter(tags=["pictures"])
 
 
 class Size(StrEnum):
-    """Of a picture."""
+    """The size of a picture."""
 
     THUMBNAIL = "thumbnail"
     WHOLE = "whole"
@@ -43,12 +43,14 @@ def picture(
             _picture(service, key, day, crop, size) if service.peers is None else _of_peer(service, request.url.query)
         )
     except (HBaseError, httpx.HTTPError) as error:
-        raise Refusal(502, str(error)[:500], "HBase, or the service that has the picture", "try again later") from None
+        raise Refusal(
+            502, str(error)[:500], "an answer of HBase, or of the service that has the picture", "try again later"
+        ) from None
     if not data:
         raise Refusal(
             404,
-            f"no picture of {key!r} of {day}",
-            "an item of the index that has one",
+            f"no picture of {key!r} on {day}",
+            "an item of the index that has a picture",
             "search again",
         )
     # Asked for again each time: a picture that was withdrawn is not shown from a browser's own memory.

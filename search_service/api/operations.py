@@ -1,4 +1,4 @@
-"""What operators ask for: health, readiness, metrics, the index in use; and taking pictures down."""
+"""Addresses for operators: health, readiness, metrics and the index in use."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from search_service.api.schema import service_of
 from search_service.refusal import Refusal
 
 open_router = APIRouter(tags=["operations"])
-"""Without a token: they tell nothing but whether it serves. Asynchronous, so that they answer while all threads are
-busy."""
+"""Addresses that need no token: they only tell whether the service works. They are asynchronous, so that they answer
+while all threads are busy."""
 
 metrics_router = APIRouter(tags=["operations"], dependencies=[Depends(prometheus)])
 router = APIRouter(tags=["index"])
@@ -20,13 +20,13 @@ router = APIRouter(tags=["index"])
 
 @open_router.get("/health")
 async def health() -> dict[str, str]:
-    """Whether the process answers at all."""
+    """Whether the process answers."""
     return {"status": "ok"}
 
 
 @open_router.get("/ready")
 async def ready(request: Request) -> JSONResponse:
-    """Whether it can search; 503 until it can."""
+    """Whether the service can search; 503 until it can."""
     service = service_of(request)
     try:
         service.live.view()
@@ -37,14 +37,14 @@ async def ready(request: Request) -> JSONResponse:
 
 @metrics_router.get("/metrics", response_class=PlainTextResponse)
 async def metrics(request: Request) -> str:
-    """For Prometheus: requests by kind and status, their seconds, scans, version and items of the index; of all
-    workers."""
+    """Metrics for Prometheus, of all workers: requests by kind and status, their seconds, scans, version and items of
+    the index."""
     service = service_of(request)
     state = service.live.state
     gauges = [
         (
             "problem",
-            "1 while an index or the list of withdrawn keys cannot be read.",
+            "1 while the index or the list of withdrawn keys cannot be read.",
             "",
             float(bool(state["problem"])),
         )
@@ -52,7 +52,7 @@ async def metrics(request: Request) -> str:
     try:
         index = service.live.view().index
         gauges += [
-            ("index_version", "Number of the version in use.", f'version="{index.version}"',
+            ("index_version", "Number of the index version in use.", f'version="{index.version}"',
             float(index.version.split("-")[0])),
             ("index_items", "Items that can be found.", "", float(len(index))),
         ]  # fmt: skip
@@ -75,7 +75,7 @@ class IndexOut(BaseModel):
 
 @router.get("/index")
 def index(request: Request) -> IndexOut:
-    """The version in use, its filters, and the days and labels that it has."""
+    """The index version in use, its filters, and the days and labels that it has."""
     request.scope["kind"] = "index"
     service = service_of(request)
     opened = service.live.view().opened

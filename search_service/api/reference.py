@@ -1,4 +1,4 @@
-"""The API's description: as OpenAPI, and as a page made of it here, without a file from elsewhere."""
+"""The API's description, as OpenAPI and as a page made from it; the page loads no file from elsewhere."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ th, td { text-align: left; vertical-align: top; padding: .25rem .8rem .25rem 0; 
 
 
 def openapi_of(request: Request) -> Json:
-    """The description of the application that answers."""
+    """The OpenAPI description of the running application."""
     app = request.app
     if not app.openapi_schema:
         schema = get_openapi(title=app.title, version=app.version, description=_ABOUT, routes=app.routes)
@@ -36,25 +36,25 @@ def openapi_of(request: Request) -> Json:
 _ABOUT = (
     "Send the token as `Authorization: Bearer TOKEN`. Every error is a JSON object {error, expected, do}. 429 and 503 "
     "say in Retry-After "
-    "when to ask again. All answers to one request are of the version of the index that they name."
+    "when to ask again. All answers to one request come from the index version that they name."
 )
 
 
 @router.get("/openapi.json")
 def openapi(request: Request) -> Json:
-    """As programs read it."""
+    """The description for programs."""
     return openapi_of(request)
 
 
 @router.get(f"{REFERENCE}.css", response_class=Response)
 def style() -> Response:
-    """How the page looks."""
+    """The style sheet of the page."""
     return Response(_STYLE, media_type="text/css")
 
 
 @router.get(REFERENCE, response_class=HTMLResponse)
 def reference(request: Request) -> str:
-    """As people read it."""
+    """The description for people."""
     schema = openapi_of(request)
     operations = "".join(
         _operation(path, method, operation)
@@ -109,7 +109,7 @@ def _table(rows: list[tuple[str, Json, bool, str]]) -> str:
 
 
 def _type(schema: Json) -> str:
-    """What a value is, with a link to the object that it names."""
+    """The type of a value, with a link to the object that it names."""
     if "$ref" in schema:
         name = escape(schema["$ref"].rsplit("/", 1)[-1])
         return f"<a href='#{name}'>{name}</a>"

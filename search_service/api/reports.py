@@ -1,5 +1,5 @@
-"""The reports over groups, case by case with pictures: what a picture costs where, and pictures that appear under
-another owner."""
+"""The reports over groups, case by case with pictures: what a picture costs in which shop, and pictures that appear
+under another owner."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Count = Annotated[int, Query(ge=1, le=100)]
 
 
 class ShownOut(BaseModel):
-    """A picture of a case. picture: the address of its thumbnail; null when the index does not have it."""
+    """A picture of a case. picture: the address of its thumbnail; null if the index does not have it."""
 
     key: str
     day: str | None
@@ -35,7 +35,7 @@ class ShownOut(BaseModel):
 
 
 class CaseOut(BaseModel):
-    """A case. pictures: those that it is about.   facts: the report's other columns, as text."""
+    """A case. pictures: the ones it is about. facts: the report's other columns, as text."""
 
     group: str
     pictures: list[ShownOut]
@@ -43,9 +43,10 @@ class CaseOut(BaseModel):
 
 
 class ReportOut(BaseModel):
-    """Some cases of a report: of `cases` that pass, of `of` that are served; has_more: the dataset has more.
+    """Some cases of a report. `cases` pass the filters, of `of` that are served; has_more: the dataset has more than
+    these.
 
-    choices: by column, the values that cases may be chosen by.   written: when (UTC).
+    choices: column -> the values to choose cases by. written: when the report was written (UTC).
     """
 
     cases: int
@@ -58,7 +59,7 @@ class ReportOut(BaseModel):
 
 @router.get("/prices")
 def prices(request: Request, words: Text = "", currency: Text = "", start: Start = 0, count: Count = 20) -> ReportOut:
-    """What the same product picture costs in which shops; the largest spreads first."""
+    """What the same product picture costs in different shops; the largest spreads come first."""
     return _answer(request, "price_monitoring", words, {"currency": currency}, start, count, _price_pictures)
 
 
@@ -66,7 +67,7 @@ def prices(request: Request, words: Text = "", currency: Text = "", start: Start
 def picture_copyright(
     request: Request, words: Text = "", kind: Text = "", original_owner: Text = "", start: Start = 0, count: Count = 20
 ) -> ReportOut:
-    """Pictures of an owner that appear under another owner or in another shop; the earliest first."""
+    """Pictures of an owner that appear under another owner or in another shop; the earliest come first."""
     exact = {"kind": kind, "original_owner": original_owner}
     return _answer(request, "picture_copyright", words, exact, start, count, _copyright_pictures)
 
@@ -97,14 +98,17 @@ def _report(request: Request, name: str) -> Report:
         return files.report(name)
     except FileNotFoundError:
         raise Refusal(
-            404, "no report yet", "the file that export_reports writes", "let the DAG similar_images run to its end"
+            404,
+            "no report yet",
+            "the file that export_reports writes",
+            "wait until the DAG similar_images has finished a run",
         ) from None
     except ValueError as error:
-        raise Refusal(503, str(error), "a whole report", "run export_reports") from None
+        raise Refusal(503, str(error), "an undamaged report", "run export_reports") from None
 
 
 def _price_pictures(case: Case, view: View) -> list[ShownOut]:
-    """The picture that stands for the group, the cheapest and the dearest."""
+    """The picture that stands for the group, the cheapest and the most expensive one."""
     lowest, highest = (
         _of_group(view, case["group"], case[f"{which}_key"], case[f"{which}_shop"]) for which in ("lowest", "highest")
     )
@@ -128,7 +132,7 @@ def _shown(key: str, day: str, crop: str, **about: str) -> ShownOut:
 
 
 def _of_group(view: View, group: str, key: str, shop: str) -> ShownOut:
-    """The newest member of a group that has a key; without a picture when the index has no such group."""
+    """The newest member of a group with a key; without a picture if the index has no such group."""
     found = view.index.group_list.find(group)
     places = [split_place(place.encode()) for place in found.members] if found else []
     own = max((place for place in places if place[1] == key), default=None)

@@ -1,4 +1,4 @@
-"""What the API takes and gives, as its description shows it."""
+"""The objects that the API takes and gives, as its description shows them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Filters = dict[Annotated[str, StringConstraints(max_length=100)], Annotated[list
 
 
 class Picture(BaseModel):
-    """A picture: the key of a day."""
+    """A picture: a key on a day."""
 
     model_config = ConfigDict(extra="forbid")
     key: Key
@@ -27,7 +27,8 @@ class Picture(BaseModel):
 
 
 class QueryIn(BaseModel):
-    """What is searched for: a code, or a key; of a key its newest day and first crop, unless they are named."""
+    """What is searched for: a code, or a key. For a key, its newest day and first crop count, unless others are
+    named."""
 
     model_config = ConfigDict(extra="forbid")
     code: Annotated[str, StringConstraints(pattern=r"^([0-9a-fA-F]{2}){1,1024}$")] | None = Field(
@@ -36,7 +37,7 @@ class QueryIn(BaseModel):
     key: Key | None = Field(None, examples=["sku-17/0"])
     day: date | None = None
     crop: Annotated[int, Field(ge=0, le=32_767)] | None = None
-    without: Picture | None = Field(None, description="a picture to leave out of the answer")
+    without: Picture | None = Field(None, description="picture to leave out of the answer")
 
     @model_validator(mode="after")
     def _one_of_two(self) -> Self:
@@ -46,14 +47,16 @@ class QueryIn(BaseModel):
 
 
 class Asked(BaseModel):
-    """How many neighbours, and which pass."""
+    """How many neighbours are wanted, and which pass."""
 
     model_config = ConfigDict(extra="forbid")
-    k: Annotated[int, Field(ge=1)] = Field(10, description="neighbours of each")
-    where: Filters = Field({}, description="values that pass, by filter", examples=[{"label": ["mug", "pan"]}])
-    since: date | None = Field(None, description="the first day that passes")
-    until: date | None = Field(None, description="the last day that passes")
-    index: Text = Field("", description="a version of the index; empty: the newest")
+    k: Annotated[int, Field(ge=1)] = Field(10, description="number of neighbours of each query")
+    where: Filters = Field(
+        {}, description="for each filter, the values that pass", examples=[{"label": ["mug", "pan"]}]
+    )
+    since: date | None = Field(None, description="first day that passes")
+    until: date | None = Field(None, description="last day that passes")
+    index: Text = Field("", description="version of the index; empty: the newest")
 
 
 class SearchIn(Asked):
@@ -76,13 +79,13 @@ class NeighbourOut(BaseModel):
 
     @classmethod
     def of(cls, found: Neighbour) -> NeighbourOut:
-        """As the API gives it."""
+        """The object for an item of the index."""
         return cls(**vars(found), picture=picture_address(found.key, found.day, found.crop))
 
 
 class ItemOut(BaseModel):
-    """An item of the index; its code in hexadecimal. about: what its filter columns say.
-    picture: the address of its thumbnail."""
+    """An item of the index; its code is in hexadecimal. about: the values of its filter columns. picture: the address
+    of its thumbnail."""
 
     key: str
     day: str
@@ -96,7 +99,7 @@ class ItemOut(BaseModel):
 
     @classmethod
     def of(cls, index: Index, position: int) -> ItemOut:
-        """As the API gives it."""
+        """The object for an item of the index."""
         item = index.item(position)
         picture = picture_address(item.key, item.day, item.crop)
         code, about = index.code(position).tobytes().hex(), index.told(position)
@@ -111,7 +114,7 @@ class ItemsOut(BaseModel):
 
 
 class AnswerOut(BaseModel):
-    """Of one query: the item that it names, if any, and its neighbours, nearest first."""
+    """The answer to one query: the item that it names, if any, and its neighbours, nearest first."""
 
     item: ItemOut | None = None
     neighbours: list[NeighbourOut]
@@ -131,8 +134,8 @@ class BoxOut(BaseModel):
 
 
 class SeenOut(BaseModel):
-    """What was seen in a picture of `width` x `height` pixels (upright, at most 1024): what is searched for, all that
-    was found."""
+    """What was seen in a picture of `width` x `height` pixels (upright, at most 1024): the part that is searched for,
+    and everything that was found."""
 
     width: int
     height: int
@@ -142,7 +145,7 @@ class SeenOut(BaseModel):
 
 
 class PictureSearchOut(BaseModel):
-    """The neighbours of what was seen in a picture."""
+    """What was seen in a picture, and its neighbours."""
 
     index: str
     items: int
@@ -151,7 +154,7 @@ class PictureSearchOut(BaseModel):
 
 
 class SearchOut(BaseModel):
-    """All answers are of the version `index`, which has so many items."""
+    """The answers, all from the version `index`, which has so many items."""
 
     index: str
     items: int
@@ -159,11 +162,11 @@ class SearchOut(BaseModel):
 
 
 def picture_address(key: str, day: str, crop: int) -> str:
-    """Where an item's thumbnail is."""
+    """The address of an item's thumbnail."""
     return f"/api/v1/picture?{urlencode({'key': key, 'day': day, 'crop': crop})}"
 
 
 def service_of(request: Request) -> Service:
-    """The worker's."""
+    """The worker's service."""
     service: Service = request.app.state.service
     return service

@@ -1,4 +1,4 @@
-"""Searching: by code, by key, by picture."""
+"""Search by code, by key, by picture."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from search_service.query import Box, Seen, UnusablePicture
 from search_service.refusal import Refusal
 
 router = APIRouter(tags=["search"])
-Version = Annotated[Text, Query(description="a version of the index; empty: the newest")]
+Version = Annotated[Text, Query(description="version of the index; empty: the newest")]
 _A_PICTURE = {
     "requestBody": {"required": True, "content": {"image/*": {"schema": {"type": "string", "format": "binary"}}}}
 }
@@ -43,7 +43,7 @@ async def asked_by_address(
     until: date | None = None,
     index: Version = "",
 ) -> Asked:
-    """Neighbours and filters as an address says them; further filters by their names."""
+    """Neighbours and filters from the parameters of an address; further filters go by their names."""
     own = {"k", "since", "until", "index", "key", "crop", "box", "label", "day", "of_day"}
     where: dict[str, list[str]] = {"label": label, "day": [str(each) for each in day]}
     for name, value in request.query_params.multi_items():
@@ -61,7 +61,7 @@ ByAddress = Annotated[Asked, Depends(asked_by_address)]
 
 @router.post("/search")
 def search(request: Request, asked: SearchIn) -> SearchOut:
-    """The nearest items of one or several queries, by code or by key."""
+    """The nearest items for one or several queries, by code or by key."""
     request.scope["kind"] = "key" if any(query.key for query in asked.queries) else "code"
     return answers_of(service_of(request), asked)
 
@@ -71,7 +71,7 @@ def search_by_key(
     request: Request,
     asked: ByAddress,
     key: Annotated[Key, Query()],
-    of_day: Annotated[date | None, Query(description="the day of the key; by default its newest")] = None,
+    of_day: Annotated[date | None, Query(description="day of the key; by default its newest")] = None,
     crop: Annotated[int | None, Query(ge=0)] = None,
 ) -> SearchOut:
     """The nearest items of one key."""
@@ -81,7 +81,7 @@ def search_by_key(
 
 
 async def picture_bytes(request: Request) -> bytes:
-    """The body, whatever it says that it is: the file's own bytes decide."""
+    """The body, whatever its declared type: the file's own bytes decide."""
     return await request.body()
 
 
@@ -90,10 +90,10 @@ async def box_of(
         str, Query(max_length=100, description="x_min,y_min,x_max,y_max as fractions: search this part")
     ] = "",
 ) -> Box | None:
-    """The part that somebody has framed.
+    """The part of a picture that somebody has framed.
 
     Raises:
-        Refusal: 422 when it is no box.
+        Refusal: 422 if it is not a box.
     """
     if not box:
         return None
@@ -118,7 +118,7 @@ def search_by_picture(
     box: Annotated[Box | None, Depends(box_of)],
     data: Annotated[bytes, Depends(picture_bytes)],
 ) -> PictureSearchOut:
-    """The nearest items of the product in a picture: its file is the body."""
+    """The nearest items for the product in a picture; the body is the picture's file."""
     request.scope["kind"] = "picture"
     service = service_of(request)
     view = service.live.view(asked.index)
@@ -132,7 +132,10 @@ def search_by_picture(
         ) from None  # fmt: skip
     except (FileNotFoundError, ImportError, ValueError) as error:
         raise Refusal(
-            503, str(error), "the model that made the index", "an operator must look: PIPELINE_MODELS, or build_index"
+            503,
+            str(error),
+            "the model that made the index",
+            "an operator must check PIPELINE_MODELS, or run build_index",
         ) from None
     query = QueryIn(code=seen.code.tobytes().hex(), key=None, without=None)
     same = {"index": asked.index if service.peers else view.index.version}

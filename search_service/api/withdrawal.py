@@ -1,4 +1,4 @@
-"""Taking pictures down, for operators, by `spark_jobs.withdraw`: it writes the decision into the lake, and the list
+"""Take pictures down, for operators, by `spark_jobs.withdraw`: it writes the decision into the lake, and the list
 beside the index."""
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ LIMIT_S = 900.0
 MOST_KEYS = 1000
 _SAID_BYTES = 1000
 _WITHOUT_NUL = r"^[^\x00]*$"
-"""Of what a command can be given."""
+"""Text that a command's argument can hold."""
 Key = Annotated[str, StringConstraints(min_length=1, max_length=32_700, pattern=_WITHOUT_NUL)]
 Why = Annotated[str, StringConstraints(max_length=1000, pattern=_WITHOUT_NUL)]
 _one_at_a_time = threading.Lock()
 
 
 class WithdrawIn(BaseModel):
-    """Keys of pictures, of whatever day; why, for the audit; undo: use them again."""
+    """Keys of pictures, of any day, and the reason, for the audit. undo: use the pictures again."""
 
     model_config = ConfigDict(extra="forbid")
     keys: Annotated[list[Key], Field(min_length=1, max_length=MOST_KEYS)]
@@ -36,17 +36,17 @@ class WithdrawIn(BaseModel):
 
 
 class WithdrawOut(BaseModel):
-    """What the command said."""
+    """The output of the command."""
 
     said: str
 
 
 @router.post("/withdraw")
 def withdraw(request: Request, asked: WithdrawIn) -> WithdrawOut:
-    """Take pictures down, or use them again; answers show it within a minute, groups and index from the next run of
+    """Take pictures down, or use them again. Answers show it within a minute, groups and index after the next run of
     `similar_images`.
 
-    Takes as long as a small Spark job.
+    The answer takes as long as a small Spark job.
     """
     request.scope["kind"] = "withdraw"
     remote = service_of(request).options.settings.connect_url
@@ -62,7 +62,10 @@ def withdraw(request: Request, asked: WithdrawIn) -> WithdrawOut:
         )  # fmt: skip
     except subprocess.TimeoutExpired:
         raise Refusal(
-            504, f"no end after {LIMIT_S:.0f} s", "a Spark that has room", "look into the list again later"
+            504,
+            f"a withdrawal that did not end within {LIMIT_S:.0f} s",
+            "a Spark that has room",
+            "check the list again later",
         ) from None
     except OSError as error:
         raise Refusal(

@@ -1,4 +1,4 @@
-"""The pages for people: empty shells that scripts of this service fill from its API, and the login that opens both.
+"""The pages for people: empty shells that this service's scripts fill from its API, and the login that opens both.
 
 Whoever has logged in has a cookie that scripts cannot read and that the browser sends with requests of these pages
 alone.
@@ -27,7 +27,7 @@ PAGES = {
     "/days": ("Days", "days"),
     "/day/{day}": ("A day in pictures", "day"),
 }
-"""By address, the title of a page and its script."""
+"""Address -> the title of the page and its script."""
 router = APIRouter(include_in_schema=False)
 
 
@@ -47,20 +47,20 @@ def _shell(title: str, script: str) -> Callable[[Request], Response]:
 
 @router.get("/login")
 def login_page(request: Request, next: str = "/") -> Response:
-    """The form for the token."""
+    """The login form."""
     return _login_page(next)
 
 
 @router.post("/login")
 async def login(request: Request) -> Response:
-    """Take the form: the right token gives a session and leads to the page that was asked for."""
+    """Handle the login form: the right token gives a session and leads to the requested page."""
     body = await request.body()
     form = {name: values[0] for name, values in parse_qs(body.decode("utf-8", "replace")).items()}
     options: Options = request.app.state.service.options
     role = role_of_token(options, form.get("token", "").strip())
     if role is None or not role.may(Role.READER) or not is_own_page(request):
         return _login_page(
-            form.get("next", "/"), "This is not the token of the service. Copy the whole token and try again.", 403
+            form.get("next", "/"), "This is not a token of the service. Copy the whole token and try again.", 403
         )
     answer = RedirectResponse(_own_address(form.get("next", "/")), 303)
     is_secure = request.headers.get("origin", "").startswith("https:")  # as the browser sees it, before a proxy
@@ -92,7 +92,8 @@ def _login_page(next: str, error: str = "", status: int = 200) -> Response:
 
 
 def _own_address(asked: str) -> str:
-    """An address of this service: nothing leads to another site, by a name, a second slash or a backslash."""
+    """An address of this service. Nothing leads to another site, be it by a host name, a second slash or a
+    backslash."""
     parts = parts_of(asked)
     is_own = (
         bool(parts.path)

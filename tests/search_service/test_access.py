@@ -105,7 +105,7 @@ def test_every_token_is_compared_in_constant_time(monkeypatch):
 def test_a_token_that_no_header_carries_as_it_is_is_refused_at_the_start(token):
     for name in ("SEARCH_TOKEN", "SEARCH_OPERATOR_TOKEN", "METRICS_TOKEN"):
         given = {"PIPELINE_SEARCH_TOKEN": TOKEN, f"PIPELINE_{name}": token}
-        with pytest.raises(ValueError, match="got a space or a sign"):
+        with pytest.raises(ValueError, match="got a space or a character"):
             Options.from_environment(given)
 
 
