@@ -69,7 +69,7 @@ def top_k(codes: np.ndarray, queries: np.ndarray, flat: Any) -> dict[str, Search
         return usearch.index.search(codes, queries[start : start + 4], K, **options).distances.reshape(-1, K)
 
     return {
-        "ours": lambda: kernels.hamming_top_k(queries, codes, K)[1],
+        "ours": lambda: kernels.hamming_top_k(queries, [codes], K)[1],
         "faiss": lambda: flat.search(queries, K)[0],
         "usearch": lambda: np.concatenate([usearch_some(start) for start in range(0, len(queries), 4)]),
     }

@@ -153,7 +153,7 @@ def build(self):
     for segment in self.segments:
         flat.add(np.asarray(segment.codes))
     object.__setattr__(self, "flat", flat)
-def search(self, codes, k, where=None, without=()):
+def search(self, codes, k, where=None):
     apart, positions = self.flat.search(np.ascontiguousarray(codes), k)
     return positions, apart.astype(np.uint16)
 Index.map_files, Index.search = build, search

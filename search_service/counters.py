@@ -24,7 +24,8 @@ class Counters:
 
     def __init__(self, rows: int) -> None:
         of_kind = len(CLASSES) + len(BUCKETS_S) + 2  # and the sum of the seconds, and their count
-        shape = rows, len(KINDS) * of_kind + 3  # and scans, the queries that they answered, requests under way
+        # A row ends with scans, the queries that they answered, requests under way, connections.
+        shape = rows, len(KINDS) * of_kind + 4
         memory = mmap.mmap(-1, 8 * shape[0] * shape[1])  # shared with the processes that are forked later
         self._values = np.frombuffer(memory, np.float64).reshape(shape)
         self._of_kind = of_kind
@@ -35,12 +36,17 @@ class Counters:
         """Count in this row from now on."""
         self._row = row
         self._lock = threading.Lock()
-        self._values[row, -1] = 0  # those of a process that died are under way no more
+        self._values[row, -2:] = 0  # those of a process that died are under way no more
 
     def begun(self, change: int) -> None:
         """Count requests under way: one begins (1) or ends (-1)."""
         with self._lock:
-            self._values[self._row, -1] += change
+            self._values[self._row, -2] += change
+
+    def has_fewest(self, connections: int) -> bool:
+        """Whether no other worker has fewer connections than this one, which has so many."""
+        self._values[self._row, -1] = connections
+        return bool(connections <= self._values[:, -1].min())
 
     def request(self, kind: str, status: int, seconds: float) -> None:
         """Count a request that has been answered."""
@@ -55,13 +61,13 @@ class Counters:
     def scan(self, queries: int) -> None:
         """Count a scan that answered so many queries."""
         with self._lock:
-            self._values[self._row, -3:-1] += 1, queries
+            self._values[self._row, -4:-2] += 1, queries
 
     def text(self, gauges: Sequence[tuple[str, str, str, float]] = ()) -> str:
         """The counters in Prometheus' text format. gauges: name, meaning, labels and value of what else this process
         knows."""
         sums = self._values.sum(axis=0)
-        kinds = sums[:-3].reshape(len(KINDS), self._of_kind)
+        kinds = sums[:-4].reshape(len(KINDS), self._of_kind)
         lines = [*_heading("requests_total", "Requests answered, by kind and status.", "counter")]
         for kind, own in zip(KINDS, kinds, strict=True):
             lines += [
@@ -73,12 +79,12 @@ class Counters:
         for kind, own in zip(KINDS, kinds, strict=True):
             lines += _histogram(kind, own[len(CLASSES) :]) if own[-1] else []
         for name, meaning, value in (
-            ("scans_total", "Scans of the index.", sums[-3]),
-            ("scanned_queries_total", "Queries that the scans answered.", sums[-2]),
+            ("scans_total", "Scans of the index.", sums[-4]),
+            ("scanned_queries_total", "Queries that the scans answered.", sums[-3]),
         ):
             lines += [*_heading(name, meaning, "counter"), _line(name, "", value)]
         for name, meaning, labels, value in (
-            ("requests_under_way", "Requests under way.", "", sums[-1]),
+            ("requests_under_way", "Requests under way.", "", sums[-2]),
             *gauges,
         ):
             lines += [*_heading(name, meaning, "gauge"), _line(name, labels, value)]

@@ -1,8 +1,8 @@
 """Scan together queries that come together: the kernel computes their distances in one pass over the index.
 
-A query that finds the scanner idle is scanned at once; those that come meanwhile are scanned together as soon as it
-ends. After such a scan, as many queries are awaited again, though not for long: clients that are being answered one
-after another ask again.
+A query that finds the scanner idle is scanned at once; those that come meanwhile are scanned together after it. Before
+that, the scanner waits a moment for the queries of those who have just been answered: clients that ask one query after
+another would otherwise come in two halves, each of which reads the index alone.
 """
 
 from __future__ import annotations
@@ -22,8 +22,9 @@ from dlcore.search.index import Index
 from dlcore.search.segment import Where
 
 MOST_TOGETHER = 256
-GATHER_S = 0.002
-"""Most seconds to wait for other queries if the last scan had several."""
+PATIENCE, PATIENCE_S = 0.5, 0.05
+"""The scanner waits for other queries for at most this share of the time that the last scan took, and at most so many
+seconds."""
 Found = tuple[Indices, Distances]
 
 
@@ -50,7 +51,7 @@ class Scanner:
         """count: called after each scan with the number of queries it answered."""
         self._asked: queue.SimpleQueue[_Asked] = queue.SimpleQueue()
         self._count = count
-        self._last = 1
+        self._expected, self._patience_s = 1, 0.0
         threading.Thread(target=self._run, name="scan", daemon=True).start()
 
     def search(self, index: Index, codes: Codes, k: int, where: Where | None, timeout_s: float) -> Found:
@@ -70,23 +71,27 @@ class Scanner:
     def _run(self) -> None:
         while True:
             together: dict[tuple[object, ...], list[_Asked]] = {}
-            for asked in self._waiting():
+            found = self._waiting()
+            started = time.monotonic()
+            for asked in found:
                 if not asked.answer.cancelled():
                     together.setdefault(asked.kind, []).append(asked)
             for group in together.values():
                 self._scan(group)
+            self._expected = len(found) + self._asked.qsize()
+            self._patience_s = min(PATIENCE * (time.monotonic() - started), PATIENCE_S)
 
     def _waiting(self) -> list[_Asked]:
-        """At least one query, and all others that are waiting or come soon."""
+        """At least one query, and all others that are waiting or come soon: as many as were being scanned or were
+        waiting when the last scan ended."""
         found = [self._asked.get()]
-        until = time.monotonic() + GATHER_S
+        until = time.monotonic() + self._patience_s
         while len(found) < MOST_TOGETHER:
-            wait_s = until - time.monotonic() if len(found) < self._last else 0.0
+            wait_s = until - time.monotonic() if len(found) < self._expected else 0.0
             try:
                 found.append(self._asked.get(block=wait_s > 0, timeout=max(wait_s, 0.0) or None))
             except queue.Empty:
                 break
-        self._last = len(found)
         return found
 
     def _scan(self, group: Sequence[_Asked]) -> None:

@@ -20,6 +20,7 @@ from types import FrameType
 import uvicorn
 
 from search_service.app import create_app
+from search_service.connections import Server
 from search_service.counters import Counters
 from search_service.main_thread import MainThread
 from search_service.options import Options
@@ -109,14 +110,13 @@ def _work(options: Options, listener: socket.socket, counters: Counters, row: in
     counters.take_row(row)
     main_thread = MainThread()
     service = Service.of(options, counters, main_thread)
-    server = uvicorn.Server(
-        uvicorn.Config(
-            create_app(service), http=Protocol, ws="none", lifespan="off", log_config=None, access_log=False,
-            server_header=False,
-            h11_max_incomplete_event_size=HEADER_BYTES, limit_concurrency=None, timeout_keep_alive=30,
-            timeout_graceful_shutdown=round(options.timeout_s) + 1, proxy_headers=False,
-        )
+    config = uvicorn.Config(
+        create_app(service), http=Protocol, ws="none", lifespan="off", log_config=None, access_log=False,
+        server_header=False,
+        h11_max_incomplete_event_size=HEADER_BYTES, limit_concurrency=None, timeout_keep_alive=30,
+        timeout_graceful_shutdown=round(options.timeout_s) + 1, proxy_headers=False,
     )  # fmt: skip
+    server = Server(config, listener, counters)
 
     def end(number: int, frame: FrameType | None) -> None:
         server.should_exit = True
@@ -126,24 +126,24 @@ def _work(options: Options, listener: socket.socket, counters: Counters, row: in
     signal.pthread_sigmask(signal.SIG_UNBLOCK, _ENDING)
     service.live.start()
     threading.Thread(target=_watch, args=(main_thread, server, parent), name="watch-worker", daemon=True).start()
-    threading.Thread(target=_answer, args=(server, listener, main_thread), name="answer").start()
+    threading.Thread(target=_answer, args=(server, main_thread), name="answer").start()
     service.warm_up()
     main_thread.run()
     return 0
 
 
-def _answer(server: uvicorn.Server, listener: socket.socket, main_thread: MainThread) -> None:
-    """Answer requests; afterwards the worker ends even if its main thread is stuck."""
+def _answer(server: Server, main_thread: MainThread) -> None:
+    """Answer requests; a worker whose main thread is stuck then ends all the same."""
     try:
-        server.run(sockets=[listener])
+        server.run()
     finally:
         if main_thread.busy_s() > STUCK_S:
             os._exit(EXIT_STUCK)
         main_thread.stop()
 
 
-def _watch(main_thread: MainThread, server: uvicorn.Server, parent: int) -> None:
-    """End a worker that is stuck over a picture, or whose supervisor is gone."""
+def _watch(main_thread: MainThread, server: Server, parent: int) -> None:
+    """Let a worker end that is stuck over a picture, or whose supervisor has gone."""
     while not server.should_exit:
         time.sleep(_POLL_S)
         if os.getppid() != parent or main_thread.busy_s() > STUCK_S:

@@ -134,7 +134,7 @@ def _others() -> Iterator[Example]:
     corners = np.random.default_rng(1).random((1000, 2), dtype=np.float32)
     yield Example("nms", "1,000 boxes", (np.hstack([corners, corners + np.float32(0.1)]), _values(1000), 0.5, 0))
     codes = np.random.default_rng(2).integers(0, 256, (100_000, 16), np.uint8)
-    yield Example("hamming_top_k", "100,000 codes of 128 bits", (codes[:1], codes, 10))
+    yield Example("hamming_top_k", "100,000 codes of 128 bits", (codes[:1], [codes], 10))
 
 
 def peak(clock: Callable[[], float] = time.perf_counter) -> float | None:

@@ -19,7 +19,7 @@ compute in it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple, Protocol, TypeAlias
 
 import numpy as np
@@ -277,10 +277,10 @@ class Kernels(Protocol):
         """Differing bits between all rows of `queries` (Q, B) and `codes` (N, B) -> (Q, N) uint16; uint32 when B is
         above 8191."""
 
-    def hamming_top_k(self, queries: Codes, codes: Codes, k: int) -> tuple[NDArray[np.int64], Distances]:
-        """The `k` rows of `codes` (N, B) that differ least from each of `queries` (Q, B), equals in order of the rows.
+    def hamming_top_k(self, queries: Codes, parts: Sequence[Codes], k: int) -> tuple[NDArray[np.int64], Distances]:
+        """The `k` rows of all `parts` (N, B), counted through them, that differ least from each of `queries` (Q, B).
 
-        Gives indices and distances, both (Q, min(k, N)), nearest first.
+        Equals come in order of the rows. Gives indices and distances, both (Q, min(k, N)), nearest first.
         """
 
     def hamming_within(

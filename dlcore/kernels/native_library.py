@@ -49,7 +49,7 @@ _SIGNATURES: dict[str, tuple[type | None, list[type]]] = {
     "dlcore_add_rows": (None, [_Pointer, _Pointer, _Int, _Pointer, _Pointer]),
     "dlcore_hamming": (None, [_Pointer, _Pointer, _Pointer, _Int, _Int, _Int]),
     "dlcore_hamming_scratch": (_Int, [_Int]),
-    "dlcore_hamming_top_k": (None, [_Pointer, _Int, _Pointer, _Int, _Int, _Int, _Int, _Pointer, _Pointer]),
+    "dlcore_hamming_top_k": (None, [_Pointer, _Int, _Int, _Pointer, _Int, _Int, _Pointer, _Pointer]),
     "dlcore_hamming_within": (
         _Int,
         [_Pointer, _Int, _Pointer, _Int, _Int, _Int, _Pointer, _Pointer, _Int, _Pointer],

@@ -7,7 +7,7 @@ Python's lock meanwhile.
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import TypeVar
@@ -20,6 +20,7 @@ from dlcore.kernels.interface import WIDEST, Buckets, Codes, Distances, Masks, d
 from dlcore.kernels.native_library import library
 
 Numbers = NDArray[np.uint64]
+Given = TypeVar("Given")
 Found = TypeVar("Found")
 _POSITION_BITS = 40  # of what hamming_scan.h finds: the distance is above them
 _MAX_BYTES = 512
@@ -50,27 +51,30 @@ def hamming(queries: Codes, codes: Codes) -> Distances:
     return distances
 
 
-def hamming_top_k(queries: Codes, codes: Codes, k: int) -> tuple[NDArray[np.int64], Distances]:
+def hamming_top_k(queries: Codes, parts: Sequence[Codes], k: int) -> tuple[NDArray[np.int64], Distances]:
     """Indices and distances of the `k` nearest: see `reference.hamming_top_k`."""
-    queries, codes = np.ascontiguousarray(queries), np.ascontiguousarray(codes)
-    k = max(min(k, len(codes)), 0)
+    queries, parts = np.ascontiguousarray(queries), [np.ascontiguousarray(part) for part in parts]
+    total = sum(map(len, parts))
+    k = max(min(k, total), 0)
     best = np.empty((len(queries), k), np.uint64)
+    shares = list(_shares(parts, _thread_count(len(queries), total)))
     for start in range(0, len(queries) if k else 0, _QUERIES):
-        find = partial(_top_k, queries[start : start + _QUERIES], k)
-        parts = _shared(find, len(queries), codes)
-        best[start : start + _QUERIES] = parts[0] if len(parts) == 1 else np.sort(np.hstack(parts), axis=1)[:, :k]
-    return _positions(best), _distances(best, codes)
+        found = _side_by_side(partial(_top_k, queries[start : start + _QUERIES], k), shares)
+        best[start : start + _QUERIES] = found[0] if len(found) == 1 else np.sort(np.hstack(found), axis=1)[:, :k]
+    return _positions(best), _distances(best, queries)
 
 
 def hamming_within(queries: Codes, codes: Codes, radius: int) -> tuple[NDArray[np.int64], NDArray[np.int64], Distances]:
     """i, j and distance of all pairs within the radius: see `reference.hamming_within`."""
     queries, codes = np.ascontiguousarray(queries), np.ascontiguousarray(codes)
-    parts = [part for found in _shared(partial(_within, queries, radius), len(queries), codes) for part in found]
+    shares = _shares([codes], _thread_count(len(queries), len(codes)))
+    given = [share for each in shares for share in each]
+    parts = [part for found in _side_by_side(partial(_within, queries, radius), given) for part in found]
     rows = np.concatenate([rows for rows, _ in parts]) if parts else np.empty(0, np.int64)
     found = np.concatenate([found for _, found in parts]) if parts else np.empty(0, np.uint64)
     order = np.argsort(rows, kind="stable")
     found = found[order]
-    return rows[order], _positions(found), _distances(found, codes)
+    return rows[order], _positions(found), _distances(found, queries)
 
 
 class _Buckets(ctypes.Structure):
@@ -124,36 +128,64 @@ def _suits(queries: Codes, codes: Codes, _: int) -> bool:
 
 
 SUITS = {
-    "hamming_top_k": _suits,
+    "hamming_top_k": lambda queries, parts, k: (
+        0 < queries.shape[1] <= _MAX_BYTES and all(_suits(queries, part, k) for part in parts)
+    ),
     "hamming_within": _suits,
     "hamming_in_buckets": lambda first, *_: 0 < first[0].shape[1] <= _MAX_BYTES,
 }
 """Codes longer than the kernels take are left to `reference`."""
 
 
-def _shared(find: Callable[[int, Codes], Found], queries: int, codes: Codes) -> list[Found]:
-    """What `find`, given a part of the codes and where it begins, finds in parts that threads take side by side."""
-    count = min(threads(), max(queries * len(codes) // _ENOUGH, 1))
-    size = max(-(-len(codes) // count), 1)
-    starts = range(0, len(codes), size)
-    if count == 1:
-        return [find(start, codes[start : start + size]) for start in starts]
-    with ThreadPoolExecutor(count) as pool:
-        return list(pool.map(lambda start: find(start, codes[start : start + size]), starts))
+Share = tuple[int, Codes]
+"""Codes that lie one after another, and the position of the first."""
 
 
-def _top_k(queries: Codes, k: int, first: int, codes: Codes) -> Numbers:
+def _thread_count(queries: int, codes: int) -> int:
+    return min(threads(), max(queries * codes // _ENOUGH, 1))
+
+
+def _shares(parts: Sequence[Codes], count: int) -> Iterator[list[Share]]:
+    """The codes of all parts, divided among `count` threads."""
+    starts = np.cumsum([0, *map(len, parts)]).tolist()
+    size = max(-(-starts[-1] // count), 1)
+    for first in range(0, starts[-1], size):
+        cuts = [(max(first - start, 0), first + size - start) for start in starts[:-1]]
+        yield [
+            (start + begin, part[begin:end])
+            for start, part, (begin, end) in zip(starts, parts, cuts, strict=False)
+            if begin < len(part) and end > 0
+        ]
+
+
+def _side_by_side(find: Callable[[Given], Found], shares: Sequence[Given]) -> list[Found]:
+    """What `find` finds in each share, in threads of their own."""
+    if len(shares) <= 1:
+        return [find(share) for share in shares]
+    with ThreadPoolExecutor(len(shares)) as pool:
+        return list(pool.map(find, shares))
+
+
+class _Part(ctypes.Structure):
+    """`Part` of hamming_scan.h."""
+
+    _fields_ = (("data", ctypes.c_void_p), ("count", ctypes.c_int64), ("first", ctypes.c_int64))
+
+
+def _top_k(queries: Codes, k: int, share: Sequence[Share]) -> Numbers:
     """(Q, min(k, N)): the best numbers of each query, ascending."""
-    k = min(k, len(codes))
+    k = min(k, sum(len(codes) for _, codes in share))
     best = np.empty((len(queries), k), np.uint64)
     scratch = np.empty((len(queries), library().dlcore_hamming_scratch(k)), np.uint64)
+    parts = (_Part * len(share))(*((codes.ctypes.data, len(codes), first) for first, codes in share))
     arrays = best.ctypes.data, scratch.ctypes.data
-    library().dlcore_hamming_top_k(*_given(queries, codes), first, k, *arrays)
+    library().dlcore_hamming_top_k(queries.ctypes.data, *queries.shape, parts, len(parts), k, *arrays)
     return best
 
 
-def _within(queries: Codes, radius: int, first: int, codes: Codes) -> list[tuple[NDArray[np.int64], Numbers]]:
+def _within(queries: Codes, radius: int, share: Share) -> list[tuple[NDArray[np.int64], Numbers]]:
     """Rows of the queries and numbers of the codes of all pairs, in order of the codes for each row."""
+    first, codes = share
     parts = []
     rows, found = np.empty(_PAIRS, np.int64), np.empty(_PAIRS, np.uint64)
     step = ctypes.c_int64(0 if len(queries) else -1)

@@ -6,7 +6,7 @@ Convolution and pooling take images of any rank, and floats of any size.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import product
 from typing import Any
 
@@ -329,13 +329,14 @@ def hamming(queries: Codes, codes: Codes) -> Distances:
     return distances
 
 
-def hamming_top_k(queries: Codes, codes: Codes, k: int) -> tuple[NDArray[np.int64], Distances]:
+def hamming_top_k(queries: Codes, parts: Sequence[Codes], k: int) -> tuple[NDArray[np.int64], Distances]:
     """See `interface.Kernels.hamming_top_k`."""
     indices: NDArray[np.int64] = np.empty((len(queries), 0), np.int64)
-    distances = hamming(queries, codes[:0])
-    for start in range(0, len(codes), _CODES):
-        apart = hamming(queries, codes[start : start + _CODES])
-        rows = np.broadcast_to(np.arange(start, start + apart.shape[1]), apart.shape)
+    distances, first = hamming(queries, queries[:0]), 0
+    for codes in (part[start : start + _CODES] for part in parts for start in range(0, len(part), _CODES)):
+        apart = hamming(queries, codes)
+        rows = np.broadcast_to(np.arange(first, first + len(codes)), apart.shape)
+        first += len(codes)
         indices, distances = np.hstack([indices, rows]), np.hstack([distances, apart])
         order = np.argsort(distances, axis=1, kind="stable")[:, :k]
         indices, distances = np.take_along_axis(indices, order, axis=1), np.take_along_axis(distances, order, axis=1)

@@ -6,7 +6,7 @@ answer is exact: a join compares all pairs, block by block, so that memory stays
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -81,9 +81,15 @@ def pairs_between(
                 yield part[0] + top, part[1] + left, part[2]
 
 
-def nearest(queries: Codes, codes: Codes, k: int) -> tuple[Indices, Distances]:
-    """The `k` nearest codes of each query, ties in order of the codes -> indices and distances, both (Q, min(k, N))."""
-    return kernels.hamming_top_k(*_comparable(queries, codes), k)
+def nearest(queries: Codes, parts: Sequence[Codes], k: int) -> tuple[Indices, Distances]:
+    """The `k` codes of all `parts`, N in all, that are nearest to each query, ties in order of the codes.
+
+    Gives indices, counted through the parts, and distances, both (Q, min(k, N)).
+
+    Raises:
+        ValueError: queries and codes are of different length.
+    """
+    return kernels.hamming_top_k(_checked(queries), [_comparable(queries, part)[1] for part in parts], k)
 
 
 def _comparable(queries: Codes, codes: Codes) -> tuple[Codes, Codes]:

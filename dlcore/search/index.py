@@ -7,7 +7,7 @@ machine.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -72,23 +72,25 @@ class Index:
     def __len__(self) -> int:
         return int(self.starts[-1])
 
-    def search(
-        self, codes: Codes, k: int = 10, where: Where | None = None, without: Collection[int] = ()
-    ) -> tuple[Indices, Distances]:
+    def search(self, codes: Codes, k: int = 10, where: Where | None = None) -> tuple[Indices, Distances]:
         """The `k` nearest items of each code (Q, B) -> positions and distances in bits, both (Q, k). Exact; ties by
         position.
 
-        where: filters that items must pass.
-        without: positions that are left out. There are fewer than k only when no more items are left.
+        where: filters that items must pass. There are fewer than k only when no more items pass.
         """
-        found = [
-            self._search(number, codes, k, where or {}, np.array(sorted(set(without)), np.int64))
-            for number in self._numbers()
+        rows = [segment.passing(where) if where else None for segment in self.searched()]
+        parts = [
+            segment.codes if own is None else segment.codes[own]
+            for segment, own in zip(self.searched(), rows, strict=True)
         ]
-        found.append((np.empty((len(codes), 0), np.int64), np.empty((len(codes), 0), np.uint16)))
-        positions, apart = (np.hstack(parts) for parts in zip(*found, strict=True))
-        order = np.argsort(apart, axis=1, kind="stable")[:, :k]
-        return np.take_along_axis(positions, order, axis=1), np.take_along_axis(apart, order, axis=1)
+        found, apart = nearest(codes, parts, k)
+        positions, first = np.empty_like(found), 0
+        for number, part, own in zip(self._numbers(), parts, rows, strict=True):
+            here = (found >= first) & (found < first + len(part))
+            place = found[here] - first
+            positions[here] = (place if own is None else own[place]) + self.starts[number]
+            first += len(part)
+        return positions, apart
 
     def within(self, codes: Codes, radius: int, where: Where | None = None) -> tuple[Indices, Indices, Distances]:
         """All items at most `radius` bits from each code (Q, B) -> numbers of codes, positions and distances, all (P,).
@@ -130,19 +132,6 @@ class Index:
             segment.map_files()
         self.groups.map_files()
         self.group_list.map_files()
-
-    def _search(self, number: int, codes: Codes, k: int, where: Where, without: Indices) -> tuple[Indices, Distances]:
-        """In one segment."""
-        segment, start = self.segments[number], self.starts[number]
-        out = without[(without >= start) & (without < self.starts[number + 1])] - start
-        rows = segment.passing(where) if where else None
-        if rows is not None:
-            rows = rows[~np.isin(rows, out)]
-            positions, apart = nearest(codes, segment.codes[rows], k)
-            return rows[positions] + start, apart
-        positions, apart = nearest(codes, segment.codes, k + len(out))
-        kept = np.argsort(np.isin(positions, out), axis=1, kind="stable")[:, : min(k, len(segment) - len(out))]
-        return np.take_along_axis(positions, kept, axis=1) + start, np.take_along_axis(apart, kept, axis=1)
 
     def find(self, key: str) -> Indices:
         """Positions of the items of a key, in order; empty when the index does not have it. No segment is scanned."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -51,6 +52,22 @@ def test_what_comes_during_a_scan_is_scanned_together(index):
         k = 5 if number == 0 else 5 + (number - 1) % 2
         for code, *row in zip(given, positions.tolist(), apart.tolist(), strict=True):
             assert list(zip(*row, strict=True)) == nearest_by_loop(entries, code.tobytes(), k)
+
+
+def test_clients_that_ask_one_query_after_another_do_not_stay_in_two_halves(index):
+    """Three wait while the fourth is scanned. It asks again at once, and goes with the others."""
+    held, (_, entries), scanner = Held(index[0]), index, Scanner()
+    code = entries.codes[:1]
+    with ThreadPoolExecutor(4) as pool:
+        first = pool.submit(lambda: [scanner.search(held, code, 5, None, 60) for _ in range(2)])
+        wait_for(lambda: held.searches)
+        others = [pool.submit(scanner.search, held, code, 5, None, 60) for _ in range(3)]
+        wait_for(lambda: scanner._asked.qsize() == 3)
+        time.sleep(0.1)  # so long a scan that it is worth while to wait
+        held.let_go.set()
+        for each in (first, *others):
+            each.result()
+    assert held.searches == [1, 4]
 
 
 def test_other_filters_and_much_larger_numbers_are_scanned_apart(index):

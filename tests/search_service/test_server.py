@@ -7,6 +7,8 @@ import os
 import signal
 import socket
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from pathlib import Path
 
 import httpx
 import numpy as np
@@ -196,3 +198,33 @@ def test_a_client_that_sends_no_headers_is_left(monkeypatch):
         return found
 
     assert asyncio.run(received()) == b""
+
+
+def sockets_of(pid, port):
+    """How many connections to the port a process has."""
+    rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    here = {f"socket:[{row[9]}]" for row in rows if int(row[1].partition(":")[2], 16) == port and row[3] == "01"}
+    return sum(os.readlink(entry.path) in here for entry in os.scandir(f"/proc/{pid}/fd") if entry.is_symlink())
+
+
+def test_workers_share_out_the_connections(index, tmp_path):
+    """Two dozen clients come at once, and some more when some have gone."""
+    uri, _ = index
+    with serving(uri, tmp_path) as served, ExitStack() as stack:
+        served.client.close()
+        address = "127.0.0.1", httpx.URL(served.url).port
+        workers = served.workers()
+
+        def assert_shared_out(clients):
+            wait_for(lambda: sum(sockets_of(pid, address[1]) for pid in workers) == clients)
+            counts = [sockets_of(pid, address[1]) for pid in workers]
+            assert abs(counts[0] - counts[1]) <= 4, counts
+
+        clients = [stack.enter_context(socket.create_connection(address)) for _ in range(24)]
+        assert_shared_out(24)
+        for client in clients[:12]:
+            client.close()
+        wait_for(lambda: sum(sockets_of(pid, address[1]) for pid in workers) == 12)
+        for _ in range(12):
+            stack.enter_context(socket.create_connection(address))
+        assert_shared_out(24)

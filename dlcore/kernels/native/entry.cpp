@@ -107,9 +107,9 @@ void dlcore_hamming(const uint8_t* queries, const uint8_t* codes, uint16_t* dist
 int64_t dlcore_hamming_scratch(int64_t k) { return dlcore::scratch_of(k); }
 
 // See hamming_scan.h.
-void dlcore_hamming_top_k(const uint8_t* queries, int64_t query_count, const uint8_t* codes, int64_t code_count, int64_t bytes,
-                          int64_t first, int64_t k, uint64_t* best, uint64_t* scratch) {
-    hamming_scan().top_k({queries, query_count, bytes}, {codes, code_count, bytes}, first, k, best, scratch);
+void dlcore_hamming_top_k(const uint8_t* queries, int64_t query_count, int64_t bytes, const dlcore::Part* parts, int64_t part_count,
+                          int64_t k, uint64_t* best, uint64_t* scratch) {
+    hamming_scan().top_k({queries, query_count, bytes}, parts, part_count, k, best, scratch);
 }
 
 int64_t dlcore_hamming_within(const uint8_t* queries, int64_t query_count, const uint8_t* codes, int64_t code_count,

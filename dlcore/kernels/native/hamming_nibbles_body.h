@@ -10,6 +10,7 @@ constexpr int64_t kNibbleBytes = 32;               // of the longest codes that 
 constexpr int64_t kVector = 32, kVectors = 8;      // codes of a vector; vectors
 constexpr int64_t kBlock = kVectors * kVector;     // codes whose distances are compared with the limit at once
 constexpr int64_t kNibbleTile = 16384;             // bytes of half bytes
+constexpr int64_t kLine = 64;                      // bytes that the memory delivers at once
 constexpr int64_t kMostBlocks = kMaxTileCodes / kBlock;
 
 static_assert(kNibbleTile >= 2 * kNibbleBytes * kBlock);
@@ -42,30 +43,35 @@ struct Tile {
     const uint8_t* codes;
     int64_t bytes, count, first;  // first: the position of its first code
     alignas(64) uint8_t nibbles[kNibbleTile];
+
+    // Asks the memory for a share of the codes behind the tile, one share for each query: it delivers them meanwhile.
+    void ask_for_next(int64_t query, int64_t query_count) const {
+        const int64_t lines = count * bytes / kLine;
+        const uint8_t* next = codes + count * bytes;
+        for (int64_t line = lines * query / query_count; line < lines * (query + 1) / query_count; line++) {
+            __builtin_prefetch(next + kLine * line);
+        }
+    }
 };
 
 int64_t padded(int64_t bytes) { return bytes <= 8 ? 8 : (bytes + 15) / 16 * 16; }
 
 int64_t nibble_tile_codes(int64_t bytes) { return kBlock * smaller(kNibbleTile / (2 * padded(bytes) * kBlock), kMostBlocks); }
 
-// 16 rows of 16 bytes in each half of the vectors become columns.
-void transpose(__m256i (&rows)[16]) {
-    __m256i turned[16];
-    for (int64_t i = 0; i < 8; i++) {
-        turned[2 * i] = _mm256_unpacklo_epi8(rows[i], rows[i + 8]);
-        turned[2 * i + 1] = _mm256_unpackhi_epi8(rows[i], rows[i + 8]);
+// Of 8 rows of 16 bytes in each half of the vectors: the bytes of two columns each, those of a column side by side.
+inline void pair_columns(__m256i (&r)[8]) {
+    __m256i t[8];
+    for (int64_t i = 0; i < 4; i++) {
+        t[i] = _mm256_unpacklo_epi8(r[2 * i], r[2 * i + 1]);
+        t[4 + i] = _mm256_unpackhi_epi8(r[2 * i], r[2 * i + 1]);
     }
-    for (int64_t i = 0; i < 8; i++) {
-        rows[2 * i] = _mm256_unpacklo_epi8(turned[i], turned[i + 8]);
-        rows[2 * i + 1] = _mm256_unpackhi_epi8(turned[i], turned[i + 8]);
-    }
-    for (int64_t i = 0; i < 8; i++) {
-        turned[2 * i] = _mm256_unpacklo_epi8(rows[i], rows[i + 8]);
-        turned[2 * i + 1] = _mm256_unpackhi_epi8(rows[i], rows[i + 8]);
-    }
-    for (int64_t i = 0; i < 8; i++) {
-        rows[2 * i] = _mm256_unpacklo_epi8(turned[i], turned[i + 8]);
-        rows[2 * i + 1] = _mm256_unpackhi_epi8(turned[i], turned[i + 8]);
+    for (int64_t h = 0; h < 8; h += 4) {
+        const __m256i a = _mm256_unpacklo_epi16(t[h], t[h + 1]), b = _mm256_unpackhi_epi16(t[h], t[h + 1]);
+        const __m256i c = _mm256_unpacklo_epi16(t[h + 2], t[h + 3]), d = _mm256_unpackhi_epi16(t[h + 2], t[h + 3]);
+        r[h] = _mm256_unpacklo_epi32(a, c);
+        r[h + 1] = _mm256_unpackhi_epi32(a, c);
+        r[h + 2] = _mm256_unpacklo_epi32(b, d);
+        r[h + 3] = _mm256_unpackhi_epi32(b, d);
     }
 }
 
@@ -82,25 +88,37 @@ void spread_short(const uint8_t* codes, uint8_t* block) {
         memcpy(&found, codes + 8 * code, 8);
         return found;
     };
-    __m256i rows[16];
-    for (int64_t r = 0; r < 16; r++) rows[r] = _mm256_set_epi64x(word(48 + r), word(16 + r), word(32 + r), word(r));
-    transpose(rows);
-    for (int64_t b = 0; b < 16; b++) {
-        uint8_t* low = block + (2 * (b % 8)) * kBlock + b / 8 * kVector;
-        store_nibbles(rows[b], low, low + kBlock);
+    __m256i upper[8], lower[8];
+    for (int64_t r = 0; r < 8; r++) {
+        upper[r] = _mm256_set_epi64x(word(48 + r), word(16 + r), word(32 + r), word(r));
+        lower[r] = _mm256_set_epi64x(word(56 + r), word(24 + r), word(40 + r), word(8 + r));
+    }
+    pair_columns(upper);
+    pair_columns(lower);
+    for (int64_t b = 0; b < 8; b++) {
+        uint8_t* low = block + (2 * (2 * b % 8)) * kBlock + b / 4 * kVector;
+        store_nibbles(_mm256_unpacklo_epi64(upper[b], lower[b]), low, low + kBlock);
+        store_nibbles(_mm256_unpackhi_epi64(upper[b], lower[b]), low + 2 * kBlock, low + 3 * kBlock);
     }
 }
 
 // 32 codes of a multiple of 16 bytes.
 void spread_long(const uint8_t* codes, int64_t bytes, uint8_t* block) {
     for (int64_t at = 0; at < bytes; at += 16) {
-        __m256i rows[16];
-        for (int64_t r = 0; r < 16; r++) {
+        __m256i upper[8], lower[8];
+        const auto row = [&](int64_t r) {
             const uint8_t* place = codes + r * bytes + at;
-            rows[r] = _mm256_loadu2_m128i(reinterpret_cast<const __m128i*>(place + 16 * bytes), reinterpret_cast<const __m128i*>(place));
+            return _mm256_loadu2_m128i(reinterpret_cast<const __m128i*>(place + 16 * bytes), reinterpret_cast<const __m128i*>(place));
+        };
+        for (int64_t r = 0; r < 8; r++) upper[r] = row(r);
+        pair_columns(upper);
+        for (int64_t r = 0; r < 8; r++) lower[r] = row(8 + r);
+        pair_columns(lower);
+        uint8_t* low = block + 2 * at * kBlock;
+        for (int64_t b = 0; b < 8; b++, low += 4 * kBlock) {
+            store_nibbles(_mm256_unpacklo_epi64(upper[b], lower[b]), low, low + kBlock);
+            store_nibbles(_mm256_unpackhi_epi64(upper[b], lower[b]), low + 2 * kBlock, low + 3 * kBlock);
         }
-        transpose(rows);
-        for (int64_t b = 0; b < 16; b++) store_nibbles(rows[b], block + 2 * (at + b) * kBlock, block + (2 * (at + b) + 1) * kBlock);
     }
 }
 
@@ -118,7 +136,6 @@ void lay_out(Tile& tile, Rows given, int64_t start_of_tile, int64_t count, int64
             for (int64_t c = 0; c < here; c++) memcpy(copied + c * size, codes + c * tile.bytes, tile.bytes);
             codes = copied;
         }
-        for (int64_t line = 0; line < step * size; line += 64) __builtin_prefetch(codes + kAhead + line);
         uint8_t* block = tile.nibbles + start / kBlock * (2 * size * kBlock) + start % kBlock;
         size == 8 ? spread_short(codes, block) : spread_long(codes, size, block);
     }
@@ -205,30 +222,25 @@ int64_t near_nibbles(const Tile& tile, const uint8_t* query, const uint8_t* rows
     return count;
 }
 
-void top_k_of_nibbles(Rows queries, Rows codes, int64_t first, int64_t k, uint64_t* best, uint64_t* scratch) {
-    const int64_t step = nibble_tile_codes(codes.bytes), enough = dlcore::scratch_of(k) - kMaxTileCodes;
+void top_k_of_nibbles(Rows queries, const Part* parts, int64_t part_count, int64_t k, uint64_t* best, uint64_t* scratch) {
+    const int64_t bytes = queries.bytes, step = nibble_tile_codes(bytes), enough = dlcore::scratch_of(k) - kMaxTileCodes;
     Best found[kMaxQueries];
     Probe probes[kMaxQueries];
-    for (int64_t q = 0; q < queries.count; q++) {
-        found[q].numbers = scratch + q * dlcore::scratch_of(k);
-        found[q].count = 0;
-        found[q].limit = 8 * codes.bytes;
-        probes[q].set(queries.data + q * queries.bytes, queries.bytes);
-    }
+    begin(found, queries, k, scratch);
+    for (int64_t q = 0; q < queries.count; q++) probes[q].set(queries.data + q * bytes, bytes);
     Tile tile;
-    for (int64_t start = 0; start < codes.count; start += step) {
-        lay_out(tile, codes, start, smaller(step, codes.count - start), first);
-        for (int64_t q = 0; q < queries.count; q++) {
-            Best& own = found[q];
-            own.count += near_nibbles(tile, queries.data + q * queries.bytes, probes[q].rows, own.limit, own.numbers + own.count);
-            if (own.count >= enough) own.keep(k);
+    for (const Part* part = parts; part < parts + part_count; part++) {
+        for (int64_t start = 0; start < part->count; start += step) {
+            lay_out(tile, {part->data, part->count, bytes}, start, smaller(step, part->count - start), part->first);
+            for (int64_t q = 0; q < queries.count; q++) {
+                Best& own = found[q];
+                tile.ask_for_next(q, queries.count);
+                own.count += near_nibbles(tile, queries.data + q * bytes, probes[q].rows, own.limit, own.numbers + own.count);
+                if (own.count >= enough) own.keep(k);
+            }
         }
     }
-    for (int64_t q = 0; q < queries.count; q++) {
-        found[q].keep(k);
-        dlcore::sort(found[q].numbers, k);
-        memcpy(best + q * k, found[q].numbers, k * sizeof(uint64_t));
-    }
+    finish(found, queries.count, k, best);
 }
 
 int64_t within_of_nibbles(Rows queries, Rows codes, int64_t radius, int64_t* rows, uint64_t* found, int64_t capacity, int64_t* next) {
@@ -243,6 +255,7 @@ int64_t within_of_nibbles(Rows queries, Rows codes, int64_t radius, int64_t* row
                 return count;
             }
             const uint8_t* query = queries.data + q * queries.bytes;
+            tile.ask_for_next(q, queries.count);
             Probe probe;
             probe.set(query, queries.bytes);
             const int64_t more = near_nibbles(tile, query, probe.rows, radius, found + count);

@@ -24,6 +24,12 @@ struct Rows {
     int64_t count, bytes;  // 1 to kMaxCodeBytes bytes
 };
 
+// Codes that lie one after another; `first` is the position of the first one.
+struct Part {
+    const uint8_t* data;
+    int64_t count, first;
+};
+
 // Codes sorted by bucket, in planes of `stride` words: word w of code c is planes[w * stride + c]. 32 more codes can be read at the end.
 // Bucket b is the codes from starts[b] to starts[b + 1].
 struct Buckets {
@@ -43,12 +49,13 @@ struct BucketJoin {
     const int64_t* limits;
 };
 
-// top_k: writes `best` (Q, k), ascending; 0 < k <= N, 0 < Q <= kMaxQueries; `first` is the position of the first code.
+// top_k: of the codes of all parts, N in all, whose positions grow; writes `best` (Q, k), ascending; 0 < k <= N,
+// 0 < Q <= kMaxQueries.
 // within: goes on from step `*next`, 0 to begin with, until all is done or `capacity`, at least kMaxTileCodes, has no place for
 // another tile. Writes query and number of each pair, returns how many, and sets `*next`, to -1 when all is done. Q > 0.
 // in_buckets: the same of a join; next[0 .. 3] is 0, 0, -1, -1 to begin with, next[0] -1 when all is done.
 struct HammingScan {
-    void (*top_k)(Rows queries, Rows codes, int64_t first, int64_t k, uint64_t* best, uint64_t* scratch);
+    void (*top_k)(Rows queries, const Part* parts, int64_t part_count, int64_t k, uint64_t* best, uint64_t* scratch);
     int64_t (*within)(Rows queries, Rows codes, int64_t radius, int64_t* rows, uint64_t* found, int64_t capacity, int64_t* next);
     int64_t (*in_buckets)(const BucketJoin& join, int64_t* rows, uint64_t* found, int64_t capacity, int64_t* next);
 };

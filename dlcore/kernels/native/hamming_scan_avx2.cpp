@@ -71,16 +71,16 @@ struct Lanes {
 namespace {
 
 // Of fewer queries laying half bytes out takes longer than is gained.
-bool suits_nibbles(Rows queries, Rows codes) {
-    return queries.count >= (codes.bytes <= 8 ? 8 : 4) && codes.bytes <= kNibbleBytes;
+bool suits_nibbles(Rows queries) {
+    return queries.count >= (queries.bytes <= 8 ? 4 : 3) && queries.bytes <= kNibbleBytes;
 }
 
-void top_k_of_any(Rows queries, Rows codes, int64_t first, int64_t k, uint64_t* best, uint64_t* scratch) {
-    (suits_nibbles(queries, codes) ? top_k_of_nibbles : top_k)(queries, codes, first, k, best, scratch);
+void top_k_of_any(Rows queries, const Part* parts, int64_t part_count, int64_t k, uint64_t* best, uint64_t* scratch) {
+    (suits_nibbles(queries) ? top_k_of_nibbles : top_k)(queries, parts, part_count, k, best, scratch);
 }
 
 int64_t within_of_any(Rows queries, Rows codes, int64_t radius, int64_t* rows, uint64_t* found, int64_t capacity, int64_t* next) {
-    return (suits_nibbles(queries, codes) ? within_of_nibbles : within)(queries, codes, radius, rows, found, capacity, next);
+    return (suits_nibbles(queries) ? within_of_nibbles : within)(queries, codes, radius, rows, found, capacity, next);
 }
 
 }  // namespace

@@ -12,6 +12,7 @@ using dlcore::kMaxCodeBytes;
 using dlcore::kMaxQueries;
 using dlcore::kMaxTileCodes;
 using dlcore::kPositionBits;
+using dlcore::Part;
 using dlcore::Rows;
 
 constexpr int64_t kTileWords = 2048;           // 16 kB
@@ -174,35 +175,46 @@ struct Best {
     }
 };
 
-void top_k(Rows queries, Rows codes, int64_t first, int64_t k, uint64_t* best, uint64_t* scratch) {
-    alignas(64) uint64_t buffer[kTileWords];
-    const int64_t words = words_of(codes), stride = tile_codes(words), enough = dlcore::scratch_of(k) - kMaxTileCodes;
-    Near* const as_they_lie = choose_as_they_lie(queries.count, codes.bytes);
-    Best found[kMaxQueries];
+void begin(Best* found, Rows queries, int64_t k, uint64_t* scratch) {
     for (int64_t q = 0; q < queries.count; q++) {
         found[q].numbers = scratch + q * dlcore::scratch_of(k);
         found[q].count = 0;
-        found[q].limit = 8 * codes.bytes;
+        found[q].limit = 8 * queries.bytes;
         spread_any(queries.data + q * queries.bytes, queries.bytes, 1, 1, found[q].query);
     }
-    for (int64_t start = 0; start < codes.count; start += stride) {
-        const int64_t count = smaller(stride, codes.count - start);
-        const uint64_t* planes = planes_of(codes.data + start * codes.bytes, codes.bytes, count, stride, as_they_lie, buffer);
-        for (int64_t q = 0; q < queries.count; q++) {
-            Best& own = found[q];
-            uint64_t* end = own.numbers + own.count;
-            Near* const near_limit = as_they_lie && planes != buffer ? as_they_lie : choose(words, own.limit);
-            const int64_t more = near_limit(own.query, words, planes, count, stride, own.limit, end);
-            for (int64_t n = 0; n < more; n++) end[n] += first + start;
-            own.count += more;
-            if (own.count >= enough) own.keep(k);
-        }
-    }
-    for (int64_t q = 0; q < queries.count; q++) {
+}
+
+void finish(Best* found, int64_t query_count, int64_t k, uint64_t* best) {
+    for (int64_t q = 0; q < query_count; q++) {
         found[q].keep(k);
         dlcore::sort(found[q].numbers, k);
         memcpy(best + q * k, found[q].numbers, k * sizeof(uint64_t));
     }
+}
+
+void top_k(Rows queries, const Part* parts, int64_t part_count, int64_t k, uint64_t* best, uint64_t* scratch) {
+    alignas(64) uint64_t buffer[kTileWords];
+    const int64_t bytes = queries.bytes, words = words_of(queries), stride = tile_codes(words);
+    const int64_t enough = dlcore::scratch_of(k) - kMaxTileCodes;
+    Near* const as_they_lie = choose_as_they_lie(queries.count, bytes);
+    Best found[kMaxQueries];
+    begin(found, queries, k, scratch);
+    for (const Part* part = parts; part < parts + part_count; part++) {
+        for (int64_t start = 0; start < part->count; start += stride) {
+            const int64_t count = smaller(stride, part->count - start);
+            const uint64_t* planes = planes_of(part->data + start * bytes, bytes, count, stride, as_they_lie, buffer);
+            for (int64_t q = 0; q < queries.count; q++) {
+                Best& own = found[q];
+                uint64_t* end = own.numbers + own.count;
+                Near* const near_limit = as_they_lie && planes != buffer ? as_they_lie : choose(words, own.limit);
+                const int64_t more = near_limit(own.query, words, planes, count, stride, own.limit, end);
+                for (int64_t n = 0; n < more; n++) end[n] += part->first + start;
+                own.count += more;
+                if (own.count >= enough) own.keep(k);
+            }
+        }
+    }
+    finish(found, queries.count, k, best);
 }
 
 int64_t within(Rows queries, Rows codes, int64_t radius, int64_t* rows, uint64_t* found, int64_t capacity, int64_t* next) {

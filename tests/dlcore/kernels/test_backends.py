@@ -122,7 +122,7 @@ def cases():
     for length in (1, 8, 16, 37):
         codes = np.random.default_rng(3).integers(0, 256, (70, length), np.uint8)
         yield f"{length}", "hamming", (codes[:11], codes), None
-        yield f"{length}", "hamming_top_k", (codes[:11], codes, 9), None
+        yield f"{length}", "hamming_top_k", (codes[:11], [codes[:40], codes[40:]], 9), None
         yield f"{length}", "hamming_within", (codes[:11], codes, 4 * length), None
 
 

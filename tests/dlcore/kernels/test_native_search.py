@@ -42,9 +42,10 @@ def all_distances(queries: np.ndarray, codes: np.ndarray) -> np.ndarray:
 def assert_exact(queries: np.ndarray, codes: np.ndarray, k: int, radius: int) -> None:
     apart = all_distances(queries, codes)
     order = np.argsort(apart, axis=1, kind="stable")[:, :k]
-    indices, distances = native.hamming_top_k(queries, codes, k)
-    np.testing.assert_array_equal(indices, order)
-    np.testing.assert_array_equal(distances, np.take_along_axis(apart, order, axis=1))
+    for parts in ([codes], np.array_split(codes, [len(codes) // 7, len(codes) // 7, len(codes) // 2])):
+        indices, distances = native.hamming_top_k(queries, parts, k)
+        np.testing.assert_array_equal(indices, order)
+        np.testing.assert_array_equal(distances, np.take_along_axis(apart, order, axis=1))
     i, j, distances = native.hamming_within(queries, codes, radius)
     rows, columns = np.nonzero(apart <= radius)
     np.testing.assert_array_equal(np.stack([i, j]), np.stack([rows, columns]))

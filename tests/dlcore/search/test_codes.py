@@ -56,7 +56,7 @@ def test_join_of_nothing_is_nothing():
 
 def test_nearest_ranks_ties_in_order_of_the_codes():
     codes = np.array([[3], [1], [0], [1], [2]], np.uint8)
-    indices, found = nearest(np.array([[0]], np.uint8), codes, 4)
+    indices, found = nearest(np.array([[0]], np.uint8), [codes], 4)
     assert indices.tolist() == [[2, 1, 3, 4]]
     assert found.tolist() == [[0, 1, 1, 1]]
 
@@ -73,7 +73,7 @@ def test_distances_of_long_codes_do_not_overflow(size):
     expected = [[(int.from_bytes(a.tobytes()) ^ int.from_bytes(b.tobytes())).bit_count() for b in codes] for a in codes]
     assert expected[0][1] == 8 * size
     assert distances(codes, codes).tolist() == expected
-    assert nearest(codes[:1], codes, 3)[1][0].tolist() == sorted(expected[0])
+    assert nearest(codes[:1], [codes], 3)[1][0].tolist() == sorted(expected[0])
     assert pairs_within(codes, 8 * size)[2].tolist() == [expected[0][1], expected[0][2], expected[1][2]]
 
 

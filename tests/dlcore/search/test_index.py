@@ -17,9 +17,9 @@ import pytest
 from dlcore.search import store as store_module
 from dlcore.search.byte_strings import ByteStrings
 from dlcore.search.entries import Entries
-from dlcore.search.index import Index, open_index, publish
+from dlcore.search.index import open_index, publish
 from dlcore.search.manifest import META, check_reached, publish_manifest, read_manifest, remove_old, versions
-from dlcore.search.segment import held_groups, held_segment, write_segment
+from dlcore.search.segment import write_segment
 from dlcore.search.store import Store, time_of
 
 
@@ -117,12 +117,6 @@ def test_thumbnails_that_were_cut_off_or_lost_are_refused(uri, tmp_path):
     store.remove(f"segments/{name}/thumbnails.bin")
     with pytest.raises(ValueError, match=r"got 0 bytes of thumbnails.bin"):
         index.thumbnail(2)
-
-
-def test_a_position_that_is_left_out_twice_costs_no_other_item():
-    index = Index("held", "m", 16, [held_segment(some_entries())], held_groups(some_entries()))
-    positions, _ = index.search(some_entries().codes[:1], 5, without=[3, 3])
-    assert sorted(positions[0]) == [0, 1, 2, 4]
 
 
 def test_versions_share_the_parts_that_have_not_changed(uri, tmp_path):

@@ -1,0 +1,87 @@
+"""How workers share out connections: all accept from one socket, and the one that has the fewest takes the next.
+
+Whichever woke first would take them otherwise. Of eight clients one of two workers then often has six: their queries
+wait for one another while the other worker has little to do.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+from contextlib import suppress
+
+import uvicorn
+
+from search_service.counters import Counters
+
+logger = logging.getLogger(__name__)
+
+RETRY_S = 0.004
+TRIES = 25
+"""So often a worker leaves a connection to others that have fewer; they may have died, or be busy."""
+PAUSE_S = 1.0
+"""After an error, as when no file can be opened any more."""
+
+
+class Server(uvicorn.Server):
+    """uvicorn's, which takes connections when it is its turn."""
+
+    def __init__(self, config: uvicorn.Config, listener: socket.socket, counters: Counters) -> None:
+        """counters: know how many connections the other workers have."""
+        super().__init__(config)
+        self._listener, self._counters = listener, counters
+        self._tries = 0
+        self._beginning: set[asyncio.Task[object]] = set()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Begin to take connections."""
+        await super().startup(sockets=[])
+        self._listener.setblocking(False)
+        self._listen()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Take no more of them, and end what is under way."""
+        asyncio.get_running_loop().remove_reader(self._listener)
+        await super().shutdown(sockets=[])
+
+    def _listen(self) -> None:
+        if not self.should_exit:
+            asyncio.get_running_loop().add_reader(self._listener, self._take)
+
+    def _take(self) -> None:
+        """Take a connection that waits, or leave it to others for a moment."""
+        self._tries += 1
+        if self._tries <= TRIES and not self._counters.has_fewest(self._connections()):
+            self._listen_again(RETRY_S)
+            return
+        self._tries = 0
+        try:
+            connection, _ = self._listener.accept()
+        except (BlockingIOError, InterruptedError, ConnectionAbortedError):
+            return  # another worker has it, or the client has gone
+        except OSError:
+            logger.exception("cannot take a connection")
+            self._listen_again(PAUSE_S)
+            return
+        connection.setblocking(False)
+        task = asyncio.get_running_loop().create_task(self._begin(connection))
+        self._beginning.add(task)
+        task.add_done_callback(self._beginning.discard)
+        self._counters.has_fewest(self._connections())
+
+    def _listen_again(self, after_s: float) -> None:
+        loop = asyncio.get_running_loop()
+        loop.remove_reader(self._listener)
+        loop.call_later(after_s, self._listen)
+
+    def _connections(self) -> int:
+        return len(self.server_state.connections) + len(self._beginning)
+
+    async def _begin(self, connection: socket.socket) -> None:
+        with suppress(OSError):  # the client has gone
+            await asyncio.get_running_loop().connect_accepted_socket(self._protocol, connection)
+
+    def _protocol(self) -> asyncio.Protocol:
+        kind = self.config.http_protocol_class
+        return kind(config=self.config, server_state=self.server_state, app_state=self.lifespan.state)  # type: ignore[call-arg]
