@@ -32,6 +32,8 @@ logger = logging.getLogger(__name__)
 STUCK_S = 120.0
 """Seconds over one picture after which a worker ends."""
 EXIT_STUCK = 70
+SWITCH_S = 0.001
+"""How long a thread may keep the interpreter's lock from others: a scan that has ended goes on without delay."""
 _ENDING = (signal.SIGTERM, signal.SIGINT)
 _YOUNG_S = 5.0
 _PAUSE_S = 1.0
@@ -108,6 +110,7 @@ class _Supervisor:
 def _work(options: Options, listener: socket.socket, counters: Counters, row: int, parent: int) -> int:
     """Be a worker -> its exit code. The main thread works on pictures, another one answers requests."""
     counters.take_row(row)
+    sys.setswitchinterval(SWITCH_S)
     main_thread = MainThread()
     service = Service.of(options, counters, main_thread)
     config = uvicorn.Config(
@@ -133,7 +136,7 @@ def _work(options: Options, listener: socket.socket, counters: Counters, row: in
 
 
 def _answer(server: Server, main_thread: MainThread) -> None:
-    """Answer requests; a worker whose main thread is stuck then ends all the same."""
+    """Answer requests; afterwards the worker ends even if its main thread is stuck."""
     try:
         server.run()
     finally:
@@ -143,7 +146,7 @@ def _answer(server: Server, main_thread: MainThread) -> None:
 
 
 def _watch(main_thread: MainThread, server: Server, parent: int) -> None:
-    """Let a worker end that is stuck over a picture, or whose supervisor has gone."""
+    """End a worker that is stuck over a picture, or whose supervisor is gone."""
     while not server.should_exit:
         time.sleep(_POLL_S)
         if os.getppid() != parent or main_thread.busy_s() > STUCK_S:
