@@ -56,9 +56,12 @@ class Preprocessing:
         margin = (self.resize - self.size) // 2
         cut = pixels[:, margin : margin + self.size, margin : margin + self.size]
         ordered = cut if self.channels == "RGB" else cut[..., ::-1]
-        mean, scale = (np.array(values, np.float32) for values in (self.mean, self.scale))
-        x: Array = (ordered.astype(np.float32) - mean) * scale
-        return x.transpose(0, 3, 1, 2)
+        count, height, width, planes = ordered.shape
+        mean, scale = (np.tile(np.array(values, np.float32), width) for values in (self.mean, self.scale))
+        x: Array = ordered.astype(np.float32, order="C").reshape(count, height, width * planes)
+        x -= mean  # row by row: numpy takes ten times as long over the three channels of each pixel
+        x *= scale
+        return x.reshape(count, height, width, planes).transpose(0, 3, 1, 2)
 
 
 SSD_VGG16 = Preprocessing(300, "BGR", (104.0, 117.0, 123.0), (1.0, 1.0, 1.0))
