@@ -148,13 +148,24 @@ def _check_detector(settings: Settings, given: Given) -> None:
 def _check_extractor(settings: Settings, given: Given) -> None:
     """Check the extractor that was asked for, or that of the codes in use, and the published weights it builds on."""
     from dlcore.interop.artefact import missing_weights
-    from spark_jobs.stages.extractors import SPARE, extractor_in_use
+    from spark_jobs.stages.extractors import extractor_in_use
 
     models, of_set = given.get("models") or settings.models, given.get("codes")
-    name = given["extractor"] or extractor_in_use(settings.with_codes(of_set) if of_set else settings, models) or SPARE
+    in_use = extractor_in_use(settings.with_codes(of_set) if of_set else settings, models)
+    name = given["extractor"] or in_use or _usual_extractor(models)
     _check_artefact(settings, {**given, "extractor": name}, "extractor")
     if missing := missing_weights(artefact_uri(models, name)):
         raise Mistake(f"extractor {name!r} builds on published weights that are missing here: {missing.remedy()}")
+
+
+def _usual_extractor(models: str) -> str:
+    """The extractor of a new set of codes; where the folder or the artefact cannot be read, the name to be told of."""
+    from spark_jobs.stages.extractors import SHIPPED, usual_extractor
+
+    try:
+        return usual_extractor(models)[0]
+    except (ValueError, ImportError):
+        return SHIPPED
 
 
 def _check_placeholders(settings: Settings, given: Given) -> None:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from dlcore.interop.artefact import save_artefact
+from dlcore.nn.layer import Linear
 from spark_jobs import detect_objects, evaluate_models, extract_features, preprocess_images, read_images
 from spark_jobs.hbase import contents
 from spark_jobs.mistakes import Mistake
@@ -17,6 +20,7 @@ from spark_jobs.running import runner
 from spark_jobs.running.command_line import Attempt, NoOptions
 from spark_jobs.running.request import check_request
 from spark_jobs.settings import Settings
+from spark_jobs.stages import extractors
 
 DAY = ("--day", "2026-11-02")
 JOBS = {
@@ -98,6 +102,23 @@ def test_a_version_may_be_asked_for_while_the_current_one_is_damaged(tmp_path: P
     for name, message in (("net", "'net' in "), ("net@newer", "has no version newer")):
         with pytest.raises(Mistake, match=message):
             check_request(STAGES["detect_objects"], attempt, detect_objects.Options(detector=name), settings)
+
+
+def test_the_extractor_of_a_new_set_is_the_one_that_is_looked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = Settings.from_environment({"PIPELINE_HOME": str(tmp_path), "PIPELINE_MODELS": f"file://{tmp_path}"})
+    for name in ("spare", "shipped"):
+        monkeypatch.setattr(extractors, name.upper(), name)
+    check = partial(check_request, STAGES["extract_features"], Attempt("r", "2026-11-02"), settings=settings)
+    with pytest.raises(Mistake, match="there is no extractor 'spare'"):
+        check(extract_features.Options())
+    (tmp_path / "shipped").mkdir()
+    (tmp_path / "shipped" / "model.json").write_text("{")
+    with pytest.raises(Mistake, match="extractor 'shipped' in "):
+        check(extract_features.Options())
+    save_artefact(tmp_path / "shipped", Linear(2, 2), {})
+    check(extract_features.Options())
 
 
 def test_a_dag_of_somebody_elses_may_have_params_of_its_own(tmp_path: Path) -> None:
