@@ -26,7 +26,7 @@ with DAG(
             least=1,
             most=400,
             title="Days",
-            description="For how many of the newest days to count the pictures in HBase, by their keys.",
+            description="For how many of the newest days the pictures in HBase are counted, by their keys.",
         ),
     },
     default_args=DEFAULT_ARGS[DAY_CHECK],

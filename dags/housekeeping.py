@@ -28,7 +28,7 @@ with DAG(
             "whenever they need it; a run that is writing to one then computes its rows anew.",
         ),
         "keep_index_versions": number_param(
-            3, least=1, title="Index versions", description="How many versions of the index to keep."
+            3, least=1, title="Index versions", description="How many of the newest versions of the index to keep."
         ),
     },
     default_args=DEFAULT_ARGS[HOUSEKEEPING],

@@ -29,7 +29,7 @@ PARAMS = {
         None,
         type=["null", "string"],
         title="Placeholders",
-        description="URI of a list of placeholder pictures, which stand for no picture: one SHA-256 per line. Empty: "
+        description="URI of a list of placeholders, pictures shown where there is none: one SHA-256 per line. Empty: "
         "the setting PIPELINE_PLACEHOLDERS.",
     ),
     "models": MODELS,
@@ -48,7 +48,7 @@ PARAMS = {
         least=1,
         title="Crops per image",
         example="2",
-        description="The most objects to cut out of an image, the likeliest products first. Empty: one.",
+        description="Most objects to cut out of an image, the likeliest products first. Empty: one.",
     ),
     "fall_back": Param(
         True,
@@ -70,7 +70,7 @@ PARAMS = {
         False,
         type="boolean",
         title="Allow an empty day",
-        description="A day without rows is an error, unless this is set: then the day is published empty.",
+        description="A day without rows is an error unless this is set; then the day is published empty.",
     ),
 }
 

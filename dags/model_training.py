@@ -38,8 +38,8 @@ with DAG(
             None,
             type=["null", "string"],
             title="Catalogue",
-            description="With a backbone: a folder of the shop's own pictures, on the machine that trains, to train on "
-            "as well.",
+            description="With a backbone: a folder of the shop's own pictures on the machine that trains; it trains "
+            "on them as well.",
         ),
     },
     default_args=DEFAULT_ARGS[MODEL_TRAINING],

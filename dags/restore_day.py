@@ -3,8 +3,8 @@
     airflow dags trigger restore_day --conf '{"day": "2026-11-02"}'
 
 `python -m spark_jobs.restore_day`, and the button *Undo* of the page *Image pipeline*, do the same. A second run takes
-the undoing back, so Airflow never retries it. With a run's name it is refused if another run has published the day
-since.
+the undoing back, so Airflow never retries it. If the run is named, the undoing is refused if another run has published
+the day since.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ with DAG(
             None,
             type=["null", "string"],
             title="Run",
-            description="The run to undo, as run reports name it. Empty: the one that published the day last.",
+            description="The run to undo, as run reports name it. Empty: the run that published the day last.",
         ),
         "dataset": Param(
             None,

@@ -1,5 +1,5 @@
 """Registers with Airflow what the pipeline adds to it: the page of the pipeline's runs, the link from a task to its run
-report, and what the scheduler asks for: timetable, priority, deadline."""
+report, and for the scheduler timetables, priority and deadline."""
 
 from __future__ import annotations
 

@@ -1,6 +1,7 @@
-"""Which images a report shows: detections, crops, groups of duplicates, neighbours, and the worst mistakes among them.
+"""Choose the images that a report shows: detections, crops, groups of duplicates, neighbours, and the worst mistakes
+among them.
 
-Pure choices over the published rows and the truth; the same rows always give the same images.
+The choices depend only on the published rows and the truth; the same rows always give the same images.
 """
 
 from __future__ import annotations
@@ -26,8 +27,8 @@ _OVERLAP = 0.5
 
 @dataclass(frozen=True)
 class Seen:
-    """An image with what was found in it and what is there. missed, wrong: true things not found, found things not
-    there."""
+    """An image with what was found in it and what is really there. missed: true things that were not found. wrong:
+    found things that are not there."""
 
     address: Address
     found: list[tuple[str, float, Box]]
@@ -38,10 +39,10 @@ class Seen:
 
 @dataclass(frozen=True)
 class Member:
-    """An image of a group. distance: bits from the representative. similarity: cosine, None where the pair was not
+    """An image of a group. distance: bits from the representative. similarity: cosine, None if the pair was not
     verified.
 
-    is_right: whether the truth has it in the representative's group, None where the truth says nothing.
+    is_right: whether the truth has it in the representative's group, None if the truth does not say.
     """
 
     address: Address
@@ -54,8 +55,8 @@ class Member:
 
 @dataclass(frozen=True)
 class Mistake:
-    """Two images that share a group and should not, or the other way round; kind says which, change what the images
-    are."""
+    """Two images that share a group but should not, or the other way round. kind: which of the two. change: what the
+    images are."""
 
     first: Address
     second: Address
@@ -66,8 +67,8 @@ class Mistake:
 
 @dataclass(frozen=True)
 class Neighbours:
-    """A query and what is nearest to its code: image, bits apart, whether it shows the same (None: the truth says
-    nothing)."""
+    """A query and the images nearest to its code: image, bits apart, whether it shows the same (None: the truth does
+    not say)."""
 
     query: Address
     found: list[tuple[Address, int, bool | None]] = field(default_factory=list)
@@ -75,7 +76,7 @@ class Neighbours:
 
 @dataclass(frozen=True)
 class Known:
-    """The published rows beside the truth, by address."""
+    """The published rows and the truth, by address."""
 
     published: Published
     truth: Mapping[Address, Truth]
@@ -86,12 +87,12 @@ class Known:
         return cls(published, {row.address: row for row in truth})
 
     def change(self, address: Address) -> str:
-        """What was done to the image's original, for people."""
+        """What was done to the image's original, in words."""
         row = self.truth.get(address)
         return (row.transform or ORIGINAL).replace("_", " ") if row else ""
 
     def same(self, first: Address, second: Address) -> bool | None:
-        """Whether two images are duplicates; None when the truth does not say."""
+        """Whether two images are duplicates; None if the truth does not say."""
         rows = self.truth.get(first), self.truth.get(second)
         if any(row is None or row.group is None or not row.is_counted for row in rows):
             return None
@@ -115,7 +116,7 @@ def spread(items: Sequence[Address], count: int) -> list[Address]:
 
 
 def seen(known: Known, address: Address) -> Seen:
-    """What was found in an image beside what is there."""
+    """What was found in an image, and what is really there."""
     objects: list[Row] = known.published.detections[address]["objects"] or []
     found = [(o["label"], float(o["score"]), _box(o)) for o in objects]
     row = known.truth.get(address)
@@ -241,7 +242,7 @@ def false_merges(known: Known, look_alikes: Sequence[Pair], count: int) -> list[
 
 
 def missed_pairs(known: Known, count: int) -> list[Mistake]:
-    """Copies that are not in the group of their original: the nearest first, one of each original."""
+    """Copies that are not in the group of their original: the nearest first, one for each original."""
     rows = counted(list(known.truth.values()))
     originals = {row.group: row.address for row in rows if row.transform is None}
     groups, found = known.published.groups(), []

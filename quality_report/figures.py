@@ -16,7 +16,7 @@ from spark_jobs.settings import Settings
 Figures = dict[str, Any]
 
 HBASE = "hbase"
-"""Stands before the stages in `rows`: the rows that the image table holds."""
+"""The entry before the stages in `rows`: the rows that the image table has."""
 
 
 def day_of(report: PastRun) -> str:
@@ -30,10 +30,10 @@ def days_of(reports: Iterable[PastRun]) -> list[str]:
 
 
 def figures(reports: Sequence[PastRun], in_hbase: dict[str, int]) -> Figures:
-    """`rows` by stage and day, `reasons`, `seconds` and `images_per_second` by stage, all days together; `warnings` of
-    the runs.
+    """`rows` by stage and day; `reasons`, `seconds` and `images_per_second` by stage, over all days; `warnings` of the
+    runs.
 
-    in_hbase: rows of the image table by day.
+    in_hbase: rows of the image table, by day.
     """
     rows: dict[str, dict[str, int | None]] = {HBASE: dict(in_hbase)} if in_hbase else {}
     reasons: dict[str, Counter[str]] = {}
@@ -53,14 +53,14 @@ def figures(reports: Sequence[PastRun], in_hbase: dict[str, int]) -> Figures:
 
 
 def _rate(reports: Sequence[PastRun]) -> float | None:
-    """Rows per second of computing and writing them; None where no rows are written."""
+    """Rows per second of computing and writing; None if no rows are written."""
     rows = sum(report["rows_out"] or 0 for report in reports)
     seconds = sum(float(report["seconds"].get("stage", 0.0)) for report in reports)
     return round(rows / seconds, 2) if rows and seconds else None
 
 
 def elapsed_seconds(reports: Iterable[PastRun], dag: str) -> float:
-    """From the first start to the last end of a DAG's stages; 0 when none has run."""
+    """Seconds from the first start to the last end of a DAG's stages; 0 if none has run."""
     times = [interval(report) for report in reports if STAGES[report["stage"]].dag == dag]
     if not times:
         return 0.0
@@ -68,7 +68,7 @@ def elapsed_seconds(reports: Iterable[PastRun], dag: str) -> float:
 
 
 def hbase_rows(settings: Settings, days: Iterable[str]) -> dict[str, int]:
-    """How many rows the image table holds of each day.
+    """How many rows the image table has for each day.
 
     Raises:
         HBaseError: no gateway answers or the table is missing.

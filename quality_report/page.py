@@ -1,4 +1,4 @@
-"""The report as one HTML page: figures first, then the pictures behind them. No script, nothing from outside the
+"""The report as one HTML page: figures first, then the pictures behind them. It has no script and needs no other
 file."""
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ def _head(content: Content) -> str:
     seconds = elapsed_seconds(content.reports, IMAGE_PIPELINE)
     merges = f"{duplicates['false_merges']} groups of different things"
     codes = f"codes of {features['bits']} bits, entropy {features['entropy_mean']:.2f}"
-    rate = f"five jobs, {len(days)} days, {images / max(seconds, 1e-9):.1f} images a second in all"
+    rate = f"five jobs, {len(days)} days, {images / max(seconds, 1e-9):.1f} images per second in all"
     tiles = (
         parts.tile(f"{images:,}", "Images", f"{used:,} used, {images - used:,} refused, each with its reason"),
         parts.tile(f"{detector['map50']:.3f}", "Detector, mAP at IoU 0.5", f"{len(detector['classes'])} classes"),
@@ -150,8 +150,8 @@ def _rows(content: Content) -> str:
 
 
 def _verdict(name: str, by_day: Mapping[str, int], first: Mapping[str, int]) -> str:
-    """Whether no row of the table is missing: of each day, or, in a stage over all days, in all; "" where not each has
-    a row."""
+    """Whether no row of the table is missing, on each day or, for a stage over all days, in all; "" if not every image
+    has a row."""
     contract = load_contract(STAGES[name]) if name in STAGES else None
     if by_day is first or (contract is not None and not contract.is_one_for_one):
         return ""
@@ -180,11 +180,11 @@ def _speed(content: Content) -> str:
     return parts.section(
         "speed",
         "Speed",
-        "Images a second while a stage computes and writes its rows; the bars show where the time of each day went. "
+        "Images per second while a stage computes and writes its rows; the bars show where each day's time went. "
         "Days run side by side and share the cores.",
         parts.legend(parts.PHASES),
         parts.table(
-            ["Stage", *(f"{day}, images/s" for day in days), "seconds in all", "one bar a day"],
+            ["Stage", *(f"{day}, images/s" for day in days), "seconds in all", "one bar per day"],
             body,
             ["", *[""] * len(days), "n"],
         ),
@@ -228,7 +228,7 @@ def _quality(figures: Mapping[str, Any]) -> str:
 
 
 def _reports(figures: Mapping[str, Any]) -> str:
-    """The scores of the two reports beside those of simple methods; a note where there is no truth about them."""
+    """The scores of the two reports beside those of simple methods; a note if there is no truth about them."""
     tables = [
         f"<h3>{title}</h3>"
         + parts.table(["", *(name for name, *_ in _OF_REPORTS)], _report_rows(figures[report]), ["", *["n"] * 5])
@@ -239,10 +239,9 @@ def _reports(figures: Mapping[str, Any]) -> str:
         "reports",
         "What the two reports are worth",
         "Against what was planted: shops that sell one product at their own prices, and shops that show pictures of "
-        "others. "
-        "Beside them what the same rules would report if pictures were the same by file (SHA-256), by pHash or by "
-        "title alone.",
-        *(tables or ["<p>The truth file says nothing of shops and owners.</p>"]),
+        "others. The other lines show what the same rules would report if pictures were the same by file (SHA-256), by "
+        "pHash or by title alone.",
+        *(tables or ["<p>The truth file says nothing about shops and owners.</p>"]),
     )
 
 

@@ -1,4 +1,4 @@
-"""The pieces that a report's page is put together from: tables, bars, figures. All text is escaped here."""
+"""The pieces of a report's page: tables, bars, figures. All text is escaped here."""
 
 from __future__ import annotations
 
@@ -41,12 +41,12 @@ def cell(html: str, name: str = "") -> str:
 
 
 def number(value: float | None, digits: int = 0) -> str:
-    """A cell with a number, empty for None."""
+    """A cell with a number; empty for None."""
     return cell("" if value is None else f"{value:,.{digits}f}", "n")
 
 
 def heat(value: float | None) -> str:
-    """A cell with a share, the darker the better."""
+    """A cell with a share: the darker, the better."""
     if value is None:
         return cell("", "heat")
     colour = f"color-mix(in srgb, var(--good) {45 * value**2:.0f}%, transparent)"
@@ -54,12 +54,12 @@ def heat(value: float | None) -> str:
 
 
 def bar(share: float, widest: float = 110) -> str:
-    """A bar; share: of the widest, in pixels."""
+    """A bar. share: of the widest bar. widest: in pixels."""
     return f"<i class='bar' style='width:{max(0.0, min(share, 1.0)) * widest:.0f}px'></i>"
 
 
 def phases(seconds: Mapping[str, float], most: float) -> str:
-    """Seconds by phase as one bar of several colours; most: seconds of a bar of full width."""
+    """Seconds by phase as one bar of several colours. most: seconds of a bar of full width."""
     total = sum(seconds.get(name, 0.0) for name in PHASES)
     parts = "".join(
         f"<i class='{colour}' style='flex:{seconds.get(name, 0.0):.3f}' title='{name} {seconds.get(name, 0.0):.1f} "
@@ -70,7 +70,7 @@ def phases(seconds: Mapping[str, float], most: float) -> str:
 
 
 def legend(entries: Mapping[str, str]) -> str:
-    """Names by the CSS class or, with a colon in it, the style of their colour."""
+    """A legend: the CSS class of a colour, or its style if there is a colon in it -> name."""
     items = (
         f"<span><i {'style' if ':' in look else 'class'}='{look}'></i>{escape(name)}</span>"
         for name, look in entries.items()
@@ -84,7 +84,7 @@ def figure(picture: str, caption: str, name: str = "") -> str:
 
 
 def image(picture: Picture | None, inside: str = "", instead: str = "no picture") -> str:
-    """A picture with something drawn over it (HTML); a note in its place when there is none."""
+    """A picture with something drawn over it (HTML); a note in its place if there is none."""
     if picture is None:
         return f"<div class='picture'><div class='none'>{escape(instead)}</div></div>"
     size = f"width='{picture.width}' height='{picture.height}'"
@@ -103,7 +103,7 @@ def boxes(found: Iterable[tuple[str, Box]], true: Iterable[Box]) -> str:
 
 
 def _corner(box: Box) -> str:
-    """Where a box's text begins; near the right edge, where it ends."""
+    """Where a box's text begins or, near the right edge, ends."""
     return f"left:{100 * box[0]:.1f}%" if box[0] < 0.66 else f"right:{100 - 100 * box[2]:.1f}%"
 
 

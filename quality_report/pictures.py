@@ -15,7 +15,7 @@ LARGE, SMALL = 420, 160
 Key = TypeVar("Key")
 _QUALITY = 78
 _MOST_PIXELS = 40_000_000
-"""Of a file that is shown as it is stored; a larger one may be a bomb."""
+"""Most pixels of a file that is shown as it is stored; a larger one may be a decompression bomb."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Picture:
 
 
 def picture(data: bytes, side: int) -> Picture | None:
-    """A small copy of an image file, its longer side at most `side`; None when it cannot or should not be decoded."""
+    """A small copy of an image file, its longer side at most `side`; None if it cannot or should not be decoded."""
     try:
         with Image.open(io.BytesIO(data)) as opened:
             if opened.width * opened.height > _MOST_PIXELS:
@@ -45,13 +45,13 @@ def picture(data: bytes, side: int) -> Picture | None:
 
 
 def pictures(files: Mapping[Key, bytes], wanted: Iterable[Key], side: int) -> dict[Key, Picture]:
-    """Small copies of the wanted files, those left out that cannot be decoded."""
+    """Small copies of the wanted files, without those that cannot be decoded."""
     found = {key: picture(files[key], side) for key in wanted if key in files}
     return {key: small for key, small in found.items() if small is not None}
 
 
 def beginning(data: bytes | None, count: int = 44) -> str:
-    """What a file that is no picture begins with, for people.
+    """The beginning of a file that is not a picture, for people.
 
     >>> beginning(b"<html>")
     '6 bytes: <html>'

@@ -1,5 +1,5 @@
-"""Which cases of the two reports are shown: the largest spreads of prices, and the earliest pictures under another
-name."""
+"""Choose the cases of the two reports that are shown: the largest spreads of prices, and the earliest pictures under
+another name."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from spark_jobs.scoring.report_scores import pair_of
 class Case:
     """Two pictures of one group, each with what its shop says; about: a line for people.
 
-    is_right: whether the truth has both in one group, None where it says nothing.
+    is_right: whether the truth has both in one group, None if it does not say.
     """
 
     pictures: tuple[tuple[Address, str], tuple[Address, str]]
@@ -45,7 +45,7 @@ def choose_prices(known: Known, count: int) -> list[Case]:
 
 
 def choose_copies(known: Known, count: int) -> list[Case]:
-    """The earliest, those first that no simple method has found."""
+    """The earliest copies; those that no simple method has found come first."""
     rows = sorted(
         known.published.picture_copyright, key=lambda row: (len(row["found_by"]), row["first_seen"], row["key"])
     )
@@ -61,5 +61,5 @@ def choose_copies(known: Known, count: int) -> list[Case]:
 
 
 def addresses(cases: Sequence[Case]) -> list[Address]:
-    """Of all their pictures."""
+    """The addresses of all pictures of these cases."""
     return [address for case in cases for address, _ in case.pictures]

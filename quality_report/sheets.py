@@ -19,7 +19,7 @@ _VERDICTS = {True: "right", False: "wrong", None: ""}
 
 @dataclass(frozen=True)
 class Bad:
-    """An image that was made bad on purpose: its class, the expected reason, what became of it."""
+    """An image that was made bad on purpose: its class, the expected reason, and what became of it."""
 
     name: str
     address: Address
@@ -31,7 +31,7 @@ class Bad:
 
 @dataclass(frozen=True)
 class Sheets:
-    """What the sheets show, and the pictures for it: whole images large and small, crops, files as they were stored."""
+    """What the sheets show, and its pictures: whole images large and small, crops, files as they were stored."""
 
     detections: Sequence[Seen] = ()
     worst: Sequence[Seen] = ()
@@ -172,7 +172,7 @@ SHEETS: tuple[tuple[str, str, str, Callable[[Sheets], str]], ...] = (
     (
         "crops",
         "Crops",
-        "What the codes are made of: the best object with a margin, or the whole image (framed) where nothing was "
+        "What the codes are made from: the best object with a margin, or the whole image (framed) if nothing was "
         "found.",
         _crops,
     ),
@@ -199,18 +199,17 @@ SHEETS: tuple[tuple[str, str, str, Callable[[Sheets], str]], ...] = (
     (
         "copyright",
         "Pictures under another name",
-        "On the left the earliest picture of a group, on the right one that came later under another owner or in "
-        "another shop; first "
-        "those that no simple method finds.",
+        "On the left is the earliest picture of a group, on the right one that came later under another owner or in "
+        "another shop. Those that no simple method finds come first.",
         lambda sheets: _cases(sheets, sheets.copies),
     ),
     ("mistakes", "Worst mistakes", "What to look at first when the numbers above are not good enough.", _mistakes),
     (
         "bad",
         "Bad images",
-        "One of each kind that a catalogue holds, with what the pipeline said. Of a file that is no picture the first "
-        "bytes are shown.",
+        "One of each kind in the catalogue, with what the pipeline said. A file that is not a picture is shown by its "
+        "first bytes.",
         _bad,
     ),
 )
-"""Anchor, title, a line about it, and what draws it."""
+"""Anchor, title, a line about the sheet, and the function that draws it."""

@@ -2,8 +2,8 @@
 
     python -m quality_report.write --truth var/demo/catalogue/truth.jsonl --folder build/demo
 
-Reads what is published through the Spark Connect server, counts the rows of HBase, and takes the figures of the stages
-from their run reports; the scores are those of `evaluate_models` for a published run. The servers must be up.
+It reads what is published through the Spark Connect server, counts the rows of HBase, and takes the figures of the
+stages from their run reports. The scores are those of `evaluate_models` for a published run. The servers must be up.
 """
 
 from __future__ import annotations
@@ -47,13 +47,11 @@ _DETECTIONS, _CROPS, _GROUPS, _MEMBERS, _QUERIES, _NEIGHBOURS, _MISTAKES, _CASES
 def write_report(settings: Settings, truth: Path, folder: Path, more: Mapping[str, Any] | None = None) -> None:
     """Write `report.html` and `report.json` about everything that is published.
 
-    settings: of the running stack.
-    truth: the catalogue's `truth.jsonl`; look-alikes may lie beside it.
-    folder: where the report goes.
-    more: figures that others have measured.
+    settings: those of the running stack. truth: the catalogue's `truth.jsonl`; look-alikes may lie beside it. folder:
+        where the report goes. more: figures that others have measured.
 
     Raises:
-        ConnectionError, HBaseError: a server is not there.
+        ConnectionError, HBaseError: a server does not answer.
     """
     rows, look_alikes = read_truth(truth), read_look_alikes(truth.with_name("look_alikes.jsonl"))
     reports = newest_reports(settings)
@@ -71,7 +69,7 @@ def write_report(settings: Settings, truth: Path, folder: Path, more: Mapping[st
 
 
 def fingerprints(published: Published) -> dict[str, str]:
-    """SHA-256 of every code, and of who is in a group with whom: two runs with the same ones published the same."""
+    """SHA-256 of all codes, and of which images share a group: two runs with equal fingerprints published the same."""
     codes = sorted((*address, (row["code"] or b"").hex()) for address, row in published.features.items())
     members: dict[str, list[Address]] = {}
     for address, group in sorted(published.groups().items()):
@@ -89,7 +87,7 @@ def _bad_classes(truth: Path) -> dict[Address, str]:
 def _sheets(
     spark: Any, settings: Settings, known: Known, look_alikes: Sequence[Pair], bad: dict[Address, str]
 ) -> Sheets:
-    """What to show, and its pictures: first the choice, then one read of the images of each dataset."""
+    """What to show and its pictures: first the choice, then one read of the images of each dataset."""
     detections, worst = choose_detections(known, _DETECTIONS), worst_detections(known, _MISTAKES)
     groups, neighbours = choose_groups(known, _GROUPS, _MEMBERS), choose_neighbours(known, _QUERIES, _NEIGHBOURS)
     merged, missed = false_merges(known, look_alikes, _MISTAKES), missed_pairs(known, _MISTAKES)
@@ -130,14 +128,14 @@ def _keys(addresses: Iterable[Address]) -> list[str]:
 
 
 def _versions(reports: Sequence[PastRun]) -> dict[str, str]:
-    """Of the code and what it ran on, from the newest run report."""
+    """The versions of the code and of what it ran on, from the newest run report."""
     newest = max(reports, key=lambda report: str(report["started_at"]), default=None)
     return {name: version for name, version in newest["versions"].items() if version} if newest else {}
 
 
 def main(
     truth: Annotated[Path, typer.Option(help="truth.jsonl of the catalogue", exists=True, dir_okay=False)],
-    folder: Annotated[Path, typer.Option(help="where report.html and report.json go")] = Path("build/demo"),
+    folder: Annotated[Path, typer.Option(help="folder for report.html and report.json")] = Path("build/demo"),
 ) -> None:
     """Write the report of what the running stack has published."""
     os.environ.setdefault("OMP_NUM_THREADS", "1")

@@ -1,4 +1,4 @@
-"""Who is told what: a failed stage with its rule and day, a daily run that is late.
+"""Alerts: a stage that failed, with its rule and day, and a daily run that is late.
 
 Each message goes to the log, and as JSON `{"text": ...}` to the webhook of `PIPELINE_ALERT_URL` when that is set: the
 form that Slack, Mattermost and most others take. A webhook that does not answer never fails a task.
@@ -34,7 +34,7 @@ DEADLINE_HOURS = 6.0
 class EndOfScheduledDay(BaseDeadlineReference):
     """The end of a scheduled run's data interval, when it should start. Backfills and runs by hand are never late.
 
-    For the first run that a DAG ever has, it is now: nobody has waited for it since its day's end.
+    For the very first run of a DAG it is the present: nobody has waited for it since its day's end.
     """
 
     required_kwargs = {"dag_id", "run_id"}  # noqa: RUF012
@@ -56,7 +56,7 @@ def daily_deadline() -> DeadlineAlert:
     """The alert for a scheduled run that has not ended `PIPELINE_DEADLINE_HOURS` (6) after its day.
 
     Raises:
-        ValueError: the setting is no positive number.
+        ValueError: the setting is not a positive number.
     """
     interval = hours("PIPELINE_DEADLINE_HOURS", DEADLINE_HOURS)
     return DeadlineAlert(
@@ -67,7 +67,7 @@ def daily_deadline() -> DeadlineAlert:
 
 
 def day_is_late(hours: float, context: dict[str, Any]) -> None:
-    """Say that a day's run has passed its deadline; Airflow calls it with the run in `context`."""
+    """Announce that a day's run has passed its deadline; Airflow calls this with the run in `context`."""
     run = context["dag_run"]
     day = str(run.get("logical_date") or run["run_after"])[:10]
     announce(
@@ -77,7 +77,7 @@ def day_is_late(hours: float, context: dict[str, Any]) -> None:
 
 
 def stage_failed(context: Any) -> None:
-    """Name the stage, the day and the broken rules of a task that has failed for good."""
+    """Announce a task that has failed for good: the stage, the day and the broken rules."""
     task, run = context["ti"], context["dag_run"]
     message = f"{task.dag_id}: stage {task.task_id} failed in run {run.run_id}"
     stage = STAGES.get(task.task_id)

@@ -1,4 +1,4 @@
-"""Spark connections, checked before a job is started: a missing one or a dead server is an error within seconds.
+"""Check Spark connections before a job is started: a missing one or a dead server is an error within seconds.
 
 The provider takes a missing connection for YARN, and a Spark Connect client retries a wrong port for minutes.
 """
@@ -46,7 +46,7 @@ def checked_connection(conn_id: str, allowed: tuple[str, ...]) -> Any:
 
 
 def server_address(connection: Any) -> tuple[str, int] | None:
-    """Host and port of the server behind a connection; None when it needs none (local, YARN, Kubernetes)."""
+    """Host and port of the server behind a connection; None if it needs none (local, YARN, Kubernetes)."""
     host = connection.host or ""
     if connection.conn_type == "spark" and host.startswith(NO_SERVER):
         return None

@@ -1,7 +1,7 @@
-"""The day of each run as the run's note, with links to what became of it: names of runs by hand tell only when they
-were asked for.
+"""Write the day of each run into the run's note, with links to what became of it: names of runs by hand only tell when
+they were requested.
 
-Airflow calls this module in its scheduler, as a run begins.
+Airflow calls this module in its scheduler when a run begins.
 """
 
 from __future__ import annotations

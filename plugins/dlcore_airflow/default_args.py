@@ -1,5 +1,5 @@
-"""The `default_args` of the DAGs: how often and how long a stage is tried, which goes first, who is told when one has
-failed for good."""
+"""The `default_args` of the DAGs: how often and how long a stage is tried, which goes first, and who is told when one
+has failed for good."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from spark_jobs.pipeline import (
 Arguments = dict[str, Any]
 
 LONGEST_HOURS = 24.0
-"""A limit that no attempt needs and only a hanging one exceeds, which would otherwise keep its slot, and its pool's.
+"""A limit that only a hanging attempt exceeds, which would otherwise keep its slot and that of its pool.
 `PIPELINE_STAGE_HOURS` sets another limit, for days that take longer."""
 
 _TRIED_THRICE: Arguments = {
@@ -47,7 +47,7 @@ _OF_EACH: dict[str, Arguments] = {
 }
 
 OWNER = "image-pipeline"
-"""By which Airflow's list of DAGs is filtered."""
+"""The owner, by which Airflow's list of DAGs can be filtered."""
 
 _OF_ALL: Arguments = {
     "owner": OWNER,
@@ -56,4 +56,4 @@ _OF_ALL: Arguments = {
 }
 
 DEFAULT_ARGS = {dag: {**own, **_OF_ALL} for dag, own in _OF_EACH.items()}
-"""By DAG id."""
+"""DAG id -> its `default_args`."""

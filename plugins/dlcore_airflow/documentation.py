@@ -1,4 +1,4 @@
-"""What Airflow shows as a DAG's documentation: what its file says, and a picture of its stages."""
+"""A DAG's documentation in Airflow: the docstring of its file, and a picture of its stages."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Settings of the DAGs that are a number of hours."""
+"""Read settings of the DAGs that are numbers of hours."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from datetime import timedelta
 
 
 def hours(variable: str, default: float) -> timedelta:
-    """The hours that an environment variable says; the default when it is unset or empty.
+    """The hours in an environment variable; the default if it is unset or empty.
 
     Raises:
-        ValueError: it is no positive number.
+        ValueError: the value is not a positive number.
     """
     text = os.environ.get(variable) or str(default)
     try:

@@ -1,4 +1,4 @@
-"""An operator that runs a job script where its connection points: the part that stages and other jobs have in common.
+"""An operator that runs a job script where its connection points: what stages and other jobs have in common.
 
 A connection of type `spark` goes through the provider's spark-submit; one of type `spark_connect` runs the same script
 as a client of a warm Spark Connect server; a job without a session is a plain process.
@@ -27,7 +27,7 @@ CONNECTIONS = {"any": ("spark_connect", "spark"), "classic": ("spark",)}
 KILL_WAIT_S = 20
 SAID_LINES = 50
 ONE_ATTEMPT = {"spark.yarn.maxAppAttempts": "1"}
-"""YARN starts a failed driver again; Airflow does that, and knows what must not be tried again."""
+"""Keeps YARN from starting a failed driver again: Airflow does that, and knows what must not be tried again."""
 
 
 class JobOperator(SparkSubmitOperator):
@@ -38,7 +38,7 @@ class JobOperator(SparkSubmitOperator):
     title: what it does, for people.
     conn_id: the Spark connection; by default `PIPELINE_SPARK_CONNECTION` (`spark_connect`), for jobs that need a
     classic session `PIPELINE_SPARK_SUBMIT_CONNECTION` (`spark_default`).
-    said: the last lines that a process of it has written.
+    said: the last lines that the job's process has written.
     """
 
     template_fields: Sequence[str] = tuple(
@@ -65,7 +65,7 @@ class JobOperator(SparkSubmitOperator):
 
         Raises:
             AirflowFailException: the connection is missing or of another type.
-            AirflowException: nothing answers at its address, or the job did not end well.
+            AirflowException: nothing answers at its address, or the job failed.
         """
         if self.session_kind == "none":
             self._run_process(arguments)
@@ -86,7 +86,7 @@ class JobOperator(SparkSubmitOperator):
         super().execute(context)
 
     def on_kill(self) -> None:
-        """Stop the job: the client asks its server to interrupt the session on SIGTERM."""
+        """Stop the job: on SIGTERM the client asks its server to interrupt the session."""
         if self._process is None:
             super().on_kill()
         elif self._process.poll() is None:
@@ -127,7 +127,7 @@ def default_connection(session: Session) -> str:
 
 
 def connect_url(conn_id: str, token: str | None) -> tuple[str, str]:
-    """URL of a Spark Connect server without its token, and the token, which travels by environment."""
+    """The URL of a Spark Connect server without its token, and the token, which is passed in the environment."""
     url = SparkConnectHook(conn_id).get_connection_url()
     parts = [part for part in url.split(";") if part and not part.startswith("token=")]
     head = parts[0].split("/token=")[0]

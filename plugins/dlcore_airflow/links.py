@@ -1,4 +1,4 @@
-"""Links to what became of a run and of a day, as Airflow shows them on tasks and runs."""
+"""Links to what became of a run and of a day; Airflow shows them on tasks and runs."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from airflow.sdk.types import TaskInstanceKey
 
 PAGE = "/pipeline"
-"""Where the page is mounted. Its own address ends with a slash: without one Airflow's pages take it for theirs."""
+"""Where the page is mounted. Its own address ends with a slash: without one, Airflow takes it for one of its pages."""
 
 
 def report_link(stage: str, day: str | None, run: str) -> str:
@@ -33,7 +33,7 @@ def pictures_link(day: str) -> str:
 
 
 def day_links(day: str) -> dict[str, str]:
-    """What there is to see of a day: name -> address."""
+    """The pages about a day: name -> address."""
     found = {"runs and reports": day_link(day), "pictures": pictures_link(day)}
     return {name: address for name, address in found.items() if address}
 

@@ -1,4 +1,4 @@
-"""The operator of the pipeline's stages: runs one where its connection points, and says what came of it."""
+"""The operator of the pipeline's stages: it runs a stage where its connection points, and says what came of it."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ OUTCOMES = {
     REFUSED: ((EXIT_MISTAKE, EXIT_WRONG_LINE), AirflowFailException),
     NOTHING_YET: ((EXIT_NOTHING_YET,), AirflowSkipException),
 }
-"""By status of the run report: the exit codes that say the same, and what Airflow is told; of all others, that a retry
-may help."""
+"""Status of a run report -> the exit codes that say the same, and the exception for Airflow; any other status means
+that a retry may help."""
 SUMMARY = ("status", "trial", "day", "rows_in", "rows_out", "reasons", "images_per_second", "snapshot", "warnings")
 
 
@@ -41,9 +41,9 @@ class StageOperator(JobOperator):
     """Run one stage of `spark_jobs.pipeline.STAGES`.
 
     stage: its name · release: whether the task is the last of its DAG run and frees the run's Spark Connect session ·
-    conn_id: as JobOperator's · pool: by default, for a stage that reads HBase, the one that
-    `PIPELINE_HBASE_POOL` names, which must exist: Airflow never starts a task of a missing pool.
-    Pushes the run report's summary as XCom; its counts and the job's options go with the stage's asset. Rows of a
+    conn_id: as JobOperator's · pool: for a stage that reads HBase, by default the one that `PIPELINE_HBASE_POOL` names.
+    It must exist: Airflow never starts a task of a missing pool. Pushes the run report's summary as XCom; its counts
+    and the job's options go with the stage's asset. Rows of a
     trial, or of a set of codes that is not in use, do not trigger the asset: a listening DAG handles one set of codes
     per run. A broken contract fails without a retry. While there is nothing to read yet, the stage and those after it
     are skipped.
@@ -71,7 +71,7 @@ class StageOperator(JobOperator):
         Raises:
             AirflowFailException: a contract is broken or a connection is wrong.
             AirflowSkipException: no image has ever been loaded.
-            AirflowException: something failed that a retry may mend.
+            AirflowException: something failed, and a retry may help.
         """
         day = partition_day(context) if self.stage.is_daily else None
         run = run_of(context["dag_run"])
@@ -88,7 +88,7 @@ class StageOperator(JobOperator):
         report = report_of(_reports(), self.stage.name, day, run)
         if report is None:
             raise AirflowException(
-                f"{self.stage.name} ended well but wrote no run report for {run}; look at PIPELINE_REPORTS"
+                f"{self.stage.name} succeeded but wrote no run report for {run}; check PIPELINE_REPORTS"
             )
         return self._announce(context, report)
 
@@ -107,8 +107,7 @@ class StageOperator(JobOperator):
         return arguments + command_line(options_of(self.stage, context))
 
     def _request(self, context: Any) -> list[str]:
-        """For the first task of a DAG: the run's params, so that it checks those of the later tasks before it
-        begins."""
+        """For the first task of a DAG: the run's params, so that it checks those of later tasks before it begins."""
         if self.upstream_task_ids:
             return []
         return [

@@ -29,11 +29,11 @@ def number_param(
     most: float | None = None,
     whole: bool = True,
 ) -> Param:
-    """A number that the form takes as text; Airflow refuses any other text, and says why.
+    """A param for a number, which the form takes as text; Airflow refuses any other text, and says why.
 
     A number field of the form would silently change a value out of range to the nearest allowed one, and a word to
-    nothing. Of a text Airflow only checks that it is a number: the job refuses a number that is out of range. A default
-    of None may stay empty.
+    nothing. Airflow only checks that the text is a number; the job refuses a number out of range. With a default of
+    None, the field may stay empty.
     """
     kinds = [*(["null"] if default is None else []), "string", "integer" if whole else "number"]
     text = (_FROM_ONE if least >= 1 else _WHOLE) if whole else (_SHARE if most == 1 else _DECIMAL)
@@ -44,8 +44,8 @@ def number_param(
 
 
 def artefacts() -> list[str]:
-    """The names of the models that are in the setting's folder, when that is on this machine: a DAG file may not wait
-    for a store."""
+    """The names of the models in the setting's folder, if that is on this machine: a DAG file must not wait for a
+    store."""
     models = Settings.from_environment().models
     if not models.startswith(_LOCAL):
         return []
@@ -76,7 +76,7 @@ DETECTOR = Param(
     type=["null", "string"],
     title="Detector",
     examples=["none", *artefacts()],
-    description="Name of the detector under the models, or name@version. `none`: codes are of whole images. Empty: the "
+    description="Name of the detector under the models, or name@version. `none`: whole images are coded. Empty: the "
     "shipped one.",
 )
 EXTRACTOR = Param(

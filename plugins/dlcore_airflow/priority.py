@@ -1,4 +1,4 @@
-"""Which run goes first when there is not room for all: the daily one before the past's."""
+"""Which run goes first if there is not room for all: the daily one before those of the past."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from airflow.models.taskinstance import TaskInstance
 
 OF_THE_PAST = ("backfill__", CATCH_UP)
-"""How the names of runs begin that are not urgent."""
+"""Prefixes of the names of runs that are not urgent."""
 PAST, OTHERS = 1, 100
 
 
@@ -25,7 +25,7 @@ class DailyRunFirst(PriorityWeightStrategy):
     """
 
     def __repr__(self) -> str:
-        """The same in every process: Airflow compares it to find out whether a DAG has changed."""
+        """A text that is the same in every process: Airflow compares it to find out whether a DAG has changed."""
         return "DailyRunFirst()"
 
     def get_weight(self, ti: TaskInstance) -> int:

@@ -1,4 +1,4 @@
-"""Where the project lies, for the processes that Airflow starts of it."""
+"""Where the project lies, for the processes that Airflow starts."""
 
 from __future__ import annotations
 
@@ -9,5 +9,5 @@ PROJECT = Path(__file__).resolve().parents[2]
 
 
 def python_path() -> str:
-    """PYTHONPATH of the jobs: the project before what is set already."""
+    """PYTHONPATH of the jobs: the project, then what is set already."""
     return os.pathsep.join(filter(None, (str(PROJECT), os.environ.get("PYTHONPATH"))))

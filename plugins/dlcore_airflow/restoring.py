@@ -17,15 +17,15 @@ from dlcore_airflow.schedule import partition_day
 from spark_jobs.pipeline import EXIT_BROKEN_CONTRACT, EXIT_MISTAKE, EXIT_WRONG_LINE, UNDOING
 
 OF_CODES = "features"
-"""The dataset whose news start similar_images."""
+"""The dataset whose asset starts similar_images."""
 REFUSALS = (EXIT_MISTAKE, EXIT_WRONG_LINE, EXIT_BROKEN_CONTRACT)
 
 
 class RestoreOperator(JobOperator):
     """Take the day of the run's params back to what it was before its last run.
 
-    The params `run`, `dataset` and `allow_empty` are the options of the command. Restored codes are news of the asset
-    `features`, so that groups and index follow. What the command refuses fails with its words.
+    The params `run`, `dataset` and `allow_empty` are the options of the command. Restored codes trigger the asset
+    `features`, so that groups and index follow. If the command refuses, the task fails with its words.
     """
 
     def __init__(self, **kwargs: Any) -> None:
@@ -38,11 +38,11 @@ class RestoreOperator(JobOperator):
         )
 
     def execute(self, context: Any) -> str:
-        """Run the command; return what it says at its end.
+        """Run the command; return its last words.
 
         Raises:
-            AirflowFailException: the command refuses: a retry would find the same.
-            AirflowException: it did not end well otherwise; its log says how to go on.
+            AirflowFailException: the command refuses; a retry would find the same. AirflowException: it failed
+                otherwise; its log says how to continue.
         """
         params = context["params"]
         arguments = ["--day", partition_day(context)]
@@ -61,8 +61,8 @@ class RestoreOperator(JobOperator):
 
 
 def reason(said: Iterable[str]) -> str:
-    """Why the command did not end well, by the lines it has written: the error of a run report, or its own last word;
-    else empty.
+    """Why the command failed, from the lines it has written: the error of a run report, or its own last word; else
+    empty.
 
     >>> reason(["INFO staged", "restore_day: got a day that was never published; expected one to undo"])
     'restore_day: got a day that was never published; expected one to undo'

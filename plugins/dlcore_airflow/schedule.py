@@ -1,7 +1,7 @@
-"""When the DAGs run, and for which day: the scheduling setting and the partition of a run.
+"""When the DAGs run, and for which day: the setting for scheduling, and the partition of a run.
 
-`PIPELINE_SCHEDULE` is `daily` (the default) or `off`. Off keeps the daily partitions, so that backfills and runs by
-hand work, but the scheduler starts nothing by itself.
+`PIPELINE_SCHEDULE` is `daily` (the default) or `off`. With `off`, the daily partitions stay, so that backfills and runs
+by hand work, but the scheduler starts nothing by itself.
 """
 
 from __future__ import annotations
@@ -31,21 +31,21 @@ def schedule_setting() -> str:
 
 
 def scheduling(cron: str = "0 0 * * *") -> dict[str, Any]:
-    """The DAG arguments that follow from the setting: a data interval per cron tick, run when it has ended."""
+    """The DAG arguments that follow from the setting: a data interval per cron tick, which runs when it has ended."""
     timetable = OnRequestTimetable if schedule_setting() == "off" else DailyTimetable
     return {"schedule": timetable(cron, timezone="UTC"), "catchup": False}
 
 
 def partition_day(context: Any) -> str:
-    """The day a run is for, as YYYY-MM-DD: the param `day`, else the one of its logical date, else the last whole day.
+    """The day a run is for, as YYYY-MM-DD: the param `day`, else that of its logical date, else the last complete day.
 
-    A run of the schedule or of a backfill has a midnight as its logical date, which begins its day. One started by hand
-    has none, or the moment that the trigger form says: the day of that moment, in UTC as the images' days are, unless
-    it is not over yet.
+    A run of the schedule or of a backfill has a midnight as its logical date, which begins its day. A run by hand has
+    none, or the moment given in the trigger form: it is for the day of that moment, in UTC like the images' days,
+    unless that day is not over yet.
     context: Airflow's task context.
 
     Raises:
-        AirflowFailException: the param is not a day: a retry would read the same param.
+        AirflowFailException: the param is not a day; a retry would read the same param.
     """
     given = context["params"].get("day")
     if not given:

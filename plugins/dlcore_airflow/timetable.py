@@ -1,5 +1,5 @@
-"""The timetables of the daily DAGs: scheduled runs are called by the day that they process, and some the scheduler
-leaves alone."""
+"""The timetables of the daily DAGs: scheduled runs are named by the day that they process, and some DAGs the scheduler
+never starts."""
 
 from __future__ import annotations
 
@@ -15,18 +15,17 @@ if TYPE_CHECKING:
 
 
 class DailyTimetable(CronDataIntervalTimetable):
-    """The data intervals of a cron expression; runs of whole days are named by their day: `scheduled__2026-11-02`.
+    """The data intervals of a cron expression; runs of complete days are named by their day: `scheduled__2026-11-02`.
 
-    Airflow names runs by the moment from which they may start, which is the day after. Of a scheduled run the timetable
-    may give the name; of a backfill's it may not, but a day that is over may start at any time, so it says the moment
-    at which the day began:
-    `backfill__2026-11-02T00:00:00+00:00`.
+    Airflow names runs by the moment from which they may start, which is the day after. A timetable can give the name of
+    a scheduled run, but not that of a backfill's. A day that is over may start at any time, though, so for backfills it
+    gives the moment at which the day began: `backfill__2026-11-02T00:00:00+00:00`.
     """
 
     def next_dagrun_info(
         self, *, last_automated_data_interval: DataInterval | None, restriction: TimeRestriction
     ) -> DagRunInfo | None:
-        """The run after the given interval; one of a backfill may start from the beginning of its day."""
+        """The run after the given interval; a backfill's run may start from the beginning of its day."""
         info = super().next_dagrun_info(
             last_automated_data_interval=last_automated_data_interval, restriction=restriction
         )
@@ -38,7 +37,7 @@ class DailyTimetable(CronDataIntervalTimetable):
     def generate_run_id(
         self, *, run_type: DagRunType, run_after: DateTime, data_interval: DataInterval | None, **extra: Any
     ) -> str:
-        """The name of a run: by its day when it is scheduled and its interval is a day."""
+        """The name of a run: by its day if it is scheduled and its interval is a day."""
         if run_type == "scheduled" and data_interval is not None and _is_day(data_interval):
             return f"{run_type.value}__{data_interval.start.date()}"
         return str(
@@ -55,7 +54,7 @@ class OnRequestTimetable(DailyTimetable):
 
     @property
     def summary(self) -> str:
-        """What pages show in place of a schedule."""
+        """The text that pages show in place of a schedule."""
         return "by backfill or by hand"
 
     def next_dagrun_info(

@@ -281,4 +281,4 @@ def test_page_has_the_reports_and_what_they_are_worth(reported):
     assert not read.open and not read.stray and "<script" not in text
     assert "&lt;Mug&gt;: 2 pictures of 2 shops" in text and "Ben, in market" in text
     assert "<td class='n'>16.1</td>" in text and "<td>this pipeline</td>" in text
-    assert "says nothing of shops and owners" in page(content(reported))
+    assert "says nothing about shops and owners" in page(content(reported))

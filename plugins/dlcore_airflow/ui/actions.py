@@ -1,9 +1,9 @@
-"""What the page lets its users do: undo a day's last publish, and ask what a backfill will cost. Both need Airflow's
+"""Actions of the page's users: undo a day's last publish, and ask what a backfill will cost. Both need Airflow's
 login and rights.
 
-A form carries a proof, signed with Airflow's secret, that a page of ours was shown to this very user: another site can
-send a form, but has no proof. The undoing is a run of the DAG `restore_day`, so that it has a log and an alarm, and the
-same refusals as on the command line.
+A form has a proof, signed with Airflow's secret, that a page of ours was shown to this very user: another site can send
+a form, but has no proof. The undoing is a run of the DAG `restore_day`, so that it has a log and an alarm, and the same
+refusals as on the command line.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _estimating = Lock()
 
 @dataclass(frozen=True)
 class Estimate:
-    """What the command says at its end. code: its exit code."""
+    """The output of the command for estimates. code: its exit code."""
 
     code: int
     text: str
@@ -60,7 +60,7 @@ def may_run(user: Any, dag: str) -> bool:
 
 
 def check(user: Any, dag: str, proof: str) -> None:
-    """Let pass who may start runs of the DAG and was shown the form.
+    """Let a user pass who may start runs of the DAG and was shown the form.
 
     Raises:
         HTTPException: 403 for others.
@@ -70,23 +70,23 @@ def check(user: Any, dag: str, proof: str) -> None:
     except BadData:
         shown_to = None
     if shown_to != _identity(user):
-        raise HTTPException(403, "the form is too old or not from this page; load the page again")
+        raise HTTPException(403, "the form is too old, or not from this page; load the page again")
     if not may_run(user, dag):
         raise HTTPException(403, f"you may not start runs of the DAG {dag}; ask for the role op")
 
 
 def proof_of(user: Any) -> str:
-    """The signed proof that a form is of a page shown to the user."""
+    """The signed proof that a form comes from a page shown to the user."""
     return str(_signer().dumps(_identity(user)))
 
 
 def start_undoing(user: Any, day: str, run: str, allow_empty: bool) -> str:
-    """Start the DAG that undoes a run of a day; returns the id of the DAG run.
+    """Start the DAG that undoes a run of a day; return the id of the DAG run.
 
     allow_empty: whether a day that had no rows before may become empty.
 
     Raises:
-        HTTPException: 409 when Airflow refuses.
+        HTTPException: 409 if Airflow refuses.
     """
     from airflow.api.common.trigger_dag import trigger_dag
     from airflow.exceptions import AirflowException
@@ -132,7 +132,7 @@ def undo_page(day: str, readers: dict[str, PastRun], proof: str) -> str:
 
 
 def started_page(dag: str, run: str) -> str:
-    """The page that says that a DAG run was started, and where Airflow shows it."""
+    """The page that says that a DAG run was requested, and where Airflow shows it."""
     place = in_quotes(f"../dags/{quote(dag, safe='')}/runs/{quote(run, safe='')}")
     return page(
         "Started",
@@ -143,10 +143,10 @@ def started_page(dag: str, run: str) -> str:
 
 
 def estimate(first: str, last: str, count: bool) -> Estimate:
-    """What the command of the cost sheet says, in at most COST_LIMIT_S; one at a time.
+    """The output of the command for estimates, within COST_LIMIT_S; one at a time.
 
     Raises:
-        HTTPException: 429 while another is made, 504 when it takes too long.
+        HTTPException: 429 while another is being made, 504 if it takes too long.
     """
     command = [
         sys.executable,
@@ -177,7 +177,7 @@ def estimate(first: str, last: str, count: bool) -> Estimate:
 
 
 def cost_page(first: str, last: str, count: bool, found: Estimate) -> str:
-    """The cost sheet, and how to start the backfill that it is of."""
+    """The page with an estimate, and how to start that backfill."""
     if found.code != EXIT_OK:
         body = f"<section><p class=failed>{escape(found.text)}</p></section>"
     else:

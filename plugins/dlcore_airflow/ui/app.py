@@ -1,7 +1,7 @@
 """The pipeline's page in Airflow: runs per day with counts by reason, contract results and throughput. Behind Airflow's
 login.
 
-`/metrics` is the same for Prometheus, which cannot log in: it also takes the token of `PIPELINE_METRICS_TOKEN`.
+`/metrics` gives the same to Prometheus, which cannot log in: it also takes the token of `PIPELINE_METRICS_TOKEN`.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ Field = Annotated[str, Form(max_length=MAX_TEXT)]
 
 
 async def user_or_prometheus(request: Request, given: Bearer) -> None:
-    """Let in who has the metrics' token, or else who has logged in to Airflow.
+    """Let in callers with the metrics' token, or with a login to Airflow.
 
     Raises:
         HTTPException: 401 or 403 for others.
@@ -69,7 +69,7 @@ async def user_or_prometheus(request: Request, given: Bearer) -> None:
 
 
 async def guard(response: Response) -> None:
-    """Tell browsers what these pages may do."""
+    """Add the headers that tell browsers what these pages may do."""
     response.headers["Content-Security-Policy"] = POLICY
     response.headers["X-Content-Type-Options"] = "nosniff"
     response.headers["Referrer-Policy"] = "same-origin"
@@ -93,8 +93,7 @@ def overview(
     """What runs now, trends, and the runs of every day with what readers get.
 
     days: how many days to show, the last one being `until`.
-    stage, result, run: only those.
-    view, sort: a table instead.
+    stage, result, run: only these. view, sort: show a table instead.
     """
     asked, settings = Asked(days, _checked(until), stage, result, run, view, sort), Settings.from_environment()
     found = reports_of_days(settings.reports, days, until)
@@ -104,13 +103,13 @@ def overview(
 
 @pages.get("/now", response_class=HTMLResponse)
 def now() -> str:
-    """What runs now, as a piece of the overview."""
+    """What runs now, as a part of the overview."""
     return under_way(_under_way())
 
 
 @pages.get("/reports.csv", response_class=PlainTextResponse)
 def table(days: Days = 31, until: Until = "", stage: Text = "", result: Text = "", run: Text = "") -> PlainTextResponse:
-    """The same as a table: a line per stage and run."""
+    """The runs as CSV: a line per stage and run."""
     asked = Asked(days, _checked(until), stage, result, run)
     text = csv_text(filter(asked.takes, reports_of_days(_reports(), days, until)))
     return PlainTextResponse(text, media_type="text/csv")
@@ -124,10 +123,10 @@ def reports(days: Days = 31) -> list[PastRun]:
 
 @pages.get("/report", response_class=HTMLResponse)
 def report(stage: str, run: str, day: str = "") -> str:
-    """One run report, whole.
+    """One complete run report.
 
     Raises:
-        HTTPException: 404 when the stage has written none for this run, 422 when there is no such stage or day.
+        HTTPException: 404 if the stage has written none for this run, 422 if there is no such stage or day.
     """
     found = _report(stage, day, run)
     if found is None:
@@ -140,10 +139,10 @@ def compare(run: Annotated[list[str], Query(max_length=MAX_DAYS)] = []) -> str: 
     """Two runs side by side; each `run` is a day and the run's name.
 
     Raises:
-        HTTPException: 422 unless it is two, 404 when one has no report.
+        HTTPException: 422 unless there are two runs, 404 if one has no report.
     """
     if len(run) != 2:
-        raise HTTPException(422, f"got {len(run)} ticked runs, expected two: go back and tick two")
+        raise HTTPException(422, f"got {len(run)} ticked runs, expected two; go back and tick two")
     found = [_reports_of(*one.partition("/")[::2]) for one in run]
     if not all(found):
         raise HTTPException(404, f"no report of run {run[0 if not found[0] else 1]!r}")
@@ -154,14 +153,14 @@ def compare(run: Annotated[list[str], Query(max_length=MAX_DAYS)] = []) -> str: 
 
 @pages.get("/run")
 def run_in_airflow(dag: Text, run: Text) -> RedirectResponse:
-    """Lead from a run's page in Airflow to its run reports.
+    """Redirect from a run's page in Airflow to its run reports.
 
     Raises:
-        HTTPException: 404 when Airflow knows no such run.
+        HTTPException: 404 if Airflow has no such run.
     """
     found = of_dag_run(dag, run)
     if found is None:
-        raise HTTPException(404, f"Airflow knows no run {run!r} of a DAG {dag!r}")
+        raise HTTPException(404, f"Airflow has no run {run!r} of the DAG {dag!r}")
     return RedirectResponse(f"./?{urlencode(found)}")
 
 
@@ -175,7 +174,7 @@ def ask_to_undo(user: User, day: str) -> str:
 
 @pages.post("/undo")
 def undo(user: User, day: Field, proof: Field, run: Field = "", allow_empty: Field = "") -> RedirectResponse:
-    """Undo a run of a day: start the DAG that does so."""
+    """Undo a run of a day, by starting the DAG that does so."""
     actions.check(user, UNDOING, proof)
     name = actions.start_undoing(user, _checked(day), run, bool(allow_empty))
     return RedirectResponse(f"started?{urlencode({'dag': UNDOING, 'run': name})}", status_code=303)
@@ -203,10 +202,10 @@ def script() -> Response:
 
 @pages.get("/picture/{dag}.svg")
 def picture(dag: str) -> Response:
-    """A DAG's stages and what they read and write, for its documentation in Airflow.
+    """A picture of a DAG's stages and what they read and write, for its documentation in Airflow.
 
     Raises:
-        HTTPException: 404 when no stage belongs to the DAG.
+        HTTPException: 404 if no stage belongs to the DAG.
     """
     try:
         return Response(picture_of(dag), media_type="image/svg+xml", headers=CACHED)
@@ -216,7 +215,7 @@ def picture(dag: str) -> Response:
 
 @metrics.get("/metrics", response_class=PlainTextResponse)
 def prometheus(days: Days = 31) -> str:
-    """The last run of every stage in the set of codes in use as metrics, among those of the newest days; the newest
+    """Metrics of the last run of every stage in the set of codes in use, among the newest days, and of the newest
     published day."""
     settings = Settings.from_environment()
     published = newest_published(settings.reports, CHAIN[-1].name, settings.codes)
@@ -246,10 +245,10 @@ def _reports_of(day: str, run: str) -> dict[str, PastRun]:
 
 
 def _checked(day: str) -> str:
-    """The day as it is, or empty.
+    """The given day, or an empty text.
 
     Raises:
-        HTTPException: 422 when there is no such day.
+        HTTPException: 422 if there is no such day.
     """
     if day and not is_day(day):
         raise HTTPException(422, f"got the day {day!r}, expected one like {date.today()}")

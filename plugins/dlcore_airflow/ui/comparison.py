@@ -1,4 +1,4 @@
-"""Two runs side by side: what each stage counted, how long it took, with which code and models."""
+"""Compare two runs side by side: what each stage counted, how long it took, and with which code and models."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Values = dict[str, Any]
 
 
 def comparison_page(first: OfStages, second: OfStages) -> str:
-    """The page of two runs, each as stage -> report; at least one report of each."""
+    """The page of two runs, each as stage -> report; each has at least one report."""
     heads = [_head(letter, run) for letter, run in (("A", first), ("B", second))]
     sections = "".join(
         _stage(stage, first.get(stage), second.get(stage)) for stage in STAGES if stage in (*first, *second)
@@ -33,7 +33,7 @@ def _head(letter: str, run: OfStages) -> str:
 
 
 def values_of(report: PastRun | None) -> Values:
-    """What is compared of a stage, by name, in the order in which it is shown."""
+    """The compared values of a stage, name -> value, in the order in which they are shown."""
     if report is None:
         return {}
     reasons = report.get("reasons") or {}

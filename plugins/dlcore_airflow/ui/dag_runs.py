@@ -1,4 +1,4 @@
-"""From a DAG run in Airflow to its run reports."""
+"""Find the run reports of a DAG run in Airflow."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from dlcore_airflow.schedule import partition_day
 
 
 def of_dag_run(dag: str, run: str) -> dict[str, str | int] | None:
-    """What the overview is asked for to show a DAG run's reports; None when Airflow has no such run."""
+    """The parameters of the overview that show a DAG run's reports; None if Airflow has no such run."""
     from airflow.models import DagRun
     from airflow.utils.session import create_session
     from sqlalchemy import select

@@ -17,7 +17,7 @@ POLICY = (
 
 
 def page(title: str, body: str) -> str:
-    """A whole page; both are HTML."""
+    """A complete page. title, body: HTML."""
     return (
         f"<!doctype html><html lang='en'><meta charset='utf-8'><meta name='viewport' content='width=device-width'>"
         f"<title>{title}</title><script src='page.js'></script><style>{STYLE}</style><h1>{title}</h1>{body}</html>"
@@ -30,7 +30,7 @@ def in_quotes(text: str) -> str:
 
 
 def table(headings: Iterable[str], rows: Iterable[str], kind: str = "") -> str:
-    """A table of rows that are HTML already."""
+    """A table of rows, which are HTML already."""
     return f"<table class={in_quotes(kind)}><tr>{''.join(headings)}</tr>{''.join(rows)}</table>"
 
 
@@ -41,6 +41,6 @@ def number(value: Any, digits: int = 0, title: str = "") -> str:
 
 
 def choice(name: str, values: Iterable[str], chosen: str, first: str = "all") -> str:
-    """A field of a form with the values to choose from."""
+    """A field of a form with values to choose from."""
     options = "".join(f"<option{' selected' if value == chosen else ''}>{escape(value)}</option>" for value in values)
     return f"<label>{name}<select name={name}><option value=''>{first}</option>{options}</select></label>"

@@ -1,4 +1,4 @@
-"""Run reports as Prometheus metrics, computed when they are asked for: they outlive restarts, and a lag grows though
+"""Run reports as Prometheus metrics, computed when Prometheus asks: they outlive restarts, and a lag grows even if
 nothing runs."""
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ Sample = tuple[Labels, float]
 def metrics_text(reports: Iterable[PastRun]) -> str:
     """Metrics in Prometheus' text format.
 
-    reports: the newest of each stage and day. A gauge with the label `stage` is of that stage's last run, whatever its
-    day.
+    reports: the newest of each stage and day. A gauge with the label `stage` describes that stage's last run, whatever
+    its day.
     """
     known = [report for report in reports if report.get("stage") in STAGES]
     return "".join(_family(name, meaning, samples(known)) for name, (meaning, samples) in FAMILIES.items())
@@ -50,7 +50,7 @@ def _last_runs(reports: Iterable[PastRun]) -> dict[str, PastRun]:
 
 
 def _of_stage(value: Callable[[PastRun], Any]) -> Callable[[Iterable[PastRun]], Iterator[Sample]]:
-    """One sample per stage: a number of its last run, left out where that has none."""
+    """One sample per stage: a number from its last run, left out if that has none."""
 
     def samples(reports: Iterable[PastRun]) -> Iterator[Sample]:
         for stage, report in _last_runs(reports).items():
@@ -80,7 +80,7 @@ def _rows(reports: Iterable[PastRun]) -> Iterator[Sample]:
 
 
 def _broken_rules(reports: Iterable[PastRun]) -> Iterator[Sample]:
-    """Of every day's newest run: a day that went well does not mend another."""
+    """Broken rules in every day's newest run: a day that went well does not mend another."""
     broken: dict[str, int] = {}
     for report in reports:
         broken[report["stage"]] = broken.get(report["stage"], 0) + len(report.get("broken") or [])
@@ -124,7 +124,7 @@ def _late_images(reports: Iterable[PastRun]) -> Iterator[Sample]:
 
 
 def _extra_of_check(reports: Iterable[PastRun], name: str) -> Any:
-    """What the last run of `check_days` that went well has noted; None without one."""
+    """What the last successful run of `check_days` noted; None if there is none."""
     good = [run for run in reports if run["stage"] == CHECK and run.get("status") in PUBLISHED]
     return (_last_runs(good).get(CHECK, {}).get("extra") or {}).get(name)
 
@@ -149,8 +149,8 @@ FAMILIES: Mapping[str, tuple[str, Callable[[list[PastRun]], Iterable[Sample]]]] 
     "code_drift": ("Mean difference of the bits' shares of ones from those of the reference day.",
     _of_stage(_extra("code_bits", "drift"))),
     "newest_day_end_timestamp_seconds": ("End of the newest day whose codes are published.", _newest_day),
-    "missing_days": ("Days without published codes between the first and the newest day that have them.",
+    "missing_days": ("Days without published codes between the first and the newest day with codes.",
     _missing_days),
-    "late_images": ("Images in HBase, of the days covered, that came after the run of their day.", _late_images),
+    "late_images": ("Images in HBase that came after the run of their day, among the days covered.", _late_images),
 }  # fmt: skip
-"""Metrics by name, without the prefix: what each is, and its samples."""
+"""Metrics by name, without the prefix: the meaning of each, and its samples."""

@@ -1,4 +1,5 @@
-"""The overview: plain HTML, no file from elsewhere, and a script only for Airflow's theme and for what runs now."""
+"""The overview: plain HTML without files from elsewhere; a script only sets Airflow's theme and renews what runs
+now."""
 
 from __future__ import annotations
 
@@ -28,10 +29,11 @@ VIEWS = {"": "By day", "table": "As a table"}
 
 @dataclass(frozen=True)
 class Asked:
-    """What the overview is asked for.
+    """The parameters of the overview.
 
-    until: the last day, empty for the newest.   stage, result, run: empty for all; of `run` a part of its name.
-    view: a section per day, or `table`.   sort: a column of the table, downwards with `-` before it.
+    until: the last day, empty for the newest.   stage, result, run: empty for all; of `run`, a part of its name is
+    enough.
+    view: a section per day, or `table`. sort: a column of the table, descending with `-` before it.
     """
 
     days: int = 31
@@ -43,12 +45,12 @@ class Asked:
     sort: str = NEWEST_FIRST
 
     def takes(self, report: PastRun) -> bool:
-        """Whether a report is of the stage, the result and the run."""
+        """Whether a report has the stage, the result and the run."""
         is_of_run = self.run in str(report.get("run"))
         return is_of_run and self.stage in ("", report.get("stage")) and self.result in ("", report.get("status"))
 
     def with_changes(self, **changes: object) -> str:
-        """The address of the page when some of it is asked otherwise."""
+        """The address of the page with some parameters changed."""
         plain = asdict(Asked())
         fields = {name: value for name, value in {**asdict(self), **changes}.items() if value != plain[name]}
         return f"?{urlencode(fields)}"
@@ -56,8 +58,7 @@ class Asked:
 
 @dataclass(frozen=True)
 class Offers:
-    """What the page's user may do: undo a day, ask what a backfill costs (with the form's proof that this page
-    asked)."""
+    """What the page's user may do: undo a day, and ask what a backfill costs (with the form's proof)."""
 
     undo: bool = False
     cost: bool = False
@@ -71,10 +72,9 @@ def overview_page(
     attempts: Iterable[PastRun] = (),
     offers: Offers = Offers(),
 ) -> str:
-    """What runs now, trends, then the runs: a section per day, newest first, those over all days before; or a table.
+    """What runs now, trends, then the runs: those over all days, then a section per day, newest first; or a table.
 
-    reports: of the days asked for, all of them.
-    readers: by day and stage, the run whose rows readers get.
+    reports: all those of the wanted days. readers: day -> stage -> the run whose rows readers get.
     """
     found = list(reports)
     shown = [report for report in found if asked.takes(report)]
@@ -100,7 +100,7 @@ def _table(reports: list[PastRun], asked: Asked) -> str:
 
 
 def _bar(asked: Asked) -> str:
-    """The ways to look at the runs, and what compares those that are ticked."""
+    """Links to the other views of the runs, and the button that compares ticked ones."""
     views = " · ".join(
         f"<b>{title}</b>" if view == asked.view else f"<a href={in_quotes(asked.with_changes(view=view))}>{title}</a>"
         for view, title in VIEWS.items()
@@ -126,7 +126,7 @@ def _form(asked: Asked, reports: list[PastRun]) -> str:
 
 
 def _steps(asked: Asked, reports: list[PastRun]) -> str:
-    """Links to as many days before and after."""
+    """Links to as many earlier and later days."""
     days = sorted(str(report["day"]) for report in reports if report.get("day"))
     if not days:
         return "<a href='?'>all days</a>" if asked.until else ""

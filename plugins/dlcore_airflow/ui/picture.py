@@ -14,8 +14,7 @@ QUIET = "#8a94a6"
 
 
 def picture_of(dag: str) -> str:
-    """The stages of a DAG below each other as SVG: on each arrow the dataset that goes along it, beside each stage what
-    it does.
+    """The stages of a DAG below each other as SVG: each arrow has its dataset, and each stage what it does.
 
     Raises:
         ValueError: no stage belongs to the DAG.

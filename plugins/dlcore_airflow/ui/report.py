@@ -1,4 +1,4 @@
-"""One run report as a page: its row, the broken rules with their sample keys, and the report as it was written."""
+"""The page of one run report: its row, the broken rules with sample keys, and the report as it was written."""
 
 from __future__ import annotations
 

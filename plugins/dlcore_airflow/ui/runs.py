@@ -1,4 +1,4 @@
-"""The runs of a day: what readers get of it, then each run with the table of its stages."""
+"""The runs of a day: what readers get, then each run with the table of its stages."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ COLUMNS = {
     "Stage": "stage", "Result": "result", "In": "n", "Out": "n", "Reasons": "", "Contract": "contract", "Images/s": "n",
     "Seconds": "n",
 }  # fmt: skip
-"""Headings, and the CSS classes that give each column its width, the same in the table of every day."""
+"""Headings, and the CSS classes that give each column the same width in every day's table."""
 MOST_OF_ERROR = 400
 BAR_WIDTH = 60
 
 
 def day_section(day: str, reports: Iterable[PastRun], readers: Mapping[str, PastRun], may_undo: bool) -> str:
-    """A day with its runs, the newest first and the others folded.
+    """A day with its runs: the newest, then the others folded.
 
-    readers: by stage, the run whose rows readers get.   may_undo: whether to offer undoing.
+    readers: stage -> the run whose rows readers get.   may_undo: whether to offer undoing.
     """
     title = "All days" if day == ALL_DAYS else escape(day)
     pictures = pictures_link(day) if day != ALL_DAYS else ""
@@ -57,7 +57,8 @@ def _readers(day: str, readers: Mapping[str, PastRun], may_undo: bool) -> str:
 
 
 def _run(reports: list[PastRun]) -> str:
-    """One run: its name, which leads to Airflow's page of it, when it began, what became of its images, its stages."""
+    """One run: its name, which links to its page in Airflow, when it began, what became of its images, and its
+    stages."""
     first, summary = reports[0], RunSummary.of(reports)
     marks = "".join(f" <span class=mark>{escape(mark)}</span>" for mark in _marks(first))
     began = summary.started_at[:16].replace("T", " ")
@@ -70,14 +71,14 @@ def _run(reports: list[PastRun]) -> str:
 
 
 def _marks(report: PastRun) -> list[str]:
-    """What sets a run apart from those whose rows readers get."""
+    """Marks of a run that distinguish it from those whose rows readers get."""
     codes = f"codes {report['codes']}" if report.get("codes") else ""
     undoing = "an undoing" if report.get("dag") == UNDOING else ""
     return [mark for mark in ("a trial, beside the day" if report.get("trial") else "", undoing, codes) if mark]
 
 
 def _summary(reports: list[PastRun], summary: RunSummary) -> str:
-    """What became of the images of a run, after its last stage that says so, and how long it took."""
+    """What became of a run's images, as its last stage that counts them says, and how long the run took."""
     counted = [report for report in reports if report.get("reasons")]
     stages = (
         f"{summary.stages} stage{'s' if summary.stages > 1 else ''}, "
@@ -87,14 +88,14 @@ def _summary(reports: list[PastRun], summary: RunSummary) -> str:
 
 
 def _images(report: PastRun) -> str:
-    """How many images a stage has counted, used and refused; empty when it counts none."""
+    """How many images a stage has counted, used and refused; empty if it counts none."""
     reasons = report.get("reasons") or {}
     images, used = sum(reasons.values()), reasons.get(USED, 0)
     return f"{images:,} images, {used:,} used, {images - used:,} refused" if reasons else ""
 
 
 def stages_table(reports: Iterable[PastRun]) -> str:
-    """A row per stage: its result with the reason of a failure, counts, contract, throughput."""
+    """A row per stage: its result with the reason for a failure, counts, contract, throughput."""
     return table((f"<th class='{kind}'>{title}</th>" for title, kind in COLUMNS.items()), map(_row, reports))
 
 
@@ -121,7 +122,7 @@ def _row(report: PastRun) -> str:
 
 
 def warnings_of(report: PastRun) -> list[str]:
-    """What people should look at though the stage has done its work."""
+    """What people should look at although the stage did its work."""
     return report.get("warnings") or []
 
 
@@ -132,7 +133,7 @@ def _warned(report: PastRun) -> str:
 
 
 def _reasons(reasons: dict[str, int]) -> str:
-    """The used rows with a bar of their share, then the reasons of the others, most frequent first."""
+    """The used rows with a bar for their share, then the reasons of the others, most frequent first."""
     total = max(sum(reasons.values()), 1)
     ordered = sorted(reasons.items(), key=lambda item: (item[0] != USED, -item[1], item[0]))
     return " ".join(

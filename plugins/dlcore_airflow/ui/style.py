@@ -1,4 +1,4 @@
-"""How the pipeline's pages look: in the theme that is chosen in Airflow, from the width of a phone on."""
+"""The style of the pipeline's pages: in the theme chosen in Airflow, and down to the width of a phone."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Runs as a table that sorts by each of its columns, and run reports as CSV."""
+"""Runs as a table that can be sorted by each column, and run reports as CSV."""
 
 from __future__ import annotations
 
@@ -38,14 +38,14 @@ def _numbers(heading: str, value: Callable[[RunSummary], Any], digits: int = 0) 
 
 
 def _day(run: RunSummary) -> str:
-    """The cell of a day, which leads to it."""
+    """The cell of a day, which links to it."""
     if run.day == ALL_DAYS:
         return "<td>all days"
     return f"<td><a href={in_quotes(f'.{day_link(run.day).removeprefix(PAGE)}')}>{escape(run.day)}</a>"
 
 
 def linked_name(run: RunSummary) -> str:
-    """The name of a run, which leads to Airflow's page of it; one by hand has no page there."""
+    """The name of a run, which links to its page in Airflow; a run outside Airflow has no page."""
     name = name_of(run.run)
     if not MARKS.search(run.run) or run.dag == UNDOING:
         return escape(name)
@@ -74,7 +74,7 @@ NEWEST_FIRST = "-started"
 
 
 def sorted_runs(runs: Iterable[RunSummary], by: str) -> list[RunSummary]:
-    """The runs in the order of a column of COLUMNS, downwards where `-` stands before its name; those without a value
+    """The runs in the order of a column of COLUMNS, descending if `-` stands before its name; those without a value
     come last.
 
     Raises:
@@ -87,16 +87,16 @@ def sorted_runs(runs: Iterable[RunSummary], by: str) -> list[RunSummary]:
 
 
 def runs_table(runs: Iterable[RunSummary], by: str, asked: Mapping[str, Any]) -> str:
-    """The table as HTML: a box in front of each run ticks it for the form `compare`.
+    """The table as HTML; a box in front of each run ticks it for the form `compare`.
 
-    by: as `sorted_runs` takes it.   asked: the fields of the address of the page, which the headings keep.
+    by: as `sorted_runs` takes it.   asked: the parameters of the page, which the headings keep.
     """
     headings = ["<th>", *(_heading(name, column, by, asked) for name, column in COLUMNS.items())]
     return table(headings, [_row(run) for run in sorted_runs(runs, by)], "runs")
 
 
 def tick_box(day: str, run: str) -> str:
-    """What ticks a run for the comparison."""
+    """The box that ticks a run for the comparison."""
     value = in_quotes(f"{day}/{quote(run, safe='')}")
     return (
         f"<input type=checkbox form=compare name=run value={value} aria-label={in_quotes(f'compare {name_of(run)}')}>"
@@ -117,7 +117,7 @@ def _heading(name: str, column: Column, by: str, asked: Mapping[str, Any]) -> st
 
 
 def csv_text(reports: Iterable[PastRun]) -> str:
-    """Run reports as comma-separated values with a header; the reasons as `reason=rows`, separated by blanks."""
+    """Run reports as comma-separated values with a header; reasons are `reason=rows`, separated by blanks."""
     text = io.StringIO()
     lines = csv.DictWriter(text, CSV_COLUMNS, extrasaction="ignore")
     lines.writeheader()

@@ -1,4 +1,4 @@
-"""Small charts of the days shown: what readers get of each, how fast it was computed, how the codes drift."""
+"""Small charts of the days shown: what readers get, how fast it was computed, and how the codes drift."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ OfDay = Mapping[str, PastRun]
 def trends(readers: Mapping[str, OfDay]) -> str:
     """A section of charts, a bar per day; empty for fewer than two days.
 
-    readers: by day and stage, the run whose rows readers get.
+    readers: day -> stage -> the run whose rows readers get.
     """
     days = sorted(day for day in readers if day != ALL_DAYS)
     if len(days) < LEAST_DAYS:
@@ -108,7 +108,7 @@ def _drift(of_day: OfDay) -> float | None:
 CHARTS: tuple[tuple[str, str, Callable[[OfDay], float | None], int], ...] = (
     ("Images used", "", _used, 0),
     ("Refused", " %", _refused, 1),
-    ("Images a second", "", _per_second, 2),
+    ("Images per second", "", _per_second, 2),
     ("Minutes", "", _minutes, 1),
     ("Drift of the codes", "", _drift, 4),
 )

@@ -1,4 +1,4 @@
-"""What runs now, and how far it is, as HTML."""
+"""What runs now and how far it is, as HTML."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from spark_jobs.run_reports.summary import name_of, silence_of, state_of
 
 
 def under_way(attempts: Iterable[PastRun], now: datetime | None = None) -> str:
-    """The attempts under way as HTML; empty when there are none.
+    """The attempts under way as HTML; empty if there are none.
 
-    attempts: of `run_reports.reading.attempts_under_way`.
+    attempts: those of `run_reports.reading.attempts_under_way`.
     """
     rows = "".join(_attempt(attempt, now or datetime.now(UTC)) for attempt in attempts)
     return f"<h2>Now</h2>{rows}" if rows else ""

@@ -1,4 +1,5 @@
-"""Visitors in a browser: those without a login are shown to it, and the page's address does without its slash."""
+"""Visitors with a browser: those without a login are sent to it, and the page's address also works without its
+slash."""
 
 from __future__ import annotations
 
@@ -18,8 +19,8 @@ LOGIN = "/api/v2/auth/login"
 
 
 async def to_login(request: Request, error: HTTPException) -> Response:
-    """Answer a browser that has no login, or one that is over, with Airflow's login page, which leads back; all others
-    as usual."""
+    """Send a browser whose login is missing or expired to Airflow's login page, which leads back; answer all others as
+    usual."""
     is_browser = "text/html" in request.headers.get("accept", "") and "authorization" not in request.headers
     if error.status_code not in (401, 403) or not is_browser:
         return await http_exception_handler(request, error)
@@ -33,7 +34,7 @@ class PageWithoutSlash:
     its own pages."""
 
     def __init__(self, app: ASGIApp) -> None:
-        """app: what answers all other requests."""
+        """app: answers all other requests."""
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
