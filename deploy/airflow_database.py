@@ -1,5 +1,5 @@
-"""Bring Airflow's database to this Airflow's version, with the pool of HBase's readers, once per version:
-`python -m deploy.airflow_database`."""
+"""Migrate Airflow's database to the installed version and add the pool of HBase's readers, once per version: `python -m
+deploy.airflow_database`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import psycopg2
 from deploy.stack import HBASE_POOL, Stack
 
 HBASE_READERS = 2
-"""Days that are read from HBase at a time, until somebody sets the pool to another size."""
+"""How many days are read from HBase at a time, until somebody sets the pool to another size."""
 
 _MADE_BY = "SELECT shobj_description(oid, 'pg_database') FROM pg_database WHERE datname = current_database()"
 

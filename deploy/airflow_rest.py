@@ -1,4 +1,4 @@
-"""What the demo asks of Airflow, by its REST interface: log in, unpause, backfill, the state of runs and tasks."""
+"""What the demo needs of Airflow, by its REST interface: log in, unpause, backfill, the state of runs and tasks."""
 
 from __future__ import annotations
 
@@ -80,11 +80,11 @@ class Airflow:
         repeated: str = "completed",
         conf: Mapping[str, Any] | None = None,
     ) -> int:
-        """Create a backfill of every day from first to last; returns its id.
+        """Create a backfill of every day from first to last; return its id.
 
         at_once: how many of its runs run at a time.
-        repeated: which days that have a run get another: none, failed or completed, that is, all.
-        conf: of its runs.
+        repeated: which days that have a run get another: none, failed, or completed (all of them).
+        conf: that of its runs.
 
         Raises:
             AirflowError: Airflow refuses it, for example because another backfill of the DAG is active.
@@ -145,7 +145,7 @@ class Airflow:
             ) from error
 
     def _found(self, path: str) -> Any:
-        """The answer, None when there is no such thing."""
+        """The answer; None if there is no such thing."""
         try:
             return self._send("GET", path)
         except urllib.error.HTTPError as error:
@@ -154,7 +154,7 @@ class Airflow:
             raise
 
     def _send(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
-        """One request; one that only asks is repeated while the server is busy or away for a moment."""
+        """Send one request; a request that only reads is repeated while the server is busy or away for a moment."""
         deadline = time.monotonic() + (_PATIENCE_S if method == "GET" else 0.0)
         while True:
             try:

@@ -1,4 +1,4 @@
-"""Fill the configuration templates beside this file in for one stack: `<home>/configuration/{hbase,hdfs,spark}`."""
+"""Fill in the configuration templates beside this file for one stack: `<home>/configuration/{hbase,hdfs,spark}`."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def write_configuration(stack: Stack) -> Path:
     """Write every configuration file of the stack; returns their folder.
 
     Raises:
-        KeyError: a template names a value that the stack does not have.
+        KeyError: a template needs a value that the stack does not have.
     """
     folder = stack.folder("configuration")
     values = _values(stack)
@@ -54,5 +54,5 @@ def _values(stack: Stack) -> dict[str, str]:
 
 
 def _settings(stack: Stack) -> Settings:
-    """The settings that the jobs on this stack read."""
+    """The settings that the jobs on this stack use."""
     return Settings.from_environment(stack.environment())

@@ -1,9 +1,9 @@
 """What runs in a container of docker-compose.yml, as a table: `python -m deploy.container thrift` becomes the Thrift
 server, `python -m deploy.container check thrift` ends with 0 once it serves, `python -m deploy.container hbase CLASS`
 runs a class of HBase.
-Any other command is run as it stands.
+Any other command runs as it stands.
 
-Standard library only: the image of the Java servers has nothing else. Adding a service is a row here and one in
+Standard library only: the image of the Java servers has nothing else. To add a service, add a row here and one in
 docker-compose.yml.
 """
 
@@ -28,7 +28,7 @@ USERS = ("admin", "operator", "viewer")
 
 @dataclass(frozen=True)
 class Service:
-    """One container. command: makes the command that it becomes.   serves: whether it does, asked from inside."""
+    """One container. command: makes the command that it becomes. serves: whether it serves, asked from inside."""
 
     command: Callable[[], list[str]]
     serves: Callable[[], bool]
@@ -75,7 +75,7 @@ def _connect() -> list[str]:
 
 
 def _airflow_api() -> list[str]:
-    """Airflow's API server; the passwords go into a file that only it reads, and out of its variables."""
+    """Airflow's API server. The passwords move from its variables into a file that only it reads."""
     path = Path(os.environ["AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE"])
     path.parent.mkdir(parents=True, exist_ok=True)
     path.unlink(missing_ok=True)
@@ -129,7 +129,7 @@ SERVICES = {
 
 
 def command_of(name: str, *arguments: str) -> list[str]:
-    """The command that a service or a class of HBase becomes; anything else is a command itself."""
+    """The command for a service or a class of HBase; anything else is a command itself."""
     if name == "hbase":
         return java_command(HOME, "hbase", _heap(), *arguments)
     return SERVICES[name].command() if name in SERVICES else [name, *arguments]

@@ -1,14 +1,13 @@
 """The whole pipeline on a generated catalogue: `make demo`, `make demo LAKE=hdfs`, or `docker compose run --rm demo`.
 
-Draws a catalogue of three days, starts every server, loads HBase, lets Airflow backfill the three days and settle the
-similar images, searches by the search service, writes `report.html` and `report.json` into `build/demo` (or `--report
-FOLDER`), and stops everything that it started.
-Exit code 0 only if every run succeeded. Its data lies in `<PIPELINE_HOME>/demo`, made anew each time: look at it with
-`make up PIPELINE_HOME=var/demo`.
+It draws a catalogue of three days, starts every server, loads HBase, lets Airflow backfill the three days and finish
+the similar images, searches by the search service, writes `report.html` and `report.json` into `build/demo` (or
+`--report FOLDER`), and stops everything that it started. Exit code 0 only if every run succeeded. Its data lies in
+`<PIPELINE_HOME>/demo`, made anew each time: look at it with `make up PIPELINE_HOME=var/demo`.
 
-With `--running` the servers are there already: those of the PIPELINE_ variables, and of Airflow PIPELINE_AIRFLOW_URL
-and PIPELINE_AIRFLOW_PASSWORD (its user `admin`), of the search service PIPELINE_SEARCH_URL and PIPELINE_SEARCH_TOKEN
-(PIPELINE_SEARCH_PAGE: its address in a browser). They are left running.
+With `--running` it uses servers that run already and leaves them running. The PIPELINE_ variables name them:
+PIPELINE_AIRFLOW_URL and PIPELINE_AIRFLOW_PASSWORD (of its user `admin`) for Airflow, PIPELINE_SEARCH_URL and
+PIPELINE_SEARCH_TOKEN for the search service (PIPELINE_SEARCH_PAGE: its address in a browser).
 """
 
 from __future__ import annotations
@@ -78,16 +77,15 @@ def demo_stack(lake: Lake) -> Stack:
 
 
 def _forget_other_servers() -> None:
-    """Drop the variables that name servers and folders of the user's own: the demo reads and writes its own alone."""
+    """Drop the variables that name servers and folders of the user's own: the demo reads and writes only its own."""
     for name in [name for name in os.environ if name.startswith(_OF_THE_USER)]:
         del os.environ[name]
 
 
 @dataclass(frozen=True)
 class Site:
-    """Where the demo runs. environment: the variables of the servers' clients.
-    airflow: its interface.
-    search_url, search_token: of the search service."""
+    """Where the demo runs. environment: the variables of the servers' clients. airflow: its REST interface. search_url,
+    search_token: those of the search service."""
 
     environment: Mapping[str, str]
     airflow: Airflow
@@ -105,14 +103,14 @@ class Site:
         """The servers that this process's variables name.
 
         Raises:
-            DemoError: one for Airflow or the search service is missing.
+            DemoError: a variable for Airflow or the search service is missing.
         """
         names = ("PIPELINE_AIRFLOW_URL", "PIPELINE_AIRFLOW_PASSWORD", "PIPELINE_SEARCH_URL", "PIPELINE_SEARCH_TOKEN")
         try:
             airflow_url, password, search_url, token = (os.environ[name] for name in names)
         except KeyError as missing:
             raise DemoError(
-                f"got no variable {missing}, expected one: how to reach Airflow and the search service that run already"
+                f"got no variable {missing}, expected one that says how to reach the running Airflow and search service"
             ) from None
         return cls({}, Airflow(airflow_url, password), search_url, token)
 
@@ -122,9 +120,9 @@ class Site:
 
 
 def run_with_servers(stack: Stack, days: list[date], per_day: int, report: Path, console: Console) -> None:
-    """Run every step of the demo on a stack that is not started yet; stops it at the end.
+    """Run every step of the demo on a stack that is not started yet, and stop it at the end.
 
-    report: the folder that the report goes into.
+    report: the folder for the report.
     Raises:
         DemoError, StackError, AirflowError: a step fails.
     """
@@ -161,7 +159,8 @@ def run_demo(site: Site, manifest: Path, days: list[date], report: Path, console
 
 @contextmanager
 def _drawing(site: Site, days: list[date], per_day: int) -> Iterator[Path]:
-    """Draw the catalogue in a process beside the block; on leaving it is drawn. Yields the path of the manifest."""
+    """Draw the catalogue in a process beside the block; it is complete when the block is left. Yields the path of the
+    manifest."""
     home = site.settings().home
     folder, log = home / "catalogue", home / "logs" / "catalogue.log"
     folder.mkdir(parents=True, exist_ok=True)
@@ -186,7 +185,7 @@ def _run_module(site: Site, module: str, *arguments: str) -> None:
 def _process(
     site: Site, module: str, *arguments: str, output: BinaryIO | None = None
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """Run a module as a client of the servers, in a session of its own; ended with its children when the block is
+    """Run a module as a client of the servers, in a session of its own; it is ended with its children when the block is
     left."""
     process = subprocess.Popen(
         [sys.executable, "-m", module, *arguments],
@@ -206,9 +205,9 @@ def _process(
 
 
 def _backfill(airflow: Airflow, days: list[date], console: Console) -> None:
-    """Backfill the days, wait until the runs that follow have settled, and check that these are all the runs there are.
+    """Backfill the days, wait until the runs that follow have ended, and check that there are no others.
 
-    Runs that had ended before, and those by hand, are not looked at.
+    Runs that had ended before, and those by hand, are ignored.
     """
     _await_dags(airflow)
     before = {run.name for run in _runs(airflow) if run.state in FINISHED}
@@ -229,9 +228,9 @@ def _runs(airflow: Airflow) -> list[Run]:
 
 
 def _runs_of(airflow: Airflow, days: list[date], before: set[str]) -> list[Run]:
-    """The demo's runs: those since `before`; a backfill that repeats a day takes the day's run again, under its name.
+    """The demo's runs: those since `before`. A backfill that repeats a day takes the day's run again, under its name.
 
-    What somebody asks for by hand meanwhile is not the demo's.
+    Runs that somebody starts by hand meanwhile are not the demo's.
     """
     repeated = {day.isoformat() for day in days}
     others = [run for run in _runs(airflow) if run.kind != "manual"]
@@ -250,14 +249,14 @@ def _await_dags(airflow: Airflow) -> None:
 
 
 def _has_settled(airflow: Airflow) -> bool:
-    """Whether the features of every day have been looked at: a run has ended, none is under way, none is asked for."""
+    """Whether the features of every day have been handled: a run has ended, none is under way, none is requested."""
     runs = airflow.runs(SIMILAR_IMAGES)
     return bool(runs) and all(run.state in FINISHED for run in runs) and not airflow.awaits_assets(SIMILAR_IMAGES)
 
 
 def _check_runs(airflow: Airflow, runs: list[Run], days: int, console: Console) -> None:
-    """Raise DemoError unless every run succeeded and none but the backfill's, and those its features started,
-    exists."""
+    """Raise DemoError unless every run succeeded and there are only the backfill's runs and those its features
+    started."""
     failed = [run for run in runs if run.state != "success"]
     for run in failed:
         _explain(airflow, run, console)
@@ -267,7 +266,7 @@ def _check_runs(airflow: Airflow, runs: list[Run], days: int, console: Console) 
     strangers = [run.name for run in runs if run.kind != kinds[run.dag]]
     if strangers or sum(run.dag == IMAGE_PIPELINE for run in runs) != days:
         raise DemoError(
-            f"expected {days} backfill runs and those their features start; got also {', '.join(strangers) or 'others'}"
+            f"expected {days} backfill runs and those their features start, got also {', '.join(strangers) or 'others'}"
         )
 
 
@@ -280,9 +279,9 @@ def _explain(airflow: Airflow, run: Run, console: Console) -> None:
 
 def main(
     lake: Annotated[str, typer.Option(help="local or hdfs")] = "local",
-    per_day: Annotated[int, typer.Option(help="images a day")] = 200,
-    running: Annotated[bool, typer.Option("--running", help="on servers that run already, and stay")] = False,
-    report: Annotated[Path, typer.Option(help="where report.html and report.json go", resolve_path=True)] = REPORT,
+    per_day: Annotated[int, typer.Option(help="number of images per day")] = 200,
+    running: Annotated[bool, typer.Option("--running", help="use servers that run already, and leave them up")] = False,
+    report: Annotated[Path, typer.Option(help="folder for report.html and report.json", resolve_path=True)] = REPORT,
 ) -> None:
     """Run the whole pipeline on a generated catalogue and name the files to look at."""
     interruptible()

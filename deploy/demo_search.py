@@ -1,4 +1,4 @@
-"""The demo's last step: searches by the search service, and how long it took to answer them."""
+"""The demo's last step: searches by the search service, and how long the answers took."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ _POLL_S = 0.2
 
 @dataclass(frozen=True)
 class Searched:
-    """Milliseconds from question to answer by key, one after another: half and 99 of 100 took no longer; items of the
-    index."""
+    """Milliseconds from question to answer by key, one after another: the median and the 99th percentile. items: those
+    of the index."""
 
     p50_ms: float
     p99_ms: float
     items: int
 
     def figures(self) -> dict[str, float]:
-        """For report.json."""
+        """The figures for report.json."""
         return asdict(self)
 
 
@@ -37,8 +37,7 @@ def search_by_service(url: str, token: str, index: str, console: Console) -> Sea
     """Search for pictures of the newest version of an index, and show the first answer.
 
     Raises:
-        ConnectionError: the service does not answer, or does not find the version.
-        ValueError: it refuses.
+        ConnectionError: the service does not answer, or does not have the version in time. ValueError: it refuses.
     """
     opened = open_index(index)
     keys = [opened.item(position).key for position in range(0, len(opened), max(len(opened) // QUERIES, 1))]

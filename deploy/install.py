@@ -7,7 +7,7 @@ else is there.
     build/postgresql-*                      PostgreSQL's server, by Maven too; root's in OPEN_TO_ALL
     native kernels                          compiled for this machine
 
-What is there already is left alone; each part is stamped with a hash of what it was made from.
+What exists already is left alone; each part is stamped with a hash of what it was made from.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ TOOLS = REPOSITORY / "build" / "tools"
 LOGS = REPOSITORY / "build" / "logs"
 JAVA_SERVICES = ("hbase", "hdfs", "spark")
 OPEN_TO_ALL = Path("/var/lib/product-image-pipeline")
-"""Where root puts what another user runs for it: that user may not enter every folder that root may, for example below
+"""Where root puts what another user runs for it: that user cannot enter every folder that root can, for example below
 /root."""
 _COPY_JARS = "org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-dependencies"
 _JAVA_VERSION = 17
@@ -47,7 +47,7 @@ class InstallError(RuntimeError):
 
 @dataclass(frozen=True)
 class Needed:
-    """A program of the machine. is_required: without the others the project works, slower."""
+    """A program of the machine. is_required: without any other program, the project works but is slower."""
 
     title: str
     package: str
@@ -95,7 +95,7 @@ def install_packages() -> None:
 
 
 def _apt_get() -> list[str] | None:
-    """How this account runs apt-get, None when it may not."""
+    """How this account runs apt-get; None if it may not."""
     if shutil.which("apt-get") is None:
         return None
     if os.geteuid() == 0:
@@ -194,14 +194,14 @@ def _unpack_archives(jar: Path, folder: Path) -> None:
 
 
 def _of_this_user(archive: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
-    """The members of an archive, to be owned by who unpacks them: root would give them to the users who packed them."""
+    """The members of an archive, owned by whoever unpacks them: root would give them to the users who packed them."""
     for member in archive:
         member.uid, member.gid, member.uname, member.gname = os.geteuid(), os.getegid(), "", ""
         yield member
 
 
 def build_native_kernels() -> None:
-    """Compile the native kernels; without a compiler the project works on, slower."""
+    """Compile the native kernels; without a compiler, the project works but is slower."""
     build = "from dlcore.kernels import native_build; native_build.build()"
     if shutil.which("g++") is not None:
         _logged("native-kernels", [str(REPOSITORY / ".venv" / "bin" / "python"), "-c", build])
@@ -223,7 +223,7 @@ PARTS: dict[str, Callable[[], None]] = {
 """What can be installed by name: `python3.11 -m deploy.install java`."""
 
 _ROUNDS = (("packages",), ("environment", "java"), ("kernels", "postgres"))
-"""The parts of a plain install; those of a round run side by side, since one waits for the disk while the other
+"""The parts of a plain install. Those of a round run side by side, since one waits for the disk while the other
 downloads."""
 
 
@@ -291,7 +291,7 @@ def main() -> None:
     except InstallError as error:
         sys.exit(str(error))
     except KeyboardInterrupt:
-        sys.exit("interrupted; run it again to go on")
+        sys.exit("interrupted; run it again to continue")
 
 
 if __name__ == "__main__":

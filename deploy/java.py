@@ -1,4 +1,5 @@
-"""How the Java services run: their class path, memory and the openings that HBase and Hadoop need on Java 17."""
+"""How the Java services run: their class path, their memory, and the module openings that HBase and Hadoop need on Java
+17."""
 
 from __future__ import annotations
 

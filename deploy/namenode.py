@@ -1,4 +1,4 @@
-"""Run the NameNode in this process's place, formatting its folder the first time: `python -m deploy.namenode`."""
+"""Become the NameNode, after formatting its folder the first time: `python -m deploy.namenode`."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """Become PostgreSQL, which keeps Airflow's data: `python -m deploy.postgres_server`.
 
-It refuses to run as root. Started by root it runs as `nobody`, who may not enter every folder that root may, such as a
-home of mode 0700: its data then lies in OPEN_TO_ALL, under a name that comes of the stack's secrets. Otherwise it lies
-in the stack's home.
+It refuses to run as root. Started by root, it runs as `nobody`, who cannot enter every folder that root can, such as a
+home of mode 0700. Its data then lies in OPEN_TO_ALL, under a name made from the stack's secrets; otherwise it lies in
+the stack's home.
 """
 
 from __future__ import annotations
@@ -34,14 +34,14 @@ def database_folder(stack: Stack) -> Path:
 
 
 def remove_databases(home: Path) -> None:
-    """Remove what a stack's home, and the homes below it, have outside themselves; they must be stopped."""
+    """Remove the databases that a stack's home, and the homes below it, keep elsewhere; the stacks must be stopped."""
     for record in OPEN_TO_ALL.glob("database-*/home"):
         if Path(record.read_text()).is_relative_to(home):
             shutil.rmtree(record.parent)
 
 
 def database_answers(stack: Stack) -> bool:
-    """Whether the stack's database takes connections with the stack's password."""
+    """Whether the stack's database accepts connections with the stack's password."""
     try:
         psycopg2.connect(stack.database_url, connect_timeout=_TIMEOUT_S).close()
     except psycopg2.OperationalError:
@@ -86,7 +86,7 @@ def main() -> None:
 
 
 def _become_unprivileged(stack: Stack, folder: Path) -> None:
-    """Give the folder to the unprivileged user, note whose it is, and be that user from here on."""
+    """Give the folder to the unprivileged user, note whose it is, and become that user."""
     user = pwd.getpwnam(_UNPRIVILEGED)
     os.umask(0o022)
     folder.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""Whether a server serves, asked over the network: each probe answers within a few seconds. Standard library only."""
+"""Find out over the network whether a server serves; each probe answers within a few seconds. Standard library only."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ _NAME = b"\x00\x00\x00\x06getRow" + b"\x00\x00\x00\x00"
 _NO_ATTRIBUTES = b"\x0d\x00\x03" + b"\x0b\x0b" + b"\x00\x00\x00\x00"
 _GET_ROW = b"\x80\x01\x00\x01" + _NAME + _text(1, b"hbase:meta") + _text(2, b"-") + _NO_ATTRIBUTES + b"\x00"
 _IS_REPLY = b"\x80\x01\x00\x02" + _NAME + b"\x0f\x00\x00"
-"""How an answer begins that carries a list in field 0; an exception would carry a struct in field 1."""
+"""The beginning of an answer with a list in field 0; an exception would have a struct in field 1."""
 
 
 def listens(host: str, port: int) -> bool:
-    """Whether something takes TCP connections there."""
+    """Whether something accepts TCP connections there."""
     try:
         with socket.create_connection((host, port), timeout=_TIMEOUT_S):
             return True
@@ -55,7 +55,7 @@ def hdfs_is_writable(host: str, http_port: int) -> bool:
 
 
 def airflow_health(url: str) -> dict[str, dict[str, str]]:
-    """The state of Airflow's components by name, as its health page tells it; empty while it does not answer."""
+    """The state of Airflow's components by name, as its health page says; empty while it does not answer."""
     return json_at(f"{url}/api/v2/monitor/health")
 
 
@@ -70,7 +70,7 @@ def search_answers(url: str) -> bool:
 
 
 def json_at(address: str) -> dict[str, Any]:
-    """The JSON object behind an address, an empty one while nothing sensible answers."""
+    """The JSON object at an address; empty while nothing sensible answers."""
     import urllib.request  # slow to import, and most probes do without
 
     try:

@@ -1,6 +1,6 @@
 """The programs of a stack, as a table: what each runs, waits for, listens on, and when it is ready.
 
-Adding one is a row here (and its ports in `stack.PORTS`).
+To add one, add a row here (and its ports in `stack.PORTS`).
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ class Program:
 
     name, title: for commands and for people.
     command: its arguments.
-    is_ready: whether it serves (None: it runs once, and is ready when it has ended well).
+    is_ready: whether it serves (None: it runs once, and is ready when it has succeeded).
     needs: programs that must be ready before it starts.
-    ports: of `stack.PORTS`.
-    group: a name that stands for several programs.   lake: the only lake it belongs to, or None for both.
+    ports: names in `stack.PORTS`. group: a name that stands for several programs.   lake: the only lake it belongs to,
+        or None for both.
     limit_s: how long it may take to become ready.
     stop_signal: what asks it to stop.
     stop_s: how long it may take to stop before it is killed.
@@ -170,7 +170,7 @@ PROGRAMS: Mapping[str, Program] = {program.name: program for program in _TABLE}
 
 
 def chosen(stack: Stack, only: tuple[str, ...] = ()) -> list[Program]:
-    """The programs of the stack's lake, or of those only the named (programs or groups) and what they need.
+    """The programs of the stack's lake, or only the named ones (programs or groups) and what they need.
 
     Raises:
         ValueError: a name is neither a program nor a group.

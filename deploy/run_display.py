@@ -1,4 +1,4 @@
-"""Waiting for Airflow's runs, with a picture of them: a row per run, a mark per task."""
+"""Wait for Airflow's runs and show them: a row per run, a mark per task."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class RunDisplay:
             if done:
                 return
             if time.monotonic() > deadline:
-                raise TimeoutError(f"{what}: not within {limit_s:.0f} s")
+                raise TimeoutError(f"{what}: did not come within {limit_s:.0f} s")
             time.sleep(_POLL_S)
 
     def _show(self) -> None:

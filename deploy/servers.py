@@ -15,7 +15,7 @@ _JAVA = {
     "regionserver": ("hbase", "org.apache.hadoop.hbase.regionserver.HRegionServer", "start"),
     "thrift": ("hbase", "org.apache.hadoop.hbase.thrift.ThriftServer", "start"),
 }
-"""Of each server its jars, its class and the class's first arguments."""
+"""Each server's jars, its class and the class's first arguments."""
 
 _AIRFLOW = {
     "airflow-api": ("api-server",),
@@ -46,7 +46,7 @@ def namenode(home: Path, heap: str) -> list[str]:
 
 
 def connect_server(*options: str) -> list[str]:
-    """The command of the Spark Connect server. options: of spark-submit."""
+    """The command of the Spark Connect server. options: those of spark-submit."""
     main = "org.apache.spark.sql.connect.service.SparkConnectServer"
     # "spark-internal": the class is in Spark's own jars, there is no application jar.
     return ["spark-submit", *options, "--class", main, "--name", "pipeline", "spark-internal"]

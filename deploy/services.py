@@ -37,7 +37,7 @@ _STARTS_BEFORE_GIVING_UP = 4
 _STOP_LIMIT_S = 90.0
 _LOG_LINES = 15
 _OFFSETS = range(1000, 12000, 100)
-"""Offsets that keep every port below the range from which the kernel takes ports of outgoing connections."""
+"""Offsets that keep every port below the kernel's range of ports for outgoing connections."""
 
 NEXT_STEPS = """
 next, in a shell:
@@ -47,14 +47,14 @@ next, in a shell:
   python -m spark_jobs.load_images FOLDER --day 2026-11-02     your own pictures, or `make catalogue` for generated ones
   airflow dags trigger image_pipeline --conf '{"day": "2026-11-02"}'
 then in the browser: DAG image_pipeline, and Browse > Image pipeline; `make down` stops everything"""
-"""What `make up` says at its end, in README's words."""
+"""What `make up` prints at its end, in README's words."""
 _MOVING = ("PIPELINE_HOME", "PIPELINE_PORT_OFFSET")
 _interrupted = Event()
-"""That a signal has asked this process to end."""
+"""Set when a signal has asked this process to end."""
 
 
 def next_steps(given: Mapping[str, str]) -> str:
-    """`NEXT_STEPS` for a stack that given variables may have moved: another shell finds it only by the same ones."""
+    """`NEXT_STEPS` for a stack that variables may have moved: another shell finds it only with the same variables."""
     moved = "".join(f"{name}={quote(given[name])} " for name in _MOVING if given.get(name))
     return NEXT_STEPS.replace(".venv/bin/python", f"{moved}.venv/bin/python", 1)
 
@@ -66,7 +66,8 @@ def up(stack: Stack, only: tuple[str, ...] = (), attached: bool = False, console
     attached: everything stops when this process ends.   console: shows the progress.
 
     Raises:
-        StackError: a program does not become ready, with the end of its log; what did start keeps running.
+        StackError: a program does not become ready; the message has the end of its log, and what did start keeps
+            running.
     """
     programs = chosen(stack, only)
     _refuse_earlier_airflow(stack, programs)
@@ -91,7 +92,7 @@ def down(stack: Stack) -> None:
 
 
 def remove(stack: Stack) -> None:
-    """Stop every program of the stack and remove its home, with the databases of the homes in it.
+    """Stop every program of the stack, and remove its home with the databases of the homes in it.
 
     Raises:
         StackError: a process cannot be stopped.
@@ -103,7 +104,7 @@ def remove(stack: Stack) -> None:
 
 @contextmanager
 def running(stack: Stack, only: tuple[str, ...] = (), console: Console | None = None) -> Iterator[Stack]:
-    """The stack, started on entry and stopped on exit, however that comes about.
+    """The stack, started on entry and stopped on exit, whatever causes the exit.
 
     Raises:
         StackError: a program does not become ready (everything is stopped again).
@@ -117,10 +118,10 @@ def running(stack: Stack, only: tuple[str, ...] = (), console: Console | None = 
 
 
 def interruptible() -> None:
-    """Have SIGINT, SIGTERM and SIGHUP end this process as Ctrl-C does, so that what it started is stopped.
+    """Let SIGINT, SIGTERM and SIGHUP end this process as Ctrl-C does, so that what it started is stopped.
 
-    A process inherits what its shell ignores, and a script's background jobs ignore SIGINT: without this such a demo
-    could only be killed. An ignored SIGHUP stays so: that is what `nohup` is for.
+    A process inherits what its shell ignores, and a script's background jobs ignore SIGINT: without this, such a demo
+    could only be killed. An ignored SIGHUP stays ignored: that is what `nohup` is for.
     """
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:
@@ -128,14 +129,15 @@ def interruptible() -> None:
 
 
 def _interrupt(number: int, frame: object) -> None:
-    """End this process as Ctrl-C does, and remember it: what is raised in a callback, as of a parser, may be lost."""
+    """End this process as Ctrl-C does, and remember it: an exception raised in a callback, for example of a parser, may
+    be lost."""
     _interrupted.set()
     raise KeyboardInterrupt
 
 
 @contextmanager
 def undisturbed() -> Iterator[None]:
-    """Ignore Ctrl-C while things are being stopped, so that a second one leaves nothing behind."""
+    """Ignore Ctrl-C while things are being stopped, so that a second one does not leave anything running."""
     before = {
         number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
     }
@@ -147,14 +149,14 @@ def undisturbed() -> Iterator[None]:
 
 
 def restart(stack: Stack, name: str) -> None:
-    """Stop one program and start it again; returns when it is ready.
+    """Stop one program and start it again; return when it is ready.
 
     Raises:
         StackError: the stack does not run or the program does not become ready.
         ValueError: the name is unknown.
     """
     if not supervision.is_running(stack):
-        raise StackError("got no running stack, expected one: start it with `make up`")
+        raise StackError("got no running stack, expected one; start it with `make up`")
     programs = [program for program in chosen(stack, (name,)) if name in (program.name, program.group)]
     _stop_in_order(stack, {program.name for program in programs})
     _start_in_order(stack, programs, Console(quiet=True))
@@ -169,11 +171,11 @@ def free_offset() -> int:
     for offset in random.sample(_OFFSETS, len(_OFFSETS)):
         if all(supervision.port_is_free(port + offset) for port in PORTS.values()):
             return offset
-    raise StackError("got no port offset with all ports free, expected one: stop other stacks first")
+    raise StackError("got no port offset with all ports free, expected one; stop other stacks first")
 
 
 def _refuse_earlier_airflow(stack: Stack, programs: list[Program]) -> None:
-    """Raise StackError when Airflow's data in the home is in the file in which an earlier version kept it."""
+    """Raise StackError if Airflow's data in the home is in the file where an earlier version kept it."""
     earlier = stack.home / "airflow" / "airflow.db"
     if earlier.exists() and "postgres" in {program.name for program in programs}:
         raise StackError(
@@ -213,12 +215,12 @@ def _start_in_order(stack: Stack, programs: list[Program], console: Console) -> 
 
 
 def _startable(waiting: Mapping[str, Program]) -> list[Program]:
-    """Those of the programs that are not ready yet which need none of the others."""
+    """The programs among these, not ready yet, that need none of the others."""
     return [program for program in waiting.values() if not any(need in waiting for need in program.needs)]
 
 
 def _stop_in_order(stack: Stack, names: set[str]) -> None:
-    """Stop programs, each as soon as none of them that needs it runs any more, and wait until all have ended."""
+    """Stop programs, each as soon as none that needs it still runs, and wait until all have ended."""
     deadline = time.monotonic() + _STOP_LIMIT_S
     asked: set[str] = set()
     while alive := {name for name, state in states(stack).items() if state.pid and name in names}:
@@ -232,7 +234,7 @@ def _stop_in_order(stack: Stack, names: set[str]) -> None:
 
 
 class _Start:
-    """A program on its way to being ready."""
+    """A program that is becoming ready."""
 
     def __init__(self, program: Program, task: TaskID) -> None:
         self.program = program
@@ -244,11 +246,11 @@ class _Start:
         """Whether the program is ready now.
 
         Raises:
-            StackError: it never will be: it ends again and again, or its time is over.
+            StackError: it never will be, since it ends again and again or its time is over.
         """
         state = states(stack).get(self.program.name)
         if state is None:
-            raise StackError("the supervisor has gone; see supervisor.log in the logs folder")
+            raise StackError("the supervisor is gone; see supervisor.log in the logs folder")
         self._pids.add(state.pid)
         if self.program.is_ready is None:
             if state.state == "EXITED" and state.exit_status == 0:
@@ -301,7 +303,7 @@ def _down() -> None:
 
 @app.command("remove")
 def _remove() -> None:
-    """Stop everything and remove all that it has kept."""
+    """Stop everything, and remove all its data."""
     remove(Stack.from_environment())
 
 
@@ -313,7 +315,7 @@ def _restart(name: str) -> None:
 
 @app.command("status")
 def _status() -> None:
-    """Say what runs and whether it serves; exit code 1 unless everything that was started does."""
+    """Print what runs and whether it serves; the exit code is 1 unless everything that was started serves."""
     stack = _running_stack()
     table = Table("program", "state", "pid", "up for", "serves")
     found = [state for state in states(stack).values() if state.state != "STOPPED"]
@@ -339,7 +341,7 @@ def _serves(stack: Stack, state: ProgramState) -> bool:
 
 
 def _running_stack() -> Stack:
-    """The stack at this home, on the lake on which it runs."""
+    """The stack at this home, with the lake it runs on."""
     lake = supervision.running_lake(Stack.from_environment())
     return Stack.from_environment(lake=cast(Lake, lake) if lake else None)
 

@@ -27,7 +27,7 @@ from deploy import REPOSITORY
 from deploy.java import iceberg_jar, java_command
 
 MARKER = "PIPELINE_STACK"
-"""Variable that every process of a stack inherits; its value is the stack's home, so that none is ever missed."""
+"""The variable that every process of a stack inherits, so that none is missed; its value is the stack's home."""
 
 Lake = Literal["local", "hdfs"]
 
@@ -51,7 +51,7 @@ PORTS: Mapping[str, int] = {
 _TOKENS = ("connect_token", "metrics_token", "search_token", "search_operator_token")
 
 ROLES = ("viewer", "user", "op", "admin")
-"""The roles of Airflow's simple auth manager, each with the rights of those before it."""
+"""The roles of Airflow's simple auth manager; each has the rights of those before it."""
 
 HBASE_POOL = "hbase"
 """The Airflow pool of the tasks that read HBase."""
@@ -79,15 +79,15 @@ _USERS_OWN = (
     "AIRFLOW_CONN_SPARK_CONNECT",
     "AIRFLOW_CONN_SPARK_DEFAULT",
 )
-"""Variables with which users point the stack at servers and folders of their own; it keeps them."""
+"""Variables with which users point the stack at servers and folders of their own; the stack keeps them."""
 
 _SPECIAL = '%:;,*?[]$"\\'
-"""What no path of a home may have: class paths, lists of folders, patterns and values of Airflow and supervisor are
-written with these."""
+"""Characters that the path of a home may not have: class paths, lists of folders, patterns and values of Airflow and
+supervisor use them."""
 
 _KEPT = "PIPELINE_KEPT"
-"""In the stack's environment: which of these were the user's. Without it, a shell that took over the environment of one
-stack would point the next one at the first one's servers."""
+"""The variable in the stack's environment that says which of these were the user's. Without it, a shell with the
+environment of one stack would point the next stack at the first one's servers."""
 
 
 @dataclass(frozen=True)
@@ -110,8 +110,8 @@ class Stack:
         """The stack that PIPELINE_HOME, PIPELINE_PORT_OFFSET and PIPELINE_LAKE describe; by default `var`, 0 and local.
 
         Raises:
-            ValueError: the offset is no number, the lake is unknown, or the home's path has a character that a server
-            takes for its own.
+            ValueError: the offset is not a number, the lake is unknown, or the home's path has a character with a
+                meaning for a server.
         """
         variables = os.environ if environment is None else environment
         kind = lake or variables.get("PIPELINE_LAKE") or "local"
@@ -140,7 +140,7 @@ class Stack:
         return PORTS[server] + self.offset
 
     def folder(self, name: str) -> Path:
-        """A folder below `home`, created when it is missing."""
+        """A folder below `home`, created if it is missing."""
         folder = self.home / name
         folder.mkdir(parents=True, exist_ok=True)
         return folder
@@ -186,7 +186,8 @@ class Stack:
 
     @property
     def users(self) -> Mapping[str, str]:
-        """Who may log in to Airflow, and as what (viewer, user, op or admin): `admin`, and those of PIPELINE_USERS.
+        """Who may log in to Airflow, and in which role (viewer, user, op or admin): `admin`, and those of
+        PIPELINE_USERS.
 
         Raises:
             ValueError: an entry is not `name:role`.
@@ -201,7 +202,7 @@ class Stack:
         return {"admin": "admin", **{name: role for name, role in pairs if name != "admin"}}
 
     def environment(self) -> dict[str, str]:
-        """The variables in which every process of the stack, and every client of it, runs."""
+        """The variables of every process of the stack, and of every client of it."""
         pipeline = {
             "PIPELINE_HOME": str(self.home),
             "PIPELINE_PORT_OFFSET": str(self.offset),
@@ -225,7 +226,7 @@ class Stack:
         return {**_python_variables(), **servers, **pipeline}
 
     def full_environment(self) -> dict[str, str]:
-        """`environment()` on top of this process's own variables, with the marker by which the stack finds its
+        """`environment()` on top of this process's own variables, and the marker by which the stack finds its
         processes."""
         # Airflow renames its processes; SPT_NOENV keeps that from overwriting their variables, and so the marker.
         return {**os.environ, **self.environment(), MARKER: str(self.home), "SPT_NOENV": "1"}
@@ -287,7 +288,8 @@ def spark_home() -> Path:
 
 
 def _python_variables() -> dict[str, str]:
-    """One process per core and one thread per process: two processes of two threads fall to a third of the speed."""
+    """Variables for one process per core and one thread per process: two processes of two threads fall to a third of
+    the speed."""
     one_thread = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
     binaries = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
     return {**one_thread, "PYTHONPATH": str(REPOSITORY), "PYTHONUNBUFFERED": "1", "PATH": binaries}

@@ -1,7 +1,7 @@
-"""The supervisor of a stack: its configuration, its start, its stop, and what it says of each program.
+"""The supervisor of a stack: its configuration, its start, its stop, and what it says about each program.
 
-One supervisord per stack home keeps every program running (`autorestart`: a dead one takes nothing with it). It listens
-on a unix socket that only its owner may use.
+One supervisord per stack home keeps every program running (by `autorestart`; a program that dies takes no other with
+it). It listens on a Unix socket that only its owner can use.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class StackError(RuntimeError):
 
 @dataclass(frozen=True)
 class ProgramState:
-    """What the supervisor says of a program. state: RUNNING, STARTING, STOPPED, EXITED, BACKOFF or FATAL · pid: 0 if
+    """What the supervisor says about a program. state: RUNNING, STARTING, STOPPED, EXITED, BACKOFF or FATAL · pid: 0 if
     none."""
 
     name: str
@@ -55,7 +55,7 @@ class ProgramState:
 
 
 def write_supervisor_configuration(stack: Stack, programs: list[Program]) -> Path:
-    """Write `<home>/run/supervisor.conf` for the programs; returns its path."""
+    """Write `<home>/run/supervisor.conf` for the programs; return its path."""
     head = f"""\
 [supervisord]
 nodaemon=true
@@ -104,7 +104,7 @@ def log_path(stack: Stack, program: str) -> Path:
 def start_supervisor(stack: Stack, programs: list[Program], attached: bool) -> None:
     """Start the stack's supervisor, with every program stopped, and wait until it answers.
 
-    attached: it stops, and all programs with it, when this process ends in any way; otherwise it stays.
+    attached: it and all programs stop when this process ends in any way; otherwise they stay.
 
     Raises:
         StackError: it does not answer.
@@ -134,7 +134,7 @@ def start_supervisor(stack: Stack, programs: list[Program], attached: bool) -> N
 def die_with(parent: int) -> Callable[[], None]:
     """For `Popen(preexec_fn=...)`: the kernel sends SIGTERM to the new process when its parent ends, even by kill -9.
 
-    parent: this process. To the kernel it is the thread that starts the new process: let that be one that lasts.
+    parent: this process. To the kernel, the parent is the thread that starts the new process, so that thread must last.
     """
     prctl = ctypes.CDLL(None).prctl
 
@@ -152,7 +152,7 @@ def is_running(stack: Stack) -> bool:
 
 
 def running_lake(stack: Stack) -> str | None:
-    """The lake of the stack that runs now at this home, None when none runs."""
+    """The lake of the stack that runs now at this home; None if none runs."""
     try:
         return str(_rpc(stack).getIdentification())
     except (OSError, HTTPException):
@@ -160,7 +160,7 @@ def running_lake(stack: Stack) -> str | None:
 
 
 def states(stack: Stack) -> dict[str, ProgramState]:
-    """The state of every program that the running supervisor knows; empty when none runs."""
+    """The state of every program that the running supervisor knows; empty if none runs."""
     try:
         entries = _rpc(stack).getAllProcessInfo()
     except (OSError, HTTPException):
@@ -178,19 +178,19 @@ def states(stack: Stack) -> dict[str, ProgramState]:
 
 
 def start_program(stack: Stack, name: str) -> None:
-    """Start a program unless it runs already; returns at once."""
+    """Start a program unless it runs already; return at once."""
     with suppress(Fault):
         _rpc(stack).startProcess(name, False)
 
 
 def ask_to_stop(stack: Stack, name: str) -> None:
-    """Have a program stopped; returns at once."""
+    """Ask for a program to be stopped; return at once."""
     with suppress(OSError, HTTPException, Fault):
         _rpc(stack).stopProcess(name, False)
 
 
 def stop_supervisor(stack: Stack) -> None:
-    """Stop the supervisor and whatever still runs of the stack: nothing that it started is left.
+    """Stop the supervisor and whatever still runs of the stack, so that nothing it started is left.
 
     Raises:
         StackError: a process survives even SIGKILL.
@@ -207,7 +207,7 @@ def stop_supervisor(stack: Stack) -> None:
 
 
 def processes(stack: Stack) -> list[int]:
-    """The ids of all processes that descend from the stack's supervisor, told by the marker that they inherit."""
+    """The ids of all processes that descend from the stack's supervisor, known by the marker that they inherit."""
     mark = f"{MARKER}={stack.home}".encode()
     return [pid for pid, variables in _environments() if mark in variables.split(b"\0")]
 
@@ -220,7 +220,7 @@ def _environments() -> Iterator[tuple[int, bytes]]:
 
 
 def _end_processes(stack: Stack, signal_number: signal.Signals) -> bool:
-    """Send the signal to every process of the stack and wait; returns whether any is left."""
+    """Send the signal to every process of the stack, and wait; return whether any is left."""
     deadline = time.monotonic() + _SWEEP_LIMIT_S
     left = processes(stack)
     for pid in left:
@@ -238,8 +238,7 @@ def _rpc(stack: Stack) -> Any:
 
 
 def _socket_path(stack: Stack) -> Path:
-    """The supervisor's socket: in the home, or in the temporary folder when the home's path is too long for a
-    socket."""
+    """The supervisor's socket: in the home, or in the temporary folder if the home's path is too long for a socket."""
     path = stack.home / "run" / "supervisor.sock"
     if len(str(path)) < _SOCKET_PATH_LIMIT:
         return path

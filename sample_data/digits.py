@@ -39,7 +39,8 @@ def _drawn(rng: np.random.Generator, digit: int, side: int) -> NDArray[np.uint8]
 
 
 def _placed(rng: np.random.Generator, side: int) -> tuple[float, ...]:
-    """Where a pixel of the result comes from in a picture twice as large: turned, leaning, stretched and moved."""
+    """Where a pixel of the result comes from in a picture twice as large that was turned, leaned, stretched and
+    moved."""
     angle, lean = rng.uniform(-0.25, 0.25), rng.uniform(-0.3, 0.3)
     across, down = 2 * rng.uniform(0.85, 1.2, 2)
     turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])

@@ -1,5 +1,4 @@
-"""Who took what: people with tastes and things with properties, drawn so that people take what lies near their
-taste."""
+"""Draw who took what: users with tastes take items whose properties lie near their taste."""
 
 from __future__ import annotations
 

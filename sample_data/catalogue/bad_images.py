@@ -1,7 +1,8 @@
-"""Files as they go wrong in the field: one maker per class, with the reason and flags that preprocessing must give.
+"""Files as they go wrong in the field: one function per class makes them, and preprocessing must give the stated reason
+and flags.
 
 Catalogues plant one of each; the tests decode one of each. `make_bad_image(name, picture, rng)` spoils a good picture,
-so that classes which are used all the same still show a product.
+so that classes which can still be used show a product.
 
 >>> BAD_IMAGES["html_page"].reason.value
 'html_error_page'
@@ -31,7 +32,7 @@ _EXIF_ORIENTATION, _TURN_RIGHT = 0x0112, 6
 
 @dataclass(frozen=True)
 class BadImage:
-    """How one class of bad image is made, and what preprocessing must say of it."""
+    """How one class of bad image is made, and what preprocessing must say about it."""
 
     make: Maker
     reason: Reason
@@ -97,14 +98,14 @@ def _corrupt_pixels(picture: Image.Image, rng: np.random.Generator) -> bytes:
 
 
 def _many_scans(picture: Image.Image, rng: np.random.Generator) -> bytes:
-    """Repeat the first scan of a progressive JPEG: libjpeg passes all pixels for each."""
+    """Repeat the first scan of a progressive JPEG: libjpeg passes over all pixels for each."""
     data = _jpeg(picture, progressive=True)
     start = data.index(b"\xff\xda")
     return data[:-2] + data[start : start + 14] * 2000 + data[-2:]
 
 
 def _wrong_comment(picture: Image.Image, rng: np.random.Generator) -> bytes:
-    """Put a comment with a wrong checksum before the pixels of a PNG; they are sound."""
+    """Put a comment with a wrong checksum before the pixels of a PNG, which are sound."""
     data = _encoded(picture, "PNG")
     return data[:33] + struct.pack(">I", 9) + b"tEXtComment\0x" + bytes(4) + data[33:]
 
@@ -168,7 +169,7 @@ def _text(words: str) -> Maker:
 
 
 def _corrupt_middle(picture: Image.Image, rng: np.random.Generator) -> bytes:
-    """Overwrite 100 bytes of the scan, at a place where libjpeg notices (it does for about three places of four)."""
+    """Overwrite 100 bytes of the scan at a place where libjpeg notices it, as it does at about three places of four."""
     data = bytearray(_jpeg(picture, restart_marker_blocks=8))
     for _ in range(1000):
         start = int(rng.integers(len(data) // 3, 2 * len(data) // 3))
@@ -204,7 +205,7 @@ def _animated(name: str) -> Maker:
 
 
 def _exif_rotated(picture: Image.Image, rng: np.random.Generator) -> bytes:
-    """Store the picture lying down, with the EXIF note that turns it upright."""
+    """Store the picture lying down, with the EXIF orientation that turns it upright."""
     exif = Image.Exif()
     exif[_EXIF_ORIENTATION] = _TURN_RIGHT
     return _jpeg(picture.transpose(Image.Transpose.ROTATE_90), exif=exif)

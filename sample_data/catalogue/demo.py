@@ -2,7 +2,7 @@
 
 `manifest.jsonl`, one line per image: day, key, sku, n, path (relative to the manifest), metadata.
 `truth.jsonl`, one line per image: day, key, boxes (fractions of width and height), labels, group, transform, bad,
-is_counted, listing (what its shop says, and what is true of it: `listings.Listing.truth`).
+is_counted, listing (what its shop says, and what is true about it: `listings.Listing.truth`).
 `look_alikes.jsonl`, one line per pair: first and second ([day, key]), kind.
 The `key` is `<sku>/<n>`; in HBase the salt and the day come before it.
 
@@ -45,7 +45,7 @@ class File:
 
 
 def draw_entry(entry: Entry) -> File:
-    """Draw one image of a catalogue and encode it; the same bytes every time."""
+    """Draw one image of a catalogue and encode it; it has the same bytes every time."""
     picture = entry.scene.draw()
     rng = np.random.default_rng(entry.seed)
     if entry.bad is not None:

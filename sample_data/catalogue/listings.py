@@ -1,8 +1,9 @@
-"""What shops say about their pictures: prices, owners, titles, since when; among them shops that show what is not
+"""What shops say about their pictures: prices, owners, titles, first days. Some shops show pictures that are not
 theirs.
 
-A world with an order: the owner of an original shows it first, then come the copies. Some are the owner's own, some are
-shown by a shop that names the owner, and some by one that names itself. Pictures do not depend on it.
+There is an order: the owner of an original shows it first, then come the copies. Some are the owner's own, some are
+shown by a shop that names the owner, and some by a shop that names itself. The pictures themselves do not depend on
+this.
 """
 
 from __future__ import annotations
@@ -16,12 +17,13 @@ import numpy as np
 from sample_data.catalogue.lettering import word
 
 Use = Literal["own", "licensed", "copied"]
-"""Shown by its owner; in another shop under the owner's name; in another shop under that shop's own name."""
+"""How a picture is used: by its owner; in another shop under the owner's name; in another shop under that shop's own
+name."""
 
 SHOPS = {"north": "EUR", "harbour": "EUR", "market": "EUR", "studio": "GBP"}
 """Shops with pictures of their own, and the currency of each."""
 COPIERS = {"bazaar": "EUR", "outlet": "GBP"}
-"""Shops that have none."""
+"""Shops without pictures of their own."""
 _USES: tuple[Use, ...] = ("own", "licensed", "copied")
 _SHARES = (0.3, 0.3, 0.4)
 _SPREAD = 0.12
@@ -32,7 +34,7 @@ _POUNDS = 0.85
 class Listing:
     """One picture as its shop shows it.
 
-    use: what is true of it, which no shop says.   list_price: of the product, EUR, before a shop's own mark-up.
+    use: the true use, which no shop states. list_price: that of the product, in EUR, before a shop's own mark-up.
     """
 
     shop: str
@@ -46,11 +48,11 @@ class Listing:
     true_owner: str
 
     def truth(self) -> dict[str, str]:
-        """The same, with what is true: use and true_owner."""
+        """The listing with the truth about it: use and true_owner."""
         return {**self.metadata(), "use": self.use, "true_owner": self.true_owner}
 
     def metadata(self) -> dict[str, str]:
-        """The cells of its row."""
+        """The metadata cells of the picture's row."""
         return {
             "title": self.title,
             "shop": self.shop,
@@ -64,7 +66,7 @@ class Listing:
 def original_listing(rng: np.random.Generator, day: date, category: str, title: str = "") -> Listing:
     """A picture of a shop's own, or of a photographer's or a brand's that the shop names.
 
-    day: that its row is of; it has been shown for months then.   title: by default an invented one.
+    day: the day of its row; by then it has been shown for months. title: by default an invented one.
     """
     shop = str(rng.choice(list(SHOPS)))
     owner = shop if rng.random() < 0.6 else f"{word(rng).capitalize()} Studio"
@@ -104,7 +106,8 @@ def _moment(rng: np.random.Generator, day: date) -> datetime:
 
 
 def _retold(title: str, rng: np.random.Generator) -> str:
-    """A title as another page writes it: as it was, in another case, in other words around it, or quite another one."""
+    """A title as another page writes it: the same, in another case, with other words around it, or quite another
+    one."""
     kind = rng.random()
     if kind < 0.4:
         return title

@@ -1,4 +1,4 @@
-"""What a drawing is made of: parts, painted one over the other."""
+"""The parts of a drawing, painted one over the other."""
 
 from __future__ import annotations
 

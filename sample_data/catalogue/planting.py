@@ -1,8 +1,8 @@
-"""What a catalogue consists of: originals, planted duplicates, look-alikes that are none, and bad images, over several
+"""Plan a catalogue: originals, planted duplicates, look-alikes that are no duplicates, and bad images, over several
 days.
 
-The plan is data; `write_catalogue` (demo.py) draws it. Every original has a product of its own, so any two images that
-are not of one group show different things.
+The plan is data; `write_catalogue` (demo.py) draws it. Every original has a product of its own, so any two images of
+different groups show different things.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from sample_data.catalogue.transforms import ALL_TRANSFORMS, BACKGROUND_SWAP
 RECOLOURED = "recoloured"
 SAME_BACKGROUND = "same_background"
 _TOLD = 3
-"""The random stream of what shops say, apart from those of the pictures."""
+"""The random stream for what shops say, separate from those of the pictures."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Entry:
 
     sku, number: of the shop's article; `key` is both.
     scene: what it shows.
-    group: sku of the original that it is or copies, None for a bad image.
+    group: sku of the original that it is or copies; None for a bad image.
     transform: what was done to the original's picture, None for an original.
     bad: key of BAD_IMAGES.
     listing: what its shop says about it.
@@ -58,7 +58,7 @@ class Entry:
         return f"{self.sku}/{self.number}"
 
     def metadata(self) -> dict[str, str]:
-        """What its shop says about it."""
+        """What the image's shop says about it."""
         return {"category": self.scene.things[0][0].category, **self.listing.metadata()}
 
 
@@ -124,7 +124,7 @@ def _originals(seed: int, rng: np.random.Generator, days: Sequence[date], count:
 def _recoloured(
     seed: int, rng: np.random.Generator, days: Sequence[date], originals: Sequence[Entry], count: int
 ) -> list[LookAlike]:
-    """For `count` originals the same thing, of clearly another colour, in a scene of its own."""
+    """For `count` originals, the same thing in a clearly different colour, in a scene of its own."""
     found: list[LookAlike] = []
     for original in originals:
         product = original.scene.things[0][0]
@@ -145,7 +145,7 @@ def _recoloured(
 
 
 def _changes_colour(product: Product, shift: float) -> bool:
-    """Whether turning the hue is plain to see: nothing changes on a black camera."""
+    """Whether turning the hue is plain to see; on a black camera, nothing changes."""
     first, second = product.draw(64), product.draw(64, shift)
     difference = ImageChops.difference(first.convert("RGB"), second.convert("RGB"))
     mean = ImageStat.Stat(difference, first.getchannel("A").point([255 if v > 128 else 0 for v in range(256)])).mean

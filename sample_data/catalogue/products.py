@@ -27,7 +27,7 @@ _PATTERN_SIZE = 400
 class Product:
     """One article of a catalogue.
 
-    sku: unique in its catalogue.  category: key of CATEGORIES.  seed: with it everything about the product is fixed.
+    sku: unique in its catalogue.  category: key of CATEGORIES.  seed: fixes everything about the product.
     """
 
     sku: str

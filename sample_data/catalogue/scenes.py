@@ -1,7 +1,7 @@
 """Scenes: products placed on a background, with shadows, and where each of them is.
 
-`compose` puts ready cut-outs on a ready background (training does this at low resolution, hundreds a second); a `Scene`
-describes a picture of a catalogue and draws it at full size.
+`compose` puts ready cut-outs on a ready background (training does this at low resolution, hundreds of times a second);
+a `Scene` describes a picture of a catalogue and draws it at full size.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ def _cast_shadow(
 def place(
     image: Image.Image, cut_out: Image.Image, placement: Placement, rng: np.random.Generator
 ) -> tuple[float, float, float, float] | None:
-    """Paint one cut-out on `image` in place; the box of its visible part in pixels, None when it lies outside."""
+    """Paint one cut-out on `image` in place; return the box of its visible part in pixels, None if it lies outside."""
     thing = posed(cut_out, placement.size * min(image.size), placement)
     corner = round(placement.x * image.width - thing.width / 2), round(placement.y * image.height - thing.height / 2)
     alpha = thing.getchannel("A")
@@ -111,8 +111,8 @@ def compose(
 
 @dataclass(frozen=True)
 class Picture:
-    """A drawn scene: RGB image, boxes (N, 4) float32 in pixels, labels and skus of the N things; the first is what it
-    is about."""
+    """A drawn scene: RGB image, boxes (N, 4) float32 in pixels, labels and skus of the N things; the first is its
+    subject."""
 
     image: Image.Image
     boxes: Boxes
@@ -188,9 +188,9 @@ def draw_scene(product: Product, rng: np.random.Generator, companions: Sequence[
 
 
 def _beside(rng: np.random.Generator, middle: Placement, taken: Sequence[Placement]) -> Placement | None:
-    """A free place for a smaller thing beside the main one, wholly in the picture; None when twenty tries find none.
+    """A free place for a smaller thing beside the main one, wholly in the picture; None if twenty tries find none.
 
-    Things are taken for squares of their longer side, a little less for the main one, which seldom fills its own.
+    Things count as squares of their longer side; the main thing's is a little smaller, since it seldom fills its own.
     """
     for _ in range(20):
         size = float(rng.uniform(0.24, 0.36))

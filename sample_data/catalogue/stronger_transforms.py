@@ -1,7 +1,7 @@
-"""Stronger changes than a catalogue is planted with: what thresholds are calibrated on beside `TRANSFORMS`.
+"""Stronger changes than those planted in a catalogue; thresholds are calibrated on them and on `TRANSFORMS`.
 
-People also cut more off a picture, pad it to another format, turn it further, and do several things at once. Ranges go
-beyond those of `transforms.py` on purpose: a threshold that is chosen on gentle changes promises too much.
+People also cut more off a picture, pad it to another format, turn it further, and do several things at once. The ranges
+go beyond those of `transforms.py` on purpose: a threshold chosen on gentle changes promises too much.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ def large_crop(image: Image.Image, rng: np.random.Generator) -> Changed:
 
 
 def padding(image: Image.Image, rng: np.random.Generator) -> Changed:
-    """Up to 30 % added to each side, in white, black or any colour, not as much to the others."""
+    """Up to 30 % added to each side, by different amounts, in white, black or any colour."""
     x, y = (round(float(v)) for v in rng.uniform(0, 0.3, 2) * image.size)
     any_colour = tuple(int(v) for v in rng.integers(0, 256, 3))
     colour = ((255, 255, 255), (0, 0, 0), any_colour)[int(rng.integers(3))]

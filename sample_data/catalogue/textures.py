@@ -130,8 +130,8 @@ def cells(rng: np.random.Generator, width: int, height: int) -> Image.Image:
 def _two_nearest(
     seeds: NDArray[np.float64], width: int, height: int
 ) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]]:
-    """Of each pixel the nearest of the seeds (S, 2), the distance to it, and that to the second nearest: each (H,
-    W)."""
+    """For each pixel, the nearest of the seeds (S, 2), the distance to it, and the distance to the second nearest: each
+    (H, W)."""
     nearest = np.zeros((height, width), np.int64)
     first, second = np.full((2, height, width), np.inf)
     xs, ys = np.arange(width), np.arange(height)

@@ -1,4 +1,5 @@
-"""What happens to a picture between two shops: each transform makes a near-duplicate and says where its points went.
+"""What happens to a picture between two shops: each transform makes a near-duplicate and says where the points have
+moved.
 
 Every transform is a function (RGB image, rng) -> Changed. `background` swaps need the scene, so they are made by
 drawing the scene again (`Scene.before`) and are not in the table. Ranges are those of the catalogue's definition: hue
@@ -27,7 +28,7 @@ class Changed:
     """A transformed picture.
 
     matrix: (a, b, c, d, e, f): the point (x, y) went to (a x + b y + c, d x + e y + f), in pixels.
-    file_format, quality: how it is to be saved (JPEG, PNG or WEBP).
+    file_format, quality: how to save it (JPEG, PNG or WEBP).
     """
 
     image: Image.Image

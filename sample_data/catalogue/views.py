@@ -53,10 +53,10 @@ class ViewPool:
     def drawn(
         cls, seed: int, products: int, backgrounds: int, size: int = 144, workers: int = 2, others: int = 0
     ) -> ViewPool:
-        """Draw a pool: `size` pixels per cut-out (about 14 ms each and core), 2 * size per background.
+        """Draw a pool: `size` pixels per cut-out (about 14 ms of one core each), 2 * size per background.
 
-        seed: of the catalogue; another seed has other products.
-        others: things of no known category beside the products.
+        seed: that of the catalogue; another seed has other products.
+        others: number of things of no known category beside the products.
         """
         goods = _numbered(seed, products) + _others(seed, products, others)
         rng = np.random.default_rng([seed, 977])
@@ -160,7 +160,7 @@ def wild_placement(rng: np.random.Generator, things: int) -> Placement:
 
 
 def _free_placement(rng: np.random.Generator, things: int, taken: list[Placement]) -> Placement:
-    """The first of eight random places that hides little of the things before it; the last when none does."""
+    """The first of eight random places that hides little of the things before it; the last if none does."""
     for _ in range(8):
         candidate = wild_placement(rng, things)
         if all(_hidden(other, candidate) < 0.3 for other in taken):
@@ -181,7 +181,7 @@ def _hidden(below: Placement, above: Placement) -> float:
 def photographed(image: Image.Image, rng: np.random.Generator, roughness: float = 1.0) -> Image.Image:
     """Colour, light, blur, noise and compression as cameras and shops leave them; geometry is untouched.
 
-    roughness: how often colour is lost and blur, noise and compression occur, 1 for as often as not.
+    roughness: how often colour is lost and blur, noise and compression occur; 1 means half of the time.
     """
     image = image.convert("RGB", _colour_matrix(rng))
     if rng.random() < 0.15 * roughness:
