@@ -2,29 +2,19 @@
 
 from __future__ import annotations
 
-import multiprocessing
-import os
-import signal
-import subprocess
-import sys
-import textwrap
-import threading
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from dlcore.errors import CheckpointError, TrainingDivergedError, WorkerError
+from dlcore.errors import CheckpointError, TrainingDivergedError
 from dlcore.nn.criterion import ClassNLLCriterion, MSECriterion
 from dlcore.nn.layer import (
-    Dropout,
     Linear,
     LogSoftMax,
-    ReLU,
     Reshape,
     Sequential,
     SpatialBatchNormalization,
-    SpatialConvolution,
 )
 from dlcore.optim.adaptive import Adam
 from dlcore.optim.lbfgs import LBFGS
@@ -33,38 +23,11 @@ from dlcore.optim.method import SGD
 from dlcore.optim.metric import Loss, MeanAveragePrecision, Top1Accuracy
 from dlcore.optim.schedule import Plateau, SequentialSchedule
 from dlcore.optim.summary import TrainSummary, ValidationSummary
-from dlcore.optim.trigger import EveryEpoch, MaxEpoch, MaxIteration, SeveralIteration, TriggerAnd, TriggerOr
+from dlcore.optim.trigger import EveryEpoch, MaxIteration, SeveralIteration
 from dlcore.rng import RNG
-from tests.waiting import LIMIT_S, wait_for
+from tests.dlcore.optim.small_training import X, Y, network, same, trained
 
 RECORDED = Path(__file__).parents[2] / "golden" / "checkpoints"
-DATA = np.random.default_rng(0)
-X = DATA.standard_normal((60, 1, 6, 6)).astype(np.float32)
-Y = 1.0 + (X[:, 0, :3].sum((1, 2)) > X[:, 0, 3:].sum((1, 2)))
-
-
-def network(dropout=0.2):
-    RNG.set_seed(3)
-    model = Sequential().add(SpatialConvolution(1, 4, 3, 3)).add(SpatialBatchNormalization(4)).add(ReLU())
-    return model.add(Reshape([64], True)).add(Dropout(dropout)).add(Linear(64, 2)).add(LogSoftMax())
-
-
-def trained(workers, end=None, model=None, method=None, **settings):
-    end = end or MaxEpoch(4)
-    method = method or SGD(0.05, momentum=0.9, dampening=0.0)
-    optimizer = Optimizer(
-        model or network(), (X, Y), ClassNLLCriterion(), end, 12, method, workers=workers, is_quiet=True
-    )
-    for name, arguments in settings.items():
-        getattr(optimizer, name)(*arguments)
-    optimizer.optimize()
-    return optimizer
-
-
-def same(first, second):
-    pairs = [*zip(first.get_weights(), second.get_weights(), strict=True)]
-    pairs += [(a.value, b.value) for a, b in zip(first.buffers().values(), second.buffers().values(), strict=True)]
-    return all(np.array_equal(a, b) for a, b in pairs)
 
 
 @pytest.mark.parametrize("workers", [1, 2])
@@ -113,84 +76,6 @@ def test_running_means_are_those_of_all_workers():
     model = Sequential().add(SpatialBatchNormalization(2))
     Optimizer(model, source, MSECriterion(), MaxIteration(1), 8, workers=2, is_quiet=True).optimize()
     np.testing.assert_allclose(model.modules[0].running_mean.value, [0.5, 0.5], rtol=1e-6)
-
-
-def failing(request):
-    if (request.worker, request.iteration) == (1, 3):
-        raise ValueError("no such picture")
-    return X[:4], Y[:4]
-
-
-def dying(request):
-    if (request.worker, request.iteration) == (1, 3):
-        os.kill(os.getpid(), signal.SIGKILL)
-    return X[:4], Y[:4]
-
-
-@pytest.mark.parametrize(
-    ("source", "message"), [(failing, "no such picture"), (dying, "worker 1 died: killed by signal 9")]
-)
-def test_a_lost_worker_is_an_error_at_once(source, message):
-    optimizer = Optimizer(network(), source, ClassNLLCriterion(), MaxIteration(10), 8, workers=2, is_quiet=True)
-    with pytest.raises(WorkerError, match=message):
-        optimizer.optimize()
-    assert not multiprocessing.active_children()
-    assert optimizer.state.iteration == 3
-
-
-def test_ctrl_c_ends_the_workers():
-    started = threading.Event()
-
-    def interrupt():
-        started.wait(LIMIT_S)
-        os.kill(os.getpid(), signal.SIGINT)
-
-    def score(_):
-        started.set()
-        return {"score": 0.0}
-
-    optimizer = Optimizer(network(), (X, Y), ClassNLLCriterion(), MaxIteration(10**6), 12, workers=2, is_quiet=True)
-    optimizer.set_evaluation(SeveralIteration(1), score)
-    threading.Thread(target=interrupt, daemon=True).start()
-    with pytest.raises(KeyboardInterrupt):
-        optimizer.optimize()
-    assert not multiprocessing.active_children()
-
-
-def test_workers_end_with_a_killed_parent(tmp_path):
-    program = textwrap.dedent(
-        f"""
-        import os, pathlib, signal
-        from dlcore.nn.criterion import MSECriterion
-        from dlcore.nn.layer import Linear
-        from dlcore.optim.loop import Optimizer
-        from dlcore.optim.trigger import MaxIteration
-        import numpy as np
-        def source(request):
-            pathlib.Path({str(tmp_path)!r}, str(os.getpid())).touch()
-            signal.pause()  # a worker at work hears nothing of its pipe's other end
-        Optimizer(Linear(3, 1), source, MSECriterion(), MaxIteration(10**9), 4, workers=2, is_quiet=True).optimize()
-        """
-    )
-    parent = subprocess.Popen([sys.executable, "-c", program])
-    wait_for(lambda: len(list(tmp_path.iterdir())) == 2)
-    workers = [int(path.name) for path in tmp_path.iterdir()]
-    assert all(is_running(pid) for pid in workers)
-    parent.kill()
-    parent.wait()
-    try:
-        wait_for(lambda: not any(is_running(pid) for pid in workers))
-    finally:
-        for pid in filter(is_running, workers):
-            os.kill(pid, signal.SIGKILL)
-
-
-def is_running(pid):
-    try:
-        with open(f"/proc/{pid}/stat") as file:
-            return file.read().rsplit(")", 1)[1].split()[0] != "Z"
-    except FileNotFoundError:
-        return False
 
 
 def test_a_loss_that_is_not_a_number_stops_training():
@@ -345,87 +230,6 @@ def test_checkpoints_of_other_trainings_are_refused(tmp_path):
     path.write_bytes(path.read_bytes()[:1000])
     with pytest.raises(CheckpointError, match="damaged"):
         trained(1, resume=(path,))
-
-
-def test_batches_must_divide_among_the_workers():
-    with pytest.raises(ValueError, match="a multiple of the workers"):
-        Optimizer(network(), (X, Y), ClassNLLCriterion(), batch_size=10, workers=3)
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (("model", (X, Y), ClassNLLCriterion()), "got model 'model', expected an object of Module"),
-        ((network(), (X, Y), ClassNLLCriterion), r"expected an object of Criterion; make one: ClassNLLCriterion\("),
-        (
-            (network(), (X, Y), ClassNLLCriterion(), MaxEpoch(1), 32, SGD),
-            r"expected an object of OptimMethod; make one: SGD\(",
-        ),
-    ],
-)
-def test_what_is_no_model_criterion_or_method_is_refused(arguments, message):
-    with pytest.raises(TypeError, match=message):
-        Optimizer(*arguments)
-
-
-SET = {
-    "set_end_when": [(MaxEpoch,), (5,)],
-    "set_checkpoint": [(EveryEpoch, "folder"), ("folder", EveryEpoch())],
-    "set_validation": [(10, (X, Y), EveryEpoch, [Top1Accuracy()])],
-    "set_evaluation": [(EveryEpoch, len)],
-    "set_train_summary": [("folder",)],
-    "set_val_summary": [("folder",)],
-}
-
-
-@pytest.mark.parametrize(("name", "arguments"), [(name, each) for name, several in SET.items() for each in several])
-def test_settings_of_another_kind_are_refused_where_they_are_made(name, arguments):
-    optimizer = Optimizer(network(), (X, Y), ClassNLLCriterion())
-    with pytest.raises(
-        TypeError, match=r"got (end )?trigger .*expected an object of Trigger|expected an object of .*Summary"
-    ):
-        getattr(optimizer, name)(*arguments)
-
-
-def test_a_trigger_may_be_a_function_but_not_a_class():
-    assert trained(1, lambda state: state.iteration == 3).state.iteration == 3
-    for make in (
-        lambda: TriggerOr(MaxEpoch(2), EveryEpoch),
-        lambda: TriggerAnd(3),
-        lambda: TrainSummary("folder", "app").set_summary_trigger("Loss", EveryEpoch),
-        lambda: Optimizer(network(), (X, Y), ClassNLLCriterion(), MaxEpoch),
-    ):
-        with pytest.raises(TypeError, match=r"expected an object of Trigger"):
-            make()
-
-
-@pytest.mark.parametrize(
-    ("call", "kind", "message"),
-    [
-        (lambda of: of.set_gradclip_const(1, -1), ValueError, "got 1 to -1, expected the smaller number first"),
-        (lambda of: of.set_gradclip_l2norm(0), ValueError, "got 0, expected a norm above 0"),
-        (lambda of: of.set_checkpoint(EveryEpoch(), __file__), ValueError, "got the file .*, expected a folder"),
-        (lambda of: of.set_traindata((X, Y[:7]), 12), ValueError, "got 60 inputs and 7 targets, expected as many"),
-        (lambda of: Optimizer(of.model, (X, Y), of.criterion, batch_size=None), TypeError, "got batch_size None"),
-        (lambda of: Optimizer(of.model, (X, Y), of.criterion, batch_size=7.5), TypeError, "got batch_size 7.5"),
-    ],
-)
-def test_numbers_that_mean_nothing_are_refused(call, kind, message):
-    with pytest.raises(kind, match=message):
-        call(Optimizer(network(), (X, Y), ClassNLLCriterion()))
-
-
-@pytest.mark.parametrize(
-    ("labels", "kind", "message"),
-    [
-        (np.eye(2)[Y.astype(int) - 1], ValueError, r"got labels \(60, 2\) of 0 and 1.*one-hot: give labels.argmax"),
-        (Y + 0.5, ValueError, "got label [12].5, expected whole numbers from 1 to 2"),
-        (np.where(Y == 1, "no", "yes"), TypeError, "got targets of type <U3, expected numbers"),
-    ],
-)
-def test_labels_that_are_no_classes_are_refused(labels, kind, message):
-    with pytest.raises(kind, match=message):
-        Optimizer(network(), (X, labels), ClassNLLCriterion(), is_quiet=True).optimize()
 
 
 def test_a_plateau_within_a_sequence_goes_on(tmp_path):
