@@ -20,6 +20,10 @@ class Mistake(ValueError):
     """A wrong argument of a command, a DAG run or a setting: trying again would fail the same way (exit code 64)."""
 
 
+class NothingYet(LookupError):
+    """There is nothing to do, because there are no pictures: no fault, and no use to try again (exit code 66)."""
+
+
 def day_of(text: str, name: str) -> date:
     """The date in the value of an option or a column; name: what the error calls it.
 

@@ -45,7 +45,8 @@ EXIT_BROKEN_CONTRACT = 65
 """The rows break the contract (EX_DATAERR of sysexits.h): nothing is published; a retry would give the same rows."""
 
 EXIT_NOTHING_YET = 66
-"""No image has ever been loaded (EX_NOINPUT of sysexits.h): nothing to do, and nothing is wrong."""
+"""No image has ever been loaded, or none of a scheduled day (EX_NOINPUT of sysexits.h): nothing to do, and nothing is
+wrong."""
 
 EXIT_TERMINATED = 143
 """The command was told to stop, by SIGTERM or Ctrl-C."""
@@ -57,8 +58,8 @@ EXIT_CODES: Mapping[int, str] = MappingProxyType(
         EXIT_WRONG_LINE: "the command line is wrong; nothing has run",
         EXIT_MISTAKE: "the request cannot be met, for example a model or a day is missing; nothing has run",
         EXIT_BROKEN_CONTRACT: "the rows break their contract; nothing was published",
-        EXIT_NOTHING_YET: "no image has ever been loaded; nothing to do",
-        EXIT_TERMINATED: "it was told to stop",
+        EXIT_NOTHING_YET: "no image has been loaded yet, ever or of a scheduled day; nothing to do",
+        EXIT_TERMINATED: "told to stop",
     }
 )
 """What the exit code of every job and command means. Only 1 is worth another try."""
@@ -306,7 +307,8 @@ REFUSED = "refused"
 """The status of a run report whose stage could not meet the request."""
 
 NOTHING_YET = "nothing_yet"
-"""The status of a run report whose stage had nothing to read, for example before the first image is loaded."""
+"""The status of a run report whose stage had nothing to read: before the first image is loaded, or on a scheduled day
+without images."""
 
 
 def stages_of(dag: str) -> tuple[Stage, ...]:

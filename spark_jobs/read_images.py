@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import date
+from functools import partial
 from typing import Any
 
-from spark_jobs.pipeline import IMAGE_PIPELINE, SCHEDULED
+from spark_jobs.mistakes import NothingYet
+from spark_jobs.pipeline import SCHEDULED
 from spark_jobs.running import publishing, runner
+from spark_jobs.running.request import no_images
 from spark_jobs.settings import Settings
 
 _LOAD_SOME = "load some: python -m spark_jobs.load_images FOLDER --day YYYY-MM-DD"
@@ -42,12 +46,11 @@ def plan(job: runner.Job[Options]) -> Any:
     own = {"gateways": settings.hbase_gateways, "wire": settings.hbase_wire, "day": str(job.day)}
     options = vars(job.options) | own | {"table": job.options.table or settings.hbase_table}
     job.spark.dataSource.register(HBaseImages)
-    is_first = not publishing.has_published(job.spark, settings.table("raw_images"))
-    if is_first and not job.options.table:
+    if not job.options.table and not publishing.has_published(job.spark, settings.table("raw_images")):
         refuse_missing_table(settings)
     job.when_empty.append(lambda: refuse_empty_table(settings, options["table"]))
-    if is_first and job.run.startswith(SCHEDULED):
-        job.when_empty.append(lambda: refuse_first_day(str(job.day), options["table"]))
+    if job.day and job.run.startswith(SCHEDULED):
+        job.when_empty.append(partial(skip_scheduled_day, job.day, options["table"]))
     rows = job.spark.read.format(HBaseImages.name()).options(**options).load()
     if job.options.limit:
         rows = rows.limit(job.options.limit)
@@ -70,7 +73,7 @@ def refuse_missing_table(settings: Settings) -> None:
 
     with suppress(HBaseError):
         if not has_table(settings, settings.hbase_table):
-            raise runner.NothingYet(f"HBase has no table {settings.hbase_table!r} yet; {_LOAD_SOME}")
+            raise NothingYet(f"HBase has no table {settings.hbase_table!r} yet; {_LOAD_SOME}")
 
 
 def refuse_empty_table(settings: Settings, table: str) -> None:
@@ -82,19 +85,16 @@ def refuse_empty_table(settings: Settings, table: str) -> None:
     from spark_jobs.hbase.source import has_rows
 
     if not has_rows(settings, table):
-        raise runner.NothingYet(f"HBase table {table!r} has no image of any day yet; {_LOAD_SOME}")
+        raise NothingYet(f"HBase table {table!r} has no image of any day yet; {_LOAD_SOME}")
 
 
-def refuse_first_day(day: str, table: str) -> None:
-    """Skip the day before the DAG was switched on: it has no images, and no day has been processed yet.
+def skip_scheduled_day(day: date, table: str) -> None:
+    """Skip a day without images that nobody has asked for by hand.
 
     Raises:
         NothingYet: always.
     """
-    raise runner.NothingYet(
-        f"HBase table {table!r} has no image of {day}, the day before the DAG was switched on; to run another: "
-        f'airflow dags trigger {IMAGE_PIPELINE} --conf \'{{"day": "..."}}\''
-    )
+    raise NothingYet(no_images(day, table))
 
 
 if __name__ == "__main__":

@@ -45,8 +45,8 @@ class StageOperator(JobOperator):
     It must exist: Airflow never starts a task of a missing pool. Pushes the run report's summary as XCom; its counts
     and the job's options go with the stage's asset. Rows of a
     trial, or of a set of codes that is not in use, do not trigger the asset: a listening DAG handles one set of codes
-    per run. A broken contract fails without a retry. While there is nothing to read yet, the stage and those after it
-    are skipped.
+    per run. A broken contract fails without a retry. While there is nothing to read yet, or nothing of a scheduled day,
+    the stage and those after it are skipped.
     """
 
     operator_extra_links = (RunReportLink(),)
@@ -70,8 +70,8 @@ class StageOperator(JobOperator):
 
         Raises:
             AirflowFailException: a contract is broken or a connection is wrong.
-            AirflowSkipException: no image has ever been loaded.
-            AirflowException: something failed, and a retry may help.
+            AirflowSkipException: no image has been loaded, ever or of a scheduled day.
+            AirflowException: something failed that a retry may mend.
         """
         day = partition_day(context) if self.stage.is_daily else None
         run = run_of(context["dag_run"])

@@ -5,20 +5,26 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from datetime import date, timedelta
 
-from spark_jobs.pipeline import IMAGE_PIPELINE, stages_of
+from spark_jobs.pipeline import IMAGE_PIPELINE, NOTHING_YET, PUBLISHED, stages_of
 from spark_jobs.run_reports.reading import newest_published_by_day
 from spark_jobs.settings import Settings
 
 FIRST, *_, LAST = (stage.name for stage in stages_of(IMAGE_PIPELINE))
+READ_OR_SKIPPED = (*PUBLISHED, NOTHING_YET)
+"""The status of a run report whose day was read, or had no images when it was looked at."""
 
 
 def missing_days(settings: Settings) -> list[date]:
     """Days without published codes between the first and the newest day with codes, in the set of codes in use.
 
-    A day that was published as empty is not missing.
+    A day that was published as empty is not missing, nor one that the schedule skipped because it had no images.
     """
     published = {date.fromisoformat(day) for day in newest_published_by_day(settings.reports, LAST, settings.codes)}
-    return days_between(published) if published else []
+    if not published:
+        return []
+    read = newest_published_by_day(settings.reports, FIRST, settings.codes, statuses=READ_OR_SKIPPED)
+    skipped = {date.fromisoformat(day) for day, report in read.items() if report["status"] == NOTHING_YET}
+    return [day for day in days_between(published) if day not in skipped]
 
 
 def days_between(days: Iterable[date]) -> list[date]:
@@ -34,11 +40,12 @@ def days_between(days: Iterable[date]) -> list[date]:
 
 
 def late_images(settings: Settings, most_days: int, count: Callable[[Settings, date], int]) -> dict[date, int]:
-    """Day -> how many more images HBase has than were read, among the newest `most_days` published days.
+    """The days, among the newest `most_days` read or skipped ones, with more images in HBase than were read -> how many
+    more.
 
     count: how many rows the image table has for a day (`spark_jobs.hbase.source.count_rows`).
     """
-    read = newest_published_by_day(settings.reports, FIRST, settings.codes, most_days)
+    read = newest_published_by_day(settings.reports, FIRST, settings.codes, most_days, READ_OR_SKIPPED)
     more = {
         date.fromisoformat(day): count(settings, date.fromisoformat(day)) - (report["rows_out"] or 0)
         for day, report in read.items()

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import logging
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from datetime import datetime
 from typing import Any
 from urllib.parse import unquote
@@ -151,17 +151,20 @@ def newest_published(reports: str, stage: str, codes: str) -> PastRun | None:
     return next(iter(newest_published_by_day(reports, stage, codes, most=1).values()), None)
 
 
-def newest_published_by_day(reports: str, stage: str, codes: str, most: int = MAX_DAYS_BACK) -> dict[str, PastRun]:
+def newest_published_by_day(
+    reports: str, stage: str, codes: str, most: int = MAX_DAYS_BACK, statuses: Collection[str] = PUBLISHED
+) -> dict[str, PastRun]:
     """Day -> the report that a stage published last in the set `codes`, newest day first; at most `most` days, of
     MAX_DAYS_BACK.
 
-    For a stage that does not depend on the set of codes, the set is ignored.
+    statuses: which reports count, by default those of rows that readers got.
+    Where all sets of codes are the same to a stage, the set does not matter.
     """
     found: dict[str, PastRun] = {}
     files, folders = _days(reports)
     for folder in [folder for folder in folders if is_day(_name(folder))][:MAX_DAYS_BACK]:
         entries = files.glob(f"{folder}/{stage}/*.json", detail=True).values()
-        report = _newest(files, entries, lambda report: is_in_use(report, codes) and report.get("status") in PUBLISHED)
+        report = _newest(files, entries, lambda report: is_in_use(report, codes) and report.get("status") in statuses)
         if report is not None:
             found[_name(folder)] = report
         if len(found) == most:

@@ -14,9 +14,8 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from spark_jobs.mistakes import Mistake, nearest
-from spark_jobs.pipeline import FEATURE_EXTRACTION, IMAGE_PIPELINE, SCHEDULED, STAGES, Stage, stages_of
-from spark_jobs.run_reports.reading import newest_published
+from spark_jobs.mistakes import Mistake, NothingYet, nearest
+from spark_jobs.pipeline import FEATURE_EXTRACTION, IMAGE_PIPELINE, SCHEDULED, STAGES, Stage
 from spark_jobs.running.command_line import Attempt, DetectorOptions, ExtractorOptions
 from spark_jobs.settings import Settings, artefact_uri
 
@@ -31,9 +30,6 @@ _DEFAULT_NAMESPACE = "default:"
 _FOREIGN_TABLE = "day_column"
 """Options of read_images that show that the table has another layout than the pipeline's own."""
 
-READING = stages_of(IMAGE_PIPELINE)[0].name
-"""The first stage that publishes a day."""
-
 Given = Mapping[str, Any]
 
 
@@ -43,7 +39,8 @@ def check_request(stage: Stage, attempt: Attempt, options: Any, settings: Settin
     options: the job's own, a dataclass.
 
     Raises:
-        Mistake: it does not; the message names the nearest that does.
+        Mistake: it is not, with the nearest that is.
+        NothingYet: the run is of the schedule, and its day has no images.
     """
     asked = _asked(stage, attempt)
     given = {**_DEFAULTS, "codes": attempt.codes, **(asked or {}), **vars(options)}
@@ -102,14 +99,18 @@ def _check_table(settings: Settings, given: Given) -> None:
             return  # before the first image is loaded this is no mistake
         if day is None or given["allow_empty"] or given.get(_FOREIGN_TABLE) or not has_rows(settings, table):
             return
-        if not has_day(settings, table, day) and not (given["is_scheduled"] and _is_first_day(settings)):
+        if not has_day(settings, table, day):
+            if given["is_scheduled"]:
+                raise NothingYet(no_images(day, table))
             raise Mistake(no_rows(day, f"HBase table {table!r}"))
 
 
-def _is_first_day(settings: Settings) -> bool:
-    """Whether, by the run reports, no day has been published yet: the job then says what a scheduled run without images
-    means."""
-    return newest_published(settings.reports, READING, settings.codes) is None
+def no_images(day: date, table: str) -> str:
+    """What to say of a day without images that the schedule asked for: shops have such days."""
+    return (
+        f"HBase table {table!r} has no image of {day}, so this scheduled run has nothing to do; when there are some: "
+        f'airflow dags trigger {IMAGE_PIPELINE} --conf \'{{"day": "{day}"}}\''
+    )
 
 
 def no_rows(day: date | None, where: str) -> str:

@@ -17,7 +17,7 @@ from datetime import date
 from typing import Any, Generic, TypeVar
 
 from data_contracts.contract import Contract
-from spark_jobs.mistakes import Mistake
+from spark_jobs.mistakes import Mistake, NothingYet
 from spark_jobs.pipeline import (
     EXIT_BROKEN_CONTRACT,
     EXIT_FAILURE,
@@ -44,11 +44,6 @@ PUBLISH_TRIES = 5
 INPUT_VIEW = "pinned_input"
 
 Options = TypeVar("Options")
-
-
-class NothingYet(LookupError):
-    """The stage finds nothing because there has never been anything: this is no fault, and trying again would not
-    help."""
 
 
 @dataclass(frozen=True)

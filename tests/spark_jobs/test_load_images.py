@@ -27,8 +27,9 @@ from spark_jobs.hbase.scan import Gateways, HBaseError
 from spark_jobs.hbase.source import Source, plan_slices, read_slice
 from spark_jobs.hbase.table import ensure_table
 from spark_jobs.load_images import cells_of, load, what_next
-from spark_jobs.pipeline import EXIT_MISTAKE, EXIT_NOTHING_YET
+from spark_jobs.pipeline import EXIT_MISTAKE, EXIT_NOTHING_YET, IMAGE_PIPELINE
 from spark_jobs.running import runner, sessions
+from spark_jobs.running.run_report import RunReport
 from spark_jobs.settings import Settings
 
 DAY = date(2026, 11, 2)
@@ -193,7 +194,7 @@ def test_jobs_account_for_every_row(
 
 @pytest.mark.services
 @pytest.mark.spark
-def test_a_table_without_any_image_is_no_fault_and_a_day_missing_from_a_filled_one_is(
+def test_no_image_yet_or_on_a_scheduled_day_is_no_fault_and_none_on_a_day_that_was_named_is(
     settings: Settings, manifest: Path, connect_server: Stack, capfd: pytest.CaptureFixture[str]
 ) -> None:
     reports = f"{settings.reports}/nothing_yet"  # those of other tests tell of published days
@@ -217,9 +218,10 @@ def test_a_table_without_any_image_is_no_fault_and_a_day_missing_from_a_filled_o
     assert (code, report["status"]) == (EXIT_NOTHING_YET, "nothing_yet")
     assert "no image of any day yet" in report["error"] and "spark_jobs.load_images" in report["error"]
     load(new, entries_of(manifest)[:1])
+    RunReport("read_images", "earlier", 1, "2026-12-23", IMAGE_PIPELINE, status="published").write(new.reports)
     code, report = read("scheduled__2026-12-24")
     assert (code, report["status"]) == (EXIT_NOTHING_YET, "nothing_yet")
-    assert "no image of 2026-12-24, the day before the DAG was switched on" in report["error"]
+    assert "no image of 2026-12-24, so this scheduled run has nothing to do" in report["error"]
     code, report = read("after")
     assert (code, report["status"]) == (EXIT_MISTAKE, "refused")
     assert "no rows for day 2026-12-24" in report["error"]

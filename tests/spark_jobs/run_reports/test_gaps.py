@@ -43,6 +43,20 @@ def test_a_day_is_missing_when_nothing_of_it_was_published(settings: Settings) -
     assert missing_days(replace(settings, codes="v2")) == []
 
 
+def test_a_day_that_was_skipped_is_not_missing_and_its_images_are_late(settings: Settings) -> None:
+    for day, status, codes in (
+        (1, "published", 5),
+        (2, "nothing_yet", None),
+        (3, "refused", None),
+        (4, "published", 5),
+    ):
+        leave(settings, "read_images", f"2026-11-{day:02}", status=status, rows_out=codes)
+        if codes:
+            leave(settings, LAST, f"2026-11-{day:02}")
+    assert missing_days(settings) == [date(2026, 11, 3)]
+    assert late_images(settings, 7, lambda _, day: 5 if day.day == 2 else 0) == {date(2026, 11, 2): 5}
+
+
 def test_images_are_late_when_the_table_has_more_than_were_read(settings: Settings) -> None:
     for day, rows in ((1, 10), (2, 10), (3, 10), (4, 0)):
         leave(settings, "read_images", f"2026-11-{day:02}", rows_out=rows)
