@@ -36,7 +36,8 @@ EXIT_OK = 0
 EXIT_FAILURE = 1
 """A failure that may not happen again: the task may be retried."""
 EXIT_WRONG_LINE = 2
-"""The command line has an unknown option, or a value of the wrong kind: nothing has run."""
+"""The command line has an unknown option, lacks one, or has a value of the wrong kind, such as a word for a number:
+nothing has run."""
 
 EXIT_MISTAKE = 64
 """The request cannot be met (EX_USAGE of sysexits.h): nothing has run, and a retry would end the same way."""
@@ -55,8 +56,9 @@ EXIT_CODES: Mapping[int, str] = MappingProxyType(
     {
         EXIT_OK: "done",
         EXIT_FAILURE: "a failure that may not happen again; Airflow retries it",
-        EXIT_WRONG_LINE: "the command line is wrong; nothing has run",
-        EXIT_MISTAKE: "the request cannot be met, for example a model or a day is missing; nothing has run",
+        EXIT_WRONG_LINE: "the command line cannot be read, for example an unknown option or a word for a number; "
+        "nothing has run",
+        EXIT_MISTAKE: "the request cannot be met, for example a model or a day is missing or no date; nothing has run",
         EXIT_BROKEN_CONTRACT: "the rows break their contract; nothing was published",
         EXIT_NOTHING_YET: "no image has been loaded yet, ever or of a scheduled day; nothing to do",
         EXIT_TERMINATED: "told to stop",

@@ -10,7 +10,8 @@ from typing import Annotated, Any, TypeVar, get_type_hints
 
 import typer
 
-from spark_jobs.pipeline import EXIT_WRONG_LINE, Stage, is_day
+from spark_jobs.mistakes import Mistake, day_of, leave
+from spark_jobs.pipeline import Stage
 
 Options = TypeVar("Options")
 
@@ -81,7 +82,8 @@ def parse(stage: Stage, options: type[Options], arguments: Sequence[str]) -> tup
         explains it, and `min` and `max` bound it.
 
     Raises:
-        SystemExit: with code 2 and a message if the command line is wrong, with code 0 after `--help`.
+        SystemExit: after a message, with code 2 when the command line is wrong and with code 64 when its day is; with
+            code 0 after `--help`.
 
     >>> from spark_jobs.pipeline import STAGES
     >>> parse(STAGES["read_images"], NoOptions, ["--run", "r", "--day", "2026-11-02"])[0].date()
@@ -99,20 +101,19 @@ def parse(stage: Stage, options: type[Options], arguments: Sequence[str]) -> tup
     attempt = _pick(Attempt, found)
     try:
         check_day(stage, attempt)
-    except ValueError as error:
-        typer.echo(error, err=True)
-        raise SystemExit(EXIT_WRONG_LINE) from None
+    except Mistake as error:
+        leave(stage.name, error)
     return attempt, _pick(options, found)
 
 
 def check_day(stage: Stage, attempt: Attempt) -> None:
-    """Raise ValueError if the day is missing, wrong, or given to a job over all days."""
+    """Raise Mistake when the day is missing, wrong, or given to a job over all days."""
     if stage.is_daily and attempt.day is None:
-        raise ValueError(f"{stage.name}: got no day, expected --day, for example --day 2026-11-02")
+        raise Mistake("got no day, expected --day, for example --day 2026-11-02")
     if attempt.day is not None and stage.all_days:
-        raise ValueError(f"{stage.name}: got --day {attempt.day}, but it works over all days; leave it out")
-    if attempt.day is not None and not is_day(attempt.day):
-        raise ValueError(f"{stage.name}: got --day {attempt.day!r}, expected an ISO date like 2026-11-02")
+        raise Mistake(f"got --day {attempt.day}, but it works over all days; leave it out")
+    if attempt.day is not None:
+        day_of(attempt.day, "--day")
 
 
 def _command(found: dict[str, Any], classes: Sequence[type[Any]]) -> Callable[..., None]:

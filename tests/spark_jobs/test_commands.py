@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from spark_jobs import pipeline
-from spark_jobs.pipeline import EXIT_MISTAKE, EXIT_WRONG_LINE, STAGES
+from spark_jobs.pipeline import EXIT_CODES, EXIT_MISTAKE, EXIT_WRONG_LINE, STAGES
 from spark_jobs.settings import REPOSITORY
 
 
@@ -29,6 +29,12 @@ def test_every_script_is_listed_with_a_line_and_every_exit_code_with_a_meaning()
     assert set(said["exit_codes"]) == codes
 
 
+def test_the_documents_say_what_each_exit_code_means():
+    text = (REPOSITORY / "docs" / "commands.md").read_text()
+    for code, meaning in EXIT_CODES.items():
+        assert f"| {code} | {meaning} |" in text
+
+
 def test_the_list_fits_people_too():
     command = [sys.executable, "-m", "spark_jobs"]
     text = subprocess.run(command, cwd=REPOSITORY, check=True, capture_output=True, text=True).stdout
@@ -44,7 +50,9 @@ def test_the_list_fits_people_too():
         (("load_images", "."), EXIT_MISTAKE, "expected --day 2026-11-02"),
         (("restore_day", "--day", "2.11.2026"), EXIT_MISTAKE, "got --day '2.11.2026', expected a date like"),
         (("estimate_backfill", "--from", "2026", "--to", "2026-11-02"), EXIT_MISTAKE, "got --from '2026', expected"),
-        (("detect_objects", "--run", "mine", "--day", "today"), EXIT_WRONG_LINE, "got --day 'today', expected"),
+        (("detect_objects", "--run", "mine", "--day", "today"), EXIT_MISTAKE, "got --day 'today', expected a date like"),
+        (("detect_objects", "--run", "mine"), EXIT_MISTAKE, "detect_objects: got no day, expected --day"),
+        (("detect_objects", "--run", "mine", "--dya", "today"), EXIT_WRONG_LINE, "No such option: --dya"),
     ],
 )
 def test_a_command_is_run_and_what_is_wrong_with_its_line_is_said_in_one(line, code, message):
