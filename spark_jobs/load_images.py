@@ -3,10 +3,11 @@
     python -m spark_jobs.load_images FOLDER --day 2026-11-02
     python -m spark_jobs.load_images catalogue/manifest.jsonl
 
-Broken files are loaded as they are: the pipeline says later what is wrong with them. A file that cannot be read, or
-that HBase does not take, becomes a row without an image, which says why (`load_error`). Loading again replaces rows and
-their metadata. A manifest may only name files below its own folder; with `--anywhere` it may name any file that the
-loader can read. Links are followed.
+Broken files are loaded as they are: the pipeline says later what is wrong with them, and the command names those that
+are empty or no pictures by their first bytes. A file that cannot be read, or
+whose bytes HBase does not take, becomes a row without an image, which says why (`load_error`). Loading again replaces
+rows and their metadata. A manifest may only name files below its own folder; with `--anywhere` it may name every file
+that the loader may read. Links are followed.
 
 The loader's own metadata are `file`, `loaded_at`, `size_bytes`, `sha256` and `load_error`; if a manifest has a column
 of such a name, its value is kept as `given_file` and so on.
@@ -18,10 +19,10 @@ import errno
 import hashlib
 import logging
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
-from mimetypes import guess_type
+from itertools import islice
 from pathlib import Path
 from typing import Annotated
 
@@ -47,8 +48,9 @@ from spark_jobs.hbase.table import (
 from spark_jobs.mistakes import day_of
 from spark_jobs.pipeline import EXIT_FAILURE, EXIT_MISTAKE, IMAGE_PIPELINE
 from spark_jobs.settings import Settings
+from spark_jobs.stages.file_format import DECODED_FORMATS, embedded_image, identify
 
-_NAMED = 3
+_NAMED, _SAID = 3, 20
 OWN_METADATA = frozenset({"file", "loaded_at", "size_bytes", "sha256", "load_error"})
 _COLUMNS = (
     TextColumn("loading"),
@@ -62,7 +64,8 @@ _COLUMNS = (
 class Loaded:
     """What a load did.
 
-    without_image, without_metadata: (day, key) -> why the row lacks its image, or its large metadata.
+    without_image, without_metadata: why, by (day, key), of rows that lack their image, or large metadata.
+    no_pictures: why, by (day, key), of rows whose file the pipeline will refuse by its first bytes.
     size_bytes: of all images.
     """
 
@@ -73,6 +76,7 @@ class Loaded:
     seconds: float = 0.0
     without_image: dict[tuple[date, str], str] = field(default_factory=dict)
     without_metadata: dict[tuple[date, str], str] = field(default_factory=dict)
+    no_pictures: dict[tuple[date, str], str] = field(default_factory=dict)
 
 
 def load(settings: Settings, entries: Iterable[Entry], console: Console | None = None) -> Loaded:
@@ -106,7 +110,10 @@ def _load(writer: RowWriter, entries: list[Entry], loaded: Loaded, progress: Pro
         cells = cells_of(entry, loaded_at)
         writer.put(row, cells)
         loaded.rows += 1
-        loaded.size_bytes += len(cells[IMAGE_COLUMN] or b"")
+        image = cells[IMAGE_COLUMN]
+        loaded.size_bytes += len(image or b"")
+        if image is not None and (kind := kind_of_other(image)):
+            loaded.no_pictures[entry.day, entry.key] = f"{entry.path.name} is {kind}"
         if error := cells.get(ERROR_COLUMN):
             loaded.without_image[entry.day, entry.key] = row_key.text_of(error)
         progress.advance(task)
@@ -142,6 +149,20 @@ def cells_of(entry: Entry, loaded_at: str) -> Cells:
     return {IMAGE_COLUMN: image, **metadata, ERROR_COLUMN: error}
 
 
+def kind_of_other(data: bytes) -> str:
+    """What a file is, by its first bytes, that the pipeline takes for no picture; empty where it may be one.
+
+    >>> kind_of_other(b""), kind_of_other(b"<html>503</html>"), kind_of_other(b"\\xff\\xd8\\xff\\xe0")
+    ('empty', 'of the type html', '')
+    """
+    kind = identify(data)
+    if not data:
+        return "empty"
+    if kind in DECODED_FORMATS or embedded_image(data) is not None:
+        return ""
+    return "of no known type" if kind == "unknown" else f"of the type {kind}"
+
+
 def _read(path: Path) -> bytes:
     """The bytes of a file. OSError if it has more than a Thrift message holds, so that no file fills the memory."""
     if path.exists() and not path.is_file():
@@ -154,8 +175,8 @@ def _read(path: Path) -> bytes:
 
 
 def main(
-    source: Annotated[Path, typer.Argument(exists=True, help="a folder of images, or a manifest (.csv, .jsonl)")],
-    day: Annotated[str, typer.Option(help="day of images for which the manifest has none, as YYYY-MM-DD")] = "",
+    source: Annotated[Path, typer.Argument(help="a folder of images, or a manifest (.csv, .jsonl)")],
+    day: Annotated[str, typer.Option(help="day of images to which the manifest gives none, as YYYY-MM-DD")] = "",
     metadata: Annotated[
         Path | None, typer.Option(help="file with metadata of a folder's images: .csv or .jsonl with a path column")
     ] = None,
@@ -170,6 +191,8 @@ def main(
     console, settings = Console(), Settings.from_environment()
     settings = settings if not table else replace(settings, hbase_table=table)
     try:
+        if not source.exists():
+            raise ValueError(f"there is no {source}, expected a folder of images, or a manifest (.csv, .jsonl)")
         if only_new:
             refuse_filled_table(settings)
         entries = entries_of(source, day_of(day, "--day") if day else None, metadata, anywhere)
@@ -183,23 +206,33 @@ def main(
         f"{loaded.table} "
         f"({loaded.salt_buckets} salts), {loaded.seconds:.1f} s"
     )
-    console.print("\n".join(what_next(entries)), soft_wrap=True, highlight=False, markup=False)
-    for lack, rows in (("image", loaded.without_image), ("metadata", loaded.without_metadata)):
-        for (at, key), why in rows.items():
-            console.print(_printable(f"without its {lack}: {at} {key}: {why}"), highlight=False, markup=False)
+    lines = [*map(_printable, what_lacks(loaded)), *what_next(entries)]
+    console.print("\n".join(lines), soft_wrap=True, highlight=False, markup=False)
+
+
+def what_lacks(loaded: Loaded) -> Iterator[str]:
+    """A line for each row that lacks something or whose file is no picture, then how many files are none."""
+    kinds = (
+        ("without its image", loaded.without_image),
+        ("without its metadata", loaded.without_metadata),
+        ("no picture", loaded.no_pictures),
+    )
+    for lack, rows in kinds:
+        yield from (f"{lack}: {at} {key}: {why}" for (at, key), why in islice(rows.items(), _SAID))
+        if len(rows) > _SAID:
+            yield f"{lack}: {len(rows) - _SAID} more"
+    if loaded.no_pictures:
+        none = len(loaded.no_pictures)
+        yield f"{none} of the {loaded.rows} files {'is' if none == 1 else 'are'} no picture; the run will say so too"
 
 
 def what_next(entries: Sequence[Entry]) -> list[str]:
-    """The keys of the rows, files that may not be pictures, and the command that processes the days."""
+    """The keys that the rows have, and the command that processes the days."""
     if not entries:
         return ["nothing to load: the source has no file"]
     days = sorted({entry.day for entry in entries})
-    others = [entry.path.name for entry in entries if not (guess_type(entry.path.name)[0] or "").startswith("image/")]
     more = ", ..." if len(entries) > _NAMED else ""
     lines = [f"keys: {', '.join(entry.key for entry in entries[:_NAMED])}{more}"]
-    if others:
-        named = ", ".join(others[:_NAMED])
-        lines.append(f"{len(others)} of the files do not have the name of a picture and may be refused: {named}")
     command = f'airflow dags trigger {IMAGE_PIPELINE} --conf \'{{"day": "{days[0]}"}}\''
     if len(days) > 1:
         dates = f"--from-date {days[0]} --to-date {days[-1]}"

@@ -26,13 +26,18 @@ from spark_jobs.hbase.manifest import Entry, entries_of
 from spark_jobs.hbase.scan import Gateways, HBaseError
 from spark_jobs.hbase.source import Source, plan_slices, read_slice
 from spark_jobs.hbase.table import ensure_table
-from spark_jobs.load_images import cells_of, load, what_next
+from spark_jobs.load_images import Loaded, cells_of, kind_of_other, load, what_lacks, what_next
 from spark_jobs.pipeline import EXIT_MISTAKE, EXIT_NOTHING_YET, IMAGE_PIPELINE
 from spark_jobs.running import runner, sessions
 from spark_jobs.running.run_report import RunReport
 from spark_jobs.settings import Settings
 
 DAY = date(2026, 11, 2)
+NO_PICTURES = {
+    name
+    for name, bad in BAD_IMAGES.items()
+    if bad.reason in (Reason.EMPTY, Reason.HTML_ERROR_PAGE, Reason.NOT_IMAGE, Reason.UNSUPPORTED_FORMAT)
+}
 
 
 @pytest.fixture(scope="module")
@@ -104,6 +109,7 @@ def test_everything_is_loaded_and_again(settings: Settings, manifest: Path, file
         rows = rows_of(settings)
         assert (report.rows, report.salt_buckets) == (len(files) + 1, 4)
         assert {key: image for key, (image, _) in rows.items() if key != "lost/0"} == files
+        assert {key for _, key in report.no_pictures} == {f"{name}/0" for name in NO_PICTURES}
         assert report.without_image == {(DAY, "lost/0"): "cannot read was-never-there.jpg: No such file or directory"}
     image, metadata = rows["lost/0"]
     assert (image, metadata["load_error"]) == (None, report.without_image[DAY, "lost/0"])
@@ -227,12 +233,20 @@ def test_no_image_yet_or_on_a_scheduled_day_is_no_fault_and_none_on_a_day_that_w
     assert "no rows for day 2026-12-24" in report["error"]
 
 
+def test_files_that_are_no_pictures_are_named_whatever_their_names_say_and_counted(files: dict[str, bytes]) -> None:
+    assert {key.removesuffix("/0") for key, data in files.items() if kind_of_other(data)} == NO_PICTURES
+    of_kind = {(DAY, f"{number}/0"): "a.jpg is empty" for number in range(30)}
+    *named, more, count = what_lacks(Loaded("t", 4, rows=40, no_pictures=of_kind))
+    assert named[0] == "no picture: 2026-11-02 0/0: a.jpg is empty" and len(named) == 20
+    assert (more, count) == ("no picture: 10 more", "30 of the 40 files are no picture; the run will say so too")
+    assert list(what_lacks(Loaded("t", 4, rows=40))) == []
+
+
 def test_what_was_loaded_is_called_by_its_keys_and_the_next_command_is_named(tmp_path: Path) -> None:
     for name in ("mine-0.jpg", "mine-1.PNG", "notes.txt"):
         (tmp_path / name).touch()
-    keys, others, following = what_next(entries_of(tmp_path, DAY))
+    keys, following = what_next(entries_of(tmp_path, DAY))
     assert keys == "keys: mine-0/0, mine-1/0, notes/0"
-    assert others == "1 of the files do not have the name of a picture and may be refused: notes.txt"
     assert following == """next: airflow dags trigger image_pipeline --conf '{"day": "2026-11-02"}'"""
     days = [Entry(date(2026, 11, number), f"a/{number}", tmp_path / "a.jpg") for number in (3, 1, 2, 4)]
     keys, following = what_next(days)
@@ -250,9 +264,15 @@ def test_command_line(hbase: Stack, manifest: Path) -> None:
     done = run(str(manifest), "--table", "by_command")
     assert f"{len(BAD_IMAGES) + 1} images of 1 day," in done.stdout
     assert "without its image: 2026-11-02 lost/0" in done.stdout
+    assert "no picture: 2026-11-02 plain_text/0: plain_text-0 is of no known type" in done.stdout
     assert "next: airflow dags trigger image_pipeline" in done.stdout
     refused = run(str(manifest), "--table", "by_command", "--only-new")
     assert (refused.returncode, "'by_command' has images already" in refused.stdout) == (EXIT_MISTAKE, True)
+    refused = run(str(manifest.parent / "nowhere"), "--day", "2026-11-02")
+    assert (refused.returncode, "expected a folder of images" in " ".join(refused.stdout.split())) == (
+        EXIT_MISTAKE,
+        True,
+    )
     refused = run(str(manifest.parent))
     assert (refused.returncode, "expected --day" in " ".join(refused.stdout.split())) == (EXIT_MISTAKE, True)
     odd = manifest.parent / "[bold]st\udcfchle.jsonl"
