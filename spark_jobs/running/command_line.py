@@ -69,6 +69,10 @@ class Attempt:
     release: bool = field(
         default=False, metadata={"help": "free the Connect session: this is the last task of the run"}
     )
+    as_json: bool = field(
+        default=False,
+        metadata={"name": "json", "help": "print the run report as a line of JSON, also in a terminal, for programs"},
+    )
 
     def date(self) -> date | None:
         """The day as a date; None for a job over all days."""
@@ -78,8 +82,8 @@ class Attempt:
 def parse(stage: Stage, options: type[Options], arguments: Sequence[str]) -> tuple[Attempt, Options]:
     """The attempt and the job's own options from a command line.
 
-    options: a dataclass; each field becomes `--field-name`, a boolean one `--x / --no-x`. In a field's metadata, `help`
-        explains it, and `min` and `max` bound it.
+    options: a dataclass; each field becomes `--field-name`, a boolean one `--x / --no-x`; of its metadata `help`
+    explains it, `min` and `max` bound it, `name` names it otherwise.
 
     Raises:
         SystemExit: after a message, with code 2 when the command line is wrong and with code 64 when its day is; with
@@ -130,9 +134,9 @@ def _command(found: dict[str, Any], classes: Sequence[type[Any]]) -> Callable[..
 
 def _parameter(item: Field[Any], kind: Any) -> inspect.Parameter:
     least, most = item.metadata.get("min"), item.metadata.get("max")
-    option = typer.Option(f"--{item.name.replace('_', '-')}", help=item.metadata.get("help", ""), min=least, max=most)
+    flag = item.metadata.get("name", item.name.replace("_", "-"))
+    option = typer.Option(f"--{flag}", help=item.metadata.get("help", ""), min=least, max=most)
     if kind is bool:
-        flag = item.name.replace("_", "-")
         option = typer.Option(f"--{flag}/--no-{flag}", help=item.metadata.get("help", ""))
     default = inspect.Parameter.empty if item.default is MISSING else item.default
     annotation = Annotated[kind, option]

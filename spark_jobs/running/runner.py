@@ -34,6 +34,7 @@ from spark_jobs.running.code_version import check_workers
 from spark_jobs.running.command_line import Attempt, NoOptions, parse
 from spark_jobs.running.lineage import State
 from spark_jobs.running.publishing import INPUT, TOLD, ChangedPartition, Part, Staged
+from spark_jobs.running.report_words import in_words
 from spark_jobs.running.request import check_request, no_rows
 from spark_jobs.running.run_report import RunReport
 from spark_jobs.settings import Settings, artefact_uri
@@ -185,7 +186,8 @@ def run(name: str, plan: Plan, options: type[Any] = NoOptions) -> None:
     """Run the stage as the command line says, then end the process: the last statement of every job script.
 
     name: of the stage in `pipeline.STAGES`.   plan: its Spark plan.   options: a frozen dataclass of its own options.
-    The last line of standard output is the run report as one line of JSON, even if the stage failed.
+    The last line of standard output is the run report as one line of JSON, also when the stage failed; a terminal shows
+    it in words, unless `--json` is given.
     Exit codes: `pipeline.EXIT_CODES`.
     """
     logging.basicConfig(stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
@@ -226,7 +228,8 @@ def execute(name: str, plan: Plan, options: type[Any], arguments: Sequence[str],
         logger.exception("%s failed: %s", stage.name, report.error.partition("\n")[0])
     report.finish()
     logger.info("run report: %s", report.write(settings.reports))
-    print(report.to_json(), flush=True)
+    is_for_people = sys.stdout.isatty() and not attempt.as_json
+    print("\n".join(in_words(report)) if is_for_people else report.to_json(), flush=True)
     return code
 
 

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
+import pty
 import subprocess
 import sys
+from contextlib import suppress
+from pathlib import Path
 
 import pytest
 
@@ -50,7 +54,11 @@ def test_the_list_fits_people_too():
         (("load_images", "."), EXIT_MISTAKE, "expected --day 2026-11-02"),
         (("restore_day", "--day", "2.11.2026"), EXIT_MISTAKE, "got --day '2.11.2026', expected a date like"),
         (("estimate_backfill", "--from", "2026", "--to", "2026-11-02"), EXIT_MISTAKE, "got --from '2026', expected"),
-        (("detect_objects", "--run", "mine", "--day", "today"), EXIT_MISTAKE, "got --day 'today', expected a date like"),
+        (
+            ("detect_objects", "--run", "mine", "--day", "today"),
+            EXIT_MISTAKE,
+            "got --day 'today', expected a date like",
+        ),
         (("detect_objects", "--run", "mine"), EXIT_MISTAKE, "detect_objects: got no day, expected --day"),
         (("detect_objects", "--run", "mine", "--dya", "today"), EXIT_WRONG_LINE, "No such option: --dya"),
     ],
@@ -61,3 +69,27 @@ def test_a_command_is_run_and_what_is_wrong_with_its_line_is_said_in_one(line, c
     assert done.returncode == code, done.stderr
     assert message in " ".join((done.stdout + done.stderr).split())
     assert "Traceback" not in done.stderr
+
+
+def in_a_terminal(home: Path, *line: str) -> str:
+    """What a command writes to its standard output when that is a terminal."""
+    ours, its = pty.openpty()
+    environment = {**os.environ, "PIPELINE_HOME": str(home)}
+    with subprocess.Popen(
+        [sys.executable, "-m", *line], cwd=REPOSITORY, env=environment, stdout=its, stderr=subprocess.DEVNULL
+    ) as process:
+        os.close(its)
+        said = b""
+        with suppress(OSError):  # the other end is closed
+            while part := os.read(ours, 65536):
+                said += part
+    os.close(ours)
+    assert process.returncode == EXIT_MISTAKE
+    return said.decode().strip()
+
+
+def test_a_job_by_hand_ends_with_words_for_people_and_with_json_when_asked(tmp_path):
+    line = ("spark_jobs.detect_objects", "--run", "mine", "--day", "2026-11-02", "--detector", "detector-smal")
+    said = in_a_terminal(tmp_path, *line)
+    assert said.startswith("detect_objects, day 2026-11-02, run mine: refused: there is no detector 'detector-smal'")
+    assert json.loads(in_a_terminal(tmp_path, *line, "--json"))["status"] == "refused"
