@@ -3,10 +3,12 @@ theirs.
 
     python -m spark_jobs.restore_day --day 2026-11-02 --remote "$PIPELINE_CONNECT_URL"
 
-This is no rollback of tables: the day's rows of the snapshot before are staged, audited against their contract and
-published like those of any run. What other days have published since stays, and the same command again takes the
-undoing back. If it fails halfway, it says what is done and which command with `--run` continues. Search index and
-duplicates follow with the next run of the DAG `similar_images`.
+Not a rollback of tables: the day's rows of the snapshot before are staged, audited against their contract and published
+like those of any run, so that what other days have published since stays, and the same command again takes the undoing
+back.
+A day that no run has published, or only one, is refused at once by the run reports.
+One that fails halfway says what is done, and the command with `--run` that goes on.
+Search index and duplicates follow with the next run of the DAG `similar_images`.
 """
 
 from __future__ import annotations
@@ -21,14 +23,16 @@ from typing import Annotated, Any
 
 import typer
 
-from spark_jobs.mistakes import Mistake, day_of, leave
+from spark_jobs.mistakes import MOST_NAMED, Mistake, day_of, leave
 from spark_jobs.pipeline import EXIT_OK, IMAGE_PIPELINE, UNDOING, Stage, stages_of
+from spark_jobs.run_reports.reading import newest_published_by_day, published_of_day
 from spark_jobs.running import publishing, runner, sessions
 from spark_jobs.running.command_line import NoOptions
 from spark_jobs.running.publishing import Change
 from spark_jobs.settings import Settings
 
 CHAIN = {stage.writes: stage for stage in stages_of(IMAGE_PIPELINE) if stage.writes}
+_READING = stages_of(IMAGE_PIPELINE)[0].name
 _UNDOING_RUN = "restore__"
 
 
@@ -91,6 +95,25 @@ def _mark(run: str | None) -> str:
     return sha256((run or "").encode()).hexdigest()[:12]
 
 
+def check_reports(settings: Settings, day: str, allow_empty: bool) -> None:
+    """Refuse within a second, by the run reports, a day that has nothing to go back to; the tables take a session.
+
+    Raises:
+        Mistake: no run has published the day, with days that runs have; or only one, so that there were no rows before.
+    """
+    runs = {str(report.get("run")) for report in published_of_day(settings.reports, day)}
+    other = "`--run` names a run whose report is lost"
+    if not runs:
+        days = list(newest_published_by_day(settings.reports, _READING, settings.codes, MOST_NAMED))
+        named = f"expected one that was, such as {', '.join(days)}" if days else "no day has been published yet"
+        raise Mistake(f"got day {day}, which no run has published; {named}; {other}")
+    if len(runs) == 1 and not allow_empty:
+        raise Mistake(
+            f"day {day} has been published once, by run {runs.pop()}, so it had no rows before; "
+            f"pass allow_empty to empty the day; {other}"
+        )
+
+
 def last_changes(settings: Settings, day: date, datasets: tuple[str, ...], remote: str | None) -> dict[str, Change]:
     """The last change of a day in each dataset that has one."""
     changes = {}
@@ -142,7 +165,10 @@ def main(
     try:
         if dataset and dataset not in CHAIN:
             raise ValueError(f"got dataset {dataset!r}, expected one of {', '.join(CHAIN)}")
-        last = last_changes(settings, day_of(day, "--day"), datasets, remote or None)
+        at = day_of(day, "--day")
+        if not run:
+            check_reports(settings, day, allow_empty)
+        last = last_changes(settings, at, datasets, remote or None)
         changes = undone(last, run or None, allow_empty)
     except (LookupError, ValueError) as error:
         leave("restore_day", error)

@@ -195,6 +195,11 @@ def newest_report(settings: Settings, stage: str, day: str) -> PastRun | None:
     return max(found, key=lambda report: str(report["started_at"]), default=None)
 
 
+def published_of_day(reports: str, day: str) -> list[PastRun]:
+    """The reports of all runs and stages whose rows of a day readers got, at least for a while; of no trial."""
+    return [report for report in _all(reports, day) if report.get("status") in PUBLISHED and not report.get("trial")]
+
+
 def remove_trial_reports(reports: str) -> int:
     """Remove the run reports of trials; return how many there were."""
     files, root = _opened(reports)

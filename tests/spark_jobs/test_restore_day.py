@@ -6,6 +6,7 @@ import shlex
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, date, datetime
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -15,10 +16,12 @@ from typer.testing import CliRunner, Result
 
 from data_contracts import images, raw_images
 from data_contracts.contract import Column, Rule
-from spark_jobs.pipeline import EXIT_BROKEN_CONTRACT, EXIT_OK
-from spark_jobs.restore_day import main, undoing_id, undone, ways_on
+from spark_jobs.pipeline import EXIT_BROKEN_CONTRACT, EXIT_MISTAKE, EXIT_OK
+from spark_jobs.restore_day import check_reports, main, undoing_id, undone, ways_on
 from spark_jobs.running import publishing, runner
 from spark_jobs.running.publishing import Change
+from spark_jobs.running.run_report import RunReport
+from spark_jobs.settings import Settings
 from tests.spark_jobs.lake import Lake
 from tests.spark_jobs.running.test_runner import checked_images
 from tests.spark_jobs.small_job import STAGE, Options, plan
@@ -160,6 +163,34 @@ def test_a_state_that_has_expired_is_an_error(lake: Lake, reader: Any) -> None:
     )
     with pytest.raises(LookupError, match="has expired"):
         publishing.last_change(reader, "lake.pipeline.raw_images", date.fromisoformat(day))
+
+
+def test_a_day_with_nothing_to_go_back_to_is_refused_by_the_run_reports(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PIPELINE_HOME", str(tmp_path))
+    monkeypatch.delenv("PIPELINE_REPORTS", raising=False)
+    app = typer.Typer()
+    app.command()(main)
+
+    def asked(*options: str) -> tuple[int, str]:
+        done = CliRunner().invoke(app, ["--day", DAY, *options])
+        return done.exit_code, done.output
+
+    code, said = asked()
+    assert (code, "no run has published; no day has been published yet" in said) == (EXIT_MISTAKE, True)
+    reports = Settings.from_environment().reports
+    RunReport(STAGE, "trial", 1, DAY, status="published", trial=True).write(reports)
+    RunReport(STAGE, "broken", 1, DAY, status="broken_contract").write(reports)
+    RunReport(STAGE, "other", 1, OTHER, status="published").write(reports)
+    code, said = asked()
+    assert (code, f"expected one that was, such as {OTHER}" in said) == (EXIT_MISTAKE, True)
+    RunReport(STAGE, "first", 1, DAY, status="published").write(reports)
+    code, said = asked()
+    assert (code, f"day {DAY} has been published once, by run first" in said) == (EXIT_MISTAKE, True)
+    check_reports(Settings.from_environment(), DAY, allow_empty=True)
+    RunReport(STAGE, "second", 1, DAY, status="published").write(reports)
+    check_reports(Settings.from_environment(), DAY, allow_empty=False)
 
 
 def at(hour: int, run: str | None) -> Change:
