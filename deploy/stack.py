@@ -85,6 +85,9 @@ _SPECIAL = '%:;,*?[]$"\\'
 """Characters that the path of a home may not have: class paths, lists of folders, patterns and values of Airflow and
 supervisor use them."""
 
+NOT_OURS = "ignore:Could not import graphviz,ignore:Using `httpx` with"
+"""What Airflow's commands would warn of each time: of libraries that only Airflow's own pictures and tests use. Any
+value here also keeps Airflow from showing its libraries' deprecations."""
 _KEPT = "PIPELINE_KEPT"
 """The variable in the stack's environment that says which of these were the user's. Without it, a shell with the
 environment of one stack would point the next stack at the first one's servers."""
@@ -292,7 +295,8 @@ def _python_variables() -> dict[str, str]:
     the speed."""
     one_thread = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
     binaries = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
-    return {**one_thread, "PYTHONPATH": str(REPOSITORY), "PYTHONUNBUFFERED": "1", "PATH": binaries}
+    paths = {"PYTHONPATH": str(REPOSITORY), "PYTHONUNBUFFERED": "1", "PATH": binaries}
+    return {**one_thread, **paths, "PYTHONWARNINGS": os.environ.get("PYTHONWARNINGS") or NOT_OURS}
 
 
 def _connect_connection(pipeline: Mapping[str, str]) -> str:

@@ -6,6 +6,8 @@ import re
 import shlex
 import socket
 import stat
+import subprocess
+import sys
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 from xml.etree import ElementTree
@@ -151,3 +153,12 @@ def test_a_home_of_an_earlier_version_is_told_in_one_line_how_to_start_anew(tmp_
 def _properties(path: Path) -> dict[str, str]:
     entries = ElementTree.parse(path).getroot().findall("property")
     return {str(entry.findtext("name")): str(entry.findtext("value")) for entry in entries}
+
+
+def test_a_shell_of_the_stack_is_not_told_of_what_airflow_lacks_but_of_all_else(local: Stack) -> None:
+    said = "Could not import graphviz. Rendering", "Using `httpx` with `starlette.testclient`", "our own"
+    code = f"import warnings\nfor text in {said!r}: warnings.warn(text)"
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=local.environment(), capture_output=True, text=True, check=True
+    )
+    assert [line for line in done.stderr.splitlines() if "Warning" in line] == ["<string>:2: UserWarning: our own"]
