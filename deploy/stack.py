@@ -274,6 +274,8 @@ class Stack:
             "AIRFLOW__DAG_PROCESSOR__DAG_FILE_PROCESSOR_TIMEOUT": "180",
             "AIRFLOW__CORE__DAGBAG_IMPORT_TIMEOUT": "120",
             "AIRFLOW__WORKERS__EXECUTION_API_TIMEOUT": "60",
+            # After 30 s of standing still the only scheduler would take itself for dead, and start its tasks anew.
+            "AIRFLOW__SCHEDULER__SCHEDULER_HEALTH_CHECK_THRESHOLD": "120",
             # A task outlives an api-server that starts anew.
             "AIRFLOW__WORKERS__EXECUTION_API_RETRIES": "12",
             "AIRFLOW__WORKERS__EXECUTION_API_RETRY_WAIT_MAX": "10",

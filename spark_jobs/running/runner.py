@@ -215,11 +215,10 @@ def execute(name: str, plan: Plan, options: type[Any], arguments: Sequence[str],
         report.status, report.error, report.broken = "broken_contract", str(error), error.broken
         code = EXIT_BROKEN_CONTRACT
     except (NothingYet, Mistake) as error:
-        report.status, code = (
-            ("refused", EXIT_MISTAKE) if isinstance(error, Mistake) else ("nothing_yet", EXIT_NOTHING_YET)
-        )
-        report.error = str(error)
-        logger.error("%s: %s", stage.name, error, exc_info=logger.isEnabledFor(logging.DEBUG))
+        report.error, is_mistake = str(error), isinstance(error, Mistake)
+        report.status, code = ("refused", EXIT_MISTAKE) if is_mistake else ("nothing_yet", EXIT_NOTHING_YET)
+        level = logging.ERROR if is_mistake else logging.WARNING
+        logger.log(level, "%s: %s", stage.name, error, exc_info=logger.isEnabledFor(logging.DEBUG))
     except SystemExit as stop:
         report.status, report.error = "failed", "the job was told to stop"
         code = int(stop.code or EXIT_FAILURE)
