@@ -3,11 +3,10 @@
     python -m spark_jobs.load_images FOLDER --day 2026-11-02
     python -m spark_jobs.load_images catalogue/manifest.jsonl
 
-Broken files are loaded as they are: the pipeline says later what is wrong with them, and the command names those that
-are empty or no pictures by their first bytes. A file that cannot be read, or
-whose bytes HBase does not take, becomes a row without an image, which says why (`load_error`). Loading again replaces
-rows and their metadata. A manifest may only name files below its own folder; with `--anywhere` it may name every file
-that the loader may read. Links are followed.
+Broken files are loaded as they are: the pipeline says later what is wrong with them. The command names those that are
+empty or whose first bytes are of no picture. A file that cannot be read, or that HBase does not take, becomes a row
+without an image, which says why (`load_error`). Loading again replaces rows and their metadata. A manifest may only
+name files below its own folder; with `--anywhere` it may name any file that the loader can read. Links are followed.
 
 The loader's own metadata are `file`, `loaded_at`, `size_bytes`, `sha256` and `load_error`; if a manifest has a column
 of such a name, its value is kept as `given_file` and so on.
@@ -64,8 +63,8 @@ _COLUMNS = (
 class Loaded:
     """What a load did.
 
-    without_image, without_metadata: why, by (day, key), of rows that lack their image, or large metadata.
-    no_pictures: why, by (day, key), of rows whose file the pipeline will refuse by its first bytes.
+    without_image, without_metadata: (day, key) -> why the row lacks its image, or its large metadata.
+    no_pictures: (day, key) -> what the row's file is, where its first bytes are of no picture.
     size_bytes: of all images.
     """
 
@@ -176,7 +175,7 @@ def _read(path: Path) -> bytes:
 
 def main(
     source: Annotated[Path, typer.Argument(help="a folder of images, or a manifest (.csv, .jsonl)")],
-    day: Annotated[str, typer.Option(help="day of images to which the manifest gives none, as YYYY-MM-DD")] = "",
+    day: Annotated[str, typer.Option(help="day of images for which the manifest has none, as YYYY-MM-DD")] = "",
     metadata: Annotated[
         Path | None, typer.Option(help="file with metadata of a folder's images: .csv or .jsonl with a path column")
     ] = None,
@@ -227,7 +226,7 @@ def what_lacks(loaded: Loaded) -> Iterator[str]:
 
 
 def what_next(entries: Sequence[Entry]) -> list[str]:
-    """The keys that the rows have, and the command that processes the days."""
+    """The keys of the rows, and the command that processes the days."""
     if not entries:
         return ["nothing to load: the source has no file"]
     days = sorted({entry.day for entry in entries})

@@ -21,7 +21,7 @@ class Mistake(ValueError):
 
 
 class NothingYet(LookupError):
-    """There is nothing to do, because there are no pictures: no fault, and no use to try again (exit code 66)."""
+    """The stage finds nothing because there are no pictures: this is no fault, and trying again would not help."""
 
 
 def day_of(text: str, name: str) -> date:

@@ -61,7 +61,7 @@ EXIT_CODES: Mapping[int, str] = MappingProxyType(
         EXIT_MISTAKE: "the request cannot be met, for example a model or a day is missing or no date; nothing has run",
         EXIT_BROKEN_CONTRACT: "the rows break their contract; nothing was published",
         EXIT_NOTHING_YET: "no image has been loaded yet, ever or of a scheduled day; nothing to do",
-        EXIT_TERMINATED: "told to stop",
+        EXIT_TERMINATED: "it was told to stop",
     }
 )
 """What the exit code of every job and command means. Only 1 is worth another try."""

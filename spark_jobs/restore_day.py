@@ -3,12 +3,11 @@ theirs.
 
     python -m spark_jobs.restore_day --day 2026-11-02 --remote "$PIPELINE_CONNECT_URL"
 
-Not a rollback of tables: the day's rows of the snapshot before are staged, audited against their contract and published
-like those of any run, so that what other days have published since stays, and the same command again takes the undoing
-back.
-A day that no run has published, or only one, is refused at once by the run reports.
-One that fails halfway says what is done, and the command with `--run` that goes on.
-Search index and duplicates follow with the next run of the DAG `similar_images`.
+This is no rollback of tables: the day's rows of the snapshot before are staged, audited against their contract and
+published like those of any run. What other days have published since stays, and the same command again takes the
+undoing back. A day that no run has published, or only one, is refused at once by the run reports. If the command fails
+halfway, it says what is done and which command with `--run` continues. Search index and duplicates follow with the next
+run of the DAG `similar_images`.
 """
 
 from __future__ import annotations

@@ -71,7 +71,7 @@ class StageOperator(JobOperator):
         Raises:
             AirflowFailException: a contract is broken or a connection is wrong.
             AirflowSkipException: no image has been loaded, ever or of a scheduled day.
-            AirflowException: something failed that a retry may mend.
+            AirflowException: something failed, and a retry may help.
         """
         day = partition_day(context) if self.stage.is_daily else None
         run = run_of(context["dag_run"])

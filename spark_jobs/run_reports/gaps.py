@@ -40,8 +40,7 @@ def days_between(days: Iterable[date]) -> list[date]:
 
 
 def late_images(settings: Settings, most_days: int, count: Callable[[Settings, date], int]) -> dict[date, int]:
-    """The days, among the newest `most_days` read or skipped ones, with more images in HBase than were read -> how many
-    more.
+    """Day -> how many more images HBase has than were read, among the newest `most_days` read or skipped days.
 
     count: how many rows the image table has for a day (`spark_jobs.hbase.source.count_rows`).
     """

@@ -158,7 +158,7 @@ def newest_published_by_day(
     MAX_DAYS_BACK.
 
     statuses: which reports count, by default those of rows that readers got.
-    Where all sets of codes are the same to a stage, the set does not matter.
+    For a stage that does not depend on the set of codes, the set is ignored.
     """
     found: dict[str, PastRun] = {}
     files, folders = _days(reports)

@@ -82,12 +82,12 @@ class Attempt:
 def parse(stage: Stage, options: type[Options], arguments: Sequence[str]) -> tuple[Attempt, Options]:
     """The attempt and the job's own options from a command line.
 
-    options: a dataclass; each field becomes `--field-name`, a boolean one `--x / --no-x`; of its metadata `help`
-    explains it, `min` and `max` bound it, `name` names it otherwise.
+    options: a dataclass; each field becomes `--field-name`, a boolean one `--x / --no-x`. In a field's metadata, `help`
+        explains it, `min` and `max` bound it, and `name` is its option's name where that is another.
 
     Raises:
-        SystemExit: after a message, with code 2 when the command line is wrong and with code 64 when its day is; with
-            code 0 after `--help`.
+        SystemExit: after a message, with code 2 if the command line is wrong and with code 64 if its day is; with code
+            0 after `--help`.
 
     >>> from spark_jobs.pipeline import STAGES
     >>> parse(STAGES["read_images"], NoOptions, ["--run", "r", "--day", "2026-11-02"])[0].date()
@@ -111,7 +111,7 @@ def parse(stage: Stage, options: type[Options], arguments: Sequence[str]) -> tup
 
 
 def check_day(stage: Stage, attempt: Attempt) -> None:
-    """Raise Mistake when the day is missing, wrong, or given to a job over all days."""
+    """Raise Mistake if the day is missing, wrong, or given to a job over all days."""
     if stage.is_daily and attempt.day is None:
         raise Mistake("got no day, expected --day, for example --day 2026-11-02")
     if attempt.day is not None and stage.all_days:

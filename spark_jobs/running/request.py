@@ -39,7 +39,7 @@ def check_request(stage: Stage, attempt: Attempt, options: Any, settings: Settin
     options: the job's own, a dataclass.
 
     Raises:
-        Mistake: it is not, with the nearest that is.
+        Mistake: it does not; the message names the nearest that does.
         NothingYet: the run is of the schedule, and its day has no images.
     """
     asked = _asked(stage, attempt)

@@ -186,7 +186,7 @@ def run(name: str, plan: Plan, options: type[Any] = NoOptions) -> None:
     """Run the stage as the command line says, then end the process: the last statement of every job script.
 
     name: of the stage in `pipeline.STAGES`.   plan: its Spark plan.   options: a frozen dataclass of its own options.
-    The last line of standard output is the run report as one line of JSON, also when the stage failed; a terminal shows
+    The last line of standard output is the run report as one line of JSON, even if the stage failed; a terminal shows
     it in words, unless `--json` is given.
     Exit codes: `pipeline.EXIT_CODES`.
     """
