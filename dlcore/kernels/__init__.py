@@ -1,7 +1,7 @@
 """The arithmetic of the engine: `kernels.conv(...)` and the other operations of `interface.Kernels`.
 
-Each operation runs on the fastest backend that is available; `DLCORE_KERNELS=onednn|mkl|native|reference` forces one,
-and what that one does not define falls to `reference`. Backends are loaded when the first operation is called.
+Each operation runs on the fastest backend that is available; `DLCORE_KERNELS=onednn|mkl|native|reference` forces one;
+what it does not define, `reference` computes. Backends are loaded when the first operation is called.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ def __getattr__(name: str) -> Any:
 
 
 def active() -> str:
-    """The backends in use, joined by '+', such as 'onednn+native'; 'reference' only where nothing else is."""
+    """The backends in use, joined by '+', such as 'onednn+native'; 'reference' only if there is no other."""
     used = {name for names, _ in _chosen().values() for name in names.split("+")}
     return "+".join(name for name in backends.FASTEST if name in used and name != "reference") or "reference"
 
@@ -104,7 +104,7 @@ def conv_backward(
     need_w: bool = True,
     has_bias: bool = True,
 ) -> Gradients:
-    """The gradients of `conv` without relu: of x, w and b. Without `need_w` there is none of b either."""
+    """The gradients of `conv` without relu: of x, w and b. Without `need_w`, that of b is left out too."""
     geometry = (stride, padding, dilation, groups)
     kernels = sys.modules[__name__]
     grad_x = kernels.conv_grad_x(x.shape, w, grad_y, *geometry) if need_x else None
@@ -118,7 +118,7 @@ def using(name: str) -> Iterator[None]:
     """Run with the kernels of backend `name` (or `auto`) inside this block, in the whole process.
 
     Raises:
-        BackendUnavailableError: it cannot run here.
+        BackendUnavailableError: the backend cannot run here.
     """
     before = dict(_chosen())
     _use(backends.choose(name))

@@ -1,7 +1,7 @@
-"""What computes here, and how fast: `python -m dlcore.kernels [--json]`.
+"""Show what computes here, and how fast: `python -m dlcore.kernels [--json]`.
 
-Prints the CPU and its vector instructions, the backends found, and for each operation, on a typical shape, the backend
-that serves it, its best time, its GFLOP/s and their share of what multiply-adds alone reach on as many threads.
+It prints the CPU and its vector instructions, the backends found, and for each operation, on a typical shape, the
+backend that serves it, its best time, its GFLOP/s and their share of what multiply-adds alone reach on as many threads.
 Convolutions are counted as computed directly, so Winograd may exceed that peak.
 """
 
@@ -22,7 +22,7 @@ from dlcore.kernels import backends, cpu, native
 from dlcore.rng import RandomGenerator
 
 FEWEST, MOST, ENOUGH_S = 3, 50, 0.2
-"""How often a call is made: it takes so many times, or so many seconds in all."""
+"""How often a call is repeated: a number of times within these bounds, or for so many seconds in all."""
 FEATURES = (
     "avx2",
     "fma",
@@ -38,7 +38,7 @@ FEATURES = (
 
 @dataclass
 class Row:
-    """One operation on one shape; gflops and of_peak are None where it does no arithmetic worth counting."""
+    """One operation on one shape; gflops and of_peak are None if it does no arithmetic worth counting."""
 
     operation: str
     shape: str
@@ -61,7 +61,7 @@ class Example:
         getattr(kernels, self.operation)(*self.arguments)
 
     def seconds(self) -> float:
-        """The best of several calls."""
+        """The time of the fastest of several calls."""
         self()
         times: list[float] = []
         while len(times) < FEWEST or (len(times) < MOST and sum(times) < ENOUGH_S):
@@ -105,7 +105,7 @@ def _products() -> Iterator[Example]:
 
 
 def _training(x: Array) -> Iterator[Example]:
-    """Single passes over memory: by the number of their values."""
+    """Examples that are single passes over memory, by the number of their values."""
     rows, planes = _values(512, 1000), np.ones(1000, np.float32)
     for operation in ("softmax", "log_softmax"):
         yield Example(operation, f"{rows.shape}", (rows, 1))
@@ -174,7 +174,7 @@ def _found() -> dict[str, str]:
 
 
 def described() -> dict[str, Any]:
-    """All that is printed."""
+    """Everything that is printed."""
     return {
         "cpu": cpu.model(),
         "instruction_set": kernels.instruction_set(),

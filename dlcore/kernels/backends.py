@@ -1,4 +1,5 @@
-"""Which backend computes which operation: a table made once from what is installed and what the settings ask for."""
+"""Decide which backend computes which operation: a table, made once from what is installed and what the settings
+say."""
 
 from __future__ import annotations
 
@@ -23,12 +24,11 @@ Table: TypeAlias = dict[str, tuple[str, Operation]]
 PAIRS = {
     name: f"{name}_backward" for name in ("max_pool", "avg_pool", "batch_norm", "layer_norm", "lrn", "lstm", "gru")
 }
-"""Operations that hand something over through `saved`, their last result: the backend that made it also takes it
-back."""
+"""Operations that pass something on through `saved`, their last result: the backend that made it also takes it back."""
 
 FASTEST = ("onednn", "native", "mkl", "reference")
-"""The order in which `auto` asks for an operation. A backend's SUITS, operation -> condition on the arguments, limits
-it."""
+"""The order in which `auto` asks backends for an operation. A backend's SUITS, operation -> condition on the arguments,
+limits what it takes."""
 
 FASTEST_FOR: dict[str, tuple[str, ...]] = dict.fromkeys(
     ("conv", "conv_grad_x", "conv_grad_w"), ("native", "onednn", "mkl", "reference")
@@ -51,7 +51,7 @@ AS_GIVEN = (*OF_ONE_TYPE, *IN_PLACE, "bernoulli", "masked")
 
 
 class BackendUnavailableError(DlcoreError, ImportError):
-    """A backend cannot run here: its library is missing or this CPU lacks the instructions. The message says which."""
+    """A backend cannot run here: its library is missing or this CPU lacks the instructions. The message says why."""
 
 
 def load(name: str) -> ModuleType:
@@ -95,7 +95,7 @@ def serving(names: Sequence[str], operation: str, *arguments: Any) -> str:
 
 
 def _first_suiting(operation: str, functions: list[tuple[str, Operation]]) -> tuple[str, Operation]:
-    """The first of (backend, function), which are in order of speed; those with a condition only where it holds."""
+    """The first of (backend, function), in order of speed, whose condition (if any) holds."""
     name, first = functions[0]
     suits = _condition(name, operation)
     if suits is None:
@@ -124,7 +124,7 @@ def _table(order: tuple[str, ...], orders: dict[str, tuple[str, ...]], available
 def _by_type(names: str, function: Operation, reference: Operation) -> tuple[str, Operation]:
     """`function` with all arrays as float32, since libraries would misread the bits of other types.
 
-    If one array is float64, `reference` with all arrays as float64: it alone computes in float64.
+    If one array is float64, `reference` with all arrays as float64: only that backend computes in float64.
     """
 
     def either(*arguments: Any, **options: Any) -> Any:
@@ -145,7 +145,7 @@ def _as(kind: type, argument: Any) -> Any:
 
 
 def _signed(forward: Operation, backward: Operation) -> Operation:
-    """`forward`, whose `saved` also says who takes it back, and in which type: another call may have suited another
+    """`forward`, whose `saved` also says which backend takes it back, and in which type: another call may suit another
     backend."""
 
     def signing(*arguments: Any, **options: Any) -> Any:
@@ -161,12 +161,12 @@ def _by_signer(*grads_and_saved: Any) -> Any:
 
 
 def fastest() -> Table:
-    """Each operation with the fastest backend that is available here, for each call."""
+    """Each operation with the fastest available backend, chosen at each call."""
     return _table(FASTEST, FASTEST_FOR, _available())
 
 
 def forced(name: str) -> Table:
-    """Each operation with backend `name` where it defines it and the call suits it, else with `reference`.
+    """Each operation with backend `name` if that defines it and suits the call, else with `reference`.
 
     Raises:
         BackendUnavailableError: it cannot run here.

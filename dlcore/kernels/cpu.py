@@ -1,4 +1,4 @@
-"""Which vector instructions this CPU has, and how many threads to use of it."""
+"""The vector instructions of this CPU, and how many of its threads to use."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def flags() -> frozenset[str]:
 
 
 def model() -> str:
-    """What the CPU calls itself."""
+    """The CPU's name for itself."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:
@@ -52,7 +52,7 @@ def instruction_set() -> str:
 
 @cache
 def vendor() -> str:
-    """Who made the CPU, such as 'AuthenticAMD'; empty elsewhere than on Linux on x86."""
+    """The CPU's maker, such as 'AuthenticAMD'; empty except on Linux on x86."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:
@@ -66,10 +66,10 @@ def has_tiles() -> bool:
 
 
 def is_fast_in_bf16() -> bool:
-    """Whether products of bf16 take less time than of fp32: by tiles or on AMD's.
+    """Whether products of bf16 take less time than those of fp32: with tiles, or on AMD's CPUs.
 
-    Intel's cores without tiles have one unit for them beside two for fp32: measured, convolutions take 1.1 to 1.6 times
-    as long.
+    Intel's cores without tiles have one unit for them but two for fp32: measured, convolutions take 1.1 to 1.6 times as
+    long.
     """
     return has_tiles() or (instruction_set() == "avx512" and "avx512_bf16" in flags() and vendor() == "AuthenticAMD")
 
@@ -104,8 +104,8 @@ def threads() -> int:
 
 
 def ask_openmp() -> None:
-    """Let OpenMP use `threads()` for the calling thread, where they are not what it uses anyway: it keeps a number for
-    each thread."""
+    """Let OpenMP use `threads()` threads for the calling thread, if it does not already: it keeps a number for each
+    thread."""
     if _asked.number != threads():
         if settings().threads or _threads.is_forked:
             ctypes.CDLL(_OPENMP).omp_set_num_threads(threads())
@@ -115,8 +115,8 @@ def ask_openmp() -> None:
 def _end_openmp_threads() -> None:
     """Let libgomp end its threads, if it is loaded; the next operation starts them anew.
 
-    They do not survive a fork: a child would wait for them for ever in all that was made for several threads, such as a
-    plan.
+    They do not survive a fork: a child would wait forever for them in anything made for several threads, such as a
+        plan.
     """
     try:
         ctypes.CDLL(_OPENMP, mode=os.RTLD_NOLOAD).omp_pause_resource_all(_PAUSE_HARD)

@@ -10,8 +10,7 @@ by dimension, then what comes after: (top, left, bottom, right). `saved` is what
 pass of the same backend; it holds no reference to other arrays than the arguments and results, which must not be
 changed in between.
 
-What is no number, or infinite, need not stay so: oneDNN's ReLU makes 0 of what is no number. Look for such values in
-inputs.
+NaN and infinity need not stay what they are: oneDNN's ReLU turns NaN into 0. Look for such values in inputs.
 
 `sgd`, `adam`, `rmsprop` and `add_rows` change arrays in place. Their arrays are of one type, float32 or float64, and
 compute in it.
@@ -35,7 +34,7 @@ Padding: TypeAlias = tuple[int, ...]
 Saved: TypeAlias = Any
 Shape: TypeAlias = tuple[int, ...]
 Gradients: TypeAlias = tuple[Array | None, Array | None, Array | None]
-"""Of the input, the weights, the bias; None where not asked for."""
+"""Gradients of the input, the weights and the bias; None where not asked for."""
 Codes: TypeAlias = NDArray[np.uint8]
 Distances: TypeAlias = NDArray[np.unsignedinteger]
 Masks: TypeAlias = tuple[Codes, NDArray[np.int64]]
@@ -44,7 +43,7 @@ Buckets: TypeAlias = tuple[Codes, NDArray[np.int64]]
 N."""
 Mask: TypeAlias = NDArray[np.bool_]
 WIDEST = 8191
-"""Bytes of a code whose bits a uint16 can count."""
+"""Most bytes of a code whose bits a uint16 can count."""
 
 
 class AdamMeans(NamedTuple):

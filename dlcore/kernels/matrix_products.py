@@ -21,7 +21,7 @@ class Operand(NamedTuple):
 
     @classmethod
     def of(cls, x: Array) -> Operand | None:
-        """The matrix `x` as it lies, or None when neither its rows nor its columns are contiguous."""
+        """The matrix `x` as it lies, or None if neither its rows nor its columns are contiguous."""
         sides = (
             (False, x.flags.c_contiguous, x.strides, x.shape[1]),
             (True, x.flags.f_contiguous, x.strides[::-1], x.shape[0]),
@@ -37,8 +37,8 @@ Sgemm: TypeAlias = Callable[[Operand, Operand, tuple[int, int, int], float, Oper
 
 
 SMALL = 1 << 19
-"""Multiplications in one product of a stack up to which numpy is faster: a call of ours takes microseconds (attention
-has many)."""
+"""Most multiplications in one product of a stack for which numpy is faster: one of our calls takes microseconds
+(attention makes many)."""
 
 
 class MatrixProducts:

@@ -1,4 +1,4 @@
-"""Memory of arrays: channels-last order, alignment to cache lines, and freed memory that stays with the process."""
+"""The memory of arrays: channels-last order, alignment to cache lines, and keeping freed memory in the process."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def channels_first(x: Array) -> Array:
 
 
 def is_channels_last(x: Array) -> bool:
-    """Whether the channels of `x` (N, C, ...) are what lies side by side in memory, and not also its last dimension."""
+    """Whether the channels of `x` (N, C, ...) lie side by side in memory, and its last dimension does not."""
     return x.ndim > 2 and x.strides[1] == x.itemsize and not x.flags.c_contiguous
 
 
@@ -62,7 +62,8 @@ def retain_freed_memory() -> bool:
     """Let this process keep the memory of freed arrays up to 32 MiB instead of giving it back to the system.
 
     For training processes: a step frees what the next one needs, and fetching zeroed pages anew doubles the time of
-    simple operations. The process stays as large as it has ever been. Gives False, and changes nothing, without glibc.
+    simple operations. The process stays as large as it has ever been. Without glibc, it returns False and changes
+    nothing.
     """
     try:
         mallopt = ctypes.CDLL(None).mallopt

@@ -1,8 +1,8 @@
 """Kernels of our own in C++: Winograd convolution and non-maximum suppression here, Hamming searches in
 `native_search`, what training does beside convolutions in `native_training` and `native_rows`.
 
-Built on first need (see `native_build`); where that cannot be done `is_available()` is False and other backends serve.
-`python -m dlcore.kernels.native build` builds them ahead. How they work, and their numbers: native/README.md.
+They are built at first use (see `native_build`); if that fails, `is_available()` is False and other backends serve.
+`python -m dlcore.kernels.native build` builds them ahead. native/README.md has how they work, and their figures.
 """
 
 from __future__ import annotations
@@ -89,14 +89,14 @@ class _ConvArrays(ctypes.Structure):
 
 
 def has_winograd() -> bool:
-    """Whether this machine runs the Winograd convolution: an x86 with AVX2 at least."""
+    """Whether this machine runs the Winograd convolution, which needs x86 with at least AVX2."""
     return is_available() and instruction_set() != "portable"
 
 
 def winograd_suits(
     weight_shape: Sequence[int], stride: Sequence[int], padding: Padding, dilation: Sequence[int], groups: int
 ) -> bool:
-    """Whether a convolution is one that Winograd computes, and faster than directly: 3x3, stride 1, enough channels."""
+    """Whether Winograd computes a convolution faster than directly: 3x3, stride 1, enough channels."""
     planes, planes_in, *kernel = weight_shape
     is_square = (*kernel, *stride) == (3, 3, 1, 1) and dilation[0] == dilation[1] and groups == 1
     return is_square and min(padding) >= 0 and planes_in >= 16 and planes >= 16
@@ -128,8 +128,8 @@ class WinogradConvolution:
     """One convolution of a fixed shape with its arrays bound: call it to compute `y` from what is in `x`.
 
     x (N, H, W, C), y (N, H', W', K) and residual (like y) are contiguous channels-last arrays; residual is added before
-    the ReLU. pool: "none", or "floor" or "ceil" for maxima of 2x2 with stride 2 behind the ReLU; y is then pooled.
-    The result does not depend on `threads`, nor an image's on the others.
+    the ReLU. pool: "none", or "floor" or "ceil" for maxima of 2x2 with stride 2 after the ReLU; y is then pooled. The
+    result does not depend on `threads`, and that of an image does not depend on other images.
     """
 
     def __init__(
@@ -193,7 +193,7 @@ class WinogradConvolution:
 
 
 def winograd(x: Array, w: Array, b: Array | None, padding: Padding, dilation: int, relu: bool, threads: int) -> Array:
-    """A convolution at once: x (N, C, H, W), w (K, C, 3, 3) -> y (N, K, H', W'), channels-last in memory."""
+    """A single convolution: x (N, C, H, W), w (K, C, 3, 3) -> y (N, K, H', W'), channels-last in memory."""
     top, left, bottom, right = padding
     height, width = x.shape[2] + top + bottom - 2 * dilation, x.shape[3] + left + right - 2 * dilation
     y = np.empty((len(x), height, width, len(w)), np.float32)
@@ -321,7 +321,7 @@ SUITS = {
     **native_search.SUITS,
     **native_training.SUITS,
 }
-"""When `auto` prefers these to the other backends, by operation."""
+"""Operation -> when `auto` prefers it to the other backends."""
 
 
 # --- boxes ------------------------------------------------------------------------------------------------------------
@@ -337,7 +337,7 @@ def nms(boxes: Array, scores: Array, iou_threshold: float, top_k: int) -> np.nda
 
 
 def main(arguments: Sequence[str]) -> int:
-    """`build`: compile the library unless it is there, and say where it is."""
+    """`build`: compile the library unless it exists, and print its path."""
     if list(arguments) != ["build"]:
         print("usage: python -m dlcore.kernels.native build", file=sys.stderr)
         return 2

@@ -1,6 +1,6 @@
-"""Compiles the native kernels once per machine and source version, into a cache folder.
+"""Compile the native kernels once per machine and source version, into a cache folder.
 
-Safe with many processes at once: one compiles under a file lock, the library appears by an atomic rename.
+This is safe with many processes at once: one compiles under a file lock, and the library appears by an atomic rename.
 """
 
 from __future__ import annotations
@@ -112,7 +112,7 @@ def _compile(target: Path) -> None:
 
 
 def build() -> Path:
-    """The library's path, compiling it (some seconds) unless it is there.
+    """The library's path; it is compiled (some seconds) unless it exists.
 
     Raises:
         NativeUnavailableError: no compiler, a compiler's error (quoted), or a cache folder that cannot be written.

@@ -13,7 +13,7 @@ from dlcore.kernels.memory import channels_last
 from dlcore.kernels.native_library import instruction_set, is_available, library
 
 KERNELS = (5, 7)
-"""The sides of kernels for which it is the faster one."""
+"""The sides of kernels for which this is faster than oneDNN."""
 
 
 class _Shape(ctypes.Structure):
@@ -31,7 +31,7 @@ class _Shape(ctypes.Structure):
 def suits(
     x: Array, kernel: Sizes, grad_y: Array, stride: Sizes, padding: Padding, dilation: Sizes, groups: int
 ) -> bool:
-    """Whether the gradient is that of a depthwise convolution which the kernel knows."""
+    """Whether the gradient is that of a depthwise convolution that this kernel handles."""
     if x.ndim != 4 or not x.size or not is_available() or instruction_set() == "portable":
         return False
     is_square = len(set(kernel)) == len(set(stride)) == 1 and kernel[0] in KERNELS and set(dilation) == {1}

@@ -1,6 +1,6 @@
 """The library of the native kernels: its functions' types, loading it, and the instructions it uses.
 
-Built on first need (see `native_build`); where that cannot be done `is_available()` is False and other backends serve.
+It is built at first use (see `native_build`); if that fails, `is_available()` is False and other backends serve.
 """
 
 from __future__ import annotations
@@ -93,5 +93,6 @@ def instruction_set() -> str:
 
 
 def limit_instruction_set(name: str) -> str:
-    """Use `name` or the best below it that this CPU has; returns which. For tests. Prepared weights become invalid."""
+    """Use `name`, or the best below it that this CPU has, and return which; for tests. Prepared weights become
+    invalid."""
     return INSTRUCTION_SETS[library().dlcore_limit_isa(INSTRUCTION_SETS.index(name))]

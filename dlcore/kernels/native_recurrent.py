@@ -1,7 +1,7 @@
 """The steps of a long short-term memory by the native kernels, with weights laid out once: for plans.
 
-A step's product has few rows and reads all its weights, so it waits for them. Here each stretch of weights serves all
-sequences while it is in the cache, and the gates are opened while the sums are in registers.
+A step's product has few rows but reads all its weights, so it waits for memory. Here each stretch of weights serves all
+sequences while it is in the cache, and the gates are computed while the sums are in registers.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ class _Arrays(ctypes.Structure):
 
 
 def has_lstm() -> bool:
-    """Whether this machine runs the kernel: an x86 with AVX2 at least."""
+    """Whether this machine runs the kernel, which needs x86 with at least AVX2."""
     return is_available() and instruction_set() != "portable"
 
 
 def by_block(gates: Array) -> Array:
-    """(4 H, ...), gate by gate, -> (blocks, 4, lanes, ...), zeros behind the last of H: a block is a vector of each
-    gate."""
+    """(4 H, ...), gate by gate, -> (blocks, 4, lanes, ...), with zeros behind the last of H; a block has a vector of
+    each gate."""
     lanes = library().dlcore_lanes()
     hidden = len(gates) // GATES
     blocks = -(-hidden // lanes)

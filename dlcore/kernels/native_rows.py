@@ -1,5 +1,5 @@
-"""Softmax and normalisations by the native kernels, which want what belongs together side by side in memory: else it is
-copied."""
+"""Softmax and normalisations by the native kernels. Values that belong together must lie side by side in memory;
+otherwise they are copied."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ from dlcore.kernels.native_library import library
 from dlcore.kernels.native_training import Rows
 
 _PARTS = 16
-"""Into so many parts the rows are divided whose gradients of gamma and beta are summed, whatever the threads."""
+"""Number of parts of the rows whose gradients of gamma and beta are summed separately, whatever the number of
+threads."""
 
 
 class _Lrn(ctypes.Structure):

@@ -1,7 +1,7 @@
-"""Distances of binary codes and searches among them by our own kernels: how they work is in native/README.md.
+"""Distances of binary codes, and searches among them, by our own kernels; native/README.md says how they work.
 
-A search divides the codes among `cpu.threads()` threads, and each finds its own results. The library does not hold
-Python's lock meanwhile.
+A search divides the codes among `cpu.threads()` threads, and each finds its own results. The library releases Python's
+lock meanwhile.
 """
 
 from __future__ import annotations
@@ -134,7 +134,7 @@ SUITS = {
     "hamming_within": _suits,
     "hamming_in_buckets": lambda first, *_: 0 < first[0].shape[1] <= _MAX_BYTES,
 }
-"""Codes longer than the kernels take are left to `reference`."""
+"""Codes that are too long for these kernels are left to `reference`."""
 
 
 Share = tuple[int, Codes]

@@ -1,8 +1,8 @@
 """An inverted residual block in one pass over memory, by the native kernels: widen by 1x1, filter plane by plane,
 narrow by 1x1.
 
-Between its convolutions such a block has several times the planes that it takes and gives (Sandler et al. 2018): the
-wide pictures never leave the caches here.
+Between its convolutions, such a block has several times as many planes as its input and output (Sandler et al. 2018);
+here the wide pictures never leave the caches.
 """
 
 from __future__ import annotations
@@ -66,8 +66,7 @@ class Part:
 def suits(
     size: Sequence[int], wide: Part | None, deep: Part, out: Part, stride: Sizes, padding: Padding, images: int
 ) -> bool:
-    """Whether the kernel computes this block, and faster than three convolutions: `size` (H, W) of what the filter
-    takes."""
+    """Whether the kernel computes this block faster than three convolutions. size: (H, W) of the filter's input."""
     planes, _, kernel, width = deep.weight.shape
     if kernel != width or kernel not in KERNELS or len(set(stride)) > 1 or stride[0] not in STRIDES:
         return False
@@ -108,8 +107,8 @@ class InvertedBlock:
     """One block of a fixed shape with its arrays bound: call it to compute `y` from what is in `x`.
 
     x (N, H, W, C), y (N, H', W', K) and residual (like y) are contiguous channels-last arrays; residual is added before
-    the last cut. wide None: the filter takes x itself. The result does not depend on `threads`, nor an image's on the
-    others.
+    the last cut. wide: None if the filter takes x itself. The result does not depend on `threads`, and that of an image
+    does not depend on other images.
     """
 
     def __init__(

@@ -1,7 +1,8 @@
-"""What training does beside convolutions and products, by the native kernels: updates, masks, rectifiers, sums of rows.
+"""What training does besides convolutions and products, by the native kernels: updates, masks, rectifiers, sums of
+rows.
 
-All of it gives what `reference` gives, to the bit but for sums of repeated rows, which are added in order, with any
-instructions and on any number of threads.
+With any instructions and any number of threads, all results equal those of `reference` to the bit, except for sums of
+repeated rows, which are added in order.
 """
 
 from __future__ import annotations
@@ -124,7 +125,7 @@ def _suits_update(*arguments: Any) -> bool:
 # --- masks and rectifiers ---------------------------------------------------------------------------------------------
 
 _WORTH_A_STATE = 25_000
-"""Draws of a stream from which it pays to take its state out and put it back, 0.16 ms."""
+"""Number of draws of a stream from which on taking its state out and putting it back pays: that takes 0.16 ms."""
 
 
 def bernoulli(generator: RandomGenerator, probability: float, size: Sizes) -> Mask:

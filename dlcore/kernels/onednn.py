@@ -58,7 +58,7 @@ SUITS = {
     **dict.fromkeys(("conv", "conv_grad_w", "max_pool", "avg_pool"), _knows),
     "conv_grad_x": _knows_gradient,
 }
-"""What oneDNN takes; other images go to the next backend."""
+"""Which arguments oneDNN takes; other images go to the next backend."""
 
 # --- pooling ----------------------------------------------------------------------------------------------------------
 

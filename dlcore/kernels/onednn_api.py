@@ -1,4 +1,5 @@
-"""What of oneDNN's C interface (version 3) the backend needs, by ctypes: descriptors, primitives, their execution.
+"""The part of oneDNN's C interface (version 3) that the backend needs, by ctypes: descriptors, primitives, their
+execution.
 
 Values and argument orders: oneDNN's dnnl.h and dnnl_types.h. One engine and one stream serve the process. Primitives
 may be shared by threads: each execution holds one lock, which a forked child gets anew. Their scratch memory is one
@@ -27,9 +28,9 @@ from dlcore.kernels.memory import empty
 from dlcore.settings import settings
 
 _LARGEST = {"portable": 0x1, "avx2": 0x7, "avx512": 0}
-"""dnnl_cpu_isa_t of the largest instruction set that is allowed: SSE 4.1, AVX2, whatever the CPU has."""
+"""dnnl_cpu_isa_t of the largest allowed instruction set: SSE 4.1, AVX2, or whatever the CPU has."""
 KEPT = 512
-"""Compiled primitives kept of each kind."""
+"""How many compiled primitives of each kind are kept."""
 
 NAMES = ("libdnnl.so.3", "libdnnl.so")
 
@@ -105,7 +106,7 @@ class OneDnnError(DlcoreError, RuntimeError):
 
 
 def _open() -> ctypes.CDLL:
-    """The library from the folder of this Python environment, else from where the system looks."""
+    """The library, from the folder of this Python environment or else from the system's path."""
     folder = Path(sys.prefix, "lib")
     for name in (*(str(folder / name) for name in NAMES), *NAMES):
         try:
@@ -138,19 +139,20 @@ def library() -> ctypes.CDLL:
 
 
 def version() -> str:
-    """Of the library, such as '3.2.0'."""
+    """The version of the library, such as '3.2.0'."""
     found = library().dnnl_version
     found.restype = ctypes.POINTER(_Int)
     return ".".join(map(str, found()[:3]))
 
 
 def effective_isa() -> int:
-    """dnnl_cpu_isa_t of what the library's code is chosen for, within DLCORE_ISA and oneDNN's own settings."""
+    """dnnl_cpu_isa_t of the instructions that the library's code is chosen for, within DLCORE_ISA and oneDNN's own
+    settings."""
     return int(library().dnnl_get_effective_cpu_isa())
 
 
 def check(status: int, call: str) -> None:
-    """Raise OneDnnError unless `status` is success; `call` names what was tried."""
+    """Raise OneDnnError unless `status` is success. call: names what was tried."""
     if status:
         text = _STATUSES[status] if status < len(_STATUSES) else str(status)
         raise OneDnnError(
@@ -227,7 +229,7 @@ class _Argument(ctypes.Structure):
 
 
 class Description:
-    """A primitive descriptor: an operation with shapes and memory orders all decided."""
+    """A primitive descriptor: an operation whose shapes and memory orders are all decided."""
 
     def __init__(self, kind: str, *arguments: object) -> None:
         """The arguments of dnnl_<kind>_primitive_desc_create from the engine on; tuples of integers are dims."""
@@ -248,12 +250,13 @@ class Description:
             library().dnnl_primitive_desc_destroy(self.handle)
 
     def layout(self, part: str, index: int = 0) -> Layout:
-        """The memory order decided for `part` ('src', 'weights', 'workspace', ...); of several the one at `index`."""
+        """The memory order decided for `part` ('src', 'weights', 'workspace', ...); if there are several, that at
+        `index`."""
         borrowed = library().dnnl_primitive_desc_query_md(self.handle, _QUERIES[part], index)
         return Layout(_created("dnnl_memory_desc_clone", borrowed))
 
     def choose_next(self) -> None:
-        """Have oneDNN choose other code than it has chosen, the next best."""
+        """Let oneDNN choose other code than now, the next best."""
         check(library().dnnl_primitive_desc_next_impl(self.handle), "choice of other code")
 
     def implementation(self) -> str:
@@ -359,7 +362,7 @@ class Primitive:
 
 
 class Reorder:
-    """Copies an array into another memory order; nothing to do where both are the same."""
+    """Copies an array into another memory order, unless both are the same."""
 
     def __init__(self, source: Layout, target: Layout) -> None:
         self.floats = target.size_bytes // 4

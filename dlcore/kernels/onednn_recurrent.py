@@ -1,7 +1,7 @@
 """Long short-term memory and gated recurrent units by oneDNN, over whole sequences, forward and backward.
 
-oneDNN has the gates in another order (i, f, g, o; z, r, n), all of one array, and an order in memory of its own:
-weights are brought into both at each call.
+oneDNN has the gates in another order (i, f, g, o; z, r, n), all in one array, and a memory order of its own; weights
+are brought into both at each call.
 """
 
 from __future__ import annotations

@@ -1,5 +1,4 @@
-"""Weights in the orders that kernels want: prepared where a plan is compiled, or taken from where an earlier
-compilation left them."""
+"""Weights in the orders that kernels need: prepared when a plan is compiled, or taken from an earlier compilation."""
 
 from __future__ import annotations
 
@@ -12,13 +11,13 @@ from dlcore.activity import Array
 
 
 class PreparedMismatchError(ValueError):
-    """What an earlier compilation left does not fit this one."""
+    """The weights of an earlier compilation do not fit this one."""
 
 
 @dataclass
 class Shelf:
-    """Prepared weights, flat, in the order in which they are asked for. given: those of before, or None where they are
-    to be made."""
+    """Prepared weights, flat, in the order in which they are asked for. given: those of an earlier compilation, or None
+    to make them."""
 
     given: Sequence[Array] | None = None
     arrays: list[Array] = field(default_factory=list)
@@ -43,7 +42,7 @@ _shelf: ContextVar[Shelf | None] = ContextVar("shelf", default=None)
 
 @contextmanager
 def shelf(given: Sequence[Array] | None = None) -> Iterator[Shelf]:
-    """Collect what is prepared meanwhile; or hand `given` out in its place.
+    """Collect what is prepared inside this block; or hand out `given` in its place.
 
     Raises:
         PreparedMismatchError: `given` is not what is asked for.
@@ -59,6 +58,7 @@ def shelf(given: Sequence[Array] | None = None) -> Iterator[Shelf]:
 
 
 def prepared(size: int, make: Callable[[], Array]) -> Array:
-    """`make()`, which gives `size` floats in any shape; or, where a compilation takes them from before, those, flat."""
+    """The result of `make()`, which gives `size` floats in any shape; or the flat weights of an earlier compilation, if
+    there are any."""
     current = _shelf.get()
     return make() if current is None else current.next(size, make)

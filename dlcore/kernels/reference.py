@@ -213,7 +213,7 @@ def max_pool_backward(grad_y: Array, saved: Saved) -> Array:
 
 
 def _divisors(shape: Shape, kernel: Sizes, stride: Sizes, padding: Padding, count_include_pad: bool) -> Array:
-    """What the sum over each window is divided by, (1, 1, ...)."""
+    """The divisor of the sum over each window, (1, 1, ...)."""
     size = output_size(shape, kernel, stride, padding)
     if count_include_pad:
         return np.full((1, 1, *size), math.prod(kernel), np.float32)

@@ -22,7 +22,7 @@ def _require(operation: str, given: dict[str, Array], expected: dict[str, tuple[
 
 
 def require_lstm(x: Array, w: Array, u: Array, b: Array, h: Array, c: Array) -> None:
-    """Raise ValueError unless the arguments of `lstm` fit together: libraries would read what lies behind them."""
+    """Raise ValueError unless the arguments of `lstm` fit together: libraries would read beyond them."""
     size, given = h.shape[-1], {"x": x, "w": w, "u": u, "b": b, "h": h, "c": c}
     states = dict.fromkeys(("h", "c"), (x.shape[1], size))
     _require("lstm", given, {"w": (4 * size, x.shape[2]), "u": (4 * size, size), "b": (4 * size,), **states})

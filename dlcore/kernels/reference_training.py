@@ -1,4 +1,4 @@
-"""What training does beside convolutions, products and sequences, in plain numpy. See `interface` for shapes."""
+"""What training does besides convolutions, products and sequences, in plain numpy. See `interface` for shapes."""
 
 from __future__ import annotations
 

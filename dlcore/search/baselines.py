@@ -1,4 +1,4 @@
-"""Binary codes that nobody trained, to measure trained ones against: random projection and iterative quantisation."""
+"""Binary codes without training, to compare trained ones with: random projection and iterative quantisation."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ def random_projection(features: Floats, bits: int, seed: int = 0) -> Codes:
 def itq(features: Floats, bits: int, iterations: int = 50, seed: int = 0) -> Codes:
     """Iterative quantisation of features (N, D) -> (N, bits / 8), learned on the features themselves.
 
-    The principal components are turned until their signs lose least (Gong and Lazebnik 2011). With fewer components
-    than bits the rest are random directions of them.
+    The principal components are rotated until their signs lose least (Gong and Lazebnik 2011). If there are fewer
+    components than bits, the other bits are random directions among them.
     """
     generator = np.random.default_rng(seed)
     centred = np.asarray(features - features.mean(axis=0), np.float64)

@@ -1,4 +1,4 @@
-"""Many byte strings in two arrays, and looking one up without a scan."""
+"""Many byte strings in two arrays; looking one up needs no scan."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class ByteStrings:
 
     @classmethod
     def of(cls, values: Iterable[bytes]) -> ByteStrings:
-        """The strings of `values`, in order."""
+        """Byte strings from `values`, in order."""
         strings = [bytes(value) for value in values]
         ends = np.cumsum([len(string) for string in strings], dtype=np.int64)
         return cls(np.frombuffer(b"".join(strings), np.uint8), ends)
@@ -46,11 +46,11 @@ class ByteStrings:
         return np.array(sorted(range(len(strings)), key=strings.__getitem__), np.int64)
 
     def find(self, wanted: bytes, order: NDArray[np.integer] | None = None) -> Indices:
-        """Positions of the strings equal to `wanted`, in order: found by halving, some 20 strings being looked at in a
+        """Positions of the strings equal to `wanted`, in order, by binary search: it reads some 20 strings of a
         million.
 
-        order: positions in ascending order of the strings, as `order()` gives them; by default they are sorted as they
-        are.
+        order: positions in ascending order of the strings, as `order()` gives them; by default the strings are sorted
+            already.
         """
         first = self._rank(wanted, order, is_after=False)
         last = self._rank(wanted, order, is_after=True)

@@ -1,6 +1,6 @@
 """Binary codes packed eight bits to a byte: packing, exact Hamming joins and nearest neighbours.
 
-A set of codes is (N, B) uint8, B bytes a code, the first bit of a code being the highest of its first byte. Every
+A set of codes is (N, B) uint8, B bytes per code; the first bit of a code is the highest of its first byte. Every
 answer is exact: a join compares all pairs, block by block, so that memory stays bounded whatever N is.
 """
 
@@ -21,7 +21,7 @@ BLOCK = 2048
 
 
 def pack(values: NDArray[np.floating], threshold: float | NDArray[np.floating] = 0.0) -> Codes:
-    """Codes of `values` (N, K): a bit is set above the threshold, a scalar or (K,) -> (N, ceil(K / 8)).
+    """Codes of `values` (N, K) -> (N, ceil(K / 8)): a bit is set above the threshold, which is a scalar or (K,).
 
     >>> pack(np.array([[1.0, -1.0, 1.0, -1.0, -1.0, -1.0, -1.0, 1.0]]))
     array([[161]], dtype=uint8)
@@ -32,7 +32,7 @@ def pack(values: NDArray[np.floating], threshold: float | NDArray[np.floating] =
 
 
 def unpack(codes: Codes, bits: int | None = None) -> NDArray[np.uint8]:
-    """Bits 0 and 1 of `codes` (N, B) -> (N, bits); all 8 B of them by default."""
+    """The bits (0 or 1) of `codes` (N, B) -> (N, bits); by default all 8 B."""
     return np.unpackbits(_checked(codes), axis=1, count=bits)
 
 
@@ -49,7 +49,7 @@ def distances(queries: Codes, codes: Codes) -> Distances:
 def pairs_within(codes: Codes, distance: int, block: int = BLOCK) -> tuple[Indices, Indices, Distances]:
     """All pairs i < j of `codes` (N, B) at most `distance` bits apart -> (i, j, distance), in order of i, then j.
 
-    Compares a block of codes with those from it on, N (N - 1) / 2 pairs in all.
+    Each block of codes is compared with itself and those after it, N (N - 1) / 2 pairs in all.
     """
     found = [kernels.hamming_within(codes[:0], _checked(codes), distance)]
     for start in range(0, len(codes), block):
@@ -66,9 +66,9 @@ def pairs_between(
     """Pairs of a code i of `first` (M, B) and a code j of `second` (N, B) at most `distance` bits apart, block by
     block.
 
-    Gives (i, j, distance), in order of i, then j, of `rows` codes of the first by `columns` of the second after
-    another, where there are any: however many pairs there are, few are held at once. `second` may be mapped from a
-    file; it is read once for each `rows`.
+    Gives (i, j, distance), in order of i, then j, for one block of `rows` by `columns` codes after another that has
+    any: however many pairs there are, only few are held at once. `second` may be mapped from a file; it is read once
+    for each `rows`.
 
     Raises:
         ValueError: the two have codes of different length.

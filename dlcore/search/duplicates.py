@@ -1,10 +1,10 @@
 """Groups of duplicates from verified pairs, without chaining.
 
-Pairs above the threshold form connected components; a component of unrelated pictures that one wrong pair ties together
-is cut again by average linkage over the similarities of *all* its pairs (Sokal and Michener 1958), so that a picture
-stays only where it resembles the group and not merely one member. A component of too many pictures for that is taken
-apart into stars first, a picture and those that are paired with it (Aslam, Pelekhov and Rus 2004): pictures that are
-nearly equal stay together, however many they are.
+Pairs above the threshold form connected components; if one wrong pair ties unrelated pictures together, average linkage
+over the similarities of *all* pairs of the component cuts it again (Sokal and Michener 1958), so that a picture stays
+only where it resembles the group and not merely one member. A component of too many pictures for that is taken apart
+into stars first, a picture and those that are paired with it (Aslam, Pelekhov and Rus 2004): pictures that are nearly
+equal stay together, however many they are.
 """
 
 from __future__ import annotations
@@ -22,15 +22,16 @@ from scipy.spatial.distance import squareform
 Indices = NDArray[np.int64]
 Similarity = Callable[[Indices, Indices], NDArray[np.float64]]
 Condensed = NDArray[np.float64]
-"""Similarities of all pairs i < j of some items, as scipy orders them."""
+"""Similarities of all pairs i < j of some items, in scipy's order."""
 MAX_COMPONENT = 1000
-"""Items of a component up to which all their pairs are compared."""
+"""Most items of a component whose pairs are all compared."""
 _AT_ONCE = 65536
 
 
 @dataclass(frozen=True)
 class Group:
-    """Members of one group in ascending order, and the most typical one: the highest mean similarity to the others."""
+    """Members of one group in ascending order, and the most typical one, which has the highest mean similarity to the
+    others."""
 
     members: Indices
     representative: int
@@ -41,9 +42,9 @@ def group_pairs(
 ) -> list[Group]:
     """Groups of two and more among items 0 .. count - 1, in order of their smallest member.
 
-    pairs: candidates as two index arrays (P,). similarity: of two index arrays, values in [0, 1]. A pair
-    is an edge when it reaches `threshold`; a group is a cluster whose linkage by `method` ("average" or "complete")
-    stays within 1 - threshold. The answer does not depend on the order of the pairs.
+    pairs: candidates as two index arrays (P,). similarity: takes two index arrays, gives values in [0, 1]. A pair is an
+    edge if it reaches `threshold`; a group is a cluster whose linkage by `method` ("average" or "complete") stays
+    within 1 - threshold. The result does not depend on the order of the pairs.
     """
     if method not in ("average", "complete"):
         raise ValueError(f"group_pairs: got method {method!r}, expected 'average' or 'complete' (others chain)")
@@ -67,8 +68,8 @@ def group_pairs(
 def with_copies(groups: Sequence[Group], copy_of: Indices) -> list[Group]:
     """Groups of distinct items as groups of all N, in order of their smallest member.
 
-    copy_of (N,): which distinct item each one equals; several that equal one are a group already. The representative is
-    the first of those that equal the group's.
+    copy_of (N,): which distinct item each one equals; several that equal the same one are a group already. The
+    representative is the first of those that equal the group's.
     """
     first = np.unique(copy_of, return_index=True)[1]
     group_of, chosen = np.arange(len(first)), np.arange(len(first))
@@ -87,11 +88,10 @@ def _equal_labels(labels: NDArray[np.integer]) -> list[Indices]:
 
 
 def _stars(members: Indices, graph: csr_matrix, clusters: Callable[[Indices], list[Group]]) -> Iterator[Group]:
-    """Groups of a large component: around the item that is most alike to most others, then around the next that is
-    still free.
+    """Groups of a large component: around the item that is most similar to most others, then around the next free one.
 
-    Of a star the cluster that its centre is in is a group, the others stay free; a star above MAX_COMPONENT is a group
-    whole.
+    Of each star, the cluster with its centre is a group, and the others stay free; a star above MAX_COMPONENT is a
+    group as a whole.
     """
     part = graph[members][:, members]
     both = (part + part.T).tocsr()
@@ -111,8 +111,8 @@ def _stars(members: Indices, graph: csr_matrix, clusters: Callable[[Indices], li
 
 
 def _measured(components: Sequence[Indices], similarity: Similarity) -> Iterator[tuple[Indices, Condensed]]:
-    """Each component with the similarities of all its pairs, those of many components looked up at once; of two alone
-    none is needed."""
+    """Each component with the similarities of all its pairs; those of many components are computed at once, and a
+    component of two needs none."""
     waiting: list[Indices] = []
     count = 0
     for number, members in enumerate(components, 1):
@@ -133,7 +133,7 @@ def _pair_count(members: Indices) -> int:
 
 
 def _clusters(component: Indices, condensed: Condensed, threshold: float, method: str) -> Iterator[Group]:
-    """Clusters of two and more of a component, whose two members alone are one: they are paired."""
+    """The clusters of two and more in a component; a component of two is one cluster, since its members are paired."""
     if len(component) == 2:
         yield Group(component, int(component[0]))
     if len(component) < 3:
@@ -147,5 +147,5 @@ def _clusters(component: Indices, condensed: Condensed, threshold: float, method
 
 
 def _representative(members: Indices, matrix: NDArray[np.float64]) -> int:
-    """The member most similar to the others on average; the smallest of equals."""
+    """The member most similar to the others on average; among equals, the smallest."""
     return int(members[np.argmax(np.round(matrix.sum(axis=1), 6))])

@@ -18,7 +18,7 @@ class Entries:
 
     codes (N, B) uint8 · days (N,) datetime64[D] · keys, labels, groups: N byte strings, also given as an array or a
     list · crops (N,) int16 · thumbnail_ends (N,) int64, where each item's JPEG ends in `thumbnails`, a (T,) uint8 array
-    · columns: what else searches filter by, by name N byte strings (empty for none) or (N,) float64 (NaN for none).
+    · columns: what else searches filter by: name -> N byte strings (empty for none) or (N,) float64 (NaN for none).
     """
 
     codes: Codes
@@ -64,7 +64,7 @@ def concatenated(parts: Sequence[Entries]) -> Entries:
 
 
 def _joined_column(name: str, parts: Sequence[Entries]) -> ByteStrings | NDArray[np.float64]:
-    """A filter column of all parts; none for the items of a part that lacks it.
+    """A filter column of all parts; items of a part that lacks it have no value.
 
     Raises:
         ValueError: it holds texts in some parts and numbers in others.
@@ -106,5 +106,5 @@ def split_place(where: bytes) -> tuple[str, str, int]:
 
 
 def place(day: np.datetime64 | str, key: bytes, crop: int) -> bytes:
-    """What an item is called among all of an index: its picture and which crop of it."""
+    """The name of an item among all of an index: its picture and which crop of it."""
     return f"{day}/".encode() + key + f"#{crop}".encode()

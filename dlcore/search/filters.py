@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 
 def where_of(texts: Iterable[str]) -> dict[str, list[str]]:
-    """Filters as `Index.search` takes them; several of one name are alternatives.
+    """Filters in the form that `Index.search` takes; several with one name are alternatives.
 
     >>> where_of(["shop=north", "shop=market", "price=10..20"])
     {'shop': ['north', 'market'], 'price': ['10..20']}
@@ -28,11 +28,11 @@ def where_of(texts: Iterable[str]) -> dict[str, list[str]]:
 
 
 def in_ranges(values: NDArray[np.float64], ranges: Collection[str]) -> NDArray[np.bool_]:
-    """Which values (N,) are in one of the ranges: `10..20`, `10..`, `..20`, both ends in it, or a number alone. NaN is
+    """Which values (N,) are in one of the ranges: `10..20`, `10..`, `..20` (ends included) or a single number. NaN is
     in none.
 
     Raises:
-        ValueError: a range is not like that.
+        ValueError: a range has another form.
     """
     passes = np.zeros(len(values), bool)
     for text in ranges:

@@ -1,6 +1,6 @@
-"""The groups of an index by name: their members, the pairs that are evidence, and what groups are sorted by.
+"""The groups of an index by name: their members, the pairs that are evidence, and the orders of groups.
 
-`segment.Groups` says of an item which group it is in; here is the other way, in parts of kind `lists`, each with whole
+`segment.Groups` says which group an item is in. This is the other direction, in parts of kind `lists`, each with whole
 groups in the order of their names.
 """
 
@@ -18,12 +18,13 @@ from dlcore.search.part import Array, Arrays, Part, Stored, numbers_of, strings_
 from dlcore.search.store import Store
 
 ORDERS = ("size", "newest", "shops")
-"""What groups are listed by, the largest first."""
+"""The values that groups can be listed by, largest first."""
 
 
 @dataclass(frozen=True)
 class Pair:
-    """Two members of a group, by number, that were verified: differing bits, cosine similarity of the descriptors."""
+    """Two members of a group, by number, that were verified as a pair: differing bits, cosine similarity of the
+    descriptors."""
 
     one: int
     other: int
@@ -34,9 +35,9 @@ class Pair:
 @dataclass(frozen=True)
 class Group:
     """Pictures that show the same. members: their places `<day>/<key>#<crop>`, in order.
-    newest: day of the last one that came.
+    newest: day of the last member that came.
 
-    shops: how many different ones have a member, 0 where that is not known.   pairs: evidence, the nearest first.
+    shops: how many different shops have a member, 0 if unknown.   pairs: evidence, nearest first.
     """
 
     name: str
@@ -47,10 +48,10 @@ class Group:
 
 
 class GroupList:
-    """The groups of a version; opened without reading anything."""
+    """The groups of a version; opening them reads nothing."""
 
     def __init__(self, parts: Sequence[tuple[str, int, Arrays]], name: str = "held") -> None:
-        """parts: of each the first group's name in Latin-1, how many groups it has, its arrays; in order."""
+        """parts: in order; for each, the first group's name in Latin-1, the number of groups, and the arrays."""
         self._parts, self._where = parts, f"group list of index {name}"
         self._starts = np.cumsum([0, *(count for _, count, _ in parts)], dtype=np.int64)
         self._orders: dict[str, Indices] = {}
@@ -59,7 +60,7 @@ class GroupList:
         return int(self._starts[-1])
 
     def find(self, name: str) -> Group | None:
-        """The group of a name, with its evidence; None when there is none."""
+        """The group with a name, and its evidence; None if there is none."""
         wanted = name.encode()
         part = bisect_right([first for first, _, _ in self._parts], wanted.decode("latin-1")) - 1
         if part < 0:
@@ -69,7 +70,7 @@ class GroupList:
         return opened.group(int(found[0]), with_pairs=True) if len(found) else None
 
     def listed(self, order: str, offset: int, count: int) -> list[Group]:
-        """Some groups in an order of `ORDERS`, without their evidence; equal ones by name.
+        """Some groups in one of `ORDERS`, without their evidence; ties go by name.
 
         Raises:
             ValueError: there is no such order.
@@ -107,7 +108,7 @@ class _Lists:
 
     @cached_property
     def _members(self) -> tuple[ByteStrings, Array]:
-        """The members of all groups, and where those of each end."""
+        """The members of all groups, and where each group's end."""
         ends = self._ends("member_ends")
         return strings_of(self._arrays, "places", "place_ends", self._where, _last(ends)), ends
 
@@ -135,7 +136,7 @@ class _Lists:
         self.names, self._members, self._pairs, self._column("newest"), self._column("shops")
 
     def sorted_by(self, order: str) -> Indices:
-        """What each group counts by (N,)."""
+        """The value by which each group is sorted (N,)."""
         if order == "size":
             return np.diff(self._members[1], prepend=0)
         return self._column(order).astype(np.int64)
@@ -194,7 +195,7 @@ def _strings(name: str, ends: str, values: Iterable[str]) -> Mapping[str, Array]
 
 
 def listed_groups(places: ByteStrings, groups: ByteStrings) -> list[Group]:
-    """The groups of items at ascending places, by name; without evidence."""
+    """The groups, by name and without evidence, of items at ascending places."""
     members: dict[bytes, list[bytes]] = {}
     for where, name in zip(places, groups, strict=True):
         members.setdefault(name, []).append(where)

@@ -1,7 +1,7 @@
 """An opened index: exact searches over all segments of a version, filters, look-ups by key, groups and thumbnails.
 
-How versions and their files lie is said in `manifest`. Arrays are memory-mapped: opening reads the manifest alone, and
-processes share the pages. From a file system that is not local only the arrays that are asked for are copied to this
+`manifest` says how versions and their files lie. Arrays are memory-mapped: opening reads only the manifest, and
+processes share the pages. From a file system that is not local, only the arrays that are used are copied to this
 machine.
 """
 
@@ -39,7 +39,7 @@ from dlcore.search.store import Store
 
 @dataclass(frozen=True)
 class Item:
-    """One item of an index; `group` is empty when it is in none."""
+    """One item of an index; `group` is empty if it is in none."""
 
     position: int
     day: str
@@ -53,8 +53,7 @@ class Item:
 class Index:
     """An opened version. A position counts through the segments, one after another.
 
-    part: of the segments those are searched here whose number is `part[0]` modulo `part[1]`; other processes have the
-    others.
+    part: only segments whose number is `part[0]` modulo `part[1]` are searched here; other processes have the others.
     """
 
     version: str
@@ -73,8 +72,8 @@ class Index:
         return int(self.starts[-1])
 
     def search(self, codes: Codes, k: int = 10, where: Where | None = None) -> tuple[Indices, Distances]:
-        """The `k` nearest items of each code (Q, B) -> positions and distances in bits, both (Q, k). Exact; ties by
-        position.
+        """The `k` nearest items of each code (Q, B) -> positions and distances in bits, both (Q, k). The search is
+        exact; ties go by position.
 
         where: filters that items must pass. There are fewer than k only when no more items pass.
         """
@@ -96,8 +95,8 @@ class Index:
         """All items at most `radius` bits from each code (Q, B) -> numbers of codes, positions and distances, all (P,).
         Exact.
 
-        In order of the codes, then of distance, then of position. Of many codes those of a segment are found by
-        `join.joined`, by multi-index hashing where that takes less time than a scan.
+        In order of the codes, then of distance, then of position. For many codes, `join.joined` finds those of a
+        segment, by multi-index hashing if that takes less time than a scan.
 
         where: filters that items must pass.
         """
@@ -120,10 +119,10 @@ class Index:
         return [self.segments[number] for number in self._numbers()]
 
     def map_files(self) -> None:
-        """Map and check now what is else mapped when it is first asked for, so that the version goes on when its files
-        are removed.
+        """Map and check now what would otherwise be mapped at first use, so that the version still works after its
+        files are removed.
 
-        Pictures, which are read piece by piece, are left out.
+        Pictures are left out, since they are read one by one.
 
         Raises:
             ValueError: a file is damaged.
@@ -134,23 +133,23 @@ class Index:
         self.group_list.map_files()
 
     def find(self, key: str) -> Indices:
-        """Positions of the items of a key, in order; empty when the index does not have it. No segment is scanned."""
+        """Positions of the items of a key, in order; empty if the index does not have it. No segment is scanned."""
         found = [self.segments[number].find(key.encode()) + self.starts[number] for number in self._numbers()]
         return np.concatenate([np.empty(0, np.int64), *found])
 
     def item(self, position: int) -> Item:
-        """What is known of an item."""
+        """An item with all that is known about it."""
         segment, place = self._at(position)
         group = self.groups.of(segment.place(place))
         day, key, label = str(segment.days[place]), segment.keys[place].decode(), segment.label(place).decode()
         return Item(position, day, key, int(segment.crops[place]), label, group)
 
     def filters(self) -> tuple[str, ...]:
-        """What searches may filter by."""
+        """The filters that searches can use."""
         return tuple(dict.fromkeys((*FILTERS, *(name for segment in self.segments for name in segment.filters))))
 
     def told(self, position: int) -> dict[str, str | float]:
-        """What the filter columns say of an item, as its shop and price."""
+        """The values of an item in the filter columns, for example its shop and price."""
         segment, place = self._at(position)
         return segment.told(place)
 
@@ -160,7 +159,7 @@ class Index:
         return np.array(segment.codes[place])
 
     def thumbnail(self, position: int) -> bytes:
-        """The JPEG of an item; empty when it has none."""
+        """The JPEG of an item; empty if it has none."""
         segment, place = self._at(position)
         return segment.thumbnail(place)
 
@@ -170,7 +169,8 @@ class Index:
 
 
 def publish(uri: str, entries: Entries, model_version: str) -> str:
-    """Make `entries` the newest version of the index at `uri` -> its name; the newest is not published again."""
+    """Make `entries` the newest version of the index at `uri` -> its name; if they are the newest already, nothing is
+    published."""
     store = Store(uri)
     places, groups = groups_of(entries)
     segments = [write_segment(store, entries)] if len(entries) else []
@@ -182,11 +182,11 @@ def publish(uri: str, entries: Entries, model_version: str) -> str:
 def open_index(uri: str, version: str | None = None, cache: Path | None = None) -> Index:
     """The newest version of the index at `uri`, or a given one.
 
-    cache: where files of a file system that is not local are kept on this machine; in DLCORE_CACHE by default.
+    cache: where copies of files that are not local are kept on this machine; by default in DLCORE_CACHE.
 
     Raises:
         FileNotFoundError: there is no such version.
-        ValueError: its format is another, or its manifest is damaged.
+        ValueError: it has another format, or its manifest is damaged.
     """
     store = Store(uri, cache) if cache else Store(uri)
     existing = versions(store)

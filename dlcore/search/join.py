@@ -1,5 +1,5 @@
-"""Exact joins of large sets of codes within a radius: by multi-index hashing where that is faster than comparing all
-with all.
+"""Exact joins of large sets of codes within a radius, by multi-index hashing if that is faster than comparing all with
+all.
 
 The bits of a code are cut into chunks c, each with a number of flips t_c. Two codes within r bits of each other differ
 in at most t_c bits of some chunk, as long as the sum of t_c + 1 is more than r: otherwise they would differ in more. So
@@ -26,22 +26,23 @@ from dlcore.kernels.interface import Buckets
 from dlcore.search.codes import Codes, Distances, Indices, pairs_between
 
 COMPARED_NS = {1: 0.07, 2: 0.07, 3: 0.09, 4: 0.11}
-"""Of a pair of codes, by how many words of 64 bits are looked at."""
+"""Nanoseconds to compare a pair of codes, by the number of 64-bit words that are read."""
 BUCKET_NS = 6.0
-"""Of a code with a bucket, besides."""
+"""Nanoseconds to compare a code with a bucket, besides those of its pairs."""
 SORTED_NS = 60.0
-"""Of a code, for each chunk: its bits read, sorted and put in place."""
+"""Nanoseconds of a code for each chunk: its bits are read and sorted, and it is put in place."""
 WIDEST = 16
 """Bits of a chunk: 65,536 buckets."""
 _MOST_FLIPS = 4
 _SAMPLE = 1 << 14
 _SMALL = 1 << 24
-"""Pairs that are compared sooner than a way is chosen."""
+"""Number of pairs below which comparing takes less time than choosing a method."""
 
 
 @dataclass(frozen=True)
 class Chunk:
-    """Bits `start` to `start + width` of a code, the highest of its first byte being 0, and how many may be flipped."""
+    """Bits `start` to `start + width` of a code, where 0 is the highest bit of its first byte, and how many may be
+    flipped."""
 
     start: int
     width: int
@@ -57,13 +58,13 @@ class Chunk:
         return (window & np.uint32((1 << self.width) - 1)).astype(np.uint16)
 
     def mask(self, size_bytes: int) -> Codes:
-        """Its bits in a code of so many bytes (B,)."""
+        """The mask (B,) of its bits in a code of so many bytes."""
         bits = np.zeros(8 * size_bytes, np.uint8)
         bits[self.start : self.start + self.width] = 1
         return np.packbits(bits)
 
     def patterns(self) -> Indices:
-        """The numbers of at most so many bits, the fewest first."""
+        """The numbers with at most `flips` bits set, fewest first."""
         places = range(self.width)
         found = [sum(1 << p for p in chosen) for n in range(self.flips + 1) for chosen in combinations(places, n)]
         return np.array(found, np.int64)
@@ -75,11 +76,11 @@ def joined(
     """Pairs of a code i of `first` (M, B) and j of `second` (N, B) at most `radius` bits apart; of i < j within `first`
     without a second.
 
-    Gives (i, j, distance), each pair once, a bounded number at once, in no order.
-    chunks: as `chosen` gives them, by default for these codes; none to compare all with all.
+    Gives (i, j, distance), each pair once, a bounded number at once, in no order. chunks: as `chosen` gives them, by
+    default for these codes; an empty list compares all with all.
 
     Raises:
-        ValueError: chunks whose buckets would not hold all such pairs.
+        ValueError: with these chunks, pairs would be missed.
     """
     chunks = chosen(first, second, radius) if chunks is None else chunks
     if not chunks:
@@ -99,7 +100,7 @@ def joined(
 
 
 def _compared(first: Codes, second: Codes | None, radius: int) -> Iterator[tuple[Indices, Indices, Distances]]:
-    """By comparing all with all."""
+    """Join by comparing all with all."""
     if second is not None:
         yield from pairs_between(first, second, radius)
         return
@@ -117,7 +118,7 @@ def _sorted(codes: Codes, chunk: Chunk) -> tuple[Indices, Buckets]:
 
 
 def chosen(first: Codes, second: Codes | None, radius: int) -> list[Chunk]:
-    """The cheapest chunks for a join, by a sample of its pairs; none where comparing all with all is cheaper."""
+    """The cheapest chunks for a join, judged by a sample of its pairs; none if comparing all with all is cheaper."""
     rows, columns = len(first), len(first if second is None else second)
     pairs = rows * columns / (1 if second is not None else 2)
     if pairs < _SMALL or not 0 <= radius < 8 * first.shape[1]:
@@ -146,7 +147,7 @@ def _differing(first: Codes, second: Codes, is_same: bool) -> NDArray[np.uint8]:
 def _cheapest(
     differing: NDArray[np.uint8], count: int, radius: int, sizes: tuple[int, int, float], compared: float
 ) -> tuple[list[Chunk], float]:
-    """So many chunks, each with its flips, and the nanoseconds that they take: the cheapest sum of t + 1 above the
+    """So many chunks, each with its flips, and the nanoseconds they take: the cheapest whose sum of t + 1 exceeds the
     radius."""
     bits = differing.shape[1]
     starts = np.arange(count + 1) * bits // count
@@ -167,7 +168,7 @@ def _cheapest(
 
 
 def _cost(width: int, flips: int, share: float, sizes: tuple[int, int, float], compared: float) -> float:
-    """Nanoseconds of a chunk. share: of its pairs, those that are in near buckets."""
+    """Nanoseconds of a chunk. share: the share of pairs that are in near buckets."""
     rows, columns, pairs = sizes
     buckets = sum(comb(width, n) for n in range(flips + 1))
     share = max(share, buckets / 2**width)

@@ -1,5 +1,5 @@
-"""Versions of an index: small manifests that say which parts make one, published whole, found by one look into one
-folder.
+"""Versions of an index: small manifests that say which parts make a version. They are published whole, and one listing
+of one folder finds them.
 
     <uri>/000003-5d41402abc4b.json                third published version, named by its content
     <uri>/segments/<content>-<random>/*.bin       items, see `segment`
@@ -26,7 +26,7 @@ from dlcore.search.store import STAGING, Store
 FORMAT = 3
 KINDS = ("segments", "groups", "lists")
 META = "index.json"
-"""What makes a folder a version of format 1 or 2."""
+"""The file that makes a folder a version of format 1 or 2."""
 _VERSION = re.compile(r"^(\d{6})-([0-9a-f]{12})$")
 _UNDER_WAY_S = 24 * 3600
 _MOST_BYTES = 256 << 20
@@ -34,7 +34,8 @@ _MOST_BYTES = 256 << 20
 
 @dataclass(frozen=True)
 class Manifest:
-    """What makes a version: the model of its codes, their length, and its parts in the order of their first places."""
+    """The content of a version: the model of its codes, their length, and its parts in the order of their first
+    places."""
 
     version: str
     model_version: str
@@ -56,9 +57,10 @@ def publish_manifest(
     afresh: bool = False,
     lists: Sequence[Part] = (),
 ) -> str:
-    """Make these parts the newest version -> its name; parts of the newest version's content are not published again.
+    """Make these parts the newest version -> its name; if the newest version has the same content, nothing is
+    published.
 
-    afresh: publish them all the same, since the files of the newest version may be damaged.
+    afresh: publish in any case, since the files of the newest version may be damaged.
     """
     ordered = [sorted(parts, key=lambda part: (part.first, part.content)) for parts in (segments, groups, lists)]
     named = [[part.content, *part.days.items()] for parts in ordered for part in parts]
@@ -74,10 +76,10 @@ def publish_manifest(
 
 
 def check_reached(store: Store, parts: Sequence[Part]) -> None:
-    """Whether parts that others have written are where this process looks.
+    """Check that parts written by others are where this process looks.
 
     Raises:
-        FileNotFoundError: one is not.
+        FileNotFoundError: a part is not there.
     """
     there = {f"{kind}/{name}" for kind in KINDS for name in store.names(kind)}
     if missing := [part.name for part in parts if part.name not in there]:
@@ -89,7 +91,7 @@ def check_reached(store: Store, parts: Sequence[Part]) -> None:
 
 
 def versions(store: Store) -> list[str]:
-    """Names of the published versions, oldest first; none when nothing is there."""
+    """Names of the published versions, oldest first; none if there is nothing."""
     names = store.names()
     whole = {name.removesuffix(".json") for name in names if name.endswith(".json")}
     folders = {name for name in names if _VERSION.match(name) and name not in whole}
@@ -102,8 +104,8 @@ def read_manifest(store: Store, version: str) -> Manifest:
     """The manifest of a version.
 
     Raises:
-        FileNotFoundError: it is of an older format, or there is none.
-        ValueError: the file is damaged, or its format is another.
+        FileNotFoundError: it has an older format, or there is none.
+        ValueError: the file is damaged, or has another format.
     """
     name = f"{version}.json"
     data = store.read(name, 0, _MOST_BYTES + 1)
@@ -135,14 +137,15 @@ def _manifest_of(given: dict[str, object]) -> Manifest:
 
 
 def remove_old(uri: str, keep: int) -> list[str]:
-    """Remove all but the newest `keep` versions (at least 1), and what killed publications left -> names of what went.
+    """Remove all but the newest `keep` versions (at least 1), and what killed publications have left -> names of what
+    was removed.
 
-    A part goes with the last version that names it. What no version ever named stays while something in it is younger
-    than _UNDER_WAY_S: its publication may be under way.
+    A part is removed with the last version that names it. A part that no version has ever named stays while something
+    in it is younger than _UNDER_WAY_S, since its publication may be under way.
 
     Raises:
-        ValueError: `keep` is less than 1, or the manifest of a version that stays is damaged: which parts it needs is
-        not known.
+        ValueError: `keep` is less than 1, or the manifest of a version that stays is damaged, so that the parts it
+        needs are not known.
     """
     if keep < 1:
         raise ValueError(f"got keep {keep} versions of the index, expected at least 1: searches read the newest")
@@ -162,8 +165,8 @@ def remove_old(uri: str, keep: int) -> list[str]:
 
 
 def _parts_named(store: Store, version: str, is_needed: bool = True) -> set[str]:
-    """Of a version; none of a version of an older format, which is whole in its folder, or of a damaged one that is not
-    needed."""
+    """The parts that a version names; none for an older format, which has everything in its folder, or for a damaged
+    version that is not needed."""
     try:
         manifest = read_manifest(store, version)
     except FileNotFoundError:
@@ -176,7 +179,7 @@ def _parts_named(store: Store, version: str, is_needed: bool = True) -> set[str]
 
 
 def _unfinished(store: Store, published: Sequence[str]) -> list[str]:
-    """Manifests and folders of older formats whose publication was never ended."""
+    """Manifests and folders of older formats whose publication was never finished."""
     return [
         name for name in store.names() if name.startswith(STAGING) or (_VERSION.match(name) and name not in published)
     ]

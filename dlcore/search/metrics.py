@@ -1,4 +1,4 @@
-"""What a set of codes or of duplicate groups is worth: bit statistics, retrieval, pairwise precision and recall."""
+"""Measure sets of codes and of duplicate groups: bit statistics, retrieval, pairwise precision and recall."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Labels = NDArray[np.integer]
 
 
 def bit_entropy(codes: Codes, bits: int | None = None) -> NDArray[np.float64]:
-    """Entropy of each bit over `codes` (N, B) -> (bits,): 1 where half of the codes have it set, 0 where all agree."""
+    """Entropy of each bit over `codes` (N, B) -> (bits,): 1 if half of the codes have it set, 0 if all agree."""
     p = unpack(codes, bits).mean(axis=0, dtype=np.float64)
     return -_x_log2_x(p) - _x_log2_x(1 - p)
 
@@ -29,11 +29,11 @@ def bit_correlation(codes: Codes, bits: int | None = None) -> float:
 
 
 def retrieval(codes: Codes, groups: Labels, k: int = 10) -> dict[str, float]:
-    """`map` and `recall_at_<k>` of every code that has partners, ranked by Hamming distance against all the others.
+    """`map` and `recall_at_<k>` over the codes that have partners, each ranked by Hamming distance against all others.
 
-    `groups` (N,): equal labels are relevant to each other, a negative label to nothing (a distractor). Ties rank by
-    the pessimistic order: irrelevant codes first. `map` divides by the number of relevant codes, recall_at_k by at
-    most k.
+    `groups` (N,): codes with equal labels are relevant to each other; one with a negative label is relevant to none (a
+    distractor). Ties are ranked pessimistically, irrelevant codes first. `map` divides by the number of relevant codes,
+    recall_at_k by at most k.
     """
     return retrieval_by_distance(distances(codes, codes).astype(np.float64), groups, k)
 
@@ -50,8 +50,8 @@ def retrieval_by_distance(apart: NDArray[np.floating], groups: Labels, k: int = 
 def pair_scores(predicted: Sequence[int] | Labels, truth: Sequence[int] | Labels) -> dict[str, float]:
     """Pairwise `precision`, `recall`, `f1` and `false_merges` of groups against true groups, both (N,) integer labels.
 
-    A pair counts as predicted when its two labels are equal, and as true likewise; a negative label equals nothing.
-    false_merges is the number of predicted groups that hold members of more than one true group.
+    A pair counts as predicted if its two predicted labels are equal, and as true if its true labels are; a negative
+    label equals nothing. false_merges is the number of predicted groups that hold members of more than one true group.
     """
     predicted, truth = np.asarray(predicted), np.asarray(truth)
     found = _pair_mask(predicted)
@@ -65,7 +65,7 @@ def pair_scores(predicted: Sequence[int] | Labels, truth: Sequence[int] | Labels
 
 
 def _query_scores(apart: NDArray[np.floating], relevant: NDArray[np.bool_], query: int, k: int) -> tuple[float, float]:
-    """Average precision and recall among the first k of one query."""
+    """The average precision of one query, and its recall among the first k."""
     others = np.arange(len(apart)) != query
     order = np.lexsort((relevant[others], apart[others]))
     hits = relevant[others][order]

@@ -1,8 +1,8 @@
-"""Reads versions of an index as they were written before there were segments: one folder for all items.
+"""Read versions of an index that were written before there were segments: one folder for all items.
 
 Format 2 has `<array>.npy` and `<strings>.bin` with `<string>_ends.npy`; format 1 had keys, labels and groups as arrays
-as wide as the longest of them. What is found is held as the items of a new segment would be; `build_index` writes the
-new format.
+as wide as the longest of them. The items are held in memory like those of a new segment; `build_index` writes the new
+format.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def read(store: Store, version: str) -> tuple[Entries, str]:
     """The items of a version, and the model of its codes.
 
     Raises:
-        ValueError: its format is another, or its files are damaged.
+        ValueError: it has another format, or its files are damaged.
     """
     meta = json.loads(store.read(f"{version}/{META}"))
     if meta["format"] not in _READERS:

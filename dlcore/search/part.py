@@ -1,7 +1,8 @@
 """Parts of an index: folders of plain arrays that never change once a manifest names them.
 
 A part's file `<array>.bin` holds the numbers of one array and nothing else; their type is known by the array's name,
-how many they are by the manifest. So a damaged file has another size than the manifest says, and no header is trusted.
+how many they are by the manifest. A truncated file therefore has another size than the manifest says, and no header is
+trusted.
 """
 
 from __future__ import annotations
@@ -29,22 +30,22 @@ TYPES = {
     "pair_others": "<i4",
     "pair_distances": "<i2", "pair_similarities": "<f4",
 }  # fmt: skip
-"""The numbers of each array; the lowest byte of a number comes first."""
+"""The type of the numbers in each array; the lowest byte of a number comes first."""
 _COLUMN_TYPES = {"ids": "<i4", "names": "u1", "ends": "<i8", "numbers": "<f8"}
 _COLUMN = re.compile(r"^column-([a-z][a-z0-9_]{0,62})-(ids|names|ends|numbers)$")
 _REPAIR = "open the newest version again, or run build_index with --afresh"
 _COUNTED = {"segments": "key_ends", "groups": "place_ends", "lists": "group_ends"}
-"""By kind of part, the array that has a number for each of its items."""
+"""Kind of part -> the array that has one number for each of its items."""
 _NAME = re.compile(r"^(segments|groups|lists)/[0-9a-f]{12}-[0-9a-f]{16}$")
 
 
 @dataclass(frozen=True)
 class Part:
-    """What a manifest says of a part.
+    """What a manifest says about a part.
 
-    name: its folder.   count: of its items.   sizes: of its files in bytes, by array.   content: hash of all of them.
-    first: the place of its first item, byte by byte in Latin-1, so that the order of such strings is that of the bytes.
-    days: of its items, each with what its rows were made from, as far as the writer says.
+    name: its folder.   count: number of its items.   sizes: array -> bytes of its file.   content: hash of all files.
+    first: the place of its first item, byte by byte in Latin-1, so that such strings sort like the bytes.
+    days: those of its items, each with what its rows were made from, if the writer says so.
     """
 
     name: str
@@ -56,16 +57,16 @@ class Part:
 
     @property
     def size_bytes(self) -> int:
-        """Of all files."""
+        """The bytes of all files."""
         return sum(self.sizes.values())
 
     def to_json(self) -> dict[str, Any]:
-        """As `part_of` reads it."""
+        """The JSON that `part_of` reads."""
         return asdict(self)
 
 
 def type_of(name: str) -> str:
-    """The numbers of an array, "" when there is no such array.
+    """The type of the numbers in an array, "" if there is no such array.
 
     >>> type_of("codes"), type_of(column_array("shop", "ids")), type_of("../codes")
     ('u1', '<i4', '')
@@ -75,7 +76,7 @@ def type_of(name: str) -> str:
 
 
 def column_array(column: str, kind: str) -> str:
-    """The name of an array of a filter column: `ids`, `names` and `ends` of texts, or `numbers`.
+    """The name of an array of a filter column: `ids`, `names` or `ends` for texts, or `numbers`.
 
     Raises:
         ValueError: a column cannot have that name.
@@ -95,10 +96,10 @@ def columns_in(arrays: Collection[str]) -> dict[str, bool]:
 
 
 def part_of(given: Any) -> Part:
-    """The part that a manifest's JSON says.
+    """The part that a manifest's JSON describes.
 
     Raises:
-        ValueError: it says none.
+        ValueError: it describes none.
     """
     is_part = (
         isinstance(given, dict)
@@ -122,19 +123,19 @@ def _is_count(value: Any) -> bool:
 
 
 class Arrays(Protocol):
-    """Where the arrays of a part come from."""
+    """The source of a part's arrays."""
 
     def array(self, name: str) -> Array:
         """The whole array."""
 
     def names(self) -> Collection[str]:
-        """Of the arrays that there are."""
+        """The names of the arrays."""
 
     def size(self, name: str) -> int:
-        """Its bytes."""
+        """The bytes of an array."""
 
     def piece(self, name: str, start: int, end: int) -> bytes:
-        """Some bytes of it."""
+        """Some bytes of an array."""
 
 
 @dataclass(frozen=True)
@@ -162,7 +163,7 @@ class Held:
 
 @dataclass(frozen=True)
 class Stored:
-    """Arrays of a part in a store, mapped when they are first asked for."""
+    """Arrays of a part in a store, mapped at first use."""
 
     store: Store
     part: Part
@@ -233,12 +234,12 @@ def _bytes_of(array: Array) -> memoryview:
 
 
 def ends_of(arrays: Arrays, name: str, of: str, where: str, count: int | None = None) -> Array:
-    """Where the byte strings of array `of` end, after a look at whether they can end there.
+    """Where the byte strings of array `of` end, checked.
 
-    count: how many they must be.
+    count: how many there must be.
 
     Raises:
-        ValueError: they cannot.
+        ValueError: they cannot end there.
     """
     ends, size = arrays.array(name), arrays.size(of)
     last = ends[-1] if len(ends) else 0
@@ -253,13 +254,13 @@ def ends_of(arrays: Arrays, name: str, of: str, where: str, count: int | None = 
 
 
 def strings_of(arrays: Arrays, name: str, ends: str, where: str, count: int | None = None) -> ByteStrings:
-    """Byte strings of a part, their ends looked at by `ends_of`."""
+    """Byte strings of a part, their ends checked by `ends_of`."""
     found = ends_of(arrays, ends, name, where, count)
     return ByteStrings(arrays.array(name), found)
 
 
 def numbers_of(arrays: Arrays, name: str, count: int, below: int | None, where: str) -> Array:
-    """An array of a part that must have `count` numbers, all from 0 and less than `below`.
+    """An array of a part that must have `count` numbers, all at least 0 and less than `below`.
 
     Raises:
         ValueError: it has others.

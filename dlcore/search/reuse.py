@@ -1,4 +1,4 @@
-"""Which segments of the newest version a new one may keep, and which small ones should become one."""
+"""Which segments of the newest version a new one can keep, and which small ones should be merged."""
 
 from __future__ import annotations
 
@@ -12,13 +12,14 @@ from dlcore.search.store import Store
 SMALL_ITEMS = SEGMENT_ITEMS // 10
 JOINED_BYTES = 256 << 20
 MANY = 16
-"""Small segments from which on they are joined."""
+"""Number of small segments from which on they are merged."""
 
 
 def reusable(store: Store, model_version: str, states: Mapping[str, str]) -> list[Part]:
-    """Segments of the newest version whose days were all made from what `states` says, and are whole in such segments.
+    """Segments of the newest version whose days were all made from what `states` says, and are complete in such
+    segments.
 
-    None when that version is of another model, of an older format or damaged, or when there is none.
+    None if that version has another model or an older format, if it is damaged, or if there is none.
     """
     existing = versions(store)
     try:
@@ -42,7 +43,7 @@ def reusable(store: Store, model_version: str, states: Mapping[str, str]) -> lis
 
 
 def joinable(segments: Sequence[Part]) -> list[list[Part]]:
-    """Lists of neighbouring small segments that make one each; none unless MANY are small."""
+    """Lists of neighbouring small segments, each to be merged into one; none unless MANY are small."""
     small = sorted((part for part in segments if _is_small(part)), key=lambda part: part.first)
     if len(small) < MANY:
         return []

@@ -30,13 +30,13 @@ from dlcore.search.store import Store
 
 SEGMENT_ITEMS = 1_000_000
 FILTERS = ("day", "label")
-"""Of every index; the others are its columns, texts as they are, numbers in ranges."""
+"""The filters of every index; the others are its columns: texts match exactly, numbers by range."""
 Where = Mapping[str, Collection[str]]
-"""By filter, the values that pass: `{"label": ["mug", "pan"], "day": ["2026-11-02"], "price": ["10..20"]}`."""
+"""Filter -> the values that pass: `{"label": ["mug", "pan"], "day": ["2026-11-02"], "price": ["10..20"]}`."""
 
 
 class Segment:
-    """Items of an index, their arrays read when they are first needed."""
+    """Items of an index; their arrays are read at first use."""
 
     def __init__(self, arrays: Arrays, count: int, code_bytes: int, name: str = "held") -> None:
         self._arrays, self._count, self._code_bytes = arrays, count, code_bytes
@@ -62,7 +62,7 @@ class Segment:
 
     @cached_property
     def keys(self) -> ByteStrings:
-        """Of the pictures."""
+        """The keys of the pictures."""
         return strings_of(self._arrays, "keys", "key_ends", self._where, self._count)
 
     @cached_property
@@ -73,13 +73,13 @@ class Segment:
 
     @cached_property
     def columns(self) -> dict[str, tuple[ByteStrings, Array] | NDArray[np.float64]]:
-        """What else can be filtered by: the different texts, and which of them each item has (N,); or numbers (N,), NaN
-        for none."""
+        """The columns to filter by: the different texts, and which of them each item has (N,); or numbers (N,), NaN for
+        none."""
         return {name: self._column(name, is_number) for name, is_number in columns_in(self._arrays.names()).items()}
 
     @property
     def filters(self) -> tuple[str, ...]:
-        """What its items can be filtered by; no file is read for it."""
+        """The filters of its items; no file is read for this."""
         return (*FILTERS, *columns_in(self._arrays.names()))
 
     def _column(self, name: str, is_number: bool) -> tuple[ByteStrings, Array] | NDArray[np.float64]:
@@ -90,7 +90,7 @@ class Segment:
         return names, numbers_of(self._arrays, ids, self._count, len(names), self._where)
 
     def told(self, position: int) -> dict[str, str | float]:
-        """What the filter columns say of an item; those are left out that say nothing."""
+        """The values of an item in the filter columns; empty ones are left out."""
         found: dict[str, str | float] = {}
         for name, column in self.columns.items():
             if isinstance(column, tuple):
@@ -121,24 +121,24 @@ class Segment:
         return self.keys.find(key, self._key_order)
 
     def label(self, position: int) -> bytes:
-        """Of an item."""
+        """The label of an item."""
         names, ids = self.labels
         return names[int(ids[position])]
 
     def thumbnail(self, position: int) -> bytes:
-        """The JPEG of an item; empty when it has none."""
+        """The JPEG of an item; empty if it has none."""
         ends = self._thumbnail_ends
         return self._arrays.piece("thumbnails", int(ends[position - 1]) if position else 0, int(ends[position]))
 
     def place(self, position: int) -> bytes:
-        """What an item is called in the groups."""
+        """The name of an item in the groups."""
         return place(self.days[position], self.keys[position], int(self.crops[position]))
 
     def passing(self, where: Where) -> Indices | None:
-        """Positions of the items that pass all filters, in order; None when all do.
+        """Positions of the items that pass all filters, in order; None if all do.
 
         Raises:
-            ValueError: there is no such filter, or a range of numbers is none.
+            ValueError: there is no such filter, or a range has a wrong form.
         """
         if unknown := set(where) - set(self.filters):
             raise ValueError(
@@ -156,7 +156,7 @@ class Segment:
         return None if passes.all() else np.flatnonzero(passes)
 
     def entries(self) -> Entries:
-        """Its items, without groups, which are apart."""
+        """Its items, without groups, which are kept apart."""
         labels = _spelled(*self.labels)
         columns = {name: _spelled(*held) if isinstance(held, tuple) else held for name, held in self.columns.items()}
         groups = ByteStrings(np.empty(0, np.uint8), np.zeros(self._count, np.int64))
@@ -167,7 +167,7 @@ class Segment:
 
 
 class Groups:
-    """Which items are in which group: the parts in order of their first place."""
+    """Which items are in which group. parts: in the order of their first places."""
 
     def __init__(self, parts: Sequence[tuple[str, Arrays]], name: str = "held") -> None:
         self._firsts, self._arrays = [first for first, _ in parts], [arrays for _, arrays in parts]
@@ -175,7 +175,7 @@ class Groups:
         self._read: dict[int, tuple[ByteStrings, ByteStrings, Array]] = {}
 
     def of(self, wanted: bytes) -> str:
-        """The group of the item at a place; empty when it is in none."""
+        """The group of the item at a place; empty if it is in none."""
         number = bisect_right(self._firsts, wanted.decode("latin-1")) - 1
         if number < 0:
             return ""
@@ -198,9 +198,9 @@ class Groups:
 
 
 def write_segment(store: Store, entries: Entries, states: Mapping[str, str] | None = None) -> Part:
-    """Write at least one item as a segment.
+    """Write items, at least one, as a segment.
 
-    states: what the rows of a day were made from, by day; of the days of these items.
+    states: day -> what its rows were made from, for the days of these items.
     """
     days = {str(day): (states or {}).get(str(day), "") for day in np.unique(entries.days)}
     first = place(entries.days[0], entries.keys[0], int(entries.crops[0]))
@@ -218,7 +218,7 @@ def held_segment(entries: Entries) -> Segment:
 
 
 def write_groups(store: Store, places: ByteStrings, groups: ByteStrings) -> Part:
-    """Write the groups of items, at least one, whose places are in ascending order."""
+    """Write the groups of at least one item; the places are in ascending order."""
     return write_part(store, "groups", _group_arrays(places, groups), places[0].decode("latin-1"), {})
 
 
@@ -239,7 +239,7 @@ def groups_of(entries: Entries) -> tuple[ByteStrings, ByteStrings]:
 
 
 def segment_arrays(entries: Entries) -> dict[str, Array]:
-    """Items as the arrays of a segment."""
+    """The arrays of a segment with these items."""
     names, ids = _dictionary(entries.labels)
     return {
         "codes": entries.codes.reshape(-1),
@@ -258,7 +258,7 @@ def segment_arrays(entries: Entries) -> dict[str, Array]:
 
 
 def _column_arrays(column: str, values: ByteStrings | NDArray[np.float64]) -> dict[str, Array]:
-    """A filter column as arrays of a segment."""
+    """The arrays of a filter column in a segment."""
     if not isinstance(values, ByteStrings):
         return {column_array(column, "numbers"): values}
     names, ids = _dictionary(values)
@@ -290,7 +290,7 @@ def _group_arrays(places: ByteStrings, groups: ByteStrings) -> dict[str, Array]:
 
 
 def _dictionary(strings: ByteStrings) -> tuple[ByteStrings, NDArray[np.int32]]:
-    """The different strings in order, and which of them each is (N,)."""
+    """The different strings in order, and which of them each string is (N,)."""
     given = list(strings)
     names = sorted(set(given))
     number = {name: place for place, name in enumerate(names)}

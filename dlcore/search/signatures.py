@@ -1,8 +1,8 @@
-"""Two small signatures of a picture that a learned code does not replace: a luminance hash and a grid of colours.
+"""Two small signatures of a picture that complement the learned code: a luminance hash and a grid of colours.
 
 Both are made from the same square RGB picture that the model sees. The hash is nearly blind to colour and tone, so it
-knows a greyscale or re-encoded copy; the grid sees a hue shift that turns a product into another article. Either can
-be compared with a mirrored picture without its pixels.
+recognises a greyscale or re-encoded copy; the grid shows a hue shift that turns a product into another article. Both
+can be compared with a mirrored picture without its pixels.
 """
 
 from __future__ import annotations
@@ -37,8 +37,8 @@ def luminance_hash(pictures: NDArray[np.uint8]) -> Codes:
     first bit, the mean, is always 0. It is the DCT variant of perceptual hashing (Zauner 2010), with signs instead of
     the median, so that a mirrored picture's hash is known from the picture's own (`mirrored_hash`).
 
-    A symmetric picture has no waves of odd frequency, and the sign of next to nothing is noise. A wave of less than 0.2
-    grey levels therefore takes the bit of one of even frequencies, which symmetry leaves (`_stand_in_bits`).
+    A symmetric picture has no waves of odd frequency, and the sign of almost nothing is noise. A wave of less than 0.2
+    grey levels therefore takes the bit of a wave of even frequencies, which symmetry keeps (`_stand_in_bits`).
     The arithmetic is exact: the bits depend neither on the other pictures nor on the CPU.
 
     Raises:
@@ -57,7 +57,7 @@ def luminance_hash(pictures: NDArray[np.uint8]) -> Codes:
 
 
 def mirrored_hash(hashes: Codes) -> Codes:
-    """Hashes (N, 32) of the same pictures mirrored left to right: odd horizontal frequencies change their sign."""
+    """The hashes (N, 32) of the same pictures mirrored left to right: odd horizontal frequencies change their sign."""
     odd = (_frequency_order() % FREQUENCIES) % 2 == 1
     return hashes ^ np.packbits(odd)
 
@@ -88,7 +88,7 @@ def _spectrum(pictures: NDArray[np.uint8]) -> Wholes:
 
 
 def _stand_in_bits(spectrum: Wholes, level: float) -> NDArray[np.bool_]:
-    """(N, 16, 16) bits for the waves below the margin; level: what a wave of one grey level is in `spectrum`.
+    """(N, 16, 16) bits for the waves below the margin. level: the value in `spectrum` of a wave of one grey level.
 
     Each is that of the wave with 15 more in place of every odd frequency: 1 where this is above the margin. Those of
     odd horizontal frequencies are turned over in a picture whose strongest wave of these is clearly positive. It is

@@ -1,4 +1,4 @@
-"""The files of an index on any file system of fsspec, those that are mapped being copied to this machine first if need
+"""The files of an index on any file system of fsspec; files that are mapped are first copied to this machine if need
 be."""
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ STAGING = ".staging-"
 _WRITTEN = 64 << 20
 MOST_CACHED_BYTES = 20 << 30
 _TIMES = {"mtime": 1, "modificationTime": 1000, "LastModified": 1, "created": 1}
-"""What local disk, HDFS, S3 and memory call the time of an entry, and how much of it is a second."""
+"""The name of an entry's time of change on local disk, HDFS, S3 and memory, and how many of its units make a second."""
 
 
 @dataclass(frozen=True)
 class Store:
     """The folder `uri` of an index; names are paths below it.
 
-    cache: where files of a file system that is not local are kept, in DLCORE_CACHE by default; those that were used
-    last stay, up to `most_bytes`.
+    cache: where copies of files that are not local are kept, by default in DLCORE_CACHE; those used last stay, up to
+        `most_bytes`.
     """
 
     uri: str
@@ -51,7 +51,7 @@ class Store:
         return "file" in np.atleast_1d(self.files.protocol)
 
     def names(self, folder: str = "") -> list[str]:
-        """Names of what is in a folder, in order: one request."""
+        """The names in a folder, in order, by one request."""
         self.files.invalidate_cache()
         try:
             entries = self.files.ls(f"{self.root}/{folder}".rstrip("/"), detail=False)
@@ -65,7 +65,7 @@ class Store:
         return data
 
     def write(self, name: str, data: bytes | memoryview) -> None:
-        """Write a file; readers may see half of it."""
+        """Write a file; readers may see it half written."""
         path = f"{self.root}/{name}"
         self.files.makedirs(path.rsplit("/", 1)[0], exist_ok=True)
         with self.files.open(path, "wb") as file:
@@ -73,7 +73,7 @@ class Store:
                 file.write(data[start : start + _WRITTEN])
 
     def publish(self, name: str, data: bytes | memoryview) -> None:
-        """Write a file that readers see whole or not at all, in place of an older one."""
+        """Write a file in place of an older one; readers see it whole or not at all."""
         if not _can_rename(self.files):  # object stores: a put is whole
             self.write(name, data)
             return
@@ -92,7 +92,8 @@ class Store:
         self.files.rm(f"{self.root}/{name}", recursive=True)
 
     def is_older(self, name: str, age_s: float) -> bool:
-        """Whether nothing in a folder (or a file) has changed for so long; False where the store does not say."""
+        """Whether a file, or everything in a folder, has been unchanged for so long; False if the store does not
+        say."""
         path = f"{self.root}/{name}"
         entries = [self.files.info(path), *self.files.find(path, detail=True).values()]
         times = [time_s for entry in entries if (time_s := time_of(entry)) is not None]
@@ -116,7 +117,7 @@ class Store:
         return target
 
     def _make_room(self, size_bytes: int) -> None:
-        """Remove what was used longest ago. Who has it mapped keeps its pages."""
+        """Remove what was used longest ago. Processes that have it mapped keep the pages."""
         found = [(path.stat(), path) for path in self.cache.rglob("*") if path.is_file()]
         left = sum(stat.st_size for stat, _ in found) + size_bytes
         for stat, path in sorted(found, key=lambda entry: entry[0].st_mtime):
@@ -128,8 +129,7 @@ class Store:
 
 
 def time_of(entry: dict[str, Any]) -> float | None:
-    """The time of change of an entry, by the name that its store has for it; None where it has none, as for S3's
-    folders."""
+    """The time of change of an entry, by the name that its store uses; None if it has none, as S3's folders."""
     for name, per_second in _TIMES.items():
         if (value := entry.get(name)) is not None:
             return float(value.timestamp() if isinstance(value, datetime) else value / per_second)

@@ -1,8 +1,8 @@
-"""Whether a pair of similar codes is a pair of duplicates: several cues of a pair, and one probability from them.
+"""Decide whether a pair of similar codes is a pair of duplicates: several cues of the pair give one probability.
 
 The learned code sees through mirrors, frames, rotations and new backgrounds but may take a recoloured article for the
-same; the luminance hash is sure of copies in another tone or without colour; the grid of colours tells a hue shift. A
-logistic regression over these cues and a few of their products weighs them.
+same; the luminance hash is reliable for copies in another tone or without colour; the grid of colours shows a hue
+shift. A logistic regression over these cues and a few of their products weighs them.
 """
 
 from __future__ import annotations
@@ -48,16 +48,17 @@ INPUTS: tuple[str | tuple[str, str], ...] = (
     *(name for name in CUES if name.startswith("second")),
     *PRODUCTS[-_LATER:],
 )
-"""What a verifier weighs, in the order of its weights. Those of before, which know no second half, have the first ones
-alone."""
+"""The inputs that a verifier weighs, in the order of its weights. Earlier verifiers, which know no second half, have
+only the first ones."""
 LENGTHS = (21, len(INPUTS))
-"""How many weights a verifier may have."""
+"""The numbers of weights that a verifier can have."""
 FIRST_BITS = 128
-"""Bits of a code that are of the crop. Those beyond them, its second half, are of the whole picture."""
+"""Number of bits of a code that describe the crop. The bits beyond them, its second half, describe the whole
+picture."""
 PLAIN = CUES[:7]
-"""The cues that cost little."""
+"""The cues that are cheap to compute."""
 COLOURS = {"hue": 1.0, "turn": 2.0, "grid": 2.0, "grey": 1.0}
-"""The others, each from 0 to this."""
+"""The other cues; each is from 0 to this."""
 _HUES = 12
 _GREY_CHROMA = 5.0
 _PAIRS = 2048
@@ -66,7 +67,7 @@ _NEARLY_EQUAL = 0.99  # a cosine that equal rows are above, however it is rounde
 
 @dataclass(frozen=True)
 class Signatures:
-    """What is known of N pictures, row by row.
+    """The signatures of N pictures, row by row.
 
     codes (N, B) uint8 · descriptors (N, D) float16 or float32 · hashes (N, 32) uint8 of the crops · wholes (N, 32)
     uint8, hashes of the whole images · chroma (N, 128) int8.
@@ -82,7 +83,7 @@ class Signatures:
         return len(self.codes)
 
     def arrays(self) -> tuple[NDArray[Any], ...]:
-        """All of them, in order."""
+        """All signatures, in order."""
         return self.codes, self.descriptors, self.hashes, self.wholes, self.chroma
 
     def take(self, rows: NDArray[np.integer]) -> Signatures:
@@ -90,7 +91,7 @@ class Signatures:
         return Signatures(*(array[rows] for array in self.arrays()))
 
     def distinct(self) -> tuple[Indices, Indices]:
-        """Rows that equal none before them (M,), in order, and which of these M each row equals (N,)."""
+        """The rows (M,) that equal no earlier row, in order, and which of these M each row equals (N,)."""
         if not len(self):
             return np.empty(0, np.int64), np.empty(0, np.int64)
         columns = [np.ascontiguousarray(array).view(np.uint8) for array in self.arrays()]
@@ -123,7 +124,7 @@ def cues(signatures: Signatures, i: Indices, j: Indices) -> Floats:
 
 
 def plain_cues(first: Signatures, second: Signatures) -> Floats:
-    """The first cues of the pairs of a row of one and the same row of the other -> (P, len(PLAIN)): see `cues`."""
+    """The first cues of pairs, each a row of one and the same row of the other -> (P, len(PLAIN)): see `cues`."""
     starts = range(0, len(first), _PAIRS)
     rows = (np.arange(start, min(start + _PAIRS, len(first))) for start in starts)
     parts = [_plain(first.take(some), second.take(some)) for some in rows]
@@ -134,7 +135,7 @@ def plain_cues(first: Signatures, second: Signatures) -> Floats:
 class Verifier:
     """Logistic regression over cues and their products: P(duplicate) = sigmoid(bias + weights . inputs).
 
-    weights: of the first of INPUTS, as many as there are.
+    weights: those of the first of INPUTS, as many as there are.
     """
 
     weights: tuple[float, ...]
@@ -155,7 +156,7 @@ class Verifier:
         return _sigmoid(weighed + self.bias)
 
     def ceiling(self, plain: Floats) -> Floats:
-        """The most that P(duplicate) can be of pairs whose first cues (P, len(PLAIN)) alone are known -> (P,)."""
+        """The highest P(duplicate) that pairs can have if only their first cues (P, len(PLAIN)) are known -> (P,)."""
         weight = dict.fromkeys(INPUTS, 0.0) | dict(zip(INPUTS, self.weights, strict=False))
         known = {name: plain[:, column] for column, name in enumerate(PLAIN)}
         most = np.full(len(plain), self.bias)
@@ -178,9 +179,9 @@ class Verifier:
 def fit_verifier(
     pair_cues: Floats, is_duplicate: NDArray[np.bool_], weights: Floats | None = None, ridge: float = 1e-3
 ) -> Verifier:
-    """Verifier of pairs whose truth is known, by Newton's method on the log-loss with a small ridge.
+    """Fit a verifier to pairs whose truth is known, by Newton's method on the log-loss with a small ridge.
 
-    weights: how much each pair counts, (P,); negatives that stand for many get more.
+    weights: how much each pair counts, (P,); negatives that stand for many count more.
     """
     x = np.concatenate([_inputs(pair_cues), np.ones((len(pair_cues), 1))], axis=1)
     importance = np.ones(len(x)) if weights is None else weights
@@ -226,7 +227,7 @@ def _second_half(first: Signatures, second: Signatures) -> tuple[Floats, Floats]
 
 
 def _highest(slope: Floats, bend: float, top: float) -> Floats:
-    """The most that slope x + bend x^2 is for x from 0 to `top`, row by row."""
+    """The maximum of slope x + bend x^2 for x from 0 to `top`, row by row."""
     highest = np.maximum(0.0, slope * top + bend * top**2)
     if bend < 0:
         between = (slope > 0) & (slope < -2 * bend * top)
@@ -251,7 +252,7 @@ def _colour_cues(first: NDArray[np.int8], second: NDArray[np.int8]) -> tuple[Flo
 
 
 def _hue_histogram(grid: NDArray[np.complex64], middle: NDArray[np.float32]) -> Floats:
-    """(P, 12): share of the colour of the middle in each hue, every cell divided between its two nearest hues."""
+    """(P, 12): share of each hue in the colour of the middle; every cell is divided between its two nearest hues."""
     place = np.angle(grid) / (2 * np.pi) * _HUES
     place[place < 0] += _HUES
     low = place.astype(np.int32)
@@ -294,8 +295,8 @@ def _share(difference: Codes) -> Floats:
 
 
 def _cosine(a: NDArray[np.floating], b: NDArray[np.floating]) -> Floats:
-    """Cosine of each row of two (P, D) -> (P,); of equal rows 1 whatever they hold, of others 0 where there is none (0,
-    NaN)."""
+    """Cosine of the rows of two arrays (P, D) -> (P,); 1 for equal rows whatever they hold, 0 for others that have none
+    (0, NaN)."""
     a, b = a.astype(np.float32), b.astype(np.float32)
     norms = np.stack([np.linalg.norm(a, axis=1), np.linalg.norm(b, axis=1)])
     has_cosine = (np.isfinite(norms) & (norms > 0)).all(axis=0)

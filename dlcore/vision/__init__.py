@@ -1,1 +1,1 @@
-"""Pictures around the networks: pixels in, labelled boxes and binary codes out."""
+"""Networks for pictures: pixels in, labelled boxes and binary codes out."""

@@ -1,4 +1,5 @@
-"""What an artefact's network computes in: part of its metadata, so that another arithmetic is another version."""
+"""The arithmetic of an artefact's network; it is part of the metadata, so that another arithmetic is another
+version."""
 
 from __future__ import annotations
 
@@ -17,7 +18,7 @@ ARITHMETIC = "arithmetic"
 
 
 def described(precision: str, calibration: Calibration | None) -> dict[str, Any]:
-    """The entry of the metadata; effective: what the precision is on this machine."""
+    """The entry in the metadata. effective: what the precision is on this machine."""
     ranges = None if calibration is None else {"format": FORMAT, **asdict(calibration)}
     return {"precision": precision, "effective": effective(precision), "calibration": ranges}
 
@@ -38,12 +39,12 @@ def require_fp32(metadata: Mapping[str, Any], uri: str) -> None:
 def plan_of(model: Module, metadata: Mapping[str, Any], shape: Sequence[Any]) -> Plan:
     """The network of an artefact for inputs of `shape`, in its own arithmetic.
 
-    Whole numbers of eight bits have fewer levels without VNNI, and without AVX-512 there is no bf16. A version that was
-    made for one kind of CPU is refused by the other, where it would give other results. bf16 is taken on every CPU that
+    Without VNNI, whole numbers of eight bits have fewer levels, and without AVX-512 there is no bf16. A version made
+    for one kind of CPU is refused on the other, where it would give other results. bf16 is accepted on every CPU that
     has it, faster or not.
 
     Raises:
-        ModelFormatError: the metadata say what is no arithmetic of this model, or none of this CPU.
+        ModelFormatError: the metadata name an arithmetic that this model, or this CPU, does not have.
     """
     if (found := metadata.get(ARITHMETIC)) is None:
         return compile(model, shape)

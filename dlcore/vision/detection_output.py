@@ -1,4 +1,4 @@
-"""From a detector's outputs to detections: decode, threshold, suppress (Caffe's DetectionOutput)."""
+"""Turn a detector's outputs into detections: decode, threshold, suppress (Caffe's DetectionOutput)."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ __all__ = ["DetectionRule", "Detections", "check_outputs", "detection_output"]
 
 
 def check_outputs(locations: Array, logits: Array) -> None:
-    """Refuse what a broken network gives for images, locations (N, P, 4) and logits (N, P, C): it must not pass for
-    nothing found.
+    """Refuse outputs of a broken network, locations (N, P, 4) and logits (N, P, C): they must not pass for nothing
+    found.
 
     Raises:
         ValueError: a logit of an image is infinite or NaN, or all its locations are.
@@ -33,7 +33,7 @@ def detection_output(
     """Detections of each image from locations (N, P, 4) and logits (N, P, C) on priors (P, 4).
 
     Raises:
-        ValueError: the shapes do not belong together, or the network gave NaN (`check_outputs`).
+        ValueError: the shapes do not fit together, or the network gave NaN (`check_outputs`).
     """
     if locations.shape[1:] != priors.shape or logits.shape[:2] != locations.shape[:2]:
         raise ValueError(

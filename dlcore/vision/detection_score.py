@@ -1,4 +1,4 @@
-"""How good a detector is: average precision as PASCAL VOC defines it, and the best threshold for finding any object.
+"""Measure a detector: average precision as PASCAL VOC defines it, and the best threshold for finding any object.
 
 Source: Everingham et al. 2010 and the development kit: a detection is right when it overlaps a true box of its class,
 not yet found by a better one, by more than half; objects marked difficult count neither way.
@@ -35,7 +35,7 @@ class TrueObjects:
 
 @dataclass(frozen=True)
 class DetectionScore:
-    """map: mean of `per_class`, the average precision by the class's index of each class with an object that counts."""
+    """map: mean of `per_class`, which has the average precision, by index, of each class with an object that counts."""
 
     map: float
     per_class: dict[int, float]
@@ -44,7 +44,7 @@ class DetectionScore:
 def _of_class(
     label: int, found: Sequence[Detections], truth: Sequence[TrueObjects], overlap: float
 ) -> tuple[Array, Ints, int]:
-    """Scores and verdicts of all detections of a class (0: of any class, labels ignored), and the number of true
+    """Scores and verdicts of all detections of a class (0: of any class, ignoring labels), and the number of true
     objects."""
     scores, verdicts, objects = [], [], 0
     for detections, true in zip(found, truth, strict=True):
@@ -64,7 +64,7 @@ def mean_average_precision(
     """The score of detections against the truth, image by image. A class that has only difficult objects has no score.
 
     Raises:
-        ValueError: the lists differ in length, or there is no object in the truth that counts.
+        ValueError: the lists differ in length, or no object in the truth counts.
     """
     labels = sorted({int(label) for true in truth for label in true.labels})
     if len(found) != len(truth):
@@ -82,7 +82,7 @@ def mean_average_precision(
 
 @dataclass(frozen=True)
 class Threshold:
-    """A score to cut at, and what the detections above it are worth whatever their labels."""
+    """A score to cut at, and the scores of the detections above it, ignoring labels."""
 
     score: float
     precision: float
@@ -95,7 +95,7 @@ class Threshold:
 
 
 def best_threshold(found: Sequence[Detections], truth: Sequence[TrueObjects], overlap: float = 0.5) -> Threshold:
-    """The score above which finding objects of any class has the best F1: just below the lowest that is kept."""
+    """The threshold with the best F1 for finding objects of any class: just below the lowest score that is kept."""
     scores, precision, recall = precision_recall(*_of_class(0, found, truth, overlap))
     if not len(scores):
         return Threshold(1.0, 0.0, 0.0)
@@ -105,7 +105,7 @@ def best_threshold(found: Sequence[Detections], truth: Sequence[TrueObjects], ov
 
 
 def all_kept(found: Sequence[Detections], truth: Sequence[TrueObjects], overlap: float = 0.5) -> Threshold:
-    """What all detections together are worth, whatever their labels; `score` is the lowest among them."""
+    """The scores of all detections together, ignoring labels; `score` is the lowest among them."""
     scores, precision, recall = precision_recall(*_of_class(0, found, truth, overlap))
     if not len(scores):
         return Threshold(1.0, 0.0, 0.0)

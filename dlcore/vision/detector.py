@@ -25,14 +25,14 @@ from dlcore.vision.preprocessing import Preprocessing
 from dlcore.vision.priors import PriorLevel, prior_boxes
 
 BATCH = 8
-"""Images that the network sees at a time."""
+"""Number of images that the network sees at a time."""
 
 MOST_OBJECTS = 20
-"""Objects kept of an image, the best first."""
+"""Most objects kept of an image, best first."""
 
 GUESSES = DetectionRule(min_score=0.02, keep_top_k=50)
-"""What is kept to measure the detector by. With all down to 0.01 the held-out catalogue's mAP is 0.8995, with these
-0.899."""
+"""The guesses that are kept to measure the detector by. With all down to 0.01, the mAP of the held-out catalogue is
+0.8995; with these it is 0.899."""
 
 _OVERLAP = 0.45  # of two detections that are taken for the same thing
 _VOTE_OVERLAP, _LEAST_VOTE = 0.6, 0.1  # with the surest box, and how sure another must be, to be averaged with it
@@ -52,8 +52,8 @@ class FoundObject:
 
 
 class Findings(NamedTuple):
-    """Of one image, best first: its objects, each once; and the guesses of every class, several for one thing at
-    times."""
+    """What was found in one image, best first: its objects, each once, and the guesses of every class, sometimes
+    several for one thing."""
 
     objects: list[FoundObject]
     guesses: list[FoundObject]
@@ -61,13 +61,12 @@ class Findings(NamedTuple):
 
 @dataclass(frozen=True)
 class DetectorSettings:
-    """What a detector's artefact says about it beside the network.
+    """What a detector's artefact says besides the network.
 
     classes: names by index, the background first.
     levels: its priors.
-    threshold: how sure it must be that there is something (one minus the probability of the background).
-    is_mirrored: whether it looks at each image a second time, mirrored, and takes the mean: twice the work, fewer wrong
-    labels.
+    threshold: least probability that there is something (one minus that of the background).
+    is_mirrored: whether it also looks at each image mirrored, and takes the mean: twice the work, fewer wrong labels.
     is_averaged: whether each box is the mean of those around it: see `any_objects`.
     """
 
@@ -95,7 +94,7 @@ class DetectorSettings:
         """From an artefact's metadata.
 
         Raises:
-            ValueError: it is not a detector's.
+            ValueError: the artefact is not a detector's.
         """
         if values.get("kind") != "ssd":
             raise ValueError(
@@ -125,7 +124,7 @@ class Detector:
     batch: int = BATCH
 
     def find(self, images: Sequence[Pixels]) -> list[Findings]:
-        """What is in each image (H, W, 3) uint8."""
+        """What the detector finds in each image (H, W, 3) uint8."""
         side = self.settings.preprocessing.resize
         found: list[Findings] = []
         for start in range(0, len(images), self.batch):
@@ -145,7 +144,7 @@ class Detector:
         return locations, logits
 
     def _findings(self, locations: Array, logits: Array) -> Iterator[Findings]:
-        """From the outputs (N, P, 4) and (N, P, C) of N images."""
+        """The findings in N images, from the outputs (N, P, 4) and (N, P, C)."""
         priors, threshold = self.settings.priors, self.settings.threshold
         guesses = detection_output(locations, logits, priors, GUESSES)
         for location, logit, guessed in zip(locations, logits, guesses, strict=True):
@@ -161,7 +160,8 @@ class Detector:
 def looked_twice(run: Callable[[Array], Any], x: Array, levels: Sequence[PriorLevel]) -> tuple[Array, Array]:
     """The mean of a network's outputs for inputs (N, 3, S, S) and for their mirror images, prior by prior.
 
-    A prior's mirror image is the one of the same kind in the opposite column; there a shift along x has the other sign.
+    A prior's mirror image is the prior of the same kind in the opposite column, where a shift along x has the opposite
+    sign.
     """
     parts, before = [], 0
     for level in levels:
@@ -177,8 +177,8 @@ def looked_twice(run: Callable[[Array], Any], x: Array, levels: Sequence[PriorLe
 
 @dataclass(frozen=True)
 class Things:
-    """Of one image, best label first: labels (D,) int, scores (D,) of the labels, sureness (D,) that it is any thing at
-    all, boxes (D, 4) as fractions inside the image."""
+    """The things in one image, best label first: labels (D,) int, scores (D,) of the labels, sureness (D,) that each is
+    any thing at all, boxes (D, 4) as fractions inside the image."""
 
     labels: NDArray[np.int64]
     scores: Array
@@ -187,12 +187,12 @@ class Things:
 
 
 def any_objects(locations: Array, logits: Array, priors: Array, threshold: float, is_averaged: bool = False) -> Things:
-    """Things of one image, each once with its likeliest label, whatever it is.
+    """The things in one image, each once, with its likeliest label.
 
-    locations (P, 4), logits (P, C), priors (P, 4). A prior counts when one minus its probability of background is above
-    `threshold`; of those that overlap the surest is kept.
+    locations (P, 4), logits (P, C), priors (P, 4). A prior counts if one minus its probability of background is above
+    `threshold`; among those that overlap, the surest is kept.
     is_averaged: whether a box becomes the mean of all that nearly cover it, weighted by the squares of their sureness,
-    as in Gidaris and Komodakis 2015 (box voting): copies of a picture are cut more alike.
+    as in Gidaris and Komodakis 2015 (box voting): then copies of a picture are cut more alike.
 
     Raises:
         ValueError: the network gave NaN (`check_outputs`).
@@ -213,7 +213,8 @@ def any_objects(locations: Array, logits: Array, priors: Array, threshold: float
 
 
 def _averaged(chosen: Array, boxes: Array, sureness: Array) -> Array:
-    """The chosen boxes (D, 4), each the mean of the boxes (P, 4) of any sureness (P,) worth it that overlap it."""
+    """The chosen boxes (D, 4), each replaced by the mean of the boxes (P, 4) that overlap it and are sure enough
+    (P,)."""
     voters = np.flatnonzero(sureness > _LEAST_VOTE)
     weights = np.where(iou(chosen, boxes[voters]) > _VOTE_OVERLAP, sureness[voters] ** 2, 0)
     mean: Array = (weights @ boxes[voters] / np.maximum(weights.sum(1, keepdims=True), 1e-9)).astype(np.float32)
@@ -221,7 +222,7 @@ def _averaged(chosen: Array, boxes: Array, sureness: Array) -> Array:
 
 
 def inside_image(found: Detections) -> Detections:
-    """The detections with their boxes cut at the image's edges, without those that have no area left."""
+    """The detections with boxes cut at the image's edges, without those that have no area left."""
     boxes = np.clip(found.boxes, 0.0, 1.0)
     kept = _has_area(boxes)
     return Detections(found.labels[kept], found.scores[kept], boxes[kept])
@@ -235,8 +236,7 @@ def _has_area(boxes: Array) -> NDArray[np.bool_]:
 def load_detector(uri: str, batch: int = BATCH) -> Detector:
     """The detector of an artefact, compiled once per process, version and batch.
 
-    batch: images that the network sees at a time; 1 where they come one by one, since the rest of a batch costs as much
-    as images.
+    batch: images that the network sees at a time; use 1 if they come one by one, since padding costs as much as images.
 
     Raises:
         ValueError: the artefact is not a detector's.

@@ -1,6 +1,6 @@
 """A DeepBit extractor ready to run: pixels in, binary codes and the signatures that verify a pair out.
 
-The network runs one fixed batch shape, the remainder padded, so that a code never depends on its neighbours in a batch.
+The network runs one fixed batch shape and the last batch is padded, so that a code never depends on its neighbours.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from dlcore.vision.pixels import Pixels, resized
 from dlcore.vision.preprocessing import Preprocessing
 
 BATCH = 16
-"""Crops that the network sees at a time."""
+"""Number of crops that the network sees at a time."""
 HASH_SIDE = 96
-"""Side of the picture that luminance hashes and colour grids are made of, in pixels."""
+"""Side, in pixels, of the picture that luminance hashes and colour grids are made from."""
 
 Pictures: TypeAlias = Sequence[Pixels] | Pixels
 """RGB pictures, each (H, W, 3)."""
@@ -34,11 +34,11 @@ Pictures: TypeAlias = Sequence[Pixels] | Pixels
 @dataclass(frozen=True, eq=False)
 class Extractor:
     """A network ready to run. `predict` gives [real codes (N, bits), pooled features (N, D)] of (N, 3, S, S), or of a
-    table of that and the whole pictures (N, 3, T, T) where the network wants these as well.
+    table of that and the whole pictures (N, 3, T, T) if the network needs these as well.
 
-    threshold: above which a bit is 1.
+    threshold: above it a bit is 1.
     version: the artefact's hash.
-    whole: how whole pictures become its input, None where it sees crops alone.
+    whole: how whole pictures become its input; None if it sees only crops.
     """
 
     preprocessing: Preprocessing
@@ -50,10 +50,10 @@ class Extractor:
     def outputs(self, crops: Pictures, wholes: Pictures | None = None) -> tuple[Array, Array]:
         """Real codes (N, bits) and pooled features (N, D) of RGB pictures (H, W, 3) of any size.
 
-        wholes: the pictures that the crops were cut from, as many; without need where the network sees crops alone.
+        wholes: the picture that each crop was cut from; not needed if the network sees only crops.
 
         Raises:
-            ValueError: the network wants whole pictures, and there is not one for each crop.
+            ValueError: the network needs whole pictures, and there is not one for each crop.
         """
         x = _input(self.preprocessing, crops)
         if self.whole is None:
@@ -69,8 +69,8 @@ class Extractor:
         return codes, pooled
 
     def signatures(self, crops: Pictures, hashes: Codes, wholes: Pictures | None = None) -> Signatures:
-        """All that is kept of crops: RGB pictures (H, W, 3), the luminance hashes (N, 32) of their whole pictures, and
-        these.
+        """All signatures of crops, which are RGB pictures (H, W, 3); the luminance hashes (N, 32) and the whole
+        pictures they were cut from are given.
 
         Raises:
             ValueError: as `outputs`.
@@ -91,7 +91,7 @@ def _input(preprocessing: Preprocessing, pictures: Pictures) -> Array:
 
 
 def extractor_of(model: Module, metadata: Mapping[str, Any], version: str, batch: int = BATCH) -> Extractor:
-    """The extractor of a model that the metadata of its artefact describe, compiled for so many crops at a time."""
+    """The extractor of a model, described by the metadata of its artefact and compiled for so many crops at a time."""
     crop = Preprocessing.from_metadata(metadata["preprocessing"])
     whole = Preprocessing.from_metadata(metadata["whole"]) if metadata.get("whole") else None
     shapes = [(batch, 3, each.size, each.size) for each in (crop, whole) if each]
@@ -100,23 +100,22 @@ def extractor_of(model: Module, metadata: Mapping[str, Any], version: str, batch
 
 
 def code_bits(metadata: Mapping[str, Any]) -> int:
-    """Bits of the codes of an extractor with these metadata; 128 where they do not say."""
+    """The number of bits in the codes of an extractor with these metadata; 128 if they do not say."""
     return int(metadata.get("bits") or metadata.get("config", {}).get("bits", 128))
 
 
 def wants_wholes(metadata: Mapping[str, Any]) -> bool:
-    """Whether the extractor of an artefact with these metadata codes the whole picture as well."""
+    """Whether an extractor with these metadata also codes the whole picture."""
     return bool(metadata.get("whole"))
 
 
 def load_extractor(uri: str, batch: int = BATCH) -> Extractor:
     """The extractor of an artefact, compiled once per process, version and batch.
 
-    batch: crops that the network sees at a time; 1 where they come one by one, since the rest of a batch costs as much
-    as crops.
+    batch: crops that the network sees at a time; use 1 if they come one by one, since padding costs as much as crops.
 
     Raises:
-        ModuleNotFoundError: it builds on published weights whose package is not installed.
+        ModuleNotFoundError: the extractor builds on published weights whose package is not installed.
         ValueError: the artefact is not an extractor's.
     """
     return _loaded(pinned(uri), batch)

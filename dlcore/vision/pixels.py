@@ -1,4 +1,4 @@
-"""Pixels: the array of a picture, and its resizing."""
+"""The pixels of a picture as an array, and resizing them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Pixels: TypeAlias = NDArray[np.uint8]
 
 
 def resized(pixels: Pixels, side: int) -> Pixels:
-    """(H, W, 3) -> (side, side, 3), warped, each pixel the mean of what it covers."""
+    """(H, W, 3) -> (side, side, 3), warped; each pixel is the mean of what it covers."""
     if pixels.shape[:2] == (side, side):
         return pixels
     return np.asarray(Image.fromarray(pixels).resize((side, side), Image.Resampling.BILINEAR))

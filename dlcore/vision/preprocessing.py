@@ -1,4 +1,4 @@
-"""How pixels become a network's input, as data that is kept with the model."""
+"""How pixels become a network's input, as data that the model keeps."""
 
 from __future__ import annotations
 
@@ -37,12 +37,12 @@ class Preprocessing:
             object.__setattr__(self, "resize", self.size)
 
     def metadata(self) -> dict[str, Any]:
-        """As plain values for JSON."""
+        """The fields as plain values for JSON."""
         return asdict(self)
 
     @classmethod
     def from_metadata(cls, values: dict[str, Any]) -> Preprocessing:
-        """From what `metadata` gave."""
+        """The preprocessing that `metadata` described."""
         return cls(**{**values, "mean": tuple(values["mean"]), "scale": tuple(values["scale"])})
 
     def normalise(self, pixels: np.ndarray) -> Array:
