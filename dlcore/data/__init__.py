@@ -1,1 +1,1 @@
-"""Data for training and prediction: samples, batches, data sets, pictures, text, and the files that they come in."""
+"""Data for training and prediction: samples, batches, data sets, pictures, text, and the readers of their files."""

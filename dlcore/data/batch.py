@@ -1,4 +1,4 @@
-"""Batches of samples: features and labels below one another, shorter ones padded."""
+"""Batches of samples: features and labels are stacked, shorter ones padded."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from dlcore.data.sample import JTensor, Sample
 
 @dataclass(frozen=True)
 class DefaultPadding:
-    """As long as the longest of the batch."""
+    """Padding to the length of the longest of the batch."""
 
     def length(self, longest: int, place: int) -> int:
         """The length of tensor `place` (0-based) in a batch whose longest has length `longest`."""
@@ -24,7 +24,7 @@ class DefaultPadding:
 
 @dataclass(frozen=True)
 class PaddingLongest(DefaultPadding):
-    """padding_length[i] longer than the longest of the batch, for tensor i."""
+    """Padding to padding_length[i] beyond the longest of the batch, for tensor i."""
 
     padding_length: Sequence[int]
 
@@ -34,7 +34,7 @@ class PaddingLongest(DefaultPadding):
 
 @dataclass(frozen=True)
 class FixedLength(DefaultPadding):
-    """Of length fixed_length[i], for tensor i; below 0 as long as the longest of the batch.
+    """Padding to length fixed_length[i], for tensor i; a negative length stands for the longest of the batch.
 
     Raises:
         ValueError: a tensor is longer.
@@ -51,10 +51,10 @@ class FixedLength(DefaultPadding):
 
 @dataclass(frozen=True)
 class PaddingParam:
-    """How shorter tensors of a batch are filled up.
+    """How shorter tensors of a batch are padded.
 
-    padding_tensor: for each tensor of a sample what stands in the places added: a number, or an array of the shape of
-    one element along the first dimension; zeros without. padding_strategy: how long the first dimension becomes.
+    padding_tensor: for each tensor of a sample, the padding value: a number, or an array of the shape of one element
+        along the first dimension; by default zeros. padding_strategy: how long the first dimension becomes.
     Source: BigDL's PaddingParam.
     """
 
@@ -62,7 +62,7 @@ class PaddingParam:
     padding_strategy: DefaultPadding = field(default_factory=DefaultPadding)
 
     def filling(self, place: int) -> Any:
-        """What stands in the places added to tensor `place`."""
+        """The padding value of tensor `place`."""
         return 0.0 if self.padding_tensor is None else np.asarray(self.padding_tensor[place], np.float32)
 
 
@@ -82,25 +82,25 @@ class MiniBatch:
         return len(next(leaves(self.input)))
 
     def get_input(self) -> Activity:
-        """The features, as a model takes them."""
+        """The features, in the form that a model takes."""
         return self.input
 
     def get_target(self) -> Activity | None:
-        """The labels, as a criterion takes them."""
+        """The labels, in the form that a criterion takes."""
         return self.target
 
     def slice(self, offset: int, length: int) -> MiniBatch:
-        """`length` records from number `offset` on, which is 1-based, as in BigDL.
+        """`length` records from number `offset` on; it counts from 1, as in BigDL.
 
         Raises:
-            ValueError: there are not so many.
+            ValueError: there are fewer records.
         """
         if not 1 <= offset <= offset + length - 1 <= self.size():
             raise ValueError(f"slice: got records {offset} to {offset + length - 1}, expected 1 to {self.size()}")
         return self.rows(offset - 1, offset - 1 + length)
 
     def rows(self, start: int, stop: int) -> MiniBatch:
-        """The records from the 0-based `start` up to, not including, `stop`."""
+        """The records from the 0-based `start` up to but not including `stop`."""
 
         def of(x: Activity) -> Activity:
             return map_leaves(lambda leaf: leaf[start:stop], x)
@@ -111,7 +111,7 @@ class MiniBatch:
 def batch_of(
     samples: Sequence[Sample], feature_padding: PaddingParam | None = None, label_padding: PaddingParam | None = None
 ) -> MiniBatch:
-    """The batch of these samples; without padding all must be of one shape.
+    """The batch of these samples; without padding, all must have one shape.
 
     Several features, or labels, make a table. Sparse features (M,) make a SparseMatrix (N, M).
 
@@ -180,7 +180,7 @@ def _sparse(tensors: list[JTensor], place: int, what: str) -> SparseMatrix:
 
 @dataclass(frozen=True)
 class SampleToMiniBatch:
-    """Turns samples into batches of `batch_size`, the last as small as it comes.
+    """Turns samples into batches of `batch_size`; the last may be smaller.
 
     Source: BigDL's SampleToMiniBatch.
 

@@ -17,7 +17,7 @@ SOURCE_URL = "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz"
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 TRAIN_MEAN = np.array([0.4913996898739353, 0.4821584196221302, 0.44653092422369434], np.float32) * 255
 TRAIN_STD = np.array([0.24703223517429462, 0.2434851308749409, 0.26158784442034005], np.float32) * 255
-"""Of the images to train on, by channel: red, green, blue."""
+"""Standard deviations of the training images, by channel: red, green, blue."""
 _FILES = {"train": [f"data_batch_{number}.bin" for number in range(1, 6)], "test": ["test_batch.bin"]}
 _SIDE = 32
 _RECORD_BYTES = 1 + 3 * _SIDE * _SIDE

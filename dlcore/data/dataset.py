@@ -1,4 +1,4 @@
-"""DataSet: records that are changed by transformers each time they are asked for."""
+"""DataSet: records that transformers change each time they are asked for."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class ArrayRecords(Sequence[Sample]):
         return Sample.from_ndarray(of(self.features), of(self.labels))
 
     def batch(self, rows: np.ndarray[Any, Any]) -> MiniBatch:
-        """What `batch_of` makes of these samples, at once."""
+        """The same as `batch_of` makes of these samples, in one step."""
 
         def taken(leaf: Any) -> Any:
             if isinstance(leaf, SparseMatrix):
@@ -66,12 +66,14 @@ class ArrayRecords(Sequence[Sample]):
 
 
 class DataSet:
-    """Records, and what is done with each when it is asked for, so that what is random is drawn anew in every epoch.
+    """Records and transformers, which work when a record is asked for, so that random choices are made anew in every
+    epoch.
 
-    records: Samples, or what `transformers` make Samples of, such as ImageFeatures. feature_padding, label_padding: how
-    a batch is filled up where records differ in size. The Optimizer takes a DataSet, asks for its records in another
-    order each epoch, and seeds the generator for each record, so that a record depends on the seed, the epoch and its
-    place alone.
+    records: Samples, or records that `transformers` turn into Samples, such as ImageFeatures. feature_padding,
+        label_padding: how a batch is padded if records differ in size. The Optimizer takes a DataSet, asks for its
+        records in another
+    order each epoch, and seeds the generator for each record, so that a record depends only on the seed, the epoch and
+    its place.
     Source: BigDL's DataSet.
 
     Raises:
@@ -105,14 +107,15 @@ class DataSet:
         feature_padding: PaddingParam | None = None,
         label_padding: PaddingParam | None = None,
     ) -> DataSet:
-        """Of a list of Samples; or of arrays with the records along the first dimension, and their labels."""
+        """A DataSet of a list of Samples, or of arrays with the records along the first dimension and their labels."""
         is_samples = isinstance(data, (list, tuple)) and all(isinstance(record, Sample) for record in data)
         records = data if is_samples else ArrayRecords(as_given(data), None if labels is None else as_given(labels))
         return cls(records, (), feature_padding, label_padding)
 
     @classmethod
     def image_frame(cls, image_frame: Any, bigdl_type: str = "float") -> DataSet:
-        """Of the pictures of an ImageFrame; what `transform` is given runs each time that a picture is asked for."""
+        """A DataSet of the pictures of an ImageFrame; transformers given to `transform` run each time that a picture is
+        asked for."""
         found = cls(image_frame.features)
         found._frame = image_frame
         return found
@@ -120,15 +123,15 @@ class DataSet:
     _frame: Any = None
 
     def get_image_frame(self) -> Any:
-        """The ImageFrame that it was made of, else None."""
+        """The ImageFrame that it was made from, else None."""
         return self._frame
 
     def transform(self, transformer: Callable[[Any], Any]) -> DataSet:
-        """A DataSet whose records also go through `transformer`: a FeatureTransformer, or a function of a record. Of a
-        SampleToMiniBatch it takes how batches are filled up; their size is the Optimizer's.
+        """A DataSet whose records also go through `transformer`: a FeatureTransformer, or a function of a record. From
+        a SampleToMiniBatch it takes how batches are padded; their size is the Optimizer's.
 
         Raises:
-            TypeError: it cannot be called.
+            TypeError: the transformer cannot be called.
         """
         if isinstance(transformer, SampleToMiniBatch):
             padding = transformer.feature_padding_param, transformer.label_padding_param
@@ -153,7 +156,7 @@ class DataSet:
         return self
 
     def data_set(self) -> DataSet:
-        """Itself; an ImageFrame gives one too."""
+        """This DataSet itself; an ImageFrame has the same method."""
         return self
 
     def size(self) -> int:
@@ -176,13 +179,13 @@ class DataSet:
         return (self[place] for place in range(len(self)))
 
     def data(self, train: bool = False) -> Iterator[Any]:
-        """The records; with `train` without end, in another order each time round."""
+        """The records; with `train`, endlessly, in another order each round."""
         yield from self
         while train:
             yield from self.shuffle()
 
     def batch(self, places: Iterable[int], seeds: Iterable[int] | None = None) -> MiniBatch:
-        """The batch of these records; with `seeds` what is random in each is drawn from its seed."""
+        """The batch of these records; with `seeds`, random choices in each are drawn from its seed."""
         if isinstance(self.records, ArrayRecords) and not self.transformers:
             return self.records.batch(self._order[np.asarray(list(places), np.intp)])
         if seeds is None or not self.transformers:
@@ -192,7 +195,7 @@ class DataSet:
         return batch_of(samples, self.feature_padding, self.label_padding)
 
     def batches(self, batch_size: int) -> Iterator[MiniBatch]:
-        """All records in order, in batches; the last is as small as it comes."""
+        """All records in order, in batches; the last may be smaller."""
         for start in range(0, len(self), batch_size):
             yield self.batch(range(start, min(start + batch_size, len(self))))
 
@@ -202,10 +205,10 @@ class DataSet:
 
 
 def sample_of(record: Any) -> Sample:
-    """The Sample that `record` is or, as a picture's ImageFeature, holds.
+    """The Sample that `record` is, or that a picture's ImageFeature holds.
 
     Raises:
-        TypeError: it is neither.
+        TypeError: the record is neither.
     """
     if isinstance(record, Sample):
         return record

@@ -1,4 +1,4 @@
-"""Records that Spark holds, brought to this machine."""
+"""Bring records that Spark holds to this machine."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from dlcore.settings import settings
 
 
 def is_rdd(data: Any) -> bool:
-    """Whether `data` is an RDD of Spark's, or offers what one offers."""
+    """Whether `data` is an RDD of Spark, or behaves like one."""
     return hasattr(data, "mapPartitions") and hasattr(data, "toLocalIterator")
 
 
 def elsewhere(data: Any, is_labelled: bool = True) -> Any:
-    """The RDD of samples, or of what holds one, that `data` is or that a DataFrame or a DistributedImageFrame stands
-    for; None if its records are on this machine. A DataFrame's columns are called "features" and, where labels are
-    wanted, "label"."""
+    """The RDD of samples (or of records that hold one) that `data` is, or that a DataFrame or a DistributedImageFrame
+    stands for; None if its records are on this machine. A DataFrame's columns are called "features" and, where labels
+    are wanted, "label"."""
     if is_rdd(data):
         return data
     if hasattr(data, "is_distributed") and data.is_distributed():

@@ -1,4 +1,5 @@
-"""Files that data come in: read whole, gzipped or in archives, within limits; a missing one says what belongs there."""
+"""Read data files whole, gzipped or in archives, within limits; the error for a missing file says what belongs
+there."""
 
 from __future__ import annotations
 
@@ -88,7 +89,7 @@ def read_tar(path: Path) -> Iterator[tuple[str, bytes]]:
 
 
 def found_file(folder: str | Path, names: Sequence[str], what: str, source: str) -> Path:
-    """The first of `names` that is in `folder`. what: what it holds; source: where people get it.
+    """The first of `names` that is in `folder`. what: its content. source: where people get it.
 
     Raises:
         FileNotFoundError: none is there; the message says what to put where.

@@ -31,7 +31,7 @@ def read_data_sets(train_dir: str | Path, data_type: str = "train") -> tuple[Byt
 
     Raises:
         FileNotFoundError: a file is missing; the message says what to put where.
-        ValueError: another data_type, a damaged file, or as many labels as there are not images.
+        ValueError: another data_type, a damaged file, or different numbers of images and labels.
     """
     if data_type not in _PREFIXES:
         raise ValueError(f"MNIST: got data_type {data_type!r}, expected 'train' or 'test'")

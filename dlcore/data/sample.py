@@ -1,4 +1,4 @@
-"""A record as training takes it: a sample of features and labels, each a tensor."""
+"""A record for training: a sample of features and labels, each a tensor."""
 
 from __future__ import annotations
 
@@ -13,18 +13,17 @@ from dlcore.number_type import FLOATS
 
 
 class JTensor(NDArrayOperatorsMixin):
-    """An array of float32, or one that is mostly zeros, by the places of its values, in memory of its own. It behaves
-    as the array in every respect.
+    """An array of float32, or a sparse one, given by the places of its values, in memory of its own. It behaves like
+    the array in every respect.
 
     storage: the values, of as many elements as `shape` says; for a sparse tensor (K,) values. indices: for a sparse
     tensor (D, K), or (K,) for one dimension, the 0-based places of the values; repeated places add up. bigdl_type:
     "double" keeps float64. All three may also be bytes, of floats and of int32, as BigDL's own tensors are pickled.
-    The array's methods are the tensor's, and what numpy computes of it is a plain array; a sparse one is made dense for
-    that.
+    It has the array's methods, and numpy computes plain arrays from it; a sparse tensor is made dense for that.
     Source: BigDL's JTensor.
 
     Raises:
-        ValueError: values, places and shape do not fit together, or whole numbers that float32 does not hold.
+        ValueError: values, places and shape do not fit together, or whole numbers are too large for float32.
 
     Example:
         >>> label = JTensor.from_ndarray(np.array(5))
@@ -84,11 +83,11 @@ class JTensor(NDArrayOperatorsMixin):
 
     @property
     def is_sparse(self) -> bool:
-        """Whether it is kept by its places."""
+        """Whether it is a sparse tensor."""
         return self.indices is not None
 
     def to_ndarray(self) -> Array:
-        """The array: of a dense tensor its own memory, of a sparse one a new array with all its zeros."""
+        """The array: a dense tensor's own memory, or a new array with all zeros of a sparse one."""
         if self.indices is None:
             return self.storage.reshape(self.shape)
         full = np.zeros(self.shape, self.storage.dtype)
@@ -153,7 +152,7 @@ class JTensor(NDArrayOperatorsMixin):
 
 
 class Sample:
-    """One record: its features and its labels, each one or several tensors without a dimension of the batch.
+    """One record: its features and its labels, each one or several tensors without a batch dimension.
 
     feature, label: the first of each (label None without labels); features, labels: all of them.
     Source: BigDL's Sample.
@@ -181,13 +180,14 @@ class Sample:
 
     @classmethod
     def from_ndarray(cls, features: Any, labels: Any = (), bigdl_type: str = "float") -> Sample:
-        """From an array or a list of arrays each; a label may be a number. Without labels a sample is only to predict
-        on."""
+        """A Sample from features and labels, each an array or a list of arrays; a label may be a number. Without
+        labels, a sample is only for prediction."""
         return cls(_tensors(features, bigdl_type), _tensors(labels, bigdl_type), bigdl_type)
 
     @classmethod
     def from_jtensor(cls, features: Any, labels: Any = (), bigdl_type: str = "float") -> Sample:
-        """From a tensor or a list of tensors each, dense or sparse; a label may be a number."""
+        """A Sample from features and labels, each a tensor or a list of tensors, dense or sparse; a label may be a
+        number."""
         return cls(_tensors(features, bigdl_type), _tensors(labels, bigdl_type), bigdl_type)
 
     def __repr__(self) -> str:

@@ -1,4 +1,4 @@
-"""Sentences: read, split, taken apart into words, padded at both ends.
+"""Sentences: read them, split them, take them apart into words, pad them at both ends.
 
 The rules are ours, short and without trained models, where BigDL's Python calls NLTK. Source: BigDL's dataset.sentence.
 """
@@ -34,16 +34,16 @@ def read_localfile(fileName: str | Path) -> list[str]:
 
     Raises:
         FileNotFoundError: there is none.
-        ValueError: it is no text in UTF-8, damaged, or larger than DLCORE_MAX_DATA_BYTES.
+        ValueError: it is not a text in UTF-8, is damaged, or is larger than DLCORE_MAX_DATA_BYTES.
     """
     path = Path(fileName)
     if not path.is_file():
-        raise FileNotFoundError(f"{path}: got no file, expected a text with a sentence a line; put one there")
+        raise FileNotFoundError(f"{path}: got no file, expected a text with one sentence per line; put one there")
     try:
         return read_limited(path).decode("utf-8").splitlines(keepends=True)
     except UnicodeDecodeError as error:
         raise ValueError(
-            f"{path}: got bytes that are no UTF-8 ({error.reason} at {error.start}), expected text"
+            f"{path}: got bytes that are not UTF-8 ({error.reason} at {error.start}), expected text"
         ) from error
 
 

@@ -28,9 +28,9 @@ def text_to_words(text: str) -> list[str]:
 
 
 class Dictionary:
-    """The most frequent words of texts, by a 0-based number, most frequent first, equals by the alphabet.
+    """The most frequent words of texts, numbered from 0, most frequent first; ties go by the alphabet.
 
-    sentences: lists of words. vocab_size: how many words to keep; without it all. All others share the number
+    sentences: lists of words. vocab_size: how many words to keep; by default all. All others share the number
     vocab_size().
     Source: BigDL's Dictionary.
 
@@ -91,11 +91,11 @@ class Dictionary:
 
     @classmethod
     def load(cls, path: str | Path) -> Dictionary:
-        """From the file that `save` wrote.
+        """A dictionary from the file that `save` wrote.
 
         Raises:
             FileNotFoundError: there is none.
-            ValueError: it is no such file.
+            ValueError: the file is not such a file.
         """
         try:
             kept = json.loads(read_limited(Path(path)))
@@ -105,7 +105,7 @@ class Dictionary:
                 f"{path}: got a file that is no dictionary ({error}), expected one that save wrote"
             ) from error
         if len({*words}) != len(words) or not all(isinstance(word, str) for word in [*words, *discarded]):
-            raise ValueError(f"{path}: got words twice or what is no text, expected a dictionary that save wrote")
+            raise ValueError(f"{path}: got words twice, or no texts, expected a dictionary that save wrote")
         found = cls([])
         found._words, found._discarded = words, discarded
         found._places = {word: place for place, word in enumerate(words)}
@@ -118,7 +118,7 @@ def pad_sequences(
     """(N, length) the sequences cut off or filled up with `value`, at the end, or at the front, where the last elements
     are kept.
 
-    Without `length` that of the longest.
+    By default, the length is that of the longest.
 
     Raises:
         ValueError: a length below 0.

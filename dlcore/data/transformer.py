@@ -1,4 +1,4 @@
-"""What BigDL's datasets are transformed by."""
+"""The transformer of BigDL's datasets."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from dlcore.data.sample import Sample
 def normalizer(data: Any, mean: Any, std: Any = None) -> Any:
     """(data - mean) / std of an array.
 
-    As BigDL 0.1 has it, `normalizer(mean, std)` is the function that does so with the features of a Sample, or with an
+    As in BigDL 0.1, `normalizer(mean, std)` is the function that does this with the features of a Sample, or with an
     array.
     Source: BigDL's dataset.transformer.
 

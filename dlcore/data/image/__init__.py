@@ -1,4 +1,4 @@
-"""Pictures for training and prediction, and what changes them, as `bigdl.transform.vision.image` has them."""
+"""Pictures for training and prediction, and their transformers, as in `bigdl.transform.vision.image`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Transformers of the boxes on a picture, its RoiLabel, to go with those of the picture."""
+"""Transformers of the boxes on a picture (its RoiLabel); they go with those of the picture."""
 
 from __future__ import annotations
 
@@ -74,8 +74,9 @@ class RoiHFlip(FeatureTransformer):
 
 @dataclass(eq=False)
 class RoiProject(FeatureTransformer):
-    """Boxes, as fractions, follow the crop or expansion that "boundingBox" tells of: they become fractions of it, cut
-    off at its edge, and those outside of it go. need_meet_center_constraint: those whose centre lies outside go too.
+    """Boxes, as fractions, follow the crop or expansion that "boundingBox" describes: they become fractions of it, cut
+    off at its edge, and those outside it are dropped. need_meet_center_constraint: those whose centre lies outside are
+    dropped too.
 
     Source: BigDL's RoiProject.
 

@@ -40,7 +40,7 @@ def three_channels(feature: ImageFeature) -> Picture:
 
 @dataclass(eq=False)
 class _Between(FeatureTransformer):
-    """What works with a number drawn from [delta_low, delta_high), which begins at `least` or above."""
+    """A transformer with a number drawn from [delta_low, delta_high), which begins at `least` or above."""
 
     least: ClassVar[float] = -np.inf
     delta_low: float
@@ -55,7 +55,7 @@ class _Between(FeatureTransformer):
             )
 
     def number(self) -> float:
-        """The number drawn."""
+        """The number that is drawn."""
         return drawn(self.delta_low, self.delta_high)
 
 
@@ -187,7 +187,7 @@ class ColorJitter(FeatureTransformer):
 class ChannelNormalize(FeatureTransformer):
     """(x - mean) / std, channel by channel; the result is float32.
 
-    The arguments are those of the channels that they are called after; pixels are in BGR order. A grey picture takes
+    Each argument is for the channel in its name; pixels are in BGR order. A grey picture takes
     the first mean.
     Source: BigDL's ChannelNormalize.
 

@@ -28,8 +28,8 @@ __all__ = ["BytesToMat", "ImageFrameToSample", "MatToFloats", "MatToTensor", "Pi
 
 @dataclass(eq=False)
 class BytesToMat(FeatureTransformer):
-    """Decode the picture's file, under `byte_key`, to pixels; one that cannot be decoded makes the picture invalid. One
-    that was made of an array, and has no file, keeps its pixels.
+    """Decode the picture's file, under `byte_key`, to pixels; a file that cannot be decoded makes the picture invalid.
+    A picture from an array, which has no file, keeps its pixels.
 
     Source: BigDL's BytesToMat.
     """
@@ -49,8 +49,8 @@ class BytesToMat(FeatureTransformer):
 
 @dataclass(eq=False)
 class PixelBytesToMat(FeatureTransformer):
-    """Take the bytes under `byte_key` as pixels, row by row, of the size that is "originalSize". Without a size, or
-    with other than its bytes, the picture becomes invalid.
+    """Take the bytes under `byte_key` as pixels, row by row, of the size "originalSize". If there is no size, or the
+    number of bytes differs from it, the picture becomes invalid.
 
     Source: BigDL's PixelBytesToMat.
     """
@@ -69,7 +69,7 @@ class PixelBytesToMat(FeatureTransformer):
 
 @dataclass(eq=False)
 class MatToFloats(FeatureTransformer):
-    """Pixels become float32 (H, W, C) under `out_key`, and are given up.
+    """Pixels become float32 (H, W, C) under `out_key`, and are then dropped.
 
     Invalid pictures get zeros of valid_height x valid_width x valid_channel. Memory is never shared, whatever
     share_buffer says.
@@ -97,9 +97,10 @@ class MatToFloats(FeatureTransformer):
 
 @dataclass(eq=False)
 class MatToTensor(FeatureTransformer):
-    """Pixels become a tensor (C, H, W) of float32 under `tensor_key`, of a grey picture (H, W), and are given up.
+    """Pixels become a tensor of float32 under `tensor_key`, (C, H, W) or (H, W) for a grey picture, and are then
+    dropped.
 
-    Channels are in BGR order; to_rgb turns it round.
+    Channels are in BGR order; to_rgb reverses it.
     Source: BigDL's MatToTensor.
     """
 

@@ -1,4 +1,4 @@
-"""Transformers that take a part of a picture, put it on a larger one, fill a part, or turn it round."""
+"""Transformers that take a part of a picture, put it on a larger one, fill a part, or mirror it."""
 
 from __future__ import annotations
 
@@ -57,7 +57,8 @@ class _SizedCrop(FeatureTransformer):
     is_clip: bool = True
 
     def place(self, height: int, width: int) -> tuple[float, float]:
-        """The part's first row and column, where the picture has that many more than the part, or fewer."""
+        """The part's first row and column, given by how many more rows and columns the picture has than the part (or
+        fewer)."""
         raise NotImplementedError(f"{type(self).__name__} does not define place")
 
     def change(self, feature: ImageFeature) -> None:
@@ -145,7 +146,7 @@ class DetectionCrop(FeatureTransformer):
 
 @dataclass(eq=False)
 class RandomCropper(FeatureTransformer):
-    """A part of crop_w x crop_h pixels, with `mirror` turned round half of the time; the result is float32.
+    """A part of crop_w x crop_h pixels, with `mirror` mirrored half of the time; the result is float32.
 
     cropper_method: "Random", or "Center". channels: 3, which BigDL takes too.
     Source: BigDL's RandomCropper.
@@ -176,7 +177,7 @@ class RandomCropper(FeatureTransformer):
 
 @dataclass(eq=False)
 class HFlip(FeatureTransformer):
-    """Turn the picture round, left to right.
+    """Mirror the picture left to right.
 
     Source: BigDL's HFlip.
     """
@@ -227,7 +228,7 @@ class Expand(FeatureTransformer):
 
 
 def _around(shape: tuple[int, ...], top: int, left: int, larger: tuple[int, ...]) -> BoundingBox:
-    """The box of a picture of shape `larger`, as fractions of the one of `shape` that lies in it at (top, left)."""
+    """The box of a picture of shape `larger`, as fractions of the picture of `shape` that lies in it at (top, left)."""
     height, width = shape[:2]
     return BoundingBox(-left / width, -top / height, (larger[1] - left) / width, (larger[0] - top) / height)
 
@@ -237,7 +238,7 @@ class FixExpand(FeatureTransformer):
     """Put the picture in the middle of a black one of expand_height x expand_width pixels, whose box, as fractions of
     the picture, is kept as "boundingBox".
 
-    BigDL leaves what is around the picture as the memory was, and keeps the picture's place in pixels.
+    BigDL leaves the surroundings as the memory was, and keeps the picture's place in pixels.
     Source: BigDL's FixExpand.
 
     Raises:

@@ -1,4 +1,4 @@
-"""A picture with all that is known of it, by BigDL's keys."""
+"""A picture with everything known about it, by BigDL's keys."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ URI, MAT, BYTES, FLOATS, SIZE, ORIGINAL_SIZE = "uri", "mat", "bytes", "floats", 
 LABEL, PREDICT, BOUNDING_BOX, SAMPLE, IMAGE_TENSOR = "label", "predict", "boundingBox", "sample", "imageTensor"
 UNKNOWN_SIZE = (-1, -1, -1)
 FORMATS = ("JPEG", "PNG", "BMP", "GIF", "TIFF", "WEBP", "PPM")
-"""The formats of files that are decoded: others that Pillow knows start programs, or are no pictures of a camera."""
+"""The formats of files that are decoded: others that Pillow knows start programs, or are not pictures of a camera."""
 
 
 class ImageFeature:
-    """One picture: what is known of it by key, whether it is valid, and why not.
+    """One picture: what is known about it, by key, whether it is valid, and if not, why.
 
     Keys: "uri" its path, "bytes" its file, "mat" its pixels (H, W, C) in BGR order, uint8 or float32, "originalSize"
     and "size" as (height, width, channels), "label" (an array or a RoiLabel), "floats" and "imageTensor" what
     MatToFloats and MatToTensor made, "sample", "predict", "boundingBox" the part that the latest crop or expansion
     left, as fractions of what was there before.
-    A file is decoded when its pixels are first asked for; one that cannot be decoded makes the picture invalid, and
+    A file is decoded when its pixels are first asked for; a file that cannot be decoded makes the picture invalid, and
     transformers leave it alone.
     image: an array (H, W, C) or (H, W): bytes stay bytes, other numbers become float32. label: a number, an array or a
     RoiLabel.
@@ -60,14 +60,14 @@ class ImageFeature:
 
     @classmethod
     def of_file(cls, content: bytes, uri: str | None = None, label: Any = None) -> ImageFeature:
-        """Of a picture's file in memory, which is decoded when its pixels are first asked for."""
+        """A picture from a file in memory, which is decoded when its pixels are first asked for."""
         found = cls(label=label, path=uri)
         found[BYTES] = content
         return found
 
     @classmethod
     def of_path(cls, path: Path, label: Any = None) -> ImageFeature:
-        """Of a picture's file on disk, which is read and decoded when its pixels are first asked for."""
+        """A picture from a file on disk, which is read and decoded when its pixels are first asked for."""
         found = cls(label=label, path=str(path))
         found._file = path
         return found
@@ -75,7 +75,7 @@ class ImageFeature:
     # --- by key -----------------------------------------------------------------------------------------------------
 
     def __getitem__(self, key: str) -> Any:
-        """What is known by `key`, else None."""
+        """The value of `key`, None if there is none."""
         if key not in self._state:
             if key == BYTES and self._file is not None:
                 return self._read()
@@ -90,13 +90,13 @@ class ImageFeature:
         return key in self._state
 
     def keys(self) -> list[str]:
-        """All keys of which something is known."""
+        """All keys that have a value."""
         self[ORIGINAL_SIZE]
         return sorted({*self._state, *([BYTES] if self._file is not None else [])})
 
     def clone(self) -> ImageFeature:
-        """The same picture, apart: what is put into one does not show in the other. Transformers replace arrays, they
-        do not write into them."""
+        """A copy of the picture: values set in one do not show in the other. Transformers replace arrays; they do not
+        write into them."""
         found = ImageFeature()
         found._state, found._file = dict(self._state), self._file
         found.is_valid, found.reason = self.is_valid, self.reason
@@ -108,7 +108,7 @@ class ImageFeature:
         return sum(arrays) + len(self._state.get(BYTES) or b"")
 
     def check(self) -> ImageFeature:
-        """Itself, invalid if its file cannot be decoded; pixels that nobody has asked for are not kept."""
+        """This picture, made invalid if its file cannot be decoded; pixels that nobody has asked for are not kept."""
         copy = self.clone()
         copy[MAT]
         self.is_valid, self.reason = copy.is_valid, copy.reason
@@ -124,7 +124,7 @@ class ImageFeature:
         return str(self._state.get(URI) or "a picture without a path")
 
     def known_size(self) -> tuple[int, int, int] | None:
-        """The original size if somebody said it; nothing is decoded for that."""
+        """The original size if it is known; nothing is decoded for that."""
         return self._state.get(ORIGINAL_SIZE)
 
     def has_label(self) -> bool:
@@ -168,13 +168,13 @@ class ImageFeature:
         self._state[MAT] = np.ascontiguousarray(picture)
 
     def get_size(self) -> tuple[int, int, int]:
-        """(height, width, channels) as they are now."""
+        """The present (height, width, channels)."""
         picture = self[MAT]
         found: tuple[int, int, int] = picture.shape if picture is not None else self[SIZE] or self.get_original_size()
         return found
 
     def get_original_size(self) -> tuple[int, int, int]:
-        """(height, width, channels) before all transformers; (-1, -1, -1) if that is not known."""
+        """(height, width, channels) before all transformers; (-1, -1, -1) if they are not known."""
         found: tuple[int, int, int] = self[ORIGINAL_SIZE] or UNKNOWN_SIZE
         return found
 
@@ -188,12 +188,12 @@ class ImageFeature:
     # --- for training -----------------------------------------------------------------------------------------------
 
     def get_label(self) -> Any:
-        """The label; as in BigDL an array of -1 if there is none."""
+        """The label; if there is none, an array of -1, as in BigDL."""
         found = self[LABEL]
         return np.full(1, -1, np.float32) if found is None else found
 
     def get_sample(self, key: str = SAMPLE) -> Sample:
-        """The Sample that ImageFrameToSample made; else that of "imageTensor" and the label.
+        """The Sample that ImageFrameToSample made, else one of "imageTensor" and the label.
 
         Raises:
             ValueError: the picture is invalid, or no transformer has made either.
@@ -228,7 +228,7 @@ def decoded(content: bytes) -> Picture:
     Transparency and the file's orientation are ignored; 16 bits of grey become 8.
 
     Raises:
-        ValueError: it is no picture that can be decoded, or has more pixels than DLCORE_MAX_IMAGE_PIXELS.
+        ValueError: it is not a picture that can be decoded, or it has more pixels than DLCORE_MAX_IMAGE_PIXELS.
     """
     from PIL import Image
 

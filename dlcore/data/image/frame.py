@@ -1,4 +1,4 @@
-"""ImageFrame: pictures from files or arrays, with their labels and what was predicted of them."""
+"""ImageFrame: pictures from files or arrays, with their labels and predictions."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class ImageFrame:
     """Pictures on this machine.
 
     `transform` changes them once and for all; `DataSet.image_frame(frame).transform(...)` changes them each time that
-    they are asked for, so that what is random is drawn anew in every epoch, and only a batch is decoded at a time.
+    they are asked for, so that random choices are made anew in every epoch, and only a batch is decoded at a time.
     Source: BigDL's ImageFrame and LocalImageFrame.
 
     Example:
@@ -94,28 +94,28 @@ class ImageFrame:
         return [feature.get_image(float_key, to_chw) for feature in self.features]
 
     def get_label(self) -> list[Any]:
-        """The label of each picture, [-1] where there is none."""
+        """The label of each picture; [-1] if it has none."""
         return [feature.get_label() for feature in self.features]
 
     def get_predict(self, key: str = PREDICT) -> list[tuple[str | None, Any]]:
-        """(path, prediction) of each picture, None where nothing was predicted."""
+        """(path, prediction) of each picture; None if nothing was predicted."""
         return [(feature[URI], feature[key]) for feature in self.features]
 
     def get_sample(self, key: str = SAMPLE) -> list[Sample | None]:
-        """The Sample that ImageFrameToSample made of each picture, None where it made none, such as of one that is not
-        valid."""
+        """The Sample that ImageFrameToSample made of each picture; None if it made none, for example of an invalid
+        picture."""
         return [feature[key] for feature in self.features]
 
     def get_uri(self, key: str = URI) -> list[Any]:
-        """The path of each picture, None of one from an array."""
+        """The path of each picture; None for one from an array."""
         return [feature[key] for feature in self.features]
 
     def is_local(self) -> bool:
-        """Whether the pictures are on this machine: they are."""
+        """Whether the pictures are on this machine: always true here."""
         return True
 
     def is_distributed(self) -> bool:
-        """Whether the pictures are on a cluster: they are not."""
+        """Whether the pictures are on a cluster: always false here."""
         return False
 
     # --- changes ----------------------------------------------------------------------------------------------------
@@ -170,7 +170,7 @@ class LocalImageFrame(ImageFrame):
     Source: BigDL's LocalImageFrame.
 
     Raises:
-        ValueError: other numbers of labels than of pictures, or what is no picture.
+        ValueError: the numbers of labels and pictures differ, or something is not a picture.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""OpenCV's arithmetic of pictures, which BigDL's transformers are defined by, in numpy.
+"""OpenCV's arithmetic of pictures, which defines BigDL's transformers, in numpy.
 
 Pictures are (H, W, C) in BGR order, uint8 or float32, as OpenCV's matrices. uint8 results are OpenCV's to the bit, but
 of a resize by INTER_CUBIC, INTER_AREA or INTER_LANCZOS4, where a value may differ by one: sums are rounded in another
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 Picture: TypeAlias = NDArray[Any]
 """(H, W, C), uint8 or float32."""
 Taps: TypeAlias = tuple[NDArray[np.intp], NDArray[np.float32]]
-"""For each pixel of the result the places (size, K) that it is made of, and their weights (size, K)."""
+"""For each pixel of the result, the places (size, K) that it is made from, and their weights (size, K)."""
 
 INTER_NEAREST, INTER_LINEAR, INTER_CUBIC, INTER_AREA, INTER_LANCZOS4 = range(5)
 _WEIGHT_BITS = 11
@@ -93,7 +93,7 @@ def _blend(values: NDArray[Any], taps: tuple[NDArray[np.intp], NDArray[Any]], ax
 
 
 def _step(size: int, wanted: int) -> float:
-    """The pixels of the picture in one of the result, rounded as OpenCV rounds it."""
+    """The number of pixels of the picture in one pixel of the result, rounded as OpenCV rounds it."""
     return 1 / (wanted / size)
 
 
@@ -155,7 +155,7 @@ TAPS: dict[int, Callable[[int, int], Taps]] = {
     INTER_AREA: _linear_of_area,
     INTER_LANCZOS4: _lanczos,
 }
-"""How each of OpenCV's modes finds what a pixel is made of."""
+"""How each of OpenCV's modes finds the pixels that make a pixel."""
 
 
 def _area(picture: Picture, height: int, width: int) -> Picture:

@@ -16,12 +16,12 @@ from dlcore.data.image.feature import BYTES, URI, ImageFeature
 from dlcore.settings import settings
 
 _ROWS = 64
-"""Pictures that are in memory at once."""
+"""Number of pictures that are in memory at once."""
 _COLUMNS = f"{URI} string, {BYTES} binary"
 
 
 def picture_files(path: str | Path) -> list[Path]:
-    """The files of a folder and those in it, that file, or those of a pattern, by path, without hidden ones.
+    """The files of a folder and its subfolders, a single file, or the files of a pattern, by path, without hidden ones.
 
     Raises:
         FileNotFoundError: there are none.

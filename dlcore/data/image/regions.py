@@ -1,4 +1,4 @@
-"""Boxes of what is on a picture, and what happens to them when the picture changes."""
+"""Boxes on a picture, and how they change with the picture."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class RoiLabel:
     Source: BigDL's RoiLabel.
 
     Raises:
-        ValueError: other shapes, or other numbers of boxes.
+        ValueError: the shapes are wrong, or the numbers of boxes differ.
     """
 
     classes: Array
@@ -36,7 +36,7 @@ class RoiLabel:
 
     @classmethod
     def from_tensor(cls, rows: Any) -> RoiLabel:
-        """Of rows (N, 6): class, difficult, x_min, y_min, x_max, y_max."""
+        """A RoiLabel from rows (N, 6): class, difficult, x_min, y_min, x_max, y_max."""
         array = np.asarray(rows, np.float32).reshape(-1, 6)
         return cls(array[:, :2].T, array[:, 2:])
 
@@ -56,12 +56,12 @@ class BoundingBox:
     normalized: bool = True
 
     def scaled(self, height: float, width: float, normalized: bool) -> BoundingBox:
-        """The same part in units of which there are height x width in one of these."""
+        """The same part in smaller units, height x width of which make one of these."""
         return BoundingBox(self.x1 * width, self.y1 * height, self.x2 * width, self.y2 * height, normalized)
 
     @classmethod
     def of(cls, corners: Array, normalized: bool = True) -> BoundingBox:
-        """Of (4,) x_min, y_min, x_max, y_max."""
+        """A box from (4,) x_min, y_min, x_max, y_max."""
         x1, y1, x2, y2 = (float(corner) for corner in corners)
         return cls(x1, y1, x2, y2, normalized)
 
@@ -71,7 +71,7 @@ class BoundingBox:
 
 
 def projected(label: RoiLabel, part: Array, need_meet_center_constraint: bool) -> RoiLabel:
-    """The boxes as fractions of `part` (4,), cut off at its edge; without those that lie outside of it, or whose centre
+    """The boxes as fractions of `part` (4,), cut off at its edge, without those that lie outside it or whose centre
     does.
 
     label, part: as fractions of the whole picture.

@@ -87,7 +87,7 @@ def _aspect_size(
 
 @dataclass(eq=False)
 class AspectScale(FeatureTransformer):
-    """Bring the shorter side to min_size, or the longer to max_size where it would exceed that; the aspect ratio stays.
+    """Bring the shorter side to min_size, or the longer to max_size if it would exceed that; the aspect ratio stays.
 
     scale_multiple_of: both sides are rounded down to a multiple of it. min_scale: the least factor, -1 for none.
     Source: BigDL's AspectScale; Ren et al. 2015, "Faster R-CNN".

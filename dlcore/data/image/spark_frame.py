@@ -1,4 +1,4 @@
-"""DistributedImageFrame: pictures that Spark holds, changed by its workers."""
+"""DistributedImageFrame: pictures that Spark holds and its workers change."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class DistributedImageFrame:
 
     @classmethod
     def of(cls, rdd: Any) -> DistributedImageFrame:
-        """Of an RDD of ImageFeatures."""
+        """A frame of an RDD of ImageFeatures."""
         found = cls.__new__(cls)
         found.rdd = rdd
         return found
@@ -45,15 +45,15 @@ class DistributedImageFrame:
         return self.rdd.map(lambda feature: feature.get_image(float_key, to_chw))
 
     def get_label(self) -> Any:
-        """An RDD of the label of each picture, [-1] where there is none."""
+        """An RDD of the label of each picture; [-1] if it has none."""
         return self.rdd.map(lambda feature: feature.get_label())
 
     def get_predict(self, key: str = PREDICT) -> Any:
-        """An RDD of (path, prediction), None where nothing was predicted."""
+        """An RDD of (path, prediction); None if nothing was predicted."""
         return self.rdd.map(lambda feature: (feature[URI], feature[key]))
 
     def get_sample(self, key: str = SAMPLE) -> Any:
-        """An RDD of the Sample that ImageFrameToSample made of each picture, None where it made none."""
+        """An RDD of the Sample that ImageFrameToSample made of each picture; None if it made none."""
         return self.rdd.map(lambda feature: feature[key])
 
     def get_uri(self, key: str = URI) -> Any:
@@ -61,15 +61,15 @@ class DistributedImageFrame:
         return self.rdd.map(lambda feature: feature[key])
 
     def is_local(self) -> bool:
-        """Whether the pictures are on this machine: they are not."""
+        """Whether the pictures are on this machine: always false here."""
         return False
 
     def is_distributed(self) -> bool:
-        """Whether Spark holds the pictures: it does."""
+        """Whether Spark holds the pictures: always true here."""
         return True
 
     def transform(self, transformer: FeatureTransformer, bigdl_type: str = "float") -> Self:
-        """Change all pictures, when an action asks for them; what is random is drawn anew each time."""
+        """Change all pictures when an action asks for them; random choices are made anew each time."""
         self.rdd = self.rdd.map(lambda feature: transformer.transform(feature.clone()))
         return self
 

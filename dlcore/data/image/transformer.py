@@ -1,4 +1,4 @@
-"""What changes pictures: the parent of all transformers, and those made of others."""
+"""The parent class of all transformers of pictures, and transformers made of others."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from dlcore.rng import RNG
 
 
 def drawn(low: float, high: float) -> float:
-    """A number of [low, high) from the engine's generator."""
+    """A number from [low, high), drawn from the engine's generator."""
     return low + (high - low) * float(RNG.draws(1)[0])
 
 
@@ -25,8 +25,8 @@ def drawn_integer(low: int, high: int) -> int:
 class FeatureTransformer(Typed):
     """Changes a picture. An invalid one stays as it is.
 
-    A transformer is a dataclass of BigDL's arguments that writes `change(feature)`. What is random it draws from the
-    engine's generator, so that it repeats after `set_seed`. Called with an ImageFrame it changes all of its pictures.
+    A transformer is a dataclass of BigDL's arguments that writes `change(feature)`. Random choices are drawn from the
+    engine's generator, so that they repeat after `set_seed`. Called with an ImageFrame it changes all of its pictures.
     Source: BigDL's FeatureTransformer.
     """
 
@@ -39,7 +39,7 @@ class FeatureTransformer(Typed):
         raise NotImplementedError(f"{type(self).__name__} does not define change")
 
     def transform(self, image_feature: ImageFeature, bigdl_type: str = "float") -> ImageFeature:
-        """Change one picture, and give it back.
+        """Change one picture, and return it.
 
         Raises:
             ValueError: the transformer cannot take such a picture; the message names it.
@@ -58,7 +58,7 @@ class FeatureTransformer(Typed):
         return image_feature
 
     def enable_ignore_exception(self) -> Self:
-        """From now on a picture that the transformer cannot take becomes invalid, where it was an error."""
+        """From now on, a picture that the transformer cannot take becomes invalid instead of raising an error."""
         self._ignores_errors = True
         return self
 
@@ -74,7 +74,7 @@ class Pipeline(FeatureTransformer):
     Source: BigDL's Pipeline.
 
     Raises:
-        TypeError: something is no transformer.
+        TypeError: something is not a transformer.
     """
 
     transformers: Sequence[FeatureTransformer]
