@@ -37,8 +37,7 @@ export function framedPicture({ source, alt, changed }) {
   stage.addEventListener("pointerdown", (event) => drag(event, stage, () => now, set, settle));
   frame.addEventListener("keydown", (event) => keys(event, () => now, set));
   frame.addEventListener("keyup", (event) => event.key.startsWith("Arrow") && settleSoon(() => changed({ ...now })));
-  image.addEventListener("error", () => image.replaceWith(h("p", { class: "none" }, "This browser cannot show this
-  format. The search works nevertheless.")));
+  image.addEventListener("error", () => image.replaceWith(h("p", { class: "none" }, "This browser cannot show this format. The search works nevertheless.")));
   set(now);
   return { element: h("div", { class: "query" }, stage), show };
 }
