@@ -38,12 +38,16 @@ Gradients: TypeAlias = tuple[Array | None, Array | None, Array | None]
 Codes: TypeAlias = NDArray[np.uint8]
 Distances: TypeAlias = NDArray[np.unsignedinteger]
 Masks: TypeAlias = tuple[Codes, NDArray[np.int64]]
+"""Masks (..., B) of bits of a code, and limits (...): a pair of codes keeps them if it differs in at most so many of
+these bits."""
 Buckets: TypeAlias = tuple[Codes, NDArray[np.int64]]
 """Codes (N, B) in order of the numbers of their buckets, and (K + 1,) int64: where bucket k of 0 .. K - 1 starts, then
 N."""
 Mask: TypeAlias = NDArray[np.bool_]
 WIDEST = 8191
 """Most bytes of a code whose bits a uint16 can count."""
+WINDOW_BYTES = 8
+"""Most bytes of a code that a window may have, for `native`."""
 
 
 class AdamMeans(NamedTuple):
@@ -291,15 +295,22 @@ class Kernels(Protocol):
         """
 
     def hamming_in_buckets(
-        self, first: Buckets, second: Buckets | None, flips: NDArray[np.int64], radius: int, earlier: Masks
+        self,
+        first: Buckets,
+        second: Buckets | None,
+        flips: NDArray[np.int64],
+        radius: int,
+        window: Masks,
+        earlier: Masks,
     ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64], Distances]]:
         """Pairs of a row i of `first` and a row j of `second` within `radius` bits whose buckets' numbers differ by one
         of `flips` (F,).
 
         second: None for pairs i < j within `first`.
         flips: different numbers; what differs by one of them is xor-ed with it.
-        earlier: masks (E, B) and limits (E,) int64; a pair that differs in at most limits[e] of the bits of masks[e] is
-        left out.
+        window: a mask (B,) and its limit; a pair that does not keep it is left out. It is looked at first, so a narrow
+        one that few pairs keep saves time.
+        earlier: masks (E, K, B) and limits (E, K); a pair that keeps all K of any of these is left out.
         Gives i, j and the distances, a bounded number at once, in no order.
         """
 

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dlcore.kernels.cpu import threads
-from dlcore.kernels.interface import WIDEST, Buckets, Codes, Distances, Masks, distance_type
+from dlcore.kernels.interface import WIDEST, WINDOW_BYTES, Buckets, Codes, Distances, Masks, distance_type
 from dlcore.kernels.native_library import library
 
 Numbers = NDArray[np.uint64]
@@ -80,7 +80,10 @@ def hamming_within(queries: Codes, codes: Codes, radius: int) -> tuple[NDArray[n
 class _Buckets(ctypes.Structure):
     """`Buckets` of hamming_scan.h."""
 
-    _fields_ = (("planes", ctypes.c_void_p), ("stride", ctypes.c_int64), ("starts", ctypes.c_void_p))
+    _fields_ = (
+        ("planes", ctypes.c_void_p), ("window", ctypes.c_void_p),
+        ("stride", ctypes.c_int64), ("starts", ctypes.c_void_p),
+    )  # fmt: skip
 
 
 class _BucketJoin(ctypes.Structure):
@@ -88,22 +91,31 @@ class _BucketJoin(ctypes.Structure):
 
     _fields_ = (
         ("first", _Buckets), ("second", _Buckets),
-        *((name, ctypes.c_int64) for name in ("words", "buckets", "flip_count", "earlier_count", "radius", "is_same")),
+        *(
+            (name, ctypes.c_int64)
+            for name in ("words", "buckets", "flip_count", "earlier_count", "mask_count", "radius", "within", "is_same")
+        ),
         *((name, ctypes.c_void_p) for name in ("flips", "masks", "limits")),
     )  # fmt: skip
 
 
 def hamming_in_buckets(
-    first: Buckets, second: Buckets | None, flips: NDArray[np.int64], radius: int, earlier: Masks
+    first: Buckets, second: Buckets | None, flips: NDArray[np.int64], radius: int, window: Masks, earlier: Masks
 ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64], Distances]]:
     """Pairs of codes in buckets that differ by one of the flips: see `reference.hamming_in_buckets`. One thread."""
     given = [first] if second is None else [first, second]
     planes = [_planes(codes, _OVERREAD) for codes, _ in given]
+    narrow = [_window(codes, window[0]) for codes, _ in given]
     starts = [np.ascontiguousarray(each, np.int64) for _, each in given]
-    flips, masks = np.ascontiguousarray(flips, np.int64), np.ascontiguousarray(_planes(earlier[0]).T)
+    flips = np.ascontiguousarray(flips, np.int64)
+    masks = _planes(earlier[0].reshape(-1, first[0].shape[1])).T.copy()
     limits = np.ascontiguousarray(earlier[1], np.int64)
-    sides = [_Buckets(p.ctypes.data, p.shape[1], s.ctypes.data) for p, s in zip(planes, starts, strict=True)]
-    sizes = len(planes[0]), len(starts[0]) - 1, len(flips), len(limits), radius, second is None
+    sides = [
+        _Buckets(p.ctypes.data, w.ctypes.data, p.shape[1], s.ctypes.data)
+        for p, w, s in zip(planes, narrow, starts, strict=True)
+    ]
+    counts = len(planes[0]), len(starts[0]) - 1, len(flips), *limits.shape
+    sizes = *counts, radius, int(window[1]), second is None
     join = _BucketJoin(sides[0], sides[-1], *sizes, flips.ctypes.data, masks.ctypes.data, limits.ctypes.data)
     rows, found = np.empty(_PAIRS, np.int64), np.empty(_PAIRS, np.uint64)
     step = np.array([0, 0, -1, -1], np.int64)
@@ -123,8 +135,22 @@ def _planes(codes: Codes, more: int = 0) -> Numbers:
     return planes
 
 
+def _window(codes: Codes, mask: Codes) -> Numbers:
+    """Of each code the bits of a mask, in at most WINDOW_BYTES bytes, as a word: (N + _OVERREAD,)."""
+    words = np.zeros((len(codes) + _OVERREAD, WINDOW_BYTES), np.uint8)
+    for place, byte in enumerate(np.flatnonzero(mask)):
+        np.bitwise_and(codes[:, byte], mask[byte], out=words[: len(codes), place])
+    return words.view(np.uint64)[:, 0]
+
+
 def _suits(queries: Codes, codes: Codes, _: int) -> bool:
     return queries.shape[1:] == codes.shape[1:] and 0 < codes.shape[1] <= _MAX_BYTES
+
+
+def _suits_buckets(
+    first: Buckets, second: Buckets | None, flips: NDArray[np.int64], radius: int, window: Masks, earlier: Masks
+) -> bool:
+    return 0 < first[0].shape[1] <= _MAX_BYTES and bool(np.count_nonzero(window[0]) <= WINDOW_BYTES)
 
 
 SUITS = {
@@ -132,9 +158,9 @@ SUITS = {
         0 < queries.shape[1] <= _MAX_BYTES and all(_suits(queries, part, k) for part in parts)
     ),
     "hamming_within": _suits,
-    "hamming_in_buckets": lambda first, *_: 0 < first[0].shape[1] <= _MAX_BYTES,
+    "hamming_in_buckets": _suits_buckets,
 }
-"""Codes that are too long for these kernels are left to `reference`."""
+"""Codes that are too long for these kernels are left to `reference`, and windows that are too wide."""
 
 
 Share = tuple[int, Codes]
@@ -177,7 +203,7 @@ def _top_k(queries: Codes, k: int, share: Sequence[Share]) -> Numbers:
     k = min(k, sum(len(codes) for _, codes in share))
     best = np.empty((len(queries), k), np.uint64)
     scratch = np.empty((len(queries), library().dlcore_hamming_scratch(k)), np.uint64)
-    parts = (_Part * len(share))(*((codes.ctypes.data, len(codes), first) for first, codes in share))
+    parts = (_Part * len(share))(*(_Part(codes.ctypes.data, len(codes), first) for first, codes in share))
     arrays = best.ctypes.data, scratch.ctypes.data
     library().dlcore_hamming_top_k(queries.ctypes.data, *queries.shape, parts, len(parts), k, *arrays)
     return best

@@ -356,7 +356,7 @@ def hamming_within(queries: Codes, codes: Codes, radius: int) -> tuple[NDArray[n
 
 
 def hamming_in_buckets(
-    first: Buckets, second: Buckets | None, flips: NDArray[np.int64], radius: int, earlier: Masks
+    first: Buckets, second: Buckets | None, flips: NDArray[np.int64], radius: int, window: Masks, earlier: Masks
 ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64], Distances]]:
     """See `interface.Kernels.hamming_in_buckets`."""
     codes, starts = first
@@ -366,9 +366,11 @@ def hamming_in_buckets(
         queries, near = codes[rows : starts[bucket + 1]], others[columns : other_starts[(bucket ^ flip) + 1]]
         i, j, apart = hamming_within(queries, near, radius)
         differing = queries[i] ^ near[j]
-        new = np.ones(len(i), bool) if second else i + rows < j + columns
-        for mask, limit in zip(*earlier, strict=True):
-            new &= np.bitwise_count(differing & mask).sum(axis=1) > limit
+        new = np.bitwise_count(differing & window[0]).sum(axis=1) <= window[1]
+        if second is None:
+            new &= i + rows < j + columns
+        for masks, limits in zip(*earlier, strict=True):
+            new &= (np.bitwise_count(differing[:, None] & masks).sum(axis=2) > limits).any(axis=1)
         yield i[new] + rows, j[new] + columns, apart[new]
 
 

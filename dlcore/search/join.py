@@ -6,6 +6,8 @@ in at most t_c bits of some chunk, as long as the sum of t_c + 1 is more than r:
 the codes are sorted by a chunk into buckets, and those of a bucket are compared with those of the buckets at most t_c
 bits from it. (Multi-index hashing:
 Norouzi, Punjani and Fleet 2012; unequal numbers of flips: Qin et al. 2018, "GPH".)
+The same holds of a chunk and the bits that follow it, its window: one word of a code rules nearly every pair of such
+buckets out.
 
 How many pairs a chunk hands on is counted on a sample of pairs, since the bits of learned codes depend on each other;
 what is cheapest by the measured costs below is done. It decides how long a join takes, not what it finds.
@@ -22,13 +24,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dlcore import kernels
-from dlcore.kernels.interface import Buckets
+from dlcore.kernels.interface import WINDOW_BYTES, Buckets
 from dlcore.search.codes import Codes, Distances, Indices, pairs_between
 
 COMPARED_NS = {1: 0.07, 2: 0.07, 3: 0.09, 4: 0.11}
-"""Nanoseconds to compare a pair of codes, by the number of 64-bit words that are read."""
+"""Nanoseconds to compare a pair of codes, by the number of 64-bit words that are read; with AVX2 four times that."""
 BUCKET_NS = 6.0
-"""Nanoseconds to compare a code with a bucket, besides those of its pairs."""
+"""Nanoseconds to compare a code with a bucket, besides those of its pairs; with AVX2 twice that."""
 SORTED_NS = 60.0
 """Nanoseconds of a code for each chunk: its bits are read and sorted, and it is put in place."""
 WIDEST = 16
@@ -59,9 +61,7 @@ class Chunk:
 
     def mask(self, size_bytes: int) -> Codes:
         """The mask (B,) of its bits in a code of so many bytes."""
-        bits = np.zeros(8 * size_bytes, np.uint8)
-        bits[self.start : self.start + self.width] = 1
-        return np.packbits(bits)
+        return _mask(np.isin(np.arange(8 * size_bytes), np.arange(self.start, self.start + self.width)))
 
     def patterns(self) -> Indices:
         """The numbers with at most `flips` bits set, fewest first."""
@@ -88,15 +88,42 @@ def joined(
         return
     if sum(chunk.flips + 1 for chunk in chunks) <= radius:
         raise ValueError(f"joined: got {len(chunks)} chunks, expected flips + 1 of more than {radius} bits in all")
-    masks = np.array([chunk.mask(first.shape[1]) for chunk in chunks])
-    limits = np.array([chunk.flips for chunk in chunks], np.int64)
+    windows = [_window(chunks, number, 8 * first.shape[1]) for number in range(len(chunks))]
+    both = list(zip(chunks, windows, strict=True))
+    masks = np.array([[chunk.mask(first.shape[1]), _mask(bits)] for chunk, (bits, _) in both])
+    limits = np.array([[chunk.flips, most] for chunk, (_, most) in both], np.int64)
     for number, chunk in enumerate(chunks):
         order, ours = _sorted(first, chunk)
         other_order, theirs = (order, None) if second is None else _sorted(second, chunk)
-        earlier = masks[:number], limits[:number]
-        for rows, columns, apart in kernels.hamming_in_buckets(ours, theirs, chunk.patterns(), radius, earlier):
+        window, earlier = (masks[number, 1], limits[number, 1]), (masks[:number], limits[:number])
+        for rows, columns, apart in kernels.hamming_in_buckets(ours, theirs, chunk.patterns(), radius, window, earlier):
             i, j = order[rows], other_order[columns]
             yield (i, j, apart) if second is not None else (np.minimum(i, j), np.maximum(i, j), apart)
+
+
+def _mask(bits: NDArray[np.bool_]) -> Codes:
+    """Some bits of a code as a mask of it."""
+    return np.packbits(bits)
+
+
+def _window(chunks: Sequence[Chunk], number: int, size: int) -> tuple[NDArray[np.bool_], int]:
+    """The window of a chunk: bits (size,) from its start on, over the last one to the first, and in how many of them a
+    pair of the chunk may differ.
+
+    Two codes within the radius differ in fewer bits than the sum of all chunks' flips + 1. So in the ring of the bits
+    there is a chunk from whose start on the same holds of every piece that ends with a chunk or between two (Qin and
+    Xiao 2018, "Pigeonring"): the one before which differing bits less that sum, counted on, are most for the last time.
+    """
+    credit = {chunk.start: (chunk.width, chunk.flips + 1) for chunk in chunks}
+    start = chunks[number].start
+    bits, reached, most, end = np.zeros(size, bool), 0, 0, min(8 * WINDOW_BYTES - start % 8, size)
+    while reached < end:
+        width, flips = credit.get((start + reached) % size, (1, 0))
+        if reached + width > end:
+            break
+        bits[(start + np.arange(reached, reached + width)) % size] = True
+        reached, most = reached + width, most + flips
+    return bits, most - 1
 
 
 def _compared(first: Codes, second: Codes | None, radius: int) -> Iterator[tuple[Indices, Indices, Distances]]:
@@ -128,9 +155,10 @@ def chosen(first: Codes, second: Codes | None, radius: int) -> list[Chunk]:
     looked_at = next((n for n in range(1, words) if 32 * n - radius > 12 * n**0.5), words)
     compared = COMPARED_NS[min(looked_at, max(COMPARED_NS))] * max(looked_at / max(COMPARED_NS), 1)
     best, least = [], pairs * compared
+    by_window = min(compared, COMPARED_NS[1])
     fewest = -(-8 * first.shape[1] // WIDEST)
     for count in range(fewest, max(fewest, min(radius + 1, 8 * first.shape[1] // 4)) + 1):
-        chunks, cost = _cheapest(bits, count, radius, (rows, columns, pairs), compared)
+        chunks, cost = _cheapest(bits, count, radius, (rows, columns, pairs), by_window)
         if cost < least:
             best, least = chunks, cost
     return best

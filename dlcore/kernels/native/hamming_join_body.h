@@ -1,6 +1,7 @@
 // Included after hamming_scan_body.h: pairs of codes in buckets that are few bits apart, see `BucketJoin`.
 //
-// Codes lie in planes, sorted by bucket, so that a bucket is a run of them: what `near` passes over.
+// Codes are sorted by bucket, so that a bucket is a run of them. Of each the window, one word, is looked at first: next to no pair keeps
+// its limit by chance, and the codes themselves, in planes, are looked at one pair after another.
 
 namespace {
 
@@ -10,17 +11,43 @@ using dlcore::Buckets;
 // Whether an earlier join of the same codes has found the pair: in bits that a mask tells, it differs in few enough of them.
 bool is_found_before(const BucketJoin& join, const uint64_t* query, const uint64_t* code) {
     for (int64_t e = 0; e < join.earlier_count; e++) {
-        int64_t apart = 0;
-        for (int64_t w = 0; w < join.words; w++) {
-            apart += __builtin_popcountll((query[w] ^ code[w * join.second.stride]) & join.masks[e * join.words + w]);
+        const uint64_t* mask = join.masks + e * join.mask_count * join.words;
+        bool is_kept = true;
+        for (int64_t m = 0; m < join.mask_count && is_kept; m++, mask += join.words) {
+            int64_t apart = 0;
+            for (int64_t w = 0; w < join.words; w++) {
+                apart += __builtin_popcountll((query[w] ^ code[w * join.second.stride]) & mask[w]);
+            }
+            is_kept = apart <= join.limits[e * join.mask_count + m];
         }
-        if (apart <= join.limits[e]) return true;
+        if (is_kept) return true;
     }
     return false;
 }
 
+// Codes of a run that keep the window and the radius: writes distance and place in the run as one number, returns how many.
+int64_t near_by_window(const BucketJoin& join, const uint64_t* query, uint64_t query_window, int64_t from, int64_t run, uint64_t* found) {
+    const uint64_t *window = join.second.window + from, *codes = join.second.planes + from;
+    const Lanes::Vector wanted = Lanes::broadcast(query_window), limits = Lanes::broadcast(static_cast<uint64_t>(join.within));
+    int64_t found_count = 0;
+    for (int64_t start = 0; start < run; start += kGroup) {
+        Lanes::Vector apart[4];
+        for (int64_t v = 0; v < 4; v++) apart[v] = Lanes::differing(wanted, window + start + v * Lanes::kCount);
+        if (!Lanes::any_within(apart, limits)) continue;
+        for (int64_t v = 0; v < 4; v++) {
+            for (uint32_t lanes = Lanes::within(apart[v], limits); lanes; lanes &= lanes - 1) {
+                const int64_t code = start + v * Lanes::kCount + __builtin_ctz(lanes);
+                if (code >= run) break;
+                int64_t distance = 0;
+                for (int64_t w = 0; w < join.words; w++) distance += __builtin_popcountll(query[w] ^ codes[w * join.second.stride + code]);
+                if (distance <= join.radius) found[found_count++] = static_cast<uint64_t>(distance) << kPositionBits | static_cast<uint64_t>(code);
+            }
+        }
+    }
+    return found_count;
+}
+
 int64_t in_buckets(const BucketJoin& join, int64_t* rows, uint64_t* found, int64_t capacity, int64_t* next) {
-    Near* const near_radius = choose(join.words, join.radius);
     uint64_t query[kMaxCodeBytes / 8];
     int64_t count = 0, flip = next[1], row = next[2], from = next[3];
     for (int64_t bucket = next[0]; bucket < join.bucket_count; bucket++, flip = 0) {
@@ -39,7 +66,7 @@ int64_t in_buckets(const BucketJoin& join, int64_t* rows, uint64_t* found, int64
                         return count;
                     }
                     const uint64_t* codes = join.second.planes + from;
-                    const int64_t more = near_radius(query, join.words, codes, run, join.second.stride, join.radius, found + count);
+                    const int64_t more = near_by_window(join, query, join.first.window[row], from, run, found + count);
                     for (int64_t n = count, end_of_run = count + more; n < end_of_run; n++) {
                         const int64_t code = static_cast<int64_t>(found[n] & ((1ull << kPositionBits) - 1));
                         if (is_found_before(join, query, codes + code)) continue;

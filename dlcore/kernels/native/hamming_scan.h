@@ -30,20 +30,22 @@ struct Part {
     int64_t count, first;
 };
 
-// Codes sorted by bucket, in planes of `stride` words: word w of code c is planes[w * stride + c]. 32 more codes can be read at the end.
+// Codes sorted by bucket, in planes of `stride` words: word w of code c is planes[w * stride + c]; window[c] is the bits of the window.
+// 32 more codes can be read at the end of either.
 // Bucket b is the codes from starts[b] to starts[b + 1].
 struct Buckets {
-    const uint64_t* planes;
+    const uint64_t *planes, *window;
     int64_t stride;
     const int64_t* starts;
 };
 
 // Pairs of a code of `first` and one of `second` within the radius, whose buckets' numbers differ by one of the flips, each once; with
-// is_same, when both are one, the earlier code first. Those that an earlier join has found are left out: they differ in at most
-// limits[e] of the bits of masks[e * words ..].
+// is_same, when both are one, the earlier code first. Those that differ in more than `within` bits of the window are left out. So are
+// those that an earlier join has found: of its mask_count masks, masks[(e * mask_count + m) * words ..], they differ in at most
+// limits[e * mask_count + m] bits each.
 struct BucketJoin {
     Buckets first, second;
-    int64_t words, bucket_count, flip_count, earlier_count, radius, is_same;
+    int64_t words, bucket_count, flip_count, earlier_count, mask_count, radius, within, is_same;
     const int64_t* flips;
     const uint64_t* masks;
     const int64_t* limits;

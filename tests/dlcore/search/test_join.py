@@ -102,16 +102,19 @@ def test_backends_agree_on_pairs_in_buckets(backend):
     codes = near_codes(400, 16, 1)
     chunk, other = Chunk(0, 5, 1), Chunk(30, 6, 1)
     order, buckets = join._sorted(codes, chunk)
-    earlier = np.array([other.mask(16)]), np.array([1], np.int64)
+    window, wider = Chunk(3, 40, 0).mask(16), Chunk(25, 30, 0).mask(16)
+    earlier = np.array([[other.mask(16), wider]]), np.array([[1, 4]], np.int64)
     with kernels.using(backend):
-        parts = list(kernels.hamming_in_buckets(buckets, None, chunk.patterns(), 20, earlier))
+        parts = list(kernels.hamming_in_buckets(buckets, None, chunk.patterns(), 20, (window, 7), earlier))
     found = {(*sorted((order[i], order[j])), d) for part in parts for i, j, d in zip(*part, strict=True)}
     bits = np.unpackbits(codes, axis=1)
     expected = {
         (i, j, d)
         for i, j in combinations(range(400), 2)
         if (d := int((bits[i] != bits[j]).sum())) <= 20
-        and (bits[i, :5] != bits[j, :5]).sum() <= 1 < (bits[i, 30:36] != bits[j, 30:36]).sum()
+        and (bits[i, :5] != bits[j, :5]).sum() <= 1
+        and (bits[i, 3:43] != bits[j, 3:43]).sum() <= 7
+        and ((bits[i, 30:36] != bits[j, 30:36]).sum() > 1 or (bits[i, 25:55] != bits[j, 25:55]).sum() > 4)
     }
     assert found == expected
     assert expected
