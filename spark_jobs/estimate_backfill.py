@@ -101,6 +101,10 @@ def days_between(first: date, last: date) -> list[date]:
     return [first + timedelta(days=number) for number in range((last - first).days + 1)]
 
 
+def _past_days(past: Past) -> str:
+    return "1 past day" if len(past.days) == 1 else f"{len(past.days):,} past days"
+
+
 def cost_sheet(past: Past, found: Estimate, source: str, done: int, cores: int) -> str:
     """The estimate for people.
 
@@ -113,14 +117,13 @@ def cost_sheet(past: Past, found: Estimate, source: str, done: int, cores: int) 
     rate = past.images / (past.day_seconds + past.image_seconds)
     return "\n".join(
         (
-            f"days         {found.days:,}, of which {done:,} are published already",
+            f"days         {found.days:,}, {done:,} of them published already",
             f"images       {found.images:,} ({source})",
             f"hours        {found.hours:,.2f} on the cluster of the past runs, as busy as it was then",
             f"core-hours   {found.hours * cores:,.2f} at {cores} cores",
             f"from HBase   {_size(found.read_bytes)}",
             f"to the lake  {_size(written)}: {sizes}",
-            f"measured on  {len(past.days):,} past days, {past.images:,} images, {rate:,.2f} images/s from HBase to "
-            f"codes",
+            f"measured on  {_past_days(past)}, {past.images:,} images, {rate:,.2f} images/s from HBase to codes",
         )
     )
 
@@ -156,7 +159,7 @@ def main(
     if as_json:
         print(json.dumps(asdict(estimate(past, len(days), images))))
         return
-    source = f"counted in {settings.hbase_table}" if count else f"mean of {len(past.days)} past days, not counted"
+    source = f"counted in {settings.hbase_table}" if count else f"mean of {_past_days(past)}, not counted"
     published = {report["day"] for report in reports if report["stage"] == LAST}
     done = sum(day.isoformat() in published for day in days)
     typer.echo(cost_sheet(past, estimate(past, len(days), images), source, done, cores or os.cpu_count() or 1))

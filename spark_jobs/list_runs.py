@@ -16,10 +16,10 @@ import typer
 from spark_jobs.mistakes import Mistake, leave
 from spark_jobs.pipeline import ALL_DAYS, is_day
 from spark_jobs.run_reports.reading import attempts_under_way, reports_of_days
-from spark_jobs.run_reports.summary import RunSummary, name_of, runs_of, silence_of, state_of
+from spark_jobs.run_reports.summary import RunSummary, in_words, name_of, runs_of, silence_of, state_of
 from spark_jobs.settings import Settings
 
-HEADING = f"{'day':<12}{'result':<16}{'images':>9}{'used':>9}{'refused':>9}{'seconds':>9}  {'began (UTC)':<18}run"
+HEADING = f"{'day':<12}{'result':<24}{'images':>9}{'used':>9}{'refused':>9}{'seconds':>9}  {'began (UTC)':<18}run"
 
 
 def main(
@@ -49,7 +49,7 @@ def main(
 def _line(run: RunSummary) -> str:
     counts = "".join(f"{'' if count is None else f'{count:,}':>9}" for count in (run.images, run.used, run.refused))
     day, began = "all days" if run.day == ALL_DAYS else run.day, run.started_at[:16].replace("T", " ")
-    return f"{day:<12}{run.result.replace('_', ' '):<16}{counts}{run.seconds:>9,.0f}  {began:<18}{name_of(run.run)}"
+    return f"{day:<12}{in_words(run):<24}{counts}{run.seconds:>9,.0f}  {began:<18}{name_of(run.run)}"
 
 
 if __name__ == "__main__":

@@ -35,6 +35,7 @@ class RunSummary:
     result: that of its worst stage.
     images, used, refused: after the last stage that counts them; None if none does.
     seconds: during which at least one of its stages was under way.   size_bytes: written to the lake.
+    trial: whether its rows lie beside the day.
     """
 
     day: str
@@ -48,6 +49,7 @@ class RunSummary:
     refused: int | None
     seconds: float
     size_bytes: int
+    trial: bool = False
 
     @property
     def per_second(self) -> float | None:
@@ -74,7 +76,13 @@ class RunSummary:
             refused=images - used if images is not None and used is not None else None,
             seconds=_busy(reports),
             size_bytes=sum(report.get("size_bytes") or 0 for report in reports),
+            trial=any(report.get("trial") for report in reports),
         )
+
+
+def in_words(run: RunSummary) -> str:
+    """What became of a run."""
+    return f"{run.result.replace('_', ' ')}{', a trial' if run.trial else ''}"
 
 
 def name_of(run: str) -> str:

@@ -8,10 +8,11 @@ import json
 from datetime import UTC, datetime
 
 import pytest
+from dlcore_airflow.ui.actions import undo_page
 from dlcore_airflow.ui.comparison import comparison_page
 from dlcore_airflow.ui.metrics import metrics_text
 from dlcore_airflow.ui.page import Asked, Offers, overview_page
-from dlcore_airflow.ui.table import sorted_runs
+from dlcore_airflow.ui.table import runs_table, sorted_runs
 from dlcore_airflow.ui.under_way import under_way
 
 from spark_jobs.run_reports.reading import for_readers
@@ -236,6 +237,18 @@ def test_what_may_not_be_done_is_not_offered():
     )
     assert "href='undo?day=2026-11-02'>Undo …" in acts and "value='signed'" in acts
     assert "Undo" not in looks_only and "method=post" not in looks_only
+
+
+def test_a_day_that_was_published_once_is_undone_only_by_emptying_it():
+    readers = for_readers(run("one", "2026-11-03T01:00:00+00:00"), "")["2026-11-02"]
+    only, later = (undo_page("2026-11-02", readers, "signed", is_only) for is_only in (True, False))
+    assert "No other run has published this day" in only and "value=yes required>" in only
+    assert "No other run" not in later and "required" not in later
+
+
+def test_a_trial_is_marked_in_the_table():
+    tried = RunSummary.of(run("tried", "2026-11-03T02:00:00+00:00", reasons={"ok": 5}, trial=True))
+    assert ">published, a trial<" in runs_table([tried], "-started", {})
 
 
 def test_runs_are_sorted_by_any_column_and_those_without_a_value_come_last():

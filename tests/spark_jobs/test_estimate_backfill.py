@@ -113,7 +113,7 @@ def test_the_command_says_where_its_numbers_are_from(tmp_path: Path, monkeypatch
         )
         path.with_name("killed.json").touch()
     sheet = ask("--from", "2026-11-01", "--to", "2026-11-05", "--no-count", "--cores", "8").output
-    for words in ("5, of which 1 are published already", "500 (mean of 1 past days, not counted)", "0.56 at 8 cores"):
+    for words in ("5, 1 of them published already", "500 (mean of 1 past day, not counted)", "0.56 at 8 cores"):
         assert words in sheet
     assert "2.5 MB: raw_images 500.0 KB" in sheet and "from HBase   2.5 MB" in sheet
     told = json.loads(ask("--from", "2026-11-01", "--to", "2026-11-05", "--no-count", "--json").output)

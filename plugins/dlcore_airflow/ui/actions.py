@@ -103,8 +103,11 @@ def start_undoing(user: Any, day: str, run: str, allow_empty: bool) -> str:
     return str(started.run_id)
 
 
-def undo_page(day: str, readers: dict[str, PastRun], proof: str) -> str:
-    """The page that asks once more before a day's last publish is undone."""
+def undo_page(day: str, readers: dict[str, PastRun], proof: str, is_only: bool = False) -> str:
+    """The page that asks once more before a day's last publish is undone.
+
+    is_only: whether no other run has published the day, so that it can only become empty.
+    """
     if not readers:
         return page(
             f"Undo {escape(day)}",
@@ -115,16 +118,19 @@ def undo_page(day: str, readers: dict[str, PastRun], proof: str) -> str:
     datasets = [
         str(report.get("dataset") or report["stage"]) for report in readers.values() if str(report.get("run")) == run
     ]
+    ticked = " required" if is_only else ""
+    only = "<p>No other run has published this day: it had no rows before.</p>" if is_only else ""
     return page(
         f"Undo {escape(day)}",
         f"<section><p>Run <b>{escape(name_of(run))}</b> was the last to publish {escape(day)}: "
         f"{escape(', '.join(datasets))}.</p>"
         "<p>Readers will get the rows from before that run; other days keep theirs. Groups and index follow by "
-        "themselves. Undoing this day a second time brings back its present state.</p>"
+        f"themselves. Undoing this day a second time brings back its present state.</p>{only}"
         "<form method=post action=undo>"
         f"<input type=hidden name=day value={in_quotes(day)}><input type=hidden name=run value={in_quotes(run)}>"
         f"<input type=hidden name=proof value={in_quotes(proof)}>"
-        "<label><input type=checkbox name=allow_empty value=yes> if the day had no rows before, empty it</label>"
+        f"<label><input type=checkbox name=allow_empty value=yes{ticked}> if the day had no rows before, empty it"
+        "</label>"
         f"<button class=main>Undo this run</button><a href='.'>Cancel</a></form>"
         f"</section><p class=quiet>The same on the command line: <code>airflow dags trigger {UNDOING} --conf "
         f"'{{&quot;day&quot;: &quot;{escape(day)}&quot;}}'</code></p>",

@@ -37,6 +37,7 @@ from spark_jobs.run_reports.reading import (
     for_readers,
     latest_reports,
     newest_published,
+    published_of_day,
     report_of,
     reports_of_days,
 )
@@ -169,7 +170,8 @@ def ask_to_undo(user: User, day: str) -> str:
     """Ask once more before a day is undone."""
     settings = Settings.from_environment()
     readers = for_readers(reports_of_days(settings.reports, 1, _checked(day)), settings.codes).get(day, {})
-    return actions.undo_page(day, readers, actions.proof_of(user))
+    runs = {str(report.get("run")) for report in published_of_day(settings.reports, day)}
+    return actions.undo_page(day, readers, actions.proof_of(user), is_only=len(runs) == 1)
 
 
 @pages.post("/undo")

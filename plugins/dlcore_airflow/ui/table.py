@@ -14,7 +14,7 @@ from dlcore_airflow.links import PAGE, day_link
 from dlcore_airflow.ui.layout import in_quotes, number, table
 from spark_jobs.pipeline import ALL_DAYS, UNDOING
 from spark_jobs.run_reports.reading import PastRun
-from spark_jobs.run_reports.summary import MARKS, RunSummary, name_of, seconds_of
+from spark_jobs.run_reports.summary import MARKS, RunSummary, in_words, name_of, seconds_of
 
 CSV_COLUMNS = (
     "day", "run", "stage", "status", "trial", "codes", "started_at", "rows_in", "rows_out", "reasons",
@@ -62,7 +62,7 @@ COLUMNS: Mapping[str, Column] = {
     "result": Column(
         "Result",
         lambda run: run.result,
-        lambda run: f"<td class={in_quotes(run.result)}>{escape(run.result.replace('_', ' '))}",
+        lambda run: f"<td class={in_quotes(run.result)}>{escape(in_words(run))}",
     ),
     "images": _numbers("Images", lambda run: run.images),
     "used": _numbers("Used", lambda run: run.used),
