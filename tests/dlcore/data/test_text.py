@@ -60,7 +60,7 @@ def test_lines_are_read(tmp_path):
     expected = ["first line\n", "zweite Zeile ä\n"]
     assert read_localfile(tmp_path / "plain") == read_localfile(str(tmp_path / "packed")) == expected
     (tmp_path / "latin").write_bytes("ä".encode("latin-1"))
-    with pytest.raises(ValueError, match="no UTF-8"):
+    with pytest.raises(ValueError, match="not UTF-8"):
         read_localfile(tmp_path / "latin")
     with pytest.raises(FileNotFoundError, match="put one there"):
         read_localfile(tmp_path / "nothing")
