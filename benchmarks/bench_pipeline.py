@@ -60,7 +60,7 @@ OPTIONS = {"detect_objects": ("--detector", DETECTOR), "extract_features": ("--e
 WARM_UP_DAY, FEW_DAY, MEASURED_DAY = (date(2026, 11, day) for day in (1, 2, 3))
 BITS = 128
 PASSING_SHARE = 0.1
-"""Of the detector's 8732 priors, those that its threshold lets pass."""
+"""Share of the detector's 8732 priors that its threshold lets pass."""
 IN_TURN = extraction.BATCH
 """Images that a bare process takes through the detector, then through the extractor."""
 

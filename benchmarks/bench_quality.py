@@ -59,7 +59,7 @@ GRADES = ("easy", "medium", "hard")
 PROMISED = (0.9, 0.95, 0.97, 0.99)
 """Precisions that a calibration is asked for, beside the one by default."""
 _SAMPLE, _COPIES = 160, 8
-"""As the job `calibrate_duplicates` has them by default."""
+"""The defaults of the job `calibrate_duplicates`."""
 FOLDER = Path(tempfile.gettempdir()) / "quality_sets"
 _PLAIN = (
     "f1", "precision", "precision_without_look_alikes", "promised_precision", "recall", "promised_recall", "r_at_1",
@@ -196,7 +196,7 @@ def _by_grade(made: QualitySet, truth: Sequence[Truth], groups: dict[Address, st
 
 
 def _retrieval(signatures: Signatures, truth: Sequence[Truth]) -> dict[str, float]:
-    """By the codes alone, ties against us."""
+    """Retrieval by the codes alone; ties count against us."""
     groups, apart = labels_of(row.group for row in truth), distances(signatures.codes, signatures.codes)
     return {"r_at_1": first_hits(apart, groups), "map": score_codes(signatures.codes, groups)["map"]}
 

@@ -65,7 +65,7 @@ def top_k(codes: np.ndarray, queries: np.ndarray, flat: Any) -> dict[str, Search
     options = {"metric": usearch.index.MetricKind.Hamming, "exact": True, "threads": 1}
 
     def usearch_some(start: int) -> np.ndarray:
-        """Of four queries: it holds all distances, 8 bytes each."""
+        """Only four queries: it holds all distances, 8 bytes each."""
         return usearch.index.search(codes, queries[start : start + 4], K, **options).distances.reshape(-1, K)
 
     return {

@@ -97,7 +97,7 @@ def entries_of(codes: np.ndarray, start: int) -> Entries:
 
 
 def model_version() -> str:
-    """Of the shipped extractor, which codes the pictures that are searched for."""
+    """The version of the shipped extractor, which codes the pictures that are searched for."""
     return load_extractor(f"{MODELS}/deepbit-small").version
 
 
@@ -276,7 +276,7 @@ def pictures(folder: Path) -> list[bytes]:
 
 
 def seconds_until_visible(index: str, port: int, codes: np.ndarray) -> float:
-    """From the publication of a version with one more segment until a search is answered by it, by whichever worker."""
+    """Seconds from the publication of a version with one more segment until any worker answers a search by it."""
     store, opened = Store(index), open_index(index)
     manifest = read_manifest(store, opened.version)
     segment = write_segment(store, entries_of(codes, len(opened)))

@@ -36,9 +36,9 @@ CONTESTS = {
     "ncf": Contest(1024, (2,), 5, words=3706, adam=True),
 }
 HIDDEN, LAYERS = 650, 2
-"""Of the language model."""
+"""Sizes of the language model."""
 USERS, ITEMS, EMBEDDED, PERCEPTRON = 6040, 3706, 20, (40, 20, 10)
-"""Of the recommender."""
+"""Sizes of the recommender."""
 INCEPTION = {
     "3a": (192, 64, 96, 128, 16, 32, 32),
     "3b": (256, 128, 128, 192, 32, 96, 64),

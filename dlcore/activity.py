@@ -54,7 +54,7 @@ class SparseMatrix:
 
     @classmethod
     def of(cls, rows: Any, columns: Any, values: Any, shape: tuple[int, int]) -> SparseMatrix:
-        """From the 0-based row and column of each value, in any order (COO); ones with `values` None.
+        """A matrix from the 0-based row and column of each value, in any order (COO); `values` None means ones.
 
         Raises:
             ValueError: lengths differ, or a place lies outside of `shape`.

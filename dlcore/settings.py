@@ -9,7 +9,7 @@ from pathlib import Path
 
 KERNEL_SETS = ("auto", "onednn", "mkl", "native", "reference")
 INSTRUCTION_SETS = ("portable", "avx2", "avx512")
-"""From the smallest to the largest."""
+"""The instruction sets, from the smallest to the largest."""
 LIMITS = ("max_model_bytes", "max_data_bytes", "max_image_pixels")
 
 

@@ -85,7 +85,7 @@ def write_list(settings: Settings, remote: str | None) -> tuple[list[str], list[
 
 
 def not_indexed(index: str, keys: Iterable[str]) -> list[str]:
-    """Those of the keys that the newest index at a URI does not have; none if the index cannot be read."""
+    """The keys among these that the newest index at a URI does not have; none if the index cannot be read."""
     try:
         opened = open_index(index)
         return [key for key in keys if not len(opened.find(key))]

@@ -13,7 +13,7 @@ from dlcore.inference.plan import Plan
 
 @dataclass(frozen=True)
 class Agreement:
-    """Of one array of the results.
+    """The agreement of one array of the results.
 
     largest_error, mean_error: of a value, as shares of the largest size of a value. cosine: between both, rows
     averaged.

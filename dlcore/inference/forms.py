@@ -25,7 +25,7 @@ class Form(NamedTuple):
 
     @property
     def precision(self) -> str:
-        """Of the arithmetic that takes it: "fp32", "bf16" or "int8"."""
+        """The precision of the arithmetic that takes it: "fp32", "bf16" or "int8"."""
         return "int8" if self.number in LARGEST else self.number
 
 

@@ -1,4 +1,4 @@
-"""From a fused network to steps bound to memory: what has been computed so far, and where it lies."""
+"""Lower a fused network to steps bound to memory, keeping track of what has been computed and where it lies."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ from dlcore.nn.module import Module
 from dlcore.nn.shapes import shape_of, undisturbed
 
 MOST_THREADS = 1024
-"""Of the native kernels."""
+"""The most threads that the native kernels use."""
 
 
 @dataclass(frozen=True)

@@ -147,7 +147,8 @@ def conversion(x: Stored, given: Form, y: Stored, wanted: Form) -> Step:
 def convolution(
     op: Convolution, x: Stored, residual: Stored | None, y: Stored, padding: kernels.Padding, forms: Forms = PLAIN
 ) -> Step:
-    """By oneDNN with packed weights, else by the kernel of the seam; residual (N, K, ...) has y's shape and order."""
+    """A convolution by oneDNN with packed weights, else by the kernel of the seam. residual: (N, K, ...), in y's shape
+    and order."""
     window, work = op.window, 2.0 * y.size * op.weight[0].size
     if uses("onednn"):
         weight, bias, rectified, scales = _scaled(op, forms)
@@ -166,7 +167,7 @@ def convolution(
 
 
 def product(op: Product, x: Stored, y: Stored, forms: Forms = PLAIN) -> Step:
-    """By oneDNN with packed weights, else by the kernel of the seam."""
+    """A product by oneDNN with packed weights, else by the kernel of the seam."""
     work = 2.0 * len(x) * op.weight.size
     if uses("onednn"):
         weight, bias, rectified, scales = _scaled(op, forms)
@@ -189,7 +190,7 @@ def _store_below(x: Array, ceiling: float, y: Array) -> None:
 def max_pooling(
     x: Stored, y: Stored, kernel: kernels.Sizes, stride: kernels.Sizes, padding: kernels.Padding, form: Form = FP32
 ) -> Step:
-    """By oneDNN, else by the kernel of the seam; form: of x and y."""
+    """Maximum pooling by oneDNN, else by the kernel of the seam. form: that of x and y."""
     if uses("onednn"):
         run, name = packed.pooling(POOLING_MAX, x, y, kernel, stride, padding)
         return Step(run, f"onednn {name}", precision=form.number)
@@ -199,7 +200,7 @@ def max_pooling(
 def average_pooling(
     x: Array, y: Array, kernel: kernels.Sizes, stride: kernels.Sizes, padding: kernels.Padding, has_padding: bool
 ) -> Step:
-    """By oneDNN, else by the kernel of the seam; has_padding: whether what is padded counts."""
+    """Mean pooling by oneDNN, else by the kernel of the seam. has_padding: whether the padding counts."""
     if uses("onednn"):
         algorithm = POOLING_AVERAGE_WITH_PADDING if has_padding else POOLING_AVERAGE_WITHOUT_PADDING
         run, name = packed.pooling(algorithm, x, y, kernel, stride, padding)
@@ -210,8 +211,8 @@ def average_pooling(
 def winograd(
     op: Convolution, x: Array, residual: Array | None, y: Array, padding: kernels.Padding, threads: int
 ) -> Step:
-    """By the native kernel, everything fused, for images; x, residual and y are (N, C, H, W) in channels-last
-    memory."""
+    """A convolution of images by the native kernel, everything fused; x, residual and y are (N, C, H, W) in
+    channels-last memory."""
     rows = [None if part is None else part.transpose(0, 2, 3, 1) for part in (x, y, residual)]
     run = native.WinogradConvolution(
         rows[0],  # type: ignore[arg-type]
@@ -241,7 +242,7 @@ def inverted(
     padding: kernels.Padding,
     threads: int,
 ) -> Step:
-    """By the native kernel; x, residual and y are (N, C, H, W) in channels-last memory."""
+    """An inverted block by the native kernel; x, residual and y are (N, C, H, W) in channels-last memory."""
     x, residual, y = (None if part is None else part.transpose(0, 2, 3, 1) for part in arrays)
     run = native_separable.InvertedBlock(x, y, parts, stride, padding, residual=residual, threads=threads)  # type: ignore[arg-type]
     return Step(run, "native inverted block", run.work)

@@ -1,4 +1,4 @@
-"""From nested modules to a flat list of operations: containers and graphs are taken apart, everything else is one
+"""Turn nested modules into a flat list of operations: containers and graphs are taken apart, everything else is one
 operation."""
 
 from __future__ import annotations

@@ -107,15 +107,15 @@ class Backbone:
         return {self._path(name): state[name] for name in self.names}
 
     def metadata(self) -> dict[str, Any]:
-        """As plain values for JSON."""
+        """The fields as plain values for JSON."""
         return asdict(self)
 
     @classmethod
     def from_metadata(cls, values: Mapping[str, Any]) -> Backbone:
-        """From what `metadata` gave.
+        """The weights that `metadata` described.
 
         Raises:
-            ModelFormatError: it is something else.
+            ModelFormatError: the values describe something else.
         """
         try:
             published, names = Published(**values["published"]), values["names"]

@@ -26,7 +26,7 @@ def as_shape(given: Any) -> ActivityShape:
 
 
 def batched(shape: ActivityShape) -> ActivityShape:
-    """With the batch, of unknown size, before each shape."""
+    """The shapes with a batch of unknown size before each."""
     return [batched(part) for part in shape] if isinstance(shape, list) else (None, *shape)
 
 

@@ -36,7 +36,8 @@ Named = TypeVar("Named")
 
 @dataclass(frozen=True)
 class ScaledByFans(InitMethod):
-    """Of variance gain / fan: uniform or normal; fan is fan_in, or with `is_average` the mean of both.
+    """Weights of variance gain / fan, uniform or normal; fan is fan_in, or with `is_average` the mean of fan_in and
+    fan_out.
 
     Source: Keras's lecun, glorot and he initialisations.
     """

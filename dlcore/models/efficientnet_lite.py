@@ -78,7 +78,7 @@ def _stages(node: Node, scaling: Scaling) -> tuple[Node, int]:
 
 @dataclass(frozen=True)
 class _Shape:
-    """Of a block: planes before, widened and after; kernel and stride of the depthwise convolution."""
+    """The shape of a block: planes before, widened and after; kernel and stride of the depthwise convolution."""
 
     before: int
     wide: int

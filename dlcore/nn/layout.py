@@ -44,7 +44,7 @@ class Layout:
         return layout
 
     def enter(self, x: Array) -> Array:
-        """As (N, C, ...)."""
+        """The array as (N, C, ...)."""
         x = x if self.has_batch else x[None]
         return channels_first(x) if self.is_nhwc else x
 

@@ -41,8 +41,8 @@ def summary(module: Module, input_shape: ActivityShape | None = None) -> str:
 
 
 def _latest_shapes(module: Module) -> dict[str, ActivityShape]:
-    """Those of the latest forward pass; none if there was none, or a layer inside refuses the ones that stand for its
-    values."""
+    """The shapes in the latest forward pass; none if there was none, or if a layer inside refuses the ones that stand
+    for its values."""
     if module._input is None:
         return {}
     try:

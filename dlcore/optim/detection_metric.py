@@ -57,7 +57,7 @@ def average_precision(precision: NDArray[np.float64], recall: NDArray[np.float64
 
 @dataclass(frozen=True)
 class DetectionTally(Tally):
-    """Of each class the scores and verdicts of its detections, and how many true objects there are; and the number of
+    """For each class, the scores and verdicts of its detections and the number of true objects; and the number of
     images."""
 
     scores: list[Array]

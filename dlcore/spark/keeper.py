@@ -29,7 +29,7 @@ LOOK_EVERY_S = 1.0
 GRACE_S = 120.0
 """How long blocks wait for another executor on their node when the last one has gone."""
 TIMEOUT_S = 300
-"""Of a fetch."""
+"""The time limit of a fetch."""
 _CHUNK = 8 << 20
 """Bytes of a message."""
 _ENDPOINT, _USER = ".endpoint", ".user."
@@ -91,7 +91,7 @@ def _start_keeper(folder: Path, token: str, host: str) -> None:
 
 
 _KEEPERS: list[Any] = []
-"""Those that this worker has started: they outlive it."""
+"""The keepers that this worker has started; they outlive it."""
 
 
 def _keep(folder: Path, token: str, host: str, grace_s: float) -> None:

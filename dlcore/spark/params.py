@@ -69,7 +69,7 @@ class HasTraining(HasBatchSize):
         return self
 
     def getLearningRateDecay(self) -> float:
-        """By how much the rate becomes smaller with each step."""
+        """How much the rate decreases with each step."""
         return float(self.getOrDefault(self.learningRateDecay))
 
 

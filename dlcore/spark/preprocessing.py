@@ -1,6 +1,6 @@
-"""From a cell of a DataFrame to a network's input, step by step: Analytics Zoo's preprocessing.
+"""Turn a cell of a DataFrame into a network's input, step by step: Analytics Zoo's preprocessing.
 
-A step is called with what the one before gave. The transformers of pictures are steps too.
+Each step is called with the result of the one before. The transformers of pictures are steps too.
 Source: Analytics Zoo's feature.common.
 """
 

@@ -20,7 +20,7 @@ def _only(target: Any) -> Array:
 
 
 def _cosines(first: Array, second: Array) -> tuple[Array, Array, Array]:
-    """Of rows (N, D): their cosines (N,), and the gradients (N, D) of each cosine for both rows."""
+    """The cosines (N,) of two arrays of rows (N, D), and the gradients (N, D) of each cosine for both rows."""
     tiny = first.dtype.type(_TINY)
     lengths = [np.sqrt(np.square(rows).sum(axis=1, keepdims=True) + tiny) for rows in (first, second)]
     units = [first / lengths[0], second / lengths[1]]

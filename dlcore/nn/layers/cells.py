@@ -31,7 +31,7 @@ Products: TypeAlias = list[Any]
 """The products that the steps of one pass share, that of the input first; those of several cells are lists in a
 list."""
 PullStep: TypeAlias = Callable[[States], tuple[Array, States]]
-"""From the gradients of the new states to those of the step's share of the input and of the states before."""
+"""Turns the gradients of the new states into those of the step's share of the input and of the states before."""
 PullScan: TypeAlias = Callable[..., tuple[Any, States]]
 """`pull(grad_y, grad_states, needs_x)` -> (grad_x, grad_states); grad_states is None where nothing uses the last
 states."""

@@ -43,8 +43,8 @@ class DetectionRule:
 
 @dataclass(frozen=True)
 class Detections:
-    """Of one image, best first: labels (D,) int (index of the class; 0, the background, does not occur), scores (D,),
-    boxes (D, 4) as fractions of the image, not clipped."""
+    """The detections in one image, best first: labels (D,) int (index of the class; 0, the background, does not occur),
+    scores (D,), boxes (D, 4) as fractions of the image, not clipped."""
 
     labels: NDArray[np.int64]
     scores: Array
@@ -52,8 +52,8 @@ class Detections:
 
 
 def detect(boxes: Array, scores: Array, rule: DetectionRule, background: int = 0) -> Detections:
-    """Those of one image: boxes (P, 1, 4), or (P, C, 4) for each class its own, scores (P, C). A box that is not finite
-    is left out."""
+    """The detections in one image. boxes: (P, 1, 4), or (P, C, 4) if each class has its own. scores: (P, C). A box that
+    is not finite is left out."""
     found: list[tuple[NDArray[np.int64], NDArray[np.int64], Array]] = []
     is_finite = np.asarray(np.isfinite(boxes).all(axis=2))
     for label in range(scores.shape[1]):

@@ -22,7 +22,7 @@ __all__ = ["BinaryTreeLSTM"]
 _ROUNDING = 1e-3
 """How far from a whole number a place in a tree may be."""
 PullPair: TypeAlias = Callable[[Array, Array], Any]
-"""From the gradients of (c, h) to those of what they were made from."""
+"""Turns the gradients of (c, h) into those of what they were made from."""
 
 
 @dataclass(frozen=True)
