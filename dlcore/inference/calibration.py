@@ -66,7 +66,7 @@ class Calibration:
 
 
 def load_calibration(path: str | Path) -> Calibration:
-    """What `Calibration.save` wrote.
+    """The calibration that `Calibration.save` wrote.
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -129,7 +129,7 @@ def calibrated(lowering: Lowering, samples: list[Array], method: str) -> Calibra
 
 
 def _watched(network: Network) -> Iterator[Op]:
-    """What convolutions and products take and give."""
+    """The inputs and outputs of convolutions and products."""
     for op in network.ops:
         if isinstance(op, Weighted):
             yield from (*op.sources, op)

@@ -1,4 +1,4 @@
-"""What a plan does and how long each step takes, as a table."""
+"""A table of what a plan does and how long each step takes."""
 
 from __future__ import annotations
 

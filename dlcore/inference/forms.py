@@ -18,7 +18,7 @@ NARROW = 63
 
 
 class Form(NamedTuple):
-    """What an array holds: numbers of a kind of `TYPES`, each to be multiplied with `scale`."""
+    """The form of an array's numbers: a kind of `TYPES`, and the `scale` that each is multiplied with."""
 
     number: str
     scale: float = 1.0

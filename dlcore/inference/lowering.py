@@ -182,7 +182,7 @@ class Lowering:
         return result
 
     def operand(self, value: Value) -> steps.Operand:
-        """What an operation takes, in fp32."""
+        """The input of an operation, in fp32."""
         if isinstance(value, list):
             return [self.operand(part) for part in value]
         found: steps.Operand = self.in_form(value, FP32) if value in self.forms else self.values[value]

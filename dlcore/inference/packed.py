@@ -21,7 +21,7 @@ Call: TypeAlias = Callable[[], None]
 Bound: TypeAlias = tuple[Call, str]
 """A call, and the name of oneDNN's code for it."""
 Scales: TypeAlias = tuple[Array, float]
-"""What sums of products are multiplied with, (O,), before the bias; what results are divided by."""
+"""The factors (O,) of sums of products, before the bias, and the divisor of the results."""
 
 _NUMBERS = {np.float32: api.FLOAT, np.uint16: api.BF16, np.uint8: api.UNSIGNED, np.int8: api.SIGNED}
 _WEIGHTS = {api.FLOAT: api.FLOAT, api.BF16: api.BF16, api.UNSIGNED: api.SIGNED, api.SIGNED: api.SIGNED}

@@ -33,7 +33,7 @@ MOST_THREADS = 1024
 
 @dataclass(frozen=True)
 class Recipe:
-    """What `compile` was given beside the model; shape: of the input, as lists or tuples."""
+    """The arguments of `compile` besides the model. shape: that of the input, as lists or tuples."""
 
     shape: Any
     precision: str

@@ -1,4 +1,4 @@
-"""What a plan computes in: which operations in fewer bits, and how the results between them are stored."""
+"""The precision of a plan: which operations compute in fewer bits, and how the results between them are stored."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Precision:
     rows: int = 0
 
     def of(self, op: Weighted) -> str:
-        """What a convolution or product computes in; fp32 where oneDNN is not in use, or cannot."""
+        """The precision in which a convolution or product computes; fp32 if oneDNN is not in use, or cannot do it."""
         if self.is_in_integers():
             return "int8"
         wanted = "bf16" in (self.name, self.product_weights if isinstance(op, Product) else "")

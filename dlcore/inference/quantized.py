@@ -28,7 +28,7 @@ def rounded(x: Array, samples: int) -> Array:
 
 
 class Quantized(Module, namespace="quantized"):
-    """What the layers below share: inputs are rounded, and there is no way back."""
+    """The parent of the layers below: inputs are rounded, and there is no backward pass."""
 
     def __repr__(self) -> str:
         return f"quantized.{super().__repr__()}"

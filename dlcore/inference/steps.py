@@ -1,4 +1,4 @@
-"""What a plan runs: calls without arguments, bound to fixed arrays."""
+"""The steps that a plan runs: calls without arguments, bound to fixed arrays."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class Dynamic:
 
 
 Operand: TypeAlias = "Activity | Dynamic | Sequence[Operand]"
-"""What a step takes or gives: fixed memory, what holds a dynamic result, or a table of them."""
+"""The input or output of a step: fixed memory, a holder of a dynamic result, or a table of these."""
 
 
 def current(operand: Operand) -> Activity:
@@ -139,7 +139,7 @@ def _scaled(op: Weighted, forms: Forms) -> tuple[Stored, Array, tuple[bool, floa
 
 
 def conversion(x: Stored, given: Form, y: Stored, wanted: Form) -> Step:
-    """The same numbers stored otherwise, by oneDNN."""
+    """The same numbers stored in another form, by oneDNN."""
     run, name = packed.conversion(x, given, y, wanted)
     return Step(run, f"onednn {name}", precision=f"{given.number} to {wanted.number}")
 

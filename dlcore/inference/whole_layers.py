@@ -52,7 +52,7 @@ def dynamic(state: Lowering, op: Op) -> steps.Dynamic:
 
 
 def outlined(state: Lowering, op: Op) -> Activity:
-    """What the layer gives for ones, which are numbers to count with and places in tables alike."""
+    """The layer's result for ones, which are valid both as numbers and as places in tables."""
     return for_ones(state, op, lambda x: module_of(op).apply(x)[0])
 
 

@@ -48,7 +48,8 @@ logger = logging.getLogger(__name__)
 
 METADATA, CARD = "model.json", "card.md"
 BACKBONE = "backbone"
-"""In model.json: which published weights, of a package, the model builds on. They are read when it is unpacked."""
+"""The entry of model.json that names the published weights of a package on which the model builds. They are read when
+it is unpacked."""
 VERSIONS, CURRENT = "versions", "current"
 _FORMAT = "dlcore-artefact"
 _MAX_JSON_BYTES = 16 << 20
@@ -214,7 +215,7 @@ def load_artefact(uri: str | Path) -> Artefact:
 
 
 def metadata_of(uri: str | Path) -> dict[str, Any]:
-    """What the artefact at `uri` says of itself, its weights left alone.
+    """The metadata of the artefact at `uri`; its weights are not read.
 
     Raises:
         FileNotFoundError: there is no artefact, or not in this version.

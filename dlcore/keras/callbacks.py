@@ -1,4 +1,4 @@
-"""What watches a training by epochs: the history, and early stopping."""
+"""Callbacks that watch the epochs of a training: the history, and early stopping."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ MODES: dict[str, Callable[[], Module]] = {
     "mul": CMulTable,
     "sum": CAddTable,
 }
-"""What each mode but "concat" computes."""
+"""The computation of each mode except "concat"."""
 
 
 def joining(mode: str, axis: int = -1) -> Module:

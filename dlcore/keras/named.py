@@ -1,4 +1,4 @@
-"""What Keras calls by text: activations and initialisations."""
+"""Activations and initialisations by Keras's names."""
 
 from __future__ import annotations
 

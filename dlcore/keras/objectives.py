@@ -1,4 +1,4 @@
-"""What `compile` calls by text: optimisation methods, losses and metrics. Class labels are 0-based here, as in
+"""Optimisation methods, losses and metrics by the names that `compile` takes. Class labels are 0-based here, as in
 Keras."""
 
 from __future__ import annotations

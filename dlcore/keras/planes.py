@@ -1,4 +1,4 @@
-"""Where the planes of an image are, 'th' (N, C, ...) or 'tf' (N, ..., C), and how its border is treated."""
+"""The position of an image's planes, 'th' (N, C, ...) or 'tf' (N, ..., C), and the treatment of its border."""
 
 from __future__ import annotations
 

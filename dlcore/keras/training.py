@@ -31,7 +31,7 @@ from dlcore.optim.trigger import MaxEpoch, TrainingState, Trigger
 
 @dataclass
 class Compiled:
-    """What `compile` was given: how a model is trained and scored."""
+    """The arguments of `compile`: how a model is trained and scored."""
 
     optimizer: OptimMethod
     loss: Criterion

@@ -36,7 +36,7 @@ _STOP = -1
 
 @dataclass(frozen=True)
 class Assignment:
-    """What a crew works on. `buffers`: the workers' rows (workers, B) of a resumed training, which begins at
+    """The work of a crew. `buffers`: the workers' rows (workers, B) of a resumed training, which begins at
     `iteration`."""
 
     model: Module
@@ -52,7 +52,7 @@ class Assignment:
 
 @dataclass(frozen=True)
 class StepResult:
-    """What happened in a step: the mean loss over all records, learning rates by the methods' names, the workers'
+    """The result of a step: the mean loss over all records, learning rates by the methods' names, the workers'
     parts."""
 
     loss: float

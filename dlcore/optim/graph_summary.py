@@ -39,7 +39,7 @@ def save_graph_topology(module: Module, log_path: str | Path) -> Module:
 
 
 def _settings(module: Module) -> dict[str, str]:
-    """What the layer was made with, as far as it is numbers and words, and how many numbers it learns."""
+    """The layer's arguments that are numbers or words, and how many numbers it learns."""
     given = {} if isinstance(module, Graph) else module.config()
     plain = {name: str(value) for name, value in given.items() if isinstance(value, (bool, int, float, str))}
     count = sum(parameter.value.size for parameter in module.named_parameters().values())

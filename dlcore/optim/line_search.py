@@ -11,7 +11,7 @@ from dlcore.activity import Array
 
 @dataclass(frozen=True)
 class Point:
-    """What is known at a length: the loss, its slope along the direction, and the gradient."""
+    """A length that was tried: the loss there, its slope along the direction, and the gradient."""
 
     length: float
     loss: float
@@ -78,7 +78,7 @@ class StrongWolfe:
 
 
 def _lowest_of_cubic(low: Point, high: Point) -> float:
-    """Where the cubic with the losses and slopes of two points is lowest; at least a tenth of the way from either."""
+    """The minimum of the cubic through the losses and slopes of two points, at least a tenth of the way from either."""
     span = high.length - low.length
     theta = 3 * (low.loss - high.loss) / span + low.slope + high.slope
     square = theta * theta - low.slope * high.slope

@@ -25,7 +25,7 @@ class EvaluatedResult:
 
 
 class Tally(ABC):
-    """What a method has counted: of a batch, or added up of several, in any order and on any machine."""
+    """The counts of a method, for one batch or added up over several, in any order and on any machine."""
 
     @abstractmethod
     def __add__(self, other: Self) -> Self:
@@ -225,7 +225,7 @@ class _AmongNegatives(ValidationMethod):
         return MeanTally(float(self.worth(ranks)[ranks <= self.k].sum()), len(ranks), self.name())
 
     def worth(self, ranks: Any) -> Any:
-        """What each rank, 1 being the best, counts."""
+        """What each rank counts; 1 is the best."""
         raise NotImplementedError
 
 

@@ -1,5 +1,4 @@
-"""What a model gives for each record, and how well it does: BigDL's predict, predict_class and evaluate of every
-layer."""
+"""Predict each record and score a model: BigDL's predict, predict_class and evaluate of every layer."""
 
 from __future__ import annotations
 

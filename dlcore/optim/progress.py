@@ -1,4 +1,4 @@
-"""What training shows while it runs: a bar on a terminal, elsewhere a line for each epoch; and the scores of each
+"""Show the progress of training: a bar on a terminal, elsewhere a line for each epoch, and the scores of each
 validation."""
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What is looked at before and after training, so that a run which means nothing says so."""
+"""Checks before and after training, so that a meaningless run says so."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ from dlcore.registry import Registry
 
 @dataclass(frozen=True)
 class Progress:
-    """Where training stands: steps done, epoch (1-based), decay of the method, latest validation score and loss."""
+    """The progress of training: steps done, epoch (1-based), decay of the method, latest validation score and loss."""
 
     steps: int = 0
     epoch: int = 1
@@ -40,7 +40,7 @@ class Schedule:
         raise NotImplementedError
 
     def state(self) -> dict[str, Any]:
-        """What must be saved to go on exactly; most schedules keep nothing."""
+        """The state that must be saved to continue exactly; most schedules keep none."""
         return {}
 
     def restore(self, state: dict[str, Any]) -> None:

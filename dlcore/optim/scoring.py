@@ -29,7 +29,7 @@ def tallies_of(
     methods: list[ValidationMethod],
     forward: Callable[[Activity], Activity] | None = None,
 ) -> list[Tally]:
-    """What each method has counted over batches (input, target), nothing if there are none. forward: what computes the
+    """The tallies of each method over batches (input, target); empty if there are none. forward: what computes the
     outputs, the model itself without."""
     tallies: list[Tally] = []
     kind = np.result_type(np.float32, *{parameter.value.dtype for parameter in model.named_parameters().values()})

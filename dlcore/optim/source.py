@@ -1,4 +1,4 @@
-"""Where batches come from: each worker asks for its own part of each step's batch."""
+"""Sources of batches: each worker asks for its own part of each step's batch."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _ON_SPARK = "dlcore.spark.dataset"
 
 @dataclass(frozen=True)
 class BatchRequest:
-    """What a worker wants: `size` records of step `iteration` (0-based); it is number `worker` of `workers`.
+    """The request of a worker: `size` records of step `iteration` (0-based), as number `worker` of `workers`.
 
     `rng` is seeded by (seed, worker, iteration), so that a batch depends on nothing else.
     """

@@ -9,7 +9,7 @@ from typing import Any
 
 @dataclass
 class TrainingState:
-    """Where training stands after a step.
+    """The state of training after a step.
 
     iteration: steps done; epoch: the 1-based epoch of the coming step; loss: of the latest step; score: the first
     metric of the latest validation.
@@ -89,7 +89,7 @@ class SeveralIteration(Trigger):
 
 @dataclass
 class MaxScore(Trigger):
-    """When the validation score is above `max`."""
+    """True when the validation score is above `max`."""
 
     max: float
 
@@ -99,7 +99,7 @@ class MaxScore(Trigger):
 
 @dataclass
 class MinLoss(Trigger):
-    """When the loss is below `min`."""
+    """True when the loss is below `min`."""
 
     min: float
 
@@ -108,7 +108,7 @@ class MinLoss(Trigger):
 
 
 class TriggerAnd(Trigger):
-    """When all of them say so."""
+    """True when all of the triggers are."""
 
     def __init__(self, first: Trigger, *other: Trigger, bigdl_type: str = "float") -> None:
         super().__init__(bigdl_type=bigdl_type)
@@ -119,7 +119,7 @@ class TriggerAnd(Trigger):
 
 
 class TriggerOr(Trigger):
-    """When one of them says so."""
+    """True when one of the triggers is."""
 
     def __init__(self, first: Trigger, *other: Trigger, bigdl_type: str = "float") -> None:
         super().__init__(bigdl_type=bigdl_type)

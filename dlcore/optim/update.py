@@ -1,5 +1,4 @@
-"""What is done with the workers' gradients: combine, clip, change the weights; for all weights or for any slice of
-them.
+"""Use the workers' gradients: combine them, clip them, change the weights, for all weights or for any slice of them.
 
 The owner of a slice does with it what one process does with everything: `combine`, `clip_values`, hand its
 `squared_norm` to the others, `change` with the sum of theirs. So a crew whose slices live on many machines computes
@@ -36,7 +35,7 @@ class Clipping:
             np.clip(grads, *self.values, out=grads)
 
     def factor(self, squared_norm: float) -> float:
-        """What the gradient is multiplied by, `squared_norm` being that of all of it."""
+        """The factor for the gradient. squared_norm: that of the whole gradient."""
         if self.norm is None or squared_norm <= self.norm**2:
             return 1.0
         return self.norm / math.sqrt(squared_norm)
@@ -59,7 +58,7 @@ class Part:
         return slice(self.start, self.stop)
 
     def cuts(self) -> list[int]:
-        """Where the part may be cut, apart from its ends, if not everywhere."""
+        """The places where the part may be cut, apart from its ends, if not everywhere."""
         inner = self.ends[:-1] if self.method.scope == "layer" else ()
         return [self.start + end for end in inner]
 
