@@ -1,5 +1,4 @@
-"""The part of oneDNN's C interface (version 3) that the backend needs, by ctypes: descriptors, primitives, their
-execution.
+"""The part of oneDNN's C interface (version 3) that we need, by ctypes: descriptors, primitives, their execution.
 
 Values and argument orders: oneDNN's dnnl.h and dnnl_types.h. One engine and one stream serve the process. Primitives
 may be shared by threads: each execution holds one lock, which a forked child gets anew. Their scratch memory is one
@@ -146,8 +145,7 @@ def version() -> str:
 
 
 def effective_isa() -> int:
-    """dnnl_cpu_isa_t of the instructions that the library's code is chosen for, within DLCORE_ISA and oneDNN's own
-    settings."""
+    """dnnl_cpu_isa_t of the instructions in the library's code, within DLCORE_ISA and oneDNN's own settings."""
     return int(library().dnnl_get_effective_cpu_isa())
 
 
@@ -250,8 +248,7 @@ class Description:
             library().dnnl_primitive_desc_destroy(self.handle)
 
     def layout(self, part: str, index: int = 0) -> Layout:
-        """The memory order decided for `part` ('src', 'weights', 'workspace', ...); if there are several, that at
-        `index`."""
+        """The memory order decided for `part` ('src', 'weights', 'workspace', ...); among several, that at `index`."""
         borrowed = library().dnnl_primitive_desc_query_md(self.handle, _QUERIES[part], index)
         return Layout(_created("dnnl_memory_desc_clone", borrowed))
 

@@ -52,8 +52,7 @@ class Job(Generic[Options]):
     """What the plan of a stage works with.
 
     spark: the session, Connect or classic: the DataFrame API only; None for a stage with session `none`.
-    day: None for a stage over all days.   options: the job's own dataclass.   contract: that of the dataset that the
-    stage writes.
+    day: None for a stage over all days.   options: the job's own dataclass.   contract: that of its dataset.
     input_states: whose rows each input has for the day; empty for a stage over all days.
     found: for a stage over all days, its dataset -> whose rows the table had before the inputs were pinned.
     built_upon: the stage's own dataset -> the snapshot whose rows `published` gave last.
@@ -113,8 +112,7 @@ class Job(Generic[Options]):
         return rows.select(*columns) if columns else rows
 
     def published(self) -> Any:
-        """The rows of the stage's own dataset that readers see as the stage begins, as a DataFrame. It may build upon
-        them."""
+        """The rows of the stage's own dataset that readers see as it begins: a DataFrame that it may build upon."""
         if self.contract is None:
             raise ValueError(f"{self.stage.name} writes no dataset, so none is published; expected one that does")
         table = self.settings.table(self.contract.dataset)
@@ -133,8 +131,7 @@ class Job(Generic[Options]):
         self.told[name] = value
 
     def state(self, dataset: str = "") -> State:
-        """What is known about an input's rows over all days, by default about `published`; nothing if it has
-        expired."""
+        """What is known about an input's rows over all days, by default `published`; nothing if it has expired."""
         own = self.contract.dataset if self.contract else ""
         snapshot = self.record.inputs[dataset] if dataset else self.built_upon[own]
         return lineage.state_of(self.spark, self.settings.table(dataset or own), snapshot, None) or State(snapshot, {})
@@ -172,8 +169,7 @@ class Job(Generic[Options]):
         self.record.extra[name] = value
 
     def warn(self, message: str) -> None:
-        """Say in the log, in the run report and on the pages that people should look at something; the stage goes
-        on."""
+        """Say in the log, the run report and the pages that people should look at something; the stage goes on."""
         logger.warning("%s: %s", self.stage.name, message)
         self.record.warnings.append(message)
 
