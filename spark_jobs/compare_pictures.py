@@ -15,7 +15,7 @@ from spark_jobs.running.command_line import NoOptions
 from spark_jobs.running.publishing import Part
 from spark_jobs.running.runner import Job
 from spark_jobs.stages.calibration import Calibration
-from spark_jobs.stages.pairs import CANDIDATES, PAIRS, Limits, bundles_of, compared_tiles, tile_count
+from spark_jobs.stages.pairs import CANDIDATES, PAIRS, Limits, bundles_of, compared_tiles, part_count, tile_count
 from spark_jobs.stages.picture_blocks import (
     BLOCK_ROW,
     PICTURE,
@@ -106,13 +106,14 @@ def _found(job: Job[Any], blocks: list[Block], calibration: Calibration) -> Any:
     """The verified pairs of the new pictures with all; each task compares two bundles of blocks."""
     new, every = (sum(block.rows for block in blocks if block.is_new or not is_new) for is_new in (True, False))
     job.note("pictures", {"new": new, "all": every})
-    # Two tiles a core, less one: with two cores half of the pictures with the other half takes as long as both with
+    # Two tasks a core, less one: with two cores half of the pictures with the other half takes as long as both with
     # themselves.
     bundles = bundles_of(blocks, job.settings.partitions - 1)
-    tiles = tile_count(bundles)
-    compare = partial(compared_tiles, index=job.settings.index, bundles=bundles, calibration=calibration)
+    parts = part_count(bundles, job.settings.partitions)
+    tasks = tile_count(bundles) * parts
+    compare = partial(compared_tiles, index=job.settings.index, bundles=bundles, calibration=calibration, parts=parts)
     schema = "picture string, other string, distance int, whole_distance int, similarity float, probability double"
-    pairs = job.spark.range(0, tiles, 1, max(tiles, 1)).mapInArrow(compare, schema).localCheckpoint()
+    pairs = job.spark.range(0, tasks, 1, max(tasks, 1)).mapInArrow(compare, schema).localCheckpoint()
     verified = pairs.where(f"picture = '{CANDIDATES}'").selectExpr("sum(probability)").collect()[0][0]
     job.note("candidates", {"verified": int(verified or 0), "per_new_picture": round((verified or 0) / max(new, 1), 2)})
     return pairs.where(f"picture <> '{CANDIDATES}'")

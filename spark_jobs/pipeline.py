@@ -185,6 +185,8 @@ _ROWS = (
         writes="duplicate_pairs",
         all_days=True,
         options=("codes",),
+        # The rows of a day are one task's work up to this size, 64 MB by default: a million of them.
+        sql=MappingProxyType({"spark.sql.adaptive.advisoryPartitionSizeInBytes": "16m"}),
     ),
     Stage(
         name="find_duplicates",

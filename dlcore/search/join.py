@@ -71,20 +71,25 @@ class Chunk:
 
 
 def joined(
-    first: Codes, second: Codes | None, radius: int, chunks: Sequence[Chunk] | None = None
+    first: Codes,
+    second: Codes | None,
+    radius: int,
+    chunks: Sequence[Chunk] | None = None,
+    part: tuple[int, int] = (0, 1),
 ) -> Iterator[tuple[Indices, Indices, Distances]]:
     """Pairs of a code i of `first` (M, B) and j of `second` (N, B) at most `radius` bits apart; of i < j within `first`
     without a second.
 
     Gives (i, j, distance), each pair once, a bounded number at once, in no order. chunks: as `chosen` gives them, by
-    default for these codes; an empty list compares all with all.
+    default for these codes; an empty list compares all with all. part: of how many parts of these pairs which one, from
+    0; each has some of the chunks.
 
     Raises:
         ValueError: with these chunks, pairs would be missed.
     """
     chunks = chosen(first, second, radius) if chunks is None else chunks
     if not chunks:
-        yield from _compared(first, second, radius)
+        yield from _compared(first, second, radius, part)
         return
     if sum(chunk.flips + 1 for chunk in chunks) <= radius:
         raise ValueError(f"joined: got {len(chunks)} chunks, expected flips + 1 of more than {radius} bits in all")
@@ -92,7 +97,8 @@ def joined(
     both = list(zip(chunks, windows, strict=True))
     masks = np.array([[chunk.mask(first.shape[1]), _mask(bits)] for chunk, (bits, _) in both])
     limits = np.array([[chunk.flips, most] for chunk, (_, most) in both], np.int64)
-    for number, chunk in enumerate(chunks):
+    for number in range(part[0], len(chunks), part[1]):
+        chunk = chunks[number]
         order, ours = _sorted(first, chunk)
         other_order, theirs = (order, None) if second is None else _sorted(second, chunk)
         window, earlier = (masks[number, 1], limits[number, 1]), (masks[:number], limits[:number])
@@ -126,13 +132,13 @@ def _window(chunks: Sequence[Chunk], number: int, size: int) -> tuple[NDArray[np
     return bits, most - 1
 
 
-def _compared(first: Codes, second: Codes | None, radius: int) -> Iterator[tuple[Indices, Indices, Distances]]:
-    """Join by comparing all with all."""
-    if second is not None:
-        yield from pairs_between(first, second, radius)
-        return
-    for i, j, apart in pairs_between(first, first, radius):
-        once = i < j
+def _compared(
+    first: Codes, second: Codes | None, radius: int, part: tuple[int, int]
+) -> Iterator[tuple[Indices, Indices, Distances]]:
+    """Join by comparing all with all; a part has every so many-th row of the first."""
+    for row, j, apart in pairs_between(first[part[0] :: part[1]], first if second is None else second, radius):
+        i = part[0] + part[1] * row
+        once = slice(None) if second is not None else i < j
         yield i[once], j[once], apart[once]
 
 

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from typing import Any
 from urllib.parse import quote, urlsplit
 
-from spark_jobs.pipeline import Stage
+from spark_jobs.pipeline import STAGES, Stage
 from spark_jobs.settings import Settings, static_spark_conf
 
 logger = logging.getLogger(__name__)
@@ -160,7 +160,10 @@ def _configure(spark: Any, stage: Stage, settings: Settings) -> None:
     """Set the stage's SQL settings on top of the defaults: the task before may have left its own in a shared
     session."""
     partitions = {"spark.sql.shuffle.partitions": str(settings.partitions)}
-    for name, value in (_RUN_TIME_DEFAULTS | partitions | dict(stage.sql)).items():
+    settings_of_stage = _RUN_TIME_DEFAULTS | partitions | dict(stage.sql)
+    for name in {name for each in STAGES.values() for name in each.sql} - set(settings_of_stage):
+        spark.conf.unset(name)
+    for name, value in settings_of_stage.items():
         spark.conf.set(name, value)
 
 

@@ -42,6 +42,8 @@ PAIRS = pa.schema(
 CANDIDATES = "candidates"
 
 _BUNDLED = (1 << 20, 1 << 19, 1 << 18, 1 << 17, 1 << 16, 1)  # pictures: a million take some 0.5 GB in the task
+_MOST_PARTS = 4
+_DIVIDED = 1 << 18  # pictures of a bundle that several tasks may share
 _GATHERED = 16384
 _STEPS = 400
 _AT_ONCE = 65536
@@ -77,9 +79,23 @@ def bundles_of(blocks: Sequence[Block], tiles: int) -> list[tuple[Block, ...]]:
     time, but leave at least so many tiles if there can be so many."""
     for most in _BUNDLED:
         found = [bundle for is_new in (True, False) for bundle in _packed(blocks, is_new, most)]
-        if tile_count(found) >= tiles:
+        if tile_count(found) * _most_parts(found) >= tiles:
             break
     return found
+
+
+def _most_parts(bundles: Sequence[tuple[Block, ...]]) -> int:
+    """How many tasks may share a tile. To choose how a small one is joined takes as long as the join itself."""
+    return _MOST_PARTS if max((_rows(bundle) for bundle in bundles), default=0) >= _DIVIDED else 1
+
+
+def _rows(bundle: Sequence[Block]) -> int:
+    return sum(block.rows for block in bundle)
+
+
+def part_count(bundles: Sequence[tuple[Block, ...]], tasks: int) -> int:
+    """How many tasks share each tile, so that there are at least so many tasks if there can be so many."""
+    return max(1, min(_most_parts(bundles), math.ceil(tasks / max(tile_count(bundles), 1))))
 
 
 def _packed(blocks: Sequence[Block], is_new: bool, most: int) -> list[tuple[Block, ...]]:
@@ -117,22 +133,33 @@ def tile(bundles: Sequence[tuple[Block, ...]], number: int) -> tuple[tuple[Block
 
 
 def compared_tiles(
-    batches: Iterable[pa.RecordBatch], index: str, bundles: Sequence[tuple[Block, ...]], calibration: Calibration
+    batches: Iterable[pa.RecordBatch],
+    index: str,
+    bundles: Sequence[tuple[Block, ...]],
+    calibration: Calibration,
+    parts: int = 1,
 ) -> Iterator[pa.RecordBatch]:
-    """Numbers of tiles (`id`) -> rows of PAIRS, and for each tile a row CANDIDATES, whose `probability` is how many
-    were verified."""
+    """Numbers of tasks (`id`) -> rows of PAIRS, and for each a row CANDIDATES, whose `probability` is how many were
+    verified. parts: how many tasks share a tile.
+    """
     for batch in batches:
         for number in batch.column("id").to_pylist():
-            one, another = tile(bundles, number)
+            one, another = tile(bundles, number // parts)
             left, right = (Bundle([open_block(index, block.name) for block in blocks]) for blocks in (one, another))
-            yield from verified_pairs(left, None if one == another else right, calibration)
+            part = number % parts, parts
+            yield from verified_pairs(left, None if one == another else right, calibration, part)
 
 
-def verified_pairs(left: Bundle, right: Bundle | None, calibration: Calibration) -> Iterator[pa.RecordBatch]:
-    """Rows of PAIRS between two sets of pictures, or within one, and a last row that counts the candidates."""
+def verified_pairs(
+    left: Bundle, right: Bundle | None, calibration: Calibration, part: tuple[int, int] = (0, 1)
+) -> Iterator[pa.RecordBatch]:
+    """Rows of PAIRS between two sets of pictures, or within one, and a last row that counts the candidates.
+
+    part: of how many parts of these pairs which one, from 0.
+    """
     limits, candidates = Limits.of(calibration), 0
     other = left if right is None else right
-    for i, j in _candidates(left, right, limits):
+    for i, j in _candidates(left, right, limits, part):
         candidates += len(i)
         for start in range(0, len(i), _AT_ONCE):
             one, another = i[start : start + _AT_ONCE], j[start : start + _AT_ONCE]
@@ -144,12 +171,16 @@ def verified_pairs(left: Bundle, right: Bundle | None, calibration: Calibration)
     yield pa.RecordBatch.from_pylist([{"picture": CANDIDATES, "similarity": 0.0, "probability": candidates}], PAIRS)
 
 
-def _candidates(left: Bundle, right: Bundle | None, limits: Limits) -> Iterator[tuple[Indices, Indices]]:
+def _candidates(
+    left: Bundle, right: Bundle | None, limits: Limits, part: tuple[int, int]
+) -> Iterator[tuple[Indices, Indices]]:
     """Positions of the pairs whose codes or whole images' hashes are near, each once."""
     other = left if right is None else right
-    for i, j, _ in joined(left.codes, None if right is None else right.codes, limits.code):
+    for i, j, _ in joined(left.codes, None if right is None else right.codes, limits.code, part=part):
         yield i, j
-    for i, j, _ in joined(left.wholes, None if right is None else right.wholes, limits.whole):
+    # The first part has most to verify of one join, the last part of the other.
+    part = part[1] - 1 - part[0], part[1]
+    for i, j, _ in joined(left.wholes, None if right is None else right.wholes, limits.whole, part=part):
         is_far = _apart(left.codes[i], other.codes[j]) > limits.code
         yield i[is_far], j[is_far]
 

@@ -31,10 +31,9 @@ def by_hand(first: np.ndarray, second: np.ndarray | None, radius: int) -> set[tu
     }  # fmt: skip
 
 
-def found_by(first, second, radius, chunks=None):
-    found = [
-        row for part in joined(first, second, radius, chunks) for row in zip(*(a.tolist() for a in part), strict=True)
-    ]
+def found_by(first, second, radius, chunks=None, part=(0, 1)):
+    given = joined(first, second, radius, chunks, part)
+    found = [row for arrays in given for row in zip(*(a.tolist() for a in arrays), strict=True)]
     assert len(found) == len(set(found)), "a pair was given twice"
     return set(found)
 
@@ -61,6 +60,8 @@ def test_every_pair_is_found_once_whatever_the_chunks(data, size, count, others,
     first, second = near_codes(count, size, seed), near_codes(others, size, seed)
     assert found_by(first, second, radius, chunks) == by_hand(first, second, radius)
     assert found_by(first, None, radius, chunks) == by_hand(first, None, radius)
+    parts = [row for n in range(3) for row in found_by(first, None, radius, chunks, (n, 3))]
+    assert sorted(parts) == sorted(by_hand(first, None, radius))
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from dlcore.search.verification import cues
 from spark_jobs.stages.block_writing import block_batches
 from spark_jobs.stages.duplicates import find_groups, group_batches
-from spark_jobs.stages.pairs import CANDIDATES, bundles_of, compared_tiles, tile, tile_count
+from spark_jobs.stages.pairs import CANDIDATES, bundles_of, compared_tiles, part_count, tile, tile_count
 from spark_jobs.stages.picture_blocks import (
     Block,
     found_batches,
@@ -78,7 +78,8 @@ def compared(index: str, chosen: list[tuple[dict, bool]], blocks: list[Block], o
     batches = pa.Table.from_pylist(told, PART_ROWS).to_batches(max_chunksize=9)
     parts = blocks_in(part_batches(batches, index, "parts", blocks)) + old
     bundles = bundles_of(parts, 2)
-    found = rows_of(compared_tiles(numbers(tile_count(bundles)), index, bundles, CALIBRATION)) if bundles else []
+    tasks = numbers(3 * tile_count(bundles))
+    found = rows_of(compared_tiles(tasks, index, bundles, CALIBRATION, parts=3)) if bundles else []
     return [row for row in found if row["picture"] != CANDIDATES]
 
 
@@ -187,6 +188,14 @@ def test_every_pair_of_blocks_with_a_new_one_is_one_tile():
         found = [frozenset((*one, *other)) for one, other in map(partial(tile, bundles), range(tile_count(bundles)))]
         assert len(found) == len(set(found)) == len(expected)
         assert set(found) == expected
+
+
+def test_a_tile_is_shared_by_as_many_tasks_as_are_wanted_if_it_is_large():
+    large, small = [Block(DAYS[0], f"{n}", 1 << 16) for n in range(16)], [Block(DAYS[0], "0", 1000)]
+    found = [(tile_count(bundles), part_count(bundles, 4)) for bundles in (bundles_of(large, 3), bundles_of(small, 3))]
+    assert found == [(1, 4), (1, 1)]
+    bundles = bundles_of(large, 30)
+    assert tile_count(bundles) * part_count(bundles, 31) >= 30
 
 
 def test_components_grouped_apart_are_the_groups_of_all():
