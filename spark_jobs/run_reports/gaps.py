@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from datetime import date, timedelta
 
 from spark_jobs.pipeline import IMAGE_PIPELINE, NOTHING_YET, PUBLISHED, stages_of
-from spark_jobs.run_reports.reading import newest_published_by_day
+from spark_jobs.run_reports.reading import newest_published, newest_published_by_day
 from spark_jobs.settings import Settings
 
 FIRST, *_, LAST = (stage.name for stage in stages_of(IMAGE_PIPELINE))
@@ -42,8 +42,11 @@ def days_between(days: Iterable[date]) -> list[date]:
 def late_images(settings: Settings, most_days: int, count: Callable[[Settings, date], int]) -> dict[date, int]:
     """Day -> how many more images HBase has than were read, among the newest `most_days` read or skipped days.
 
+    Before any day is published there are none: the runs were skipped, perhaps since no loader has made the table yet.
     count: how many rows the image table has for a day (`spark_jobs.hbase.source.count_rows`).
     """
+    if newest_published(settings.reports, FIRST, settings.codes) is None:
+        return {}
     read = newest_published_by_day(settings.reports, FIRST, settings.codes, most_days, READ_OR_SKIPPED)
     more = {
         date.fromisoformat(day): count(settings, date.fromisoformat(day)) - (report["rows_out"] or 0)

@@ -57,6 +57,14 @@ def test_a_day_that_was_skipped_is_not_missing_and_its_images_are_late(settings:
     assert late_images(settings, 7, lambda _, day: 5 if day.day == 2 else 0) == {date(2026, 11, 2): 5}
 
 
+def test_nothing_is_counted_in_a_table_that_may_not_exist_yet(settings: Settings) -> None:
+    def count(_: Settings, day: date) -> int:
+        raise AssertionError(f"asked for {day}")
+
+    leave(settings, "read_images", "2026-11-01", status="nothing_yet")
+    assert late_images(settings, 7, count) == {}
+
+
 def test_images_are_late_when_the_table_has_more_than_were_read(settings: Settings) -> None:
     for day, rows in ((1, 10), (2, 10), (3, 10), (4, 0)):
         leave(settings, "read_images", f"2026-11-{day:02}", rows_out=rows)
