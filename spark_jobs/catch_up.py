@@ -29,7 +29,7 @@ def main(
     late: Annotated[
         bool, typer.Option("--late", help="also run days for which HBase has more images than were read")
     ] = False,
-    late_days: Annotated[int, typer.Option(min=1, help="number of newest published days that --late counts")] = 7,
+    late_days: Annotated[int, typer.Option(min=1, help="number of newest days, also skipped, that --late counts")] = 7,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="print the days, but run nothing")] = False,
 ) -> None:
     """Ask Airflow to run each day that was missed."""

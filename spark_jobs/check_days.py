@@ -20,7 +20,7 @@ class Options:
 
     late_days: int = field(
         default=7,
-        metadata={"min": 1, "max": 400, "help": "number of newest published days whose pictures are counted in HBase"},
+        metadata={"min": 1, "max": 400, "help": "number of newest days, also skipped, whose pictures are counted"},
     )
 
 
