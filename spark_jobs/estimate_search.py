@@ -18,6 +18,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from spark_jobs.mistakes import Mistake, leave
+
 COMPARISONS_S = {64: 370e9, 128: 130e9, 256: 41e9, 512: 12e9}
 """Pairs of codes that a join (dlcore.search.join) gets through in a second of one core; it does not look at most of
 them. Measured on a million codes with a million, within the distance that leaves 20 candidates by chance among ten
@@ -109,10 +111,8 @@ def main(
 ) -> None:
     """Print what search and duplicates of a large catalogue need."""
     if bits not in COMPARISONS_S or not (pictures > 0 and day >= 0 and cores > 0 and cores_each > 0 and rate > 0):
-        raise SystemExit(
-            f"estimate_search: got {bits} bits, {pictures} pictures, {cores} cores; expected bits of "
-            f"{list(COMPARISONS_S)} and numbers above 0"
-        )
+        got, expected = f"{bits} bits, {pictures} pictures, {cores} cores", f"bits of {list(COMPARISONS_S)}"
+        leave("estimate_search", Mistake(f"got {got}; expected {expected} and numbers above 0"))
     catalogue = Catalogue(pictures, day, bits, candidates)
     table = Table(
         "work",

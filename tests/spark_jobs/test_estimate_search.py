@@ -8,6 +8,7 @@ from typer.testing import CliRunner
 
 from spark_jobs import estimate_search
 from spark_jobs.estimate_search import Catalogue, costs, queries_s
+from spark_jobs.pipeline import EXIT_MISTAKE
 
 SHOP = Catalogue(pictures=380e6, day=1e6, bits=128)
 
@@ -37,4 +38,4 @@ def test_the_command_prints_each_piece_of_work() -> None:
 
 def test_what_was_not_measured_is_refused() -> None:
     code, text = answer("--pictures", "1e6", "--bits", "96")
-    assert code != 0 and "expected bits of [64, 128, 256, 512]" in text
+    assert code == EXIT_MISTAKE and "expected bits of [64, 128, 256, 512]" in text
