@@ -32,7 +32,8 @@ def in_words(report: RunReport) -> Iterator[str]:
 
 
 def _outcome(report: RunReport) -> Iterator[str]:
-    yield report.status.replace("_", " ") + (f": {report.error}" if report.error else "")
+    error = (report.error or "").partition("\n")[0]  # Spark's go on with Java's stack, which the log has
+    yield report.status.replace("_", " ") + (f": {error}" if error else "")
     if report.rows_out is not None:
         reasons = ", ".join(f"{count:,} {reason}" for reason, count in report.reasons.items())
         yield f"{report.rows_out:,} rows" + (f" ({reasons})" if reasons else "")
