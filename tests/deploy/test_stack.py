@@ -155,7 +155,10 @@ def _properties(path: Path) -> dict[str, str]:
     return {str(entry.findtext("name")): str(entry.findtext("value")) for entry in entries}
 
 
-def test_a_shell_of_the_stack_is_not_told_of_what_airflow_lacks_but_of_all_else(local: Stack) -> None:
+def test_a_shell_of_the_stack_is_not_told_of_what_airflow_lacks_but_of_all_else(
+    local: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("PYTHONWARNINGS", raising=False)
     said = "Could not import graphviz. Rendering", "Using `httpx` with `starlette.testclient`", "our own"
     code = f"import warnings\nfor text in {said!r}: warnings.warn(text)"
     done = subprocess.run(
