@@ -39,8 +39,7 @@ class Rule:
 
     name: as reports and messages call it.   meaning: what the rule requires, for people.
     bad: Spark SQL condition that is true for a bad row; null means that the row keeps the rule. It may look at other
-        rows, through a
-    window or a subquery of BATCH.
+        rows, through a window or a subquery of BATCH.
     """
 
     name: str
@@ -108,7 +107,7 @@ class Contract:
         hold.
 
         All rules are one query, and so take one pass over the rows: a job for each rule took longer than the stage
-            itself.
+        itself.
         input_keys, input_view: the key columns and the view of the pinned input; none for a stage without input.
         """
         own, own_marks = self._marked_rows()
@@ -137,7 +136,7 @@ class Contract:
         row.
 
         Rules that look at a single row come first: what they need is not sorted. Those about keys come last, since the
-            rows then stay in that order when they are joined with the input.
+        rows then stay in that order when they are joined with the input.
         """
         rules = self._all_own_rules()
         steps: tuple[list[Rule], ...] = ([], [], [])

@@ -37,7 +37,8 @@ def search_by_service(url: str, token: str, index: str, console: Console) -> Sea
     """Search for pictures of the newest version of an index, and show the first answer.
 
     Raises:
-        ConnectionError: the service does not answer, or does not have the version in time. ValueError: it refuses.
+        ConnectionError: the service does not answer, or does not have the version in time.
+        ValueError: it refuses.
     """
     opened = open_index(index)
     keys = [opened.item(position).key for position in range(0, len(opened), max(len(opened) // QUERIES, 1))]

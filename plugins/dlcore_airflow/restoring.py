@@ -41,8 +41,8 @@ class RestoreOperator(JobOperator):
         """Run the command; return its last words.
 
         Raises:
-            AirflowFailException: the command refuses; a retry would find the same. AirflowException: it failed
-                otherwise; its log says how to continue.
+            AirflowFailException: the command refuses; a retry would find the same.
+            AirflowException: it failed otherwise; its log says how to continue.
         """
         params = context["params"]
         arguments = ["--day", partition_day(context)]

@@ -41,7 +41,7 @@ def state_of(spark: Any, table: str, snapshot: int, day: date | None) -> State |
     none.
 
     Compactions do not count: they rewrite files, not rows. A replayed commit has its inputs in the snapshot it was
-        staged as.
+    staged as.
     """
     of_day = f"map_contains_key(summary, '{partition_of(day)}')" if day else "true"
     is_change = f"operation <> 'replace' AND {of_day} AS is_change"

@@ -147,7 +147,7 @@ def score_baseline(
     """Scores of plain codes, row by row of `truth`, grouped at the distance that suits them best.
 
     The distance is chosen on this very truth, so no calibration could do better: the largest whose groups reach the
-        precision or, if none does, the one with the best F1.
+    precision or, if none does, the one with the best F1.
     """
     apart = distances(codes, codes).astype(np.float64)
     bits = 8 * codes.shape[1]

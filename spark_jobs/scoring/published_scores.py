@@ -129,7 +129,7 @@ def score_detector(detections: Mapping[Address, Row], truth: Sequence[Truth]) ->
     """`map50` (VOC, IoU 0.5) of the published guesses, `classes` with the average precision of each, `images` judged.
 
     `any_map50`, `any_precision` and `any_recall` judge the published objects whatever their labels: crops and codes
-        depend on these, and a truth with labels of its own allows no others.
+    depend on these, and a truth with labels of its own allows no others.
     """
     judged = [row for row in truth if len(row.boxes) and row.address in detections]
     if not judged:

@@ -258,7 +258,7 @@ def _other_pictures(calibration: Calibration, originals: Signatures, copies: Cha
     pairs were tried.
 
     Pictures of the sample that may already be duplicates of each other are left out: each of their copies would count
-        as wrong.
+    as wrong.
     """
     alike = _alike(calibration, originals, _SUSPECT)
     rows = np.flatnonzero(~np.isin(copies.change, LOOK_ALIKES))

@@ -30,8 +30,8 @@ def by_chance(scores: Floats, tried: int, lowest: float) -> Callable[[float], fl
     pairs.
 
     Beyond the 30 highest scores, the chance is taken to fall at their mean excess: a large catalogue has pairs far
-        beyond what a sample shows. Below them, the scores are counted. lowest: where the fall begins if there are no
-        scores.
+    beyond what a sample shows. Below them, the scores are counted. lowest: where the fall begins if there are no
+    scores.
     """
     ranked = np.sort(scores)[::-1]
     start = ranked[min(len(ranked), _PEAKS) - 1] if len(ranked) else lowest
