@@ -51,7 +51,7 @@ class Scanner:
         """count: called after each scan with the number of queries it answered."""
         self._asked: queue.SimpleQueue[_Asked] = queue.SimpleQueue()
         self._count = count
-        self._expected, self._patience_s = 1, 0.0
+        self._expected, self._patience_s, self._ended = 1, 0.0, 0.0
         threading.Thread(target=self._run, name="scan", daemon=True).start()
 
     def search(self, index: Index, codes: Codes, k: int, where: Where | None, timeout_s: float) -> Found:
@@ -79,13 +79,15 @@ class Scanner:
             for group in together.values():
                 self._scan(group)
             self._expected = len(found) + self._asked.qsize()
-            self._patience_s = min(PATIENCE * (time.monotonic() - started), PATIENCE_S)
+            self._ended = time.monotonic()
+            self._patience_s = min(PATIENCE * (self._ended - started), PATIENCE_S)
 
     def _waiting(self) -> list[_Asked]:
-        """At least one query, and all others that are waiting or come soon: as many as were being scanned or were
-        waiting when the last scan ended."""
+        """At least one query, and all others that are waiting or, if the last scan ended a moment ago, come soon: as
+        many as were being scanned or were waiting when it ended."""
         found = [self._asked.get()]
-        until = time.monotonic() + self._patience_s
+        came = time.monotonic()
+        until = came + (self._patience_s if came - self._ended <= PATIENCE_S else 0.0)
         while len(found) < MOST_TOGETHER:
             wait_s = until - time.monotonic() if len(found) < self._expected else 0.0
             try:
