@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import threading
-import time
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 
 from dlcore.search.index import open_index
+from search_service import scanner as scanner_module
 from search_service.scanner import Scanner
 from tests.search_service.serving import nearest_by_loop, publish_random
 from tests.waiting import wait_for
@@ -54,8 +54,10 @@ def test_what_comes_during_a_scan_is_scanned_together(index):
             assert list(zip(*row, strict=True)) == nearest_by_loop(entries, code.tobytes(), k)
 
 
-def test_clients_that_ask_one_query_after_another_do_not_stay_in_two_halves(index):
+def test_clients_that_ask_one_query_after_another_do_not_stay_in_two_halves(index, monkeypatch):
     """Three wait while the fourth is scanned. It asks again at once, and goes with the others."""
+    monkeypatch.setattr(scanner_module, "PATIENCE", 1e9)  # however short the scan is, and however busy the machine
+    monkeypatch.setattr(scanner_module, "PATIENCE_S", 60.0)
     held, (_, entries), scanner = Held(index[0]), index, Scanner()
     code = entries.codes[:1]
     with ThreadPoolExecutor(4) as pool:
@@ -63,7 +65,6 @@ def test_clients_that_ask_one_query_after_another_do_not_stay_in_two_halves(inde
         wait_for(lambda: held.searches)
         others = [pool.submit(scanner.search, held, code, 5, None, 60) for _ in range(3)]
         wait_for(lambda: scanner._asked.qsize() == 3)
-        time.sleep(0.1)  # so long a scan that it is worth while to wait
         held.let_go.set()
         for each in (first, *others):
             each.result()

@@ -7,7 +7,7 @@ import os
 import signal
 import socket
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import httpx
@@ -204,7 +204,11 @@ def sockets_of(pid, port):
     """How many connections to the port a process has."""
     rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
     here = {f"socket:[{row[9]}]" for row in rows if int(row[1].partition(":")[2], 16) == port and row[3] == "01"}
-    return sum(os.readlink(entry.path) in here for entry in os.scandir(f"/proc/{pid}/fd") if entry.is_symlink())
+    found = 0
+    for entry in os.scandir(f"/proc/{pid}/fd"):
+        with suppress(FileNotFoundError):  # closed meanwhile
+            found += os.readlink(entry.path) in here
+    return found
 
 
 def test_workers_share_out_the_connections(index, tmp_path):
