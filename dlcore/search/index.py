@@ -77,14 +77,24 @@ class Index:
 
         where: filters that items must pass. There are fewer than k only when no more items pass.
         """
-        rows = [segment.passing(where) if where else None for segment in self.searched()]
+        numbers = self._numbers()
+        if not where or len(numbers) < 2:
+            return self._nearest(numbers, codes, k, where)
+        found = [self._nearest([number], codes, k, where) for number in numbers]  # codes that pass are copied
+        positions, apart = (np.hstack(parts) for parts in zip(*found, strict=True))
+        order = np.argsort(apart, axis=1, kind="stable")[:, :k]
+        return np.take_along_axis(positions, order, axis=1), np.take_along_axis(apart, order, axis=1)
+
+    def _nearest(self, numbers: Sequence[int], codes: Codes, k: int, where: Where | None) -> tuple[Indices, Distances]:
+        """`search` in some segments, in one call of the kernel."""
+        segments = [self.segments[number] for number in numbers]
+        rows = [segment.passing(where) if where else None for segment in segments]
         parts = [
-            segment.codes if own is None else segment.codes[own]
-            for segment, own in zip(self.searched(), rows, strict=True)
+            segment.codes if own is None else segment.codes[own] for segment, own in zip(segments, rows, strict=True)
         ]
         found, apart = nearest(codes, parts, k)
         positions, first = np.empty_like(found), 0
-        for number, part, own in zip(self._numbers(), parts, rows, strict=True):
+        for number, part, own in zip(numbers, parts, rows, strict=True):
             here = (found >= first) & (found < first + len(part))
             place = found[here] - first
             positions[here] = (place if own is None else own[place]) + self.starts[number]
