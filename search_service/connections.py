@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import socket
 from contextlib import suppress
 
@@ -43,7 +44,15 @@ class Server(uvicorn.Server):
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Take no more of them, and end what is under way."""
         asyncio.get_running_loop().remove_reader(self._listener)
+        self._counters.connections(math.inf)  # or others would leave new ones to this worker
+        if self._beginning:
+            await asyncio.wait(self._beginning)  # uvicorn tells only those that have begun
         await super().shutdown(sockets=[])
+
+    async def on_tick(self, counter: int) -> bool:
+        """Let the other workers know of connections that have ended, ten times a second."""
+        self._say_connections()
+        return await super().on_tick(counter)
 
     def _listen(self) -> None:
         if not self.should_exit:
@@ -52,7 +61,8 @@ class Server(uvicorn.Server):
     def _take(self) -> None:
         """Take a connection that waits, or leave it to others for a moment."""
         self._tries += 1
-        if self._tries <= TRIES and not self._counters.has_fewest(self._connections()):
+        self._say_connections()
+        if self._tries <= TRIES and not self._counters.has_fewest():
             self._listen_again(RETRY_S)
             return
         self._tries = 0
@@ -68,15 +78,15 @@ class Server(uvicorn.Server):
         task = asyncio.get_running_loop().create_task(self._begin(connection))
         self._beginning.add(task)
         task.add_done_callback(self._beginning.discard)
-        self._counters.has_fewest(self._connections())
+        self._say_connections()
 
     def _listen_again(self, after_s: float) -> None:
         loop = asyncio.get_running_loop()
         loop.remove_reader(self._listener)
         loop.call_later(after_s, self._listen)
 
-    def _connections(self) -> int:
-        return len(self.server_state.connections) + len(self._beginning)
+    def _say_connections(self) -> None:
+        self._counters.connections(len(self.server_state.connections) + len(self._beginning))
 
     async def _begin(self, connection: socket.socket) -> None:
         with suppress(OSError):  # the client has gone

@@ -43,10 +43,13 @@ class Counters:
         with self._lock:
             self._values[self._row, -2] += change
 
-    def has_fewest(self, connections: int) -> bool:
-        """Whether no other worker has fewer connections than this one, which has so many."""
-        self._values[self._row, -1] = connections
-        return bool(connections <= self._values[:, -1].min())
+    def connections(self, count: float) -> None:
+        """Say how many connections this worker has; infinity if it takes no more of them."""
+        self._values[self._row, -1] = count
+
+    def has_fewest(self) -> bool:
+        """Whether no other worker has said that it has fewer connections than this one."""
+        return bool(self._values[self._row, -1] <= self._values[:, -1].min())
 
     def request(self, kind: str, status: int, seconds: float) -> None:
         """Count a request that has been answered."""
