@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
+import select
 import socket
 from contextlib import suppress
 
@@ -33,6 +34,8 @@ class Server(uvicorn.Server):
         super().__init__(config)
         self._listener, self._counters = listener, counters
         self._tries = 0
+        self._waiting = select.poll()
+        self._waiting.register(listener, select.POLLIN)
         self._beginning: set[asyncio.Task[object]] = set()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
@@ -56,6 +59,8 @@ class Server(uvicorn.Server):
 
     def _listen(self) -> None:
         if not self.should_exit:
+            if not self._waiting.poll(0):
+                self._tries = 0  # others have taken what was left to them
             asyncio.get_running_loop().add_reader(self._listener, self._take)
 
     def _take(self) -> None:
