@@ -251,7 +251,7 @@ def ssd512_vgg16(classes: tuple[str, ...] = VOC_CLASSES) -> SsdConfig:
 
 
 def ssd_small(classes: tuple[str, ...], size: int = 192, width: int = 32) -> SsdConfig:
-    """A residual detector of about 0.4 GFLOP at 192 pixels, to be trained from nothing on CPUs.
+    """A residual detector of about 0.4 GFLOP at 192 pixels, to be trained from scratch on CPUs.
 
     Maps at strides 8, 16, 32 and 64 (24, 12, 6, 3 cells at 192 pixels), `width` planes at stride 4 and up to 6 times
     that.

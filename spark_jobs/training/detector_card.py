@@ -10,9 +10,9 @@ from spark_jobs.training.detector_recipe import Curve, Recipe
 
 _CARD = """# Detector of products (SSD, {size} pixels, width {width})
 
-Finds products of {classes} categories, and things of no known category (`other`), in pictures. Made for the crops of
-this pipeline and trained on generated pictures alone: on photographs trust the boxes more than the labels, and
-measure on labelled pictures of your own with `evaluate_models`.
+Finds products of {classes} categories in pictures, and things of no known category (`other`). It was made for the crops
+of this pipeline, and trained on generated pictures alone. On photographs, trust the boxes more than the labels, and
+measure with `evaluate_models` on labelled pictures of your own.
 
 ## Scores on pictures of other seeds and other products
 | | {catalogue[pictures]} catalogue pictures | {scenes[pictures]} hard scenes of several things |
@@ -22,17 +22,17 @@ measure on labelled pictures of your own with `evaluate_models`.
 | any thing found, at the threshold: precision | {catalogue[any_precision]:.3f} | {scenes[any_precision]:.3f} |
 | any thing found, at the threshold: recall | {catalogue[any_recall]:.3f} | {scenes[any_recall]:.3f} |
 
-{looks} A thing is reported when the network is surer than {threshold:.3f}
-that there is one: of the values that find the things of the development catalogue as well as any, the one at which
-scenes and their changed copies are cut most alike (mean overlap {repeatability:.3f}). Where nothing is that sure, the
-whole picture is the crop.
+{looks} A thing is reported when its score is above {threshold:.3f}.
+Several thresholds find the things of the development catalogue equally well; this is the one of these at which scenes
+and their changed copies are cut most alike (mean overlap {repeatability:.3f}). If no score is above it, the whole
+picture is the crop.
 
-Average precision by class, catalogue pictures: {per_class}.
+Average precision by class, on catalogue pictures: {per_class}.
 
 ## Training
-{steps} steps of {batch} new scenes from {products} products and {backgrounds} backgrounds, Adam, cosines from {rates};
-{origin}.
-{wall} s on the clock, {cpu} s of CPU time in all workers together.
+{steps} steps of {batch} scenes, composed of {products} products and {backgrounds} backgrounds; Adam, with cosine cycles
+of the learning rate that peak at {rates}. The network was trained {origin}.
+The training took {wall} s on the clock and {cpu} s of CPU time, summed over all workers.
 
     {command}
 
@@ -41,7 +41,7 @@ mAP on the development catalogue by step: {curve}
 
 _LOOKS = {
     True: "Each picture is looked at twice, as it is and mirrored.",
-    False: "Each picture is looked at once; each box is the mean of those around it, by how sure they are.",
+    False: "Each picture is looked at once; each box is the mean of those around it, weighted by their scores.",
 }
 
 

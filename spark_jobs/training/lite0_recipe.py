@@ -67,7 +67,7 @@ class Lite0Recipe(Recipe):
     is_averaged: ClassVar[bool] = True
     origin: ClassVar[str] = (
         "from the published weights of EfficientNet-Lite0 (Apache-2.0): "
-        "stages 1 to 5 unchanged, two blocks of stage 6 learned on, heads new"
+        "stages 1 to 5 unchanged, two blocks of stage 6 trained further, heads new"
     )
 
     backbone: ClassVar[Backbone | None] = Backbone(TRUNK, LITE0_WEIGHTS)
