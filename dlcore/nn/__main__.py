@@ -1,4 +1,4 @@
-"""List the layers and criterions with their shapes, or show one whole.
+"""List the layers and criterions with their shapes, or show all about one.
 
 python -m dlcore.nn                       every name, by family
 python -m dlcore.nn LSTM                  its arguments and all that its docstring says
@@ -19,8 +19,8 @@ _TAKES = re.compile(r"(?:^|[.;] |\n)((?:x|output): .*?)(?=\.(?:\s|$)|\n\n|$|; de
 """In a docstring: what a layer takes and gives, or what a criterion compares."""
 _PAGE = """# Layers and criterions
 
-`python -m dlcore.nn NAME` shows one whole: its arguments, its weights, its source, its errors.
-`x` is what a layer takes; `->` leads to what it gives; N counts samples, C channels, T steps.
+`python -m dlcore.nn NAME` shows all about one: its arguments, its weights, its source, its errors.
+`x` is a layer's input, and its output stands behind `->`; N counts samples, C channels, T steps.
 This page is made from the docstrings: `python -m dlcore.nn --markdown > docs/layers.md`.
 """
 

@@ -116,7 +116,7 @@ class Sequential(Container):
 
 @dataclass(eq=False)
 class ConcatTable(Container):
-    """Every module on the same input; the gradients are summed.
+    """Give every module the same input; their gradients are summed.
 
     x: what every module takes -> the table of what each gives.
     Source: BigDL's ConcatTable.
@@ -135,7 +135,7 @@ class ConcatTable(Container):
 
 @dataclass(eq=False)
 class Concat(Container):
-    """Every module on the same input; outputs joined along `dimension` (1-based, the batch counts).
+    """Give every module the same input and join the outputs along `dimension` (1-based, the batch counts).
 
     x: what every module takes -> (A, sum of D_k, B) of outputs (A, D_k, B) with D_k at `dimension`.
     Source: BigDL's Concat.
@@ -168,7 +168,7 @@ class Concat(Container):
 
 @dataclass(eq=False)
 class ParallelTable(Container):
-    """The i-th module on the i-th entry of the input table.
+    """Give the i-th module the i-th entry of the input table.
 
     x: a table of one entry per module -> the table of what each gives.
     Source: BigDL's ParallelTable.
@@ -187,7 +187,7 @@ class ParallelTable(Container):
 
 @dataclass(eq=False)
 class MapTable(Container):
-    """One module, with one set of parameters, on every entry of the input table.
+    """Give one module, with one set of parameters, every entry of the input table.
 
     x: a table -> the table of what the module gives for each entry.
     Source: BigDL's MapTable.
@@ -262,7 +262,7 @@ class Bottle(Container):
 
 @dataclass(eq=False)
 class TimeDistributed(Container):
-    """One module at each step; statistics are those of all steps together.
+    """Apply one module at each step; its batch statistics are those of all steps together.
 
     x: (N, T, ...) -> (N, T, ...), the rest as the module makes it.
     Source: BigDL's TimeDistributed.

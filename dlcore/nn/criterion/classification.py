@@ -212,9 +212,9 @@ class MultiMarginCriterion(Criterion):
 
 @dataclass(eq=False)
 class MultiLabelMarginCriterion(Criterion):
-    """Sum over right classes j and other classes i of max(0, 1 - (x[j] - x[i])) / C, averaged over the batch.
+    """Sum over true classes j and other classes i of max(0, 1 - (x[j] - x[i])) / C, averaged over the batch.
 
-    output: (N, C) or (C,); target: same shape, the right labels of each sample, then zeros.
+    output: (N, C) or (C,); target: same shape, the true labels of each sample, then zeros.
     Source: BigDL's MultiLabelMarginCriterion.
     """
 

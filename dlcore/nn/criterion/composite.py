@@ -81,7 +81,7 @@ class ParallelCriterion(_Weighted):
 
 @dataclass(eq=False)
 class TimeDistributedCriterion(Criterion):
-    """`criterion` at each step of `dimension` (1-based), summed, or averaged over the steps with size_average.
+    """The sum of `criterion` over the steps of `dimension` (1-based), or their mean with size_average.
 
     output: (N, T, ...); target: (N, T, ...) or (N, T).
     Source: BigDL's TimeDistributedCriterion.
@@ -107,11 +107,10 @@ class TimeDistributedCriterion(Criterion):
 
 @dataclass(eq=False)
 class TimeDistributedMaskCriterion(Criterion):
-    """`criterion`, which averages over rows or adds them up, as its mean over all steps whose label is not
-    padding_value.
+    """The mean of `criterion` over all steps whose label is not padding_value; `criterion` may average or sum rows.
 
     output: (N, T, ...); target: (N, T).
-    BigDL hands padding to `criterion` as well, which has to leave it out; here it gets the other steps alone.
+    In BigDL `criterion` also gets the padding and has to ignore it; here it gets the other steps only.
     Source: BigDL's TimeDistributedMaskCriterion.
 
     Raises:
@@ -143,8 +142,8 @@ class TimeDistributedMaskCriterion(Criterion):
 
 @dataclass(eq=False)
 class TransformerCriterion(Criterion):
-    """`criterion` of what two modules make of output and target: a loss on features, for example. The modules do not
-    learn by it.
+    """`criterion` applied to what two modules make of output and target, for example a loss on features. It does not
+    train the modules.
 
     output: what input_transformer takes; target: what target_transformer takes. Either may be left out.
     Source: BigDL's TransformerCriterion; Johnson et al. 2016 (perceptual losses).

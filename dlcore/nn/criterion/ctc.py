@@ -1,4 +1,4 @@
-"""Connectionist temporal classification (Graves et al. 2006): labels in order, without saying when."""
+"""Connectionist temporal classification (Graves et al. 2006): labels in order, without their times."""
 
 from __future__ import annotations
 
@@ -19,19 +19,18 @@ _Places = NDArray[np.intp]
 
 @dataclass(eq=False)
 class CTCCriterion(Criterion):
-    """Mean over samples of -log of the probability that the steps say the labels, in whichever way.
+    """Mean over samples of -log of the probability of the labels, summed over all alignments with the steps.
 
-    A way gives each step a class; labels that follow one another at once count once, then blanks are left out.
+    An alignment gives each step a class. Equal classes in a row count once; then blanks are left out.
     output: (N, T, C) log-probabilities, or (T, C); target: (N, L) 1-based labels, -1 behind the last one; or a table of
-    that and of the number of steps (N,) of each sample, of which all count otherwise. `blank` is a 1-based class too.
-    It computes in float64 whatever the output's type. A sample whose labels have the probability 0 costs infinity, and
-    has no gradient.
+    these and the number of steps (N,) of each sample, which is T unless given. `blank` is a 1-based class too.
+    The loss is computed in float64 whatever the output's type. A sample whose labels have the probability 0 costs
+    infinity, and has no gradient.
     Source: Graves et al. 2006.
 
     Raises:
-        ValueError: scores that are no log-probabilities, a label that is none, more steps than there are, or too few
-        for the labels:
-            one each, and one between equals.
+        ValueError: scores that are no log-probabilities, an invalid label, more steps than there are, or too few for
+            the labels, which need one step each and one between equal ones.
     """
 
     blank: int = 1

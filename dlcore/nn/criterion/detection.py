@@ -43,15 +43,14 @@ class MultiBoxLoss(Criterion):
     target: a table of one array (M, 5) per image: label 1..C-1, x_min, y_min, x_max, y_max as fractions; M may be 0.
 
     Matching: each true box takes its best free prior, the best pairs first; then each other prior takes its best box
-    where IoU >= overlap. Negatives are unmatched priors whose best IoU is < neg_overlap; per image the neg_pos_ratio
-    times as many as matched priors with the largest loss are used. Both sums are divided by the number of matches in
-    the batch, and are 0 without any.
+    where IoU >= overlap. Negatives are unmatched priors whose best IoU is < neg_overlap; those with the largest loss
+    are used, per image neg_pos_ratio times as many as there are matched priors. Both sums are divided by the number of
+    matches in the batch, and are 0 without any.
     Source: SSD (Liu et al. 2016).
 
     Raises:
-        ValueError: shapes that do not fit the priors, a label that is none, a box that is not finite, without area or
-        far outside
-            the image, as one in pixels is.
+        ValueError: shapes that do not fit the priors, an invalid label, or a box that is not finite, has no area, or
+            lies far outside the image, as boxes in pixels do.
     """
 
     priors: Array

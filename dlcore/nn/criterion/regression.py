@@ -172,7 +172,7 @@ class MeanAbsolutePercentageCriterion(Criterion):
 
 @dataclass(eq=False)
 class MeanSquaredLogarithmicCriterion(Criterion):
-    """Mean of (log(1 + output) - log(1 + target))^2, numbers below 1e-7 counting as 1e-7.
+    """Mean of (log(1 + output) - log(1 + target))^2, where numbers below 1e-7 count as 1e-7.
 
     output: any shape; target: same shape.
     Source: BigDL's MeanSquaredLogarithmicCriterion; Keras' mean_squared_logarithmic_error.
@@ -225,7 +225,7 @@ class SoftMarginCriterion(Criterion):
 
 @dataclass(eq=False)
 class HingeEmbeddingCriterion(Criterion):
-    """Mean of output where the target is 1, of max(0, margin - output) where it is -1.
+    """Mean of output where the target is 1, and of max(0, margin - output) where it is -1.
 
     output: any shape; target: same shape, 1 or -1.
     Source: BigDL's HingeEmbeddingCriterion.
@@ -266,7 +266,7 @@ class DiceCoefficientCriterion(Criterion):
 
 @dataclass(eq=False)
 class DotProductCriterion(Criterion):
-    """Sum of output * target: 2-D inputs are averaged over the batch with size_average.
+    """Sum of output * target; with size_average, 2-D inputs are averaged over the batch.
 
     output: any shape; target: same shape.
     Source: BigDL's DotProductCriterion.

@@ -1,4 +1,4 @@
-"""Criterions on pairs: on the angle between two rows, on their distance, on which of two scores is the larger."""
+"""Criterions on pairs: the angle between two rows, their distance, or which of two scores is larger."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ class CosineProximityCriterion(Criterion):
 
 @dataclass(eq=False)
 class CosineEmbeddingCriterion(Criterion):
-    """Mean of 1 - cosine of two rows that are alike (target 1), of max(0, cosine - margin) of others (target -1).
+    """Mean of 1 - cosine for rows that are alike (target 1) and of max(0, cosine - margin) for others (target -1).
 
     output: [(N, D), (N, D)], or [(D,), (D,)]; target: (N,) of 1 and -1, or a table of that.
     Source: BigDL's CosineEmbeddingCriterion.
@@ -93,7 +93,7 @@ class CosineEmbeddingCriterion(Criterion):
 
 @dataclass(eq=False)
 class L1HingeEmbeddingCriterion(Criterion):
-    """The L1 distance of two arrays that are alike (target 1), max(0, margin - distance) of others (target -1).
+    """The L1 distance of two arrays that are alike (target 1); max(0, margin - distance) for others (target -1).
 
     output: [(D,), (D,)], also of any other shape; target: one number, 1 or -1.
     Source: BigDL's L1HingeEmbeddingCriterion.
@@ -120,9 +120,9 @@ class L1HingeEmbeddingCriterion(Criterion):
 
 @dataclass(eq=False)
 class MarginRankingCriterion(Criterion):
-    """Mean of max(0, margin - target (first - second)): which of two scores shall be the larger, and by how much.
+    """Mean of max(0, margin - target (first - second)): which of two scores should be larger, and by how much.
 
-    output: [(N,), (N,)]; target: (N,) of 1 where the first and -1 where the second shall be larger, or a table
+    output: [(N,), (N,)]; target: (N,) of 1 where the first and -1 where the second should be larger, or a table
     whose first entry is that.
     Source: BigDL's MarginRankingCriterion.
 

@@ -206,7 +206,7 @@ class LeakyReLU(Module):
 
 @dataclass(eq=False)
 class RReLU(Module):
-    """Leaky ReLU whose slope is drawn uniform in [lower, upper] per element in training, and their mean in evaluation.
+    """Leaky ReLU whose slope is drawn uniformly from [lower, upper] per element in training; in evaluation, their mean.
 
     x: any shape -> same shape. Source: BigDL's RReLU; Xu et al. 2015.
     """
@@ -324,7 +324,7 @@ class Threshold(Module):
 
 @dataclass(eq=False)
 class BinaryThreshold(Module):
-    """1 where x > th, else 0. As in BigDL the gradient goes through where x > th, though it is zero.
+    """1 where x > th, else 0. As in BigDL the gradient passes unchanged where x > th, though the true one is zero.
 
     x: any shape -> same shape. Source: BigDL's BinaryThreshold.
     """
@@ -339,11 +339,11 @@ class BinaryThreshold(Module):
 
 @dataclass(eq=False)
 class SReLU(Module):
-    """S-shaped: a_left (x - t_left) + t_left below t_left, a_right (x - t_right) + t_right above t_right, x between.
+    """a_left (x - t_left) + t_left below t_left, a_right (x - t_right) + t_right above t_right, x in between.
 
     x: (N, *input_shape) -> same shape.
-    Each of the four is learned per element, one for each of `share_axes` (1-based without the batch). They start at 0,
-    uniform (Xavier), uniform (Xavier) and 1.
+    Each of t_left, a_left, t_right and a_right is learned per element, and shared along `share_axes` (1-based, the
+    batch does not count). They start at 0, uniform (Xavier), uniform (Xavier) and 1.
     Source: BigDL's SReLU; Jin et al. 2015.
     """
 

@@ -1,4 +1,4 @@
-"""Attention: each place of a sequence takes a mean of the places of another, weighted by how well they match."""
+"""Attention: each position of a sequence gets a mean over the positions of another, weighted by how well they match."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from dlcore.nn.module import Module
 __all__ = ["Attention", "FeedForwardNetwork", "MultiHeadAttention"]
 
 HIDDEN = -1e9
-"""What is added to the score of a place that must not be seen."""
+"""What is added to the score of a position that must not be seen."""
 
 Heads: TypeAlias = Array
-"""(N, heads, T, D): a sequence of T places, cut into heads."""
+"""(N, heads, T, D): a sequence of T positions, cut into heads."""
 
 
 def by_row(layer: Module, x: Array) -> tuple[Array, Pullback]:
-    """`layer`, which takes rows (N, columns), at each place of `x` (..., columns)."""
+    """Apply `layer`, which takes rows (N, columns), at each position of `x` (..., columns)."""
     y, pullback = layer.apply(x.reshape(-1, x.shape[-1]))
 
     def pull(grad: Array) -> Array:
@@ -164,13 +164,12 @@ class Projected(Module):
 
 @dataclass(eq=False)
 class Attention(Projected):
-    """What each place of the first sequence takes from the second: softmax(q k^T / sqrt(D) + bias) v, by head,
-    projected.
+    """Attention of a sequence to another: softmax(q k^T / sqrt(D) + bias) v in each head, between projections.
 
     x: [(N, T, hidden_size), (N, S, hidden_size), bias] -> (N, T, hidden_size).
-    For self-attention give the same sequence twice. bias: broadcasts to (N, num_heads, T, S), 0 where a place is seen
-    and -1e9 where it is hidden. attention_dropout: the share of the weights that is kept in training, as in BigDL, 1.0
-    for all. The projections have no bias.
+    For self-attention give the same sequence twice. bias: broadcasts to (N, num_heads, T, S); 0 where a position is
+    seen and -1e9 where it is hidden. attention_dropout: the share of the weights that is kept in training, as in BigDL;
+    1.0 keeps all. The projections have no bias.
     Source: BigDL's Attention; Vaswani et al. 2017.
 
     Raises:
@@ -199,10 +198,10 @@ class Attention(Projected):
 
 @dataclass(eq=False)
 class MultiHeadAttention(Projected):
-    """Attention with projections that have a bias, and a mask instead of scores to add.
+    """Attention whose projections have biases, with a mask instead of a bias of the scores.
 
     x: (N, T, hidden_size), or [x, memory (N, S, hidden_size)], or [x, memory, mask] -> (N, T, hidden_size).
-    mask: (N, S) or (N, T, S), not 0 where a place of memory is seen; is_causal also hides what lies behind each place.
+    mask: (N, S) or (N, T, S), not 0 where a position of memory is seen; is_causal also hides all later positions.
     dropout: the share of the weights that is dropped in training.
     Source: Vaswani et al. 2017.
 
@@ -250,10 +249,10 @@ class MultiHeadAttention(Projected):
 
 @dataclass(eq=False)
 class FeedForwardNetwork(Module):
-    """Two linear layers with a ReLU between them, at each place alone.
+    """Two linear layers with a ReLU between them, at each position separately.
 
     x: (N, T, hidden_size) -> same shape.
-    relu_dropout: the share of what the ReLU gives that is kept in training, as in BigDL, 1.0 for all.
+    relu_dropout: the share of the ReLU's output that is kept in training, as in BigDL; 1.0 keeps all.
     Source: BigDL's FeedForwardNetwork; Vaswani et al. 2017.
     """
 

@@ -1,4 +1,4 @@
-"""Beam search: the likeliest sequences of a model that gives one word after another."""
+"""Beam search: the most likely sequences of a model that gives one word after another."""
 
 from __future__ import annotations
 
@@ -65,16 +65,15 @@ class _Beams:
 
 @dataclass(eq=False)
 class SequenceBeamSearch(Module):
-    """The beam_size likeliest sequences, word by word, until no unfinished one can be better or decode_length is
-    reached.
+    """The beam_size most likely sequences; ends when no unfinished one can be better, or at decode_length.
 
     x: [memory (N, S, C), its bias (N, 1, 1, S)] -> [words (N, beam_size, decode_length + 1), scores (N, beam_size)].
-    Words are numbers from 1 to vocab_size; a sequence begins with padding_value, ends with eos_id, and is filled up
-    with padding_value (BigDL cuts off columns that none needs). The score of a finished sequence of L words is the
-    logarithm of its probability, divided by (5 + L / 6)^alpha; samples without a finished one have unfinished ones and
-    plain logarithms. Where fewer are found, the rest is padding with a score of -1e7. BigDL may stop when one is
-    finished, which leaves out others.
-    num_hidden_layers and hidden_size are taken as in BigDL and not needed here. It has no gradient: zeros go back.
+    Words are numbers from 1 to vocab_size. A sequence begins with padding_value, ends with eos_id, and is filled up
+    with padding_value (BigDL cuts off columns that no sequence needs). The score of a finished sequence of L words is
+    the logarithm of its probability, divided by (5 + L / 6)^alpha. For a sample without finished sequences, unfinished
+    ones are returned, scored by the plain logarithm. If fewer are found, the rest is padding with a score of -1e7.
+    BigDL may stop when one sequence is finished, and so miss others.
+    num_hidden_layers and hidden_size are accepted as in BigDL, but not used. There is no gradient: zeros go back.
     Source: BigDL's SequenceBeamSearch; Wu et al. 2016.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Layers that add to an image or a volume at its border, or cut off there."""
+"""Layers that pad or crop images and volumes."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["Cropping2D", "Cropping3D", "SpatialZeroPadding"]
 
 @dataclass(eq=False)
 class SpatialZeroPadding(Module):
-    """Zeros around the image; negative numbers crop.
+    """Add zeros around the image; negative numbers crop it.
 
     x: (N, C, H, W) or (C, H, W) -> (..., pad_top + H + pad_bottom, pad_left + W + pad_right).
     Source: BigDL's SpatialZeroPadding.

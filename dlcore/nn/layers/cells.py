@@ -48,11 +48,11 @@ class Whole:
 
 @dataclass(eq=False)
 class Cell(Module):
-    """One step of a recurrent layer; Recurrent, RecurrentDecoder and BiRecurrent make the steps.
+    """One step of a recurrent layer; Recurrent, RecurrentDecoder and BiRecurrent run it over the steps.
 
     x: [(N, ...), its states] -> [output (N, ...), the new states].
-    A cell writes `initial_states` and `step`. What does not depend on the states it may compute for all steps at once,
-    in `project`; products that the steps share come from `products`.
+    A subclass defines `initial_states` and `step`. In `project` it may compute, for all steps at once, what does not
+    depend on the states; products that the steps share come from `products`.
     Source: BigDL's Cell.
     """
 
@@ -339,7 +339,7 @@ class GRU(GatedCell):
 
 @dataclass(eq=False)
 class MultiRNNCell(Cell):
-    """Cells on top of each other as one: each takes the output of the one below.
+    """Several cells as one, on top of each other: each takes the output of the one below.
 
     x: [(N, ...), the list of the cells' states] -> [the last one's output, the list of their new states].
     Source: BigDL's MultiRNNCell.

@@ -204,7 +204,7 @@ class SpatialConvolution(Module):
 
 @dataclass(eq=False)
 class SpatialShareConvolution(SpatialConvolution):
-    """SpatialConvolution; BigDL's variant shares its buffers, of which this engine has none.
+    """The same as SpatialConvolution; BigDL's variant shares buffers, which this engine does not need.
 
     x: (N, n_input_plane, H, W) -> (N, n_output_plane, H', W').
     Source: BigDL's SpatialShareConvolution.
@@ -213,7 +213,7 @@ class SpatialShareConvolution(SpatialConvolution):
 
 @dataclass(eq=False)
 class SpatialDilatedConvolution(Module):
-    """2-D convolution with holes: taps are dilation apart.
+    """2-D convolution whose taps lie dilation_h and dilation_w pixels apart.
 
     x: (N, n_input_plane, H, W) -> (N, n_output_plane, H', W'); weight (out, in, kh, kw).
     Source: BigDL's SpatialDilatedConvolution; Yu and Koltun 2016.

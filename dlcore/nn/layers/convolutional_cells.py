@@ -1,4 +1,4 @@
-"""Recurrent cells whose products are convolutions: sequences of images and of volumes."""
+"""Recurrent cells whose products are convolutions: for sequences of images and of volumes."""
 
 from __future__ import annotations
 
@@ -112,12 +112,12 @@ class ConvolutionalCell(Cell):
 
 @dataclass(eq=False)
 class ConvLSTMPeephole(ConvolutionalCell):
-    """LSTM of images whose products are convolutions; with_peephole, i and f also see c, and o sees c', by a factor per
-    plane.
+    """LSTM of images whose products are convolutions; if with_peephole, i and f also see c, and o sees c', each with a
+    factor per plane.
 
     x: [(N, input_size, H, W), [h, c]] -> [h', [h', c']], h and c (N, output_size, H, W).
-    Weights: of f, i, g and o each a convolution of x (kernel_i) with bias, one of h (kernel_c) without, and the factors
-    (1, output_size, 1, 1), which g does not have. activation (tanh unless given) is that of g and the output,
+    Weights, for each of f, i, g and o: a convolution of x (kernel_i) with bias, one of h (kernel_c) without, and the
+    factors (1, output_size, 1, 1), which g does not have. activation (tanh unless given) is that of g and the output,
     inner_activation (sigmoid) that of i, f and o. The convolutions keep the size: padding -1, or half the kernel.
     Source: BigDL's ConvLSTMPeephole; Shi et al. 2015.
     """

@@ -91,10 +91,10 @@ class PriorBox(Module):
     """SSD's priors of one feature map, as fractions of the image.
 
     x: (N, C, H, W), or a table that begins with it -> (1, 2, H W K 4): boxes, then their variances.
-    K per cell: for each of min_sizes (pixels, of which the whole part counts) a square, one of sqrt(min max) if there
-    are max_sizes, and rectangles of the aspect_ratios and, with is_flip, of their inverses. Steps are those between
-    cells in pixels, image / map unless given. With is_clip boxes end at the image's edge. variances: one, or four; 0.1
-    unless given.
+    There are K priors per cell. Each of min_sizes (in pixels, rounded down) gives a square, a square of side
+    sqrt(min max) if there are max_sizes, and rectangles of the aspect_ratios and, with is_flip, of their inverses.
+    Steps are the distances between cells in pixels, image / map unless given. With is_clip boxes end at the image's
+    edge. variances: one, or four; 0.1 unless given.
     Source: BigDL's PriorBox; Liu et al. 2016 (SSD).
 
     Raises:
@@ -152,13 +152,13 @@ class PriorBox(Module):
 
 @dataclass(eq=False)
 class DetectionOutputSSD(Module):
-    """SSD's detections in evaluation; in training the input as it is, for the loss.
+    """SSD's detections in evaluation; in training its input unchanged, for the loss.
 
     x: [locations (N, P 4), or (N, P C 4) without share_location, confidences (N, P C), priors (1, 2, P 4)] -> (N, 1 + 6
     D): how many detections, then label, score, x_min, y_min, x_max, y_max of each, by label, best first; zeros behind
     them.
-    Confidences are scores, or probabilities without conf_post_process. With variance_encoded_in_target the priors'
-    variances do not count. There is no gradient in evaluation. See `DetectionRule` for what is kept.
+    Confidences are scores, or probabilities if conf_post_process is False. With variance_encoded_in_target the priors'
+    variances are not used. There is no gradient in evaluation. `DetectionRule` says which boxes are kept.
     Source: BigDL's DetectionOutputSSD; Liu et al. 2016.
 
     Raises:
@@ -230,15 +230,15 @@ def _within(boxes: Array, height: float, width: float) -> Array:
 
 @dataclass(eq=False)
 class Proposal(Module):
-    """Faster R-CNN's proposals: the best boxes that the region network finds, without the like of better ones.
+    """Faster R-CNN's proposals: the best boxes of the region proposal network that do not overlap better ones too much.
 
     x: [scores (1, 2 A, H, W), offsets (1, 4 A, H, W), image (1, 4)] -> (R, 5): 0, the number of the image, then a box
     in pixels.
-    Scores are of no object, A of them, then of one; the image is its height, its width and their scales. A =
+    Scores are A for "no object", then A for "object"; image is its height, its width and their scales. A =
     len(ratios) len(scales); the ratios are of height to width.
-    Boxes end at the image's edge; those of less than 16 scale pixels are left out, then all but the best pre_nms_topn,
-    those that overlap a better one by more than 0.7, and all but the best post_nms_topn; in training the rpn_.. numbers
-    hold. There is no gradient.
+    Boxes are cut at the image's edge. Those smaller than 16 scale pixels are left out; then all but the best
+    pre_nms_topn, those that overlap a better one by more than 0.7, and all but the best post_nms_topn. In training the
+    rpn_... numbers are used instead. There is no gradient.
     Source: BigDL's Proposal; Ren et al. 2015 (Faster R-CNN).
 
     Raises:
@@ -285,14 +285,14 @@ class Proposal(Module):
 
 @dataclass(eq=False)
 class DetectionOutputFrcnn(Module):
-    """Faster R-CNN's detections in evaluation; in training the input as it is.
+    """Faster R-CNN's detections in evaluation; in training its input unchanged.
 
     x: [image (1, 4), proposals (R, 5), offsets (R, C 4), scores (R, C)] -> (1, 1 + 6 D): how many detections, then
-    label, score and box of each, by label, best first. The image is its height, its width and their scales; proposals
-    may be a table that begins with them; boxes are in pixels of the image before it was scaled; label 0 is the
-    background. Kept are scores above `thresh`, without those that overlap a better one of their class by more than
-    nms_thresh, and the best max_per_image of all; with bbox_vote a box becomes the mean, weighted by their scores, of
-    those of its class that overlap it by half or more. There is no gradient in evaluation.
+    label, score and box of each, by label, best first. image is its height, its width and their scales. proposals may
+    be a table that begins with them. Boxes are in pixels of the image before it was scaled; label 0 is the background.
+    Detections with a score above `thresh` are kept, without those that overlap a better one of their class by more than
+    nms_thresh, and then only the best max_per_image. With bbox_vote a box becomes the mean, weighted by score, of those
+    of its class that overlap it by half or more. There is no gradient in evaluation.
     Source: BigDL's DetectionOutputFrcnn; Ren et al. 2015; Gidaris and Komodakis 2015 (voting).
 
     Raises:

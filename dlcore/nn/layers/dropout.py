@@ -1,4 +1,4 @@
-"""Layers that disturb their input in training only."""
+"""Layers that drop parts of their input, or add noise to it, in training only."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ class GaussianNoise(Module):
 
 @dataclass(eq=False)
 class SpatialDropout1D(Module):
-    """Drop whole features, all steps of them, in training; in evaluation multiply by 1 - init_p.
+    """Drop whole features, at all steps, in training; in evaluation multiply by 1 - init_p.
 
     x: (N, T, C) -> same shape.
     Source: BigDL's SpatialDropout1D; Tompson et al. 2015.
@@ -133,7 +133,7 @@ class SpatialDropout2D(Module):
 
 @dataclass(eq=False)
 class SpatialDropout3D(Module):
-    """Drop whole volumes of a channel in training; in evaluation multiply by 1 - init_p.
+    """Drop the whole volumes of some channels in training; in evaluation multiply by 1 - init_p.
 
     x: (N, C, T, H, W), or (N, T, H, W, C) for 'NHWC' -> same shape; also without N.
     Source: BigDL's SpatialDropout3D; Tompson et al. 2015.

@@ -1,4 +1,4 @@
-"""Vectors by number."""
+"""Embeddings: vectors by number."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ DOUBLEMAX = 1.7976931348623157e308
 
 @dataclass(eq=False)
 class LookupTable(Module):
-    """The rows of weight at 1-based numbers.
+    """The rows of `weight` that 1-based numbers name.
 
     x: any shape (...) of numbers -> (..., n_output); its gradient is zero; weight (n_index, n_output).
-    Rows longer than max_norm (in the norm_type norm) are shortened before use, in place. With should_scale_grad_by_freq
-    each row's gradient is divided by how often the row occurs; the row `padding_value` gets none.
+    Rows longer than max_norm (in the norm_type norm) are shortened in place before use. With should_scale_grad_by_freq
+    each row's gradient is divided by the number of times the row occurs; the row `padding_value` gets none.
     Source: BigDL's LookupTable.
 
     Raises:

@@ -20,14 +20,15 @@ _POOL, _RETINANET = 1, 2
 
 @dataclass(eq=False)
 class FPN(Module):
-    """Feature maps of one number of planes, each with what the smaller ones say.
+    """Feature maps with the same number of planes, each combined with the smaller ones.
 
-    x: [(N, in_channels_list[i], H, W), ...], each of half the size of the one before -> [(N, out_channels, H, W), ...],
-    and what top_blocks adds: 1: every second pixel of the last; 2: two maps of half and a quarter of its size, by
-    convolutions with stride 2 (RetinaNet's P6 and P7) of the last output if in_channels_of_p6p7 equals
-    out_channels_of_p6p7, else of the last input.
-    Each map goes through a 1 x 1 convolution; the smaller one's, enlarged, is added; a 3 x 3 convolution gives the
-    output.
+    x: [(N, in_channels_list[i], H, W), ...], each half the size of the one before -> [(N, out_channels, H, W), ...] and
+    the maps that top_blocks adds.
+    Each map goes through a 1 x 1 convolution; the result of the next smaller map, enlarged, is added; a 3 x 3
+    convolution gives the output.
+    top_blocks: 0 adds nothing; 1 adds every second pixel of the last map; 2 adds two maps, half and a quarter of its
+    size, by convolutions with stride 2 (RetinaNet's P6 and P7). These start from the last output if in_channels_of_p6p7
+    equals out_channels_of_p6p7, else from the last input.
     Source: BigDL's FPN; Lin et al. 2017; Lin et al. 2017 (RetinaNet).
 
     Raises:

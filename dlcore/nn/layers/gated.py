@@ -1,4 +1,4 @@
-"""Activations that weigh each element by a gate: any shape -> same shape."""
+"""Activations that multiply each element by a gate: any shape -> same shape."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class SiLU(Module):
 
 @dataclass(eq=False)
 class GELU(Module):
-    """x P(z < x) for a normal z; with is_approximate x / 2 (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))).
+    """x P(z < x) for a normal z; with is_approximate, x / 2 (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))).
 
     x: any shape -> same shape. Source: Hendrycks and Gimpel 2016.
     """

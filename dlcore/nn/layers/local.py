@@ -1,4 +1,4 @@
-"""Convolutions with weights of their own at each place."""
+"""Convolutions with weights of their own at each position."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def _local(x: Array, weight: Parameter, bias: Parameter | None, kernel: Pair, st
 
 @dataclass(eq=False)
 class LocallyConnected2D(Module):
-    """A 2-D convolution whose weights differ from place to place, on images of one size.
+    """A 2-D convolution whose weights differ from position to position, on images of a fixed size.
 
     x: (N, n_input_plane, input_height, input_width) -> (N, n_output_plane, H', W'); weight (H' W', out, in kh kw).
     Source: BigDL's LocallyConnected2D.
@@ -129,7 +129,7 @@ class LocallyConnected2D(Module):
 
 @dataclass(eq=False)
 class LocallyConnected1D(Module):
-    """A convolution along time whose weights differ from step to step, on sequences of one length.
+    """A convolution along time whose weights differ from step to step, on sequences of a fixed length.
 
     x: (N, n_input_frame, input_frame_size) -> (N, T', output_frame_size); weight (T', out, kernel_w * in), a window's
     steps one after the other. Also without N.

@@ -131,7 +131,7 @@ class LSTM(GatedCell):
 
 @dataclass(eq=False)
 class LSTMPeephole(VectorCell):
-    """LSTM whose gates also see the memory: i and f see c, o sees c', each by a factor of its own for each element.
+    """LSTM whose gates also see the memory: i and f see c, o sees c', each with a learned factor per element.
 
     x: [(N, input_size), [h, c]] -> [h', [h', c']], h and c (N, hidden_size).
     Weights: W (4 hidden_size, input_size), b in the order i, f, g, o; then of f, i, g and o the factors (hidden_size,),

@@ -187,8 +187,8 @@ class GroupNormalization(Module):
     """y = (x - mean) / sqrt(var + eps) * weight + bias, where mean and variance are those of a sample's group of
     planes.
 
-    x: (N, n_output, ...) -> same shape; n_group groups of as many planes, weight and bias (n_output,), 1 and 0 at
-    first.
+    x: (N, n_output, ...) -> same shape; n_group groups of equally many planes, weight and bias (n_output,), which start
+    at 1 and 0.
     Source: Wu and He 2018.
 
     Raises:

@@ -130,7 +130,7 @@ class GradientReversal(Module):
 
 @dataclass(eq=False)
 class Echo(Module):
-    """Pass everything on, and print the shape of the activation and of its gradient: for looking into a network.
+    """Pass everything on, and print the shapes of the activation and of its gradient, for debugging.
 
     x: any shape -> same shape.
     Source: BigDL's Echo.

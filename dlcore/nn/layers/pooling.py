@@ -185,7 +185,7 @@ class SpatialAveragePooling(Module):
 
 @dataclass(eq=False)
 class TemporalMaxPooling(Module):
-    """The maximum of k_w steps, every d_w steps (k_w when -1).
+    """The maximum of each window of k_w steps; windows start every d_w steps (every k_w if d_w is -1).
 
     x: (N, T, C) or (T, C) -> (N, T', C) or (T', C), T' = (T - k_w) // d_w + 1.
     Source: BigDL's TemporalMaxPooling.

@@ -149,7 +149,7 @@ class PairwiseDistance(Module):
 
 @dataclass(eq=False)
 class CrossProduct(Module):
-    """The inner products of all pairs of entries, (1, 2), (1, 3) ... (2, 3) ...
+    """The inner products of all pairs of entries, in the order (1, 2), (1, 3) to (K - 1, K).
 
     x: K times (N, D) -> (N, K (K - 1) / 2).
     numTensor and embeddingSize, when positive, are checked.

@@ -20,7 +20,7 @@ __all__ = ["BiRecurrent", "Recurrent", "RecurrentDecoder"]
 
 @dataclass(eq=False)
 class Recurrent(Container):
-    """A cell at each step, from the first on: `Recurrent().add(LSTM(4, 3))`.
+    """Run a cell over the steps, from the first one on: `Recurrent().add(LSTM(4, 3))`.
 
     x: (N, T, ...) -> (N, T, ...), the rest as the cell makes it.
     Each pass begins with zeros, or with what `set_hidden_state` has set; the pullback goes through all steps.
@@ -114,7 +114,7 @@ def unrolled(cell: Cell, x: Array, states: States, is_reversed: bool = False) ->
 
 @dataclass(eq=False)
 class RecurrentDecoder(Recurrent):
-    """A cell that is given its own output: the first step takes x, each other one what the one before gave.
+    """A cell that gets its own output: the first step takes x, each later one the output of the step before.
 
     x: (N, ...) -> (N, output_length, ...); the cell's output has the shape of its input.
     The gradient is that of x; BigDL gives those of all steps' inputs.

@@ -1,4 +1,4 @@
-"""Layers that enlarge."""
+"""Layers that enlarge sequences, images and volumes."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def _repeated(x: Array, factors: dict[int, int]) -> tuple[Array, Pullback]:
 
 @dataclass(eq=False)
 class UpSampling1D(Module):
-    """Each step `length` times. x: (N, T, C) -> (N, T length, C). Source: BigDL's UpSampling1D."""
+    """Repeat each step `length` times. x: (N, T, C) -> (N, T length, C). Source: BigDL's UpSampling1D."""
 
     length: int
 
@@ -40,7 +40,7 @@ class UpSampling1D(Module):
 
 @dataclass(eq=False)
 class UpSampling2D(Module):
-    """Each row size[0] times and each column size[1] times.
+    """Repeat each row size[0] times and each column size[1] times.
 
     x: (N, C, H, W) -> (N, C, H size[0], W size[1]), or (N, H, W, C) likewise for 'nhwc'.
     Source: BigDL's UpSampling2D.
@@ -57,7 +57,7 @@ class UpSampling2D(Module):
 
 @dataclass(eq=False)
 class UpSampling3D(Module):
-    """Each entry size[i] times along the last three dimensions.
+    """Repeat each entry size[i] times along the last three dimensions.
 
     x: (N, C, D, H, W) -> (N, C, D size[0], H size[1], W size[2]).
     Source: BigDL's UpSampling3D.

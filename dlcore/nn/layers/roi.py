@@ -37,11 +37,11 @@ def _image_of(regions: Array, images: int, label: str) -> Any:
 
 @dataclass(eq=False)
 class RoiPooling(Module):
-    """The maximum of each of pooled_h x pooled_w parts of a region; 0 of a part outside of the image.
+    """The maximum of each of pooled_h x pooled_w parts of a region; 0 for a part outside the image.
 
-    x: [features (N, C, H, W), regions (R, 5)] -> (R, C, pooled_h, pooled_w). A region is the 0-based image and a box in
-    pixels, x_min, y_min, x_max, y_max, which times spatial_scale, rounded, are the first and the last cells. Parts may
-    share cells.
+    x: [features (N, C, H, W), regions (R, 5)] -> (R, C, pooled_h, pooled_w). A region is the 0-based image and a box
+    x_min, y_min, x_max, y_max in pixels. Multiplied by spatial_scale and rounded, these are the first and the last
+    cells. Parts may share cells.
     Regions have no gradient.
     Source: BigDL's RoiPooling; Girshick 2015 (Fast R-CNN).
 
@@ -93,11 +93,12 @@ def _parts(first: int, last: int, count: int, size: int) -> list[tuple[int, int]
 
 @dataclass(eq=False)
 class RoiAlign(Module):
-    """The mean of samples, interpolated bilinearly, in each of pooled_h x pooled_w parts of a region.
+    """The mean of bilinearly interpolated samples in each of pooled_h x pooled_w parts of a region.
 
     x: [features (N, C, H, W), regions (R, 4) of the only image, or (R, 5) with the 0-based image before the box] -> (R,
     C, pooled_h, pooled_w). Boxes are x_min, y_min, x_max, y_max in pixels; a cell's value stands at its middle. A part
-    has sampling_ratio^2 samples; about one to a cell when it is not positive. Samples a cell and more outside count 0.
+    has sampling_ratio^2 samples, or about one per cell if that is not positive. Samples that lie a cell or more outside
+    count 0.
     Regions have no gradient.
     Source: BigDL's RoiAlign; He et al. 2017 (Mask R-CNN).
 
@@ -165,8 +166,8 @@ class Pooler(Module):
     """RoiAlign on the level of a feature pyramid that fits a region's size.
 
     x: [[level (N, C, H, W), ...], regions (R, 4) of the only image, or a table of those of each image] -> (R, C,
-    resolution, resolution), the images' regions one after the other. scales: of each level, falling by halves; a region
-    of width w and height h is on level floor(4 + log2(sqrt(w h) / 224)), the level of scale 2^-k being k.
+    resolution, resolution), the images' regions one after the other. scales: that of each level, each half of the one
+    before; a region of width w and height h is on level floor(4 + log2(sqrt(w h) / 224)), where level k has scale 2^-k.
     Source: BigDL's Pooler; Lin et al. 2017 (FPN).
 
     Raises:

@@ -1,4 +1,4 @@
-"""Convolutions in which not every plane meets every plane."""
+"""Convolutions in which an output plane does not depend on every input plane."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ __all__ = ["SpatialConvolutionMap", "SpatialSeparableConvolution"]
 
 @dataclass(eq=False)
 class SpatialSeparableConvolution(Module):
-    """`depth_multiplier` filters for each plane alone, then a 1 x 1 convolution of their results.
+    """`depth_multiplier` filters for each plane separately, then a 1 x 1 convolution of their results.
 
     x: (N, n_input_channel, H, W) -> (N, n_output_channel, H', W'), or (N, H, W, C) likewise for NHWC; pad -1 keeps
     ceil(size / stride).
@@ -134,8 +134,8 @@ class SpatialSeparableConvolution(Module):
 class SpatialConvolutionMap(Module):
     """2-D convolution of the pairs of planes that a table lists, each with a kernel of its own.
 
-    x: (N, C, H, W) -> (N, n_output_plane, H', W'); conn_table (K, 2): an input and an output plane each, 1-based;
-    planes are as many as the largest number; weight (K, kh, kw), bias (n_output_plane,).
+    x: (N, C, H, W) -> (N, n_output_plane, H', W'); conn_table (K, 2): a row is a 1-based input plane and output plane;
+    C and n_output_plane are the largest of these; weight (K, kh, kw), bias (n_output_plane,).
     Weights are drawn within 1 / sqrt(kh kw fan), the fan being the pairs of the kernel's output plane.
     Source: BigDL's SpatialConvolutionMap; LeCun et al. 1998 (LeNet-5's second convolution).
 

@@ -51,7 +51,7 @@ class Identity(Module):
 
 @dataclass(eq=False)
 class Contiguous(Module):
-    """x in row-major memory of its logical order. x: any shape -> same shape. Source: BigDL's Contiguous."""
+    """x in contiguous, row-major memory. x: any shape -> same shape. Source: BigDL's Contiguous."""
 
     def apply(self, x: Array) -> tuple[Array, Pullback]:
         return np.ascontiguousarray(x), lambda grad: grad
@@ -78,10 +78,10 @@ class Reshape(Module):
 
 @dataclass(eq=False)
 class View(Module):
-    """Reshape without naming the batch; one size may be -1.
+    """Reshape each sample; one size may be -1.
 
     x: (N, ...) -> (N, *sizes).
-    num_input_dims > 0: the dimensions of one sample, those before are the batch.
+    num_input_dims > 0: the number of dimensions of one sample; those before are the batch.
     Source: BigDL's View.
     """
 
@@ -127,7 +127,7 @@ class InferReshape(Module):
 
 @dataclass(eq=False)
 class Squeeze(Module):
-    """Remove dimension `dim`, or all of size 1 with dim None; num_input_dims counts it without the batch.
+    """Remove dimension `dim`, or all of size 1 if it is None; with num_input_dims it does not count the batch.
 
     x: (A, 1, B) with 1 at `dim` -> (A, B). Source: BigDL's Squeeze.
     """
@@ -145,7 +145,7 @@ class Squeeze(Module):
 
 @dataclass(eq=False)
 class Unsqueeze(Module):
-    """Insert a dimension of size 1 at `pos`; num_input_dims counts it without the batch.
+    """Insert a dimension of size 1 at `pos`; with num_input_dims it does not count the batch.
 
     x: (A, B) -> (A, 1, B) with 1 at `pos`. Source: BigDL's Unsqueeze.
     """
@@ -184,7 +184,7 @@ class Transpose(Module):
 
 @dataclass(eq=False)
 class Replicate(Module):
-    """Repeat the input `n_features` times along a new dimension `dim`; n_dim counts it without the batch.
+    """Repeat the input `n_features` times along a new dimension `dim`; with n_dim it does not count the batch.
 
     x: (A, B) -> (A, n_features, B) with n_features at `dim`. Source: BigDL's Replicate.
     """
@@ -284,8 +284,8 @@ class Reverse(Module):
 
 @dataclass(eq=False)
 class Padding(Module):
-    """Add |pad| entries of `value` to dimension `dim`: before it when pad < 0, else after; n_input_dim excludes the
-    batch.
+    """Add |pad| entries of `value` to dimension `dim`: before it if pad < 0, else after it; with n_input_dim, `dim`
+    does not count the batch.
 
     x: (A, D, B) with D at `dim` -> (A, D + |pad|, B). Source: BigDL's Padding.
     """
@@ -322,7 +322,7 @@ class Masking(Module):
 
 @dataclass(eq=False)
 class Index(Module):
-    """The slices of the first entry along `dimension` at the 1-based places of the second entry.
+    """The slices of the first entry along `dimension` whose 1-based indices are in the second entry.
 
     x: [(A, D, B) with D at `dimension`, (K,)] -> (A, K, B). Source: BigDL's Index.
     """

@@ -1,4 +1,4 @@
-"""Layers of sparse matrices; each also takes an array (N, M), of which it sees what is not zero."""
+"""Layers of sparse matrices; each also takes an array (N, M), whose nonzero elements it uses."""
 
 from __future__ import annotations
 
@@ -62,8 +62,7 @@ class SparseLinear(Module):
     """y = x W^T + b for a sparse x.
 
     x: sparse (N, input_size) -> (N, output_size); weight (output_size, input_size).
-    Of the input, the columns from backwardStart (1-based) on, backwardLength of them, have a gradient; the others have
-    zeros.
+    The input's gradient is that of backwardLength columns from backwardStart (1-based) on; other columns get zeros.
     Source: BigDL's SparseLinear.
 
     Raises:
@@ -120,7 +119,7 @@ class SparseLinear(Module):
 
 @dataclass(eq=False)
 class DenseToSparse(Module):
-    """What is not zero, as a sparse matrix; the gradient goes back to all elements.
+    """The nonzero elements, as a sparse matrix; the gradient goes back to all elements.
 
     x: (N, M) -> sparse (N, M).
     Source: BigDL's DenseToSparse.
@@ -134,10 +133,10 @@ class DenseToSparse(Module):
 
 @dataclass(eq=False)
 class SparseJoinTable(Module):
-    """Sparse matrices beside one another (dimension 2) or below one another (1).
+    """Join sparse matrices side by side (dimension 2) or one below the other (1).
 
-    x: K sparse matrices (N, M1), (N, M2) ... -> sparse (N, M1 + M2 + ...).
-    Each gets its own part of the gradient, where BigDL hands the whole to each.
+    x: K sparse matrices (N, M_k) -> sparse (N, sum of M_k).
+    Each gets its own part of the gradient; in BigDL each gets the whole.
     Source: BigDL's SparseJoinTable.
 
     Raises:
@@ -160,18 +159,18 @@ class SparseJoinTable(Module):
 
 @dataclass(eq=False)
 class LookupTableSparse(Module):
-    """The sum of the vectors of the numbers in each row, by combiner also their mean, or divided by sqrt(count)
-    ('sqrtn').
+    """For each row of numbers, the sum of their vectors; combiner 'mean' divides it by their count, 'sqrtn' by its
+    square root.
 
-    x: sparse (N, M) of 1-based numbers, or [numbers, weights], two of the same places -> (N, n_output); weight
+    x: sparse (N, M) of 1-based numbers, or [numbers, weights] with the same positions -> (N, n_output); weight
     (n_index, n_output).
-    With weights w: sum(w v), divided by sum(w), or by sqrt(sum(w^2)). A row without numbers gives zeros. Vectors longer
-    than max_norm, if that is positive, are shortened, which the gradient knows of; weights and numbers have no
-    gradient.
+    With weights w the sum is that of w v, divided by sum(w) for 'mean' and by sqrt(sum(w^2)) for 'sqrtn'. A row without
+    numbers gives zeros. Vectors longer than max_norm, if that is positive, are shortened, and the gradient takes this
+    into account. Weights and numbers have no gradient.
     Source: BigDL's LookupTableSparse.
 
     Raises:
-        ValueError: an unknown combiner, a number outside 1..n_index, or other places of the weights.
+        ValueError: an unknown combiner, a number outside 1..n_index, or weights at other positions.
 
     Example:
         >>> numbers = SparseMatrix.of([0, 0, 2], [0, 1, 0], [4, 7, 4], (3, 2))

@@ -195,7 +195,7 @@ class SplitTable(Module):
 
 @dataclass(eq=False)
 class BifurcateSplitTable(Module):
-    """A table of the two halves along `dimension`; the second is larger by one when it is odd.
+    """A table of the two halves along `dimension`; the second is larger by one if the size is odd.
 
     x: (A, D, B) with D at `dimension` -> [(A, D // 2, B), (A, D - D // 2, B)].
     Source: BigDL's BifurcateSplitTable.
@@ -232,7 +232,7 @@ class Pack(Module):
 
 @dataclass(eq=False)
 class SelectTable(Module):
-    """Entry `index` of the table; negative counts from the end.
+    """Entry `index` of the table; a negative index counts from the end.
 
     x: a table -> one of its entries.
     Source: BigDL's SelectTable.
@@ -324,7 +324,7 @@ class TableOperation(Module):
 class MaskedSelect(Module):
     """The elements where the mask is not 0, row by row.
 
-    x: [array, mask of its shape] -> (K,), as many as the mask has.
+    x: [array, mask of its shape] -> (K,) for K nonzero elements of the mask.
     Source: BigDL's MaskedSelect.
     """
 
@@ -349,11 +349,11 @@ class MaskedSelect(Module):
 
 @dataclass(eq=False)
 class MixtureTable(Module):
-    """The sum of the experts, each times its weight by the gater.
+    """The sum of the experts, each weighted by the gater.
 
     x: [gater (N, E) or (E,), a table of E arrays (N, ...)] or [gater, array with the E experts along `dim`] -> (N,
     ...).
-    dim: 1-based, by default 2, of a gater without batch 1.
+    dim: 1-based; 2 by default, or 1 for a gater without a batch.
     Source: BigDL's MixtureTable; Jacobs et al. 1991.
 
     Raises:

@@ -42,14 +42,14 @@ def positions(length: int, channels: int, kind: DTypeLike = np.float32) -> Array
 
 @dataclass(eq=False)
 class TransformerLayer(Module):
-    """One layer of a stack: x + f(norm(x)) for self-attention, in a decoder attention to a memory, and a feed-forward
-    network.
+    """One layer of a stack: x + f(norm(x)) with f self-attention, then (in a decoder) attention to a memory, then a
+    feed-forward network.
 
-    x: [(N, T, hidden_size), bias], of a decoder [(N, T, hidden_size), bias, memory (N, S, hidden_size), bias] -> (N, T,
+    x: [(N, T, hidden_size), bias], in a decoder [(N, T, hidden_size), bias, memory (N, S, hidden_size), bias] -> (N, T,
     hidden_size).
-    A bias broadcasts to (N, num_heads, T, T or S), 0 where a place is seen and -1e9 where it is hidden. The three
-    dropouts are the shares that are kept in training, as in BigDL: of what is added, of the attention's weights, of
-    what the ReLU gives.
+    A bias broadcasts to (N, num_heads, T, T or S); 0 where a position is seen and -1e9 where it is hidden. The three
+    dropouts are the shares that are kept in training, as in BigDL: of each f, of the attention's weights, of the ReLU's
+    output.
     Source: BigDL's Transformer, a block of it; Vaswani et al. 2017, normalised first.
     """
 
@@ -159,14 +159,14 @@ class TransformerLayer(Module):
 class Transformer(Module):
     """A language model, or with transformer_type 'Translation' an encoder and a decoder.
 
-    x: words (N, T), or for translation [source (N, S), target (N, T)] -> (N, T, hidden_size), with_share_weights_linear
-    (N, T, vocab_size). With beam_search, words (N, S) alone are translated: [words (N, decode_length), scores (N,)].
-    Words are numbers from 1 to vocab_size. 0 and padding_value fill up: their vectors are zero, and in the source they
-    are not seen (in BigDL padding_value is). The output at a place is made of the words before it, so that it may be
-    trained to give the word there. with_share_weights_linear: it is multiplied by the words' own vectors, which gives
-    the logits of the next word. The three dropouts are the shares that are kept in training, as in BigDL: of what is
-    added, of the attention's weights, of what the ReLU gives.
-    Source: BigDL's Transformer, whose arguments behind relu_dropout only Scala takes; Vaswani et al. 2017.
+    x: words (N, T), or for translation [source (N, S), target (N, T)] -> (N, T, hidden_size), or (N, T, vocab_size) if
+    with_share_weights_linear. With beam_search it translates words (N, S): [words (N, decode_length), scores (N,)].
+    Words are numbers from 1 to vocab_size. 0 and padding_value are padding: their vectors are zero, and in the source
+    they are not seen (BigDL sees padding_value). The output at a position depends on the words before it, so it can be
+    trained to predict the word there. with_share_weights_linear multiplies it by the words' own vectors, which gives
+    the logits of the next word. The three dropouts are the shares that are kept in training, as in BigDL: of what each
+    part of a layer adds, of the attention's weights, of the ReLU's output.
+    Source: BigDL's Transformer, whose arguments after relu_dropout only Scala takes; Vaswani et al. 2017.
 
     Raises:
         ValueError: an unknown type, a beam search without a translation or shared weights, or an input that does not

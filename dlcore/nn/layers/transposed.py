@@ -1,4 +1,4 @@
-"""Transposed convolutions: the gradient of a convolution used forwards."""
+"""Transposed convolutions: the gradient of a convolution, used as a forward pass."""
 
 from __future__ import annotations
 

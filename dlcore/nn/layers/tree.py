@@ -98,18 +98,18 @@ class BinaryTreeLSTM(Module):
     """LSTM over binary trees, from the words at their leaves to the root; a node has a forget gate for each child.
 
     x: [words (N, L, input_size), trees (N, M, 3)] -> h of every node, (N, M, hidden_size); zeros at padding.
-    Trees are BigDL's TensorTree: a row is a node, (left child, right child, 0), -1 in place of 0 at the root; (0, 0,
-    word) at a leaf; (-1, -1, -1) for padding, which comes last. Children and words count from 1. The gradient of the
-    trees is zero.
+    Trees are BigDL's TensorTree, one row per node: (left child, right child, 0), with -1 in place of 0 at the root;
+    (0, 0, word) for a leaf; (-1, -1, -1) for padding, which comes last. Children and words count from 1. The gradient
+    of the trees is zero.
     A leaf: c = C w + d, h = o tanh(c), o = sigmoid(O w + e). A node: i, l, r, g, o = A h_left + a + B h_right + b, c =
     i g + l c_left + r c_right, h = o tanh(c); without gate_output h = tanh(c) in both. All nodes of one height are
     computed at once, over the whole batch.
-    Weights: A, a, B, b of i, l, r, g and o, each (hidden_size, hidden_size); then C, d, O, e. with_graph is BigDL's
-    choice between two ways to build the same.
+    Weights: A, a, B, b of i, l, r, g and o, each (hidden_size, hidden_size); then C, d, O, e. with_graph chooses, in
+    BigDL, between two ways to build the same; it has no effect here.
     Source: BigDL's BinaryTreeLSTM; Tai, Socher and Manning 2015.
 
     Raises:
-        ValueError: the trees are none.
+        ValueError: rows that are not trees.
     """
 
     input_size: int
