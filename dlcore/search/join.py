@@ -4,13 +4,12 @@ all.
 The bits of a code are cut into chunks c, each with a number of flips t_c. Two codes within r bits of each other differ
 in at most t_c bits of some chunk, as long as the sum of t_c + 1 is more than r: otherwise they would differ in more. So
 the codes are sorted by a chunk into buckets, and those of a bucket are compared with those of the buckets at most t_c
-bits from it. (Multi-index hashing:
-Norouzi, Punjani and Fleet 2012; unequal numbers of flips: Qin et al. 2018, "GPH".)
-The same holds of a chunk and the bits that follow it, its window: one word of a code rules nearly every pair of such
-buckets out.
+bits from it. (Multi-index hashing: Norouzi, Punjani and Fleet 2012; unequal numbers of flips: Qin et al. 2018, "GPH".)
+A chunk and the bits that follow it are its window, one word. A low limit on the window rules out nearly every pair of
+such buckets.
 
-How many pairs a chunk hands on is counted on a sample of pairs, since the bits of learned codes depend on each other;
-what is cheapest by the measured costs below is done. It decides how long a join takes, not what it finds.
+How many pairs a chunk hands on is counted on a sample of pairs, since the bits of learned codes depend on each other.
+The chunks that are cheapest by the measured costs below are used; they decide how long a join takes, not what it finds.
 """
 
 from __future__ import annotations
