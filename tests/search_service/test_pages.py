@@ -102,7 +102,7 @@ def test_nothing_is_shown_without_the_token_and_links_lead_back(served: Served, 
         assert page.run("location.pathname") == "/login"
         log_in(page, served, "not the token at all", f"/day/{DAYS[0]}?show=refused")
         page.wait("document.querySelector('[role=alert]').textContent")
-        assert "not the token" in page.text("[role=alert]")
+        assert "not a token of the service" in page.text("[role=alert]")
         page.run("document.querySelector('[name=token]').focus()")
         page.type(TOKEN)
         page.press("Enter")
