@@ -48,7 +48,7 @@ PARAMS = {
         least=1,
         title="Crops per image",
         example="2",
-        description="Most objects to cut out of an image, the likeliest products first. Empty: one.",
+        description="Most objects to cut out of an image, 1 or more, the likeliest products first. Empty: one.",
     ),
     "fall_back": Param(
         True,
@@ -63,8 +63,8 @@ PARAMS = {
         least=1,
         title="Limit",
         example="10",
-        description="For a trial: read at most this many images. Their rows go to the tables of trials, never to the "
-        "day, the groups or the index; `python -m spark_jobs.remove_trials` removes them. Empty: all images.",
+        description="For a trial: read at most this many images, 1 or more. Their rows go to the tables of trials, "
+        "never to the day, the groups or the index; `python -m spark_jobs.remove_trials` removes them. Empty: all.",
     ),
     "allow_empty": Param(
         False,
