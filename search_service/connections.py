@@ -1,7 +1,7 @@
-"""How workers share out connections: all accept from one socket, and the one that has the fewest takes the next.
+"""How workers share out connections: all accept from one socket, and the worker that has the fewest takes the next.
 
-Whichever woke first would take them otherwise. Of eight clients one of two workers then often has six: their queries
-wait for one another while the other worker has little to do.
+Otherwise the worker that wakes first would take it. With eight clients, one of two workers would then often have six:
+their queries would wait for one another while the other worker has little to do.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ logger = logging.getLogger(__name__)
 
 RETRY_S = 0.004
 TRIES = 25
-"""So often a worker leaves a connection to others that have fewer; they may have died, or be busy."""
+"""How often a worker leaves a connection to others that have fewer, every RETRY_S seconds: they may be dead or busy."""
 PAUSE_S = 1.0
-"""After an error, as when no file can be opened any more."""
+"""Seconds to wait after an error, for example when the process has too many files open."""
 
 
 class Server(uvicorn.Server):
-    """uvicorn's, which takes connections when it is its turn."""
+    """A uvicorn server that takes connections only when it is its turn."""
 
     def __init__(self, config: uvicorn.Config, listener: socket.socket, counters: Counters) -> None:
         """counters: know how many connections the other workers have."""
