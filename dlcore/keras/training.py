@@ -104,10 +104,8 @@ class KerasModel(Module):
         """Train for `nb_epoch` epochs (or `epochs`, Keras's later name); gives the history of losses and metrics.
 
         x, y: arrays, or lists of arrays for several inputs or outputs, of one length; for an output (N, 1) targets may
-        be (N,). Or x alone:
-        a DataSet, a list of Samples or an ImageFrame; validation_data may be one too.
-        validation_split: this last part of them is not trained on but scored after each epoch, as validation_data (x,
-        y) is.
+        be (N,). Or x alone: a DataSet, a list of Samples or an ImageFrame; validation_data may be one too.
+        validation_split: the last part of the records, scored after each epoch as validation_data (x, y) is.
         class_weight: label -> weight of its records in the loss; sample_weight: (N,) a weight for each. The records'
         order depends on `seed` and on how many epochs the model has been fitted for. `distributed` is taken because
         BigDL takes it: `workers` processes of this machine compute.
@@ -118,8 +116,7 @@ class KerasModel(Module):
         Raises:
             RuntimeError: the model is not compiled.
             ValueError: no targets, arrays of different lengths, no validation records, both kinds of weights, or
-            weights or a split of
-                what is no arrays.
+                weights or a split for data that are not arrays.
         """
         compiled = self._compiled()
         weighting = validation_split, class_weight, sample_weight
