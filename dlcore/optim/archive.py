@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import tempfile
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,11 +14,17 @@ import numpy as np
 
 from dlcore.activity import Array
 from dlcore.errors import CheckpointError
+from dlcore.optim.stored_file import Place, put_whole
 from dlcore.settings import settings
 
 
-def write_archive(path: Path, facts: Mapping[str, Any], arrays: Mapping[str, Array]) -> None:
+def write_archive(path: Place, facts: Mapping[str, Any], arrays: Mapping[str, Array]) -> None:
     """Write to `path`, facts as JSON; a reader sees the old file or the new one."""
+    if isinstance(path, str):
+        with tempfile.TemporaryDirectory() as folder:
+            write_archive(Path(folder, "archive.npz"), facts, arrays)
+            put_whole(Path(folder, "archive.npz"), path)
+        return
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.{os.getpid()}")
     text = np.frombuffer(json.dumps(facts).encode(), np.uint8)

@@ -14,6 +14,7 @@ from dlcore.errors import CheckpointError
 from dlcore.nn.module import Module
 from dlcore.optim.archive import read_archive, write_archive
 from dlcore.optim.method import OptimMethod
+from dlcore.optim.stored_file import Place, brought, place_of
 from dlcore.optim.trigger import TrainingState
 
 FORMAT = 2
@@ -48,19 +49,20 @@ class Checkpoint:
         facts = {"format": FORMAT, "methods": states, "state": counters, "frozen": _frozen(model)}
         return cls(arrays, facts | dict(settings))
 
-    def save(self, path: Path) -> None:
+    def save(self, path: Place) -> None:
         """Write to `path`; a reader sees the old file or the new one."""
         write_archive(path, self.facts, self.arrays)
 
     @classmethod
-    def load(cls, path: Path) -> Checkpoint:
+    def load(cls, path: Place) -> Checkpoint:
         """Read a checkpoint.
 
         Raises:
             FileNotFoundError: there is none.
             CheckpointError: it is damaged or of another format.
         """
-        facts, arrays = read_archive(path, "checkpoint")
+        with brought(path) as local:
+            facts, arrays = read_archive(local, "checkpoint")
         if facts.get("format") == 1:
             arrays, facts = _of_one_method(arrays, facts)
         elif facts.get("format") != FORMAT:
@@ -145,6 +147,18 @@ class Checkpoint:
         return {name.removeprefix(prefix): a for name, a in self.arrays.items() if name.startswith(prefix)}
 
 
+def checkpoint_folder(path: str | Path) -> Place:
+    """Where checkpoints are to be saved: a folder of this machine, or a URI.
+
+    Raises:
+        ValueError: the path is a file.
+    """
+    folder = place_of(path)
+    if isinstance(folder, Path) and folder.is_file():
+        raise ValueError(f"set_checkpoint: got the file {path}, expected a folder; it is made if there is none")
+    return folder
+
+
 def _frozen(model: Module) -> list[str]:
     return sorted(name for name, parameter in model.named_parameters().items() if parameter.frozen)
 
@@ -169,7 +183,7 @@ _FORM: dict[str, tuple[Callable[[Any], bool], str]] = {
 }
 
 
-def _require_form(facts: dict[str, Any], arrays: dict[str, Array], path: Path) -> None:
+def _require_form(facts: dict[str, Any], arrays: dict[str, Array], path: Place) -> None:
     """Refuse what no version has written."""
     for name, (is_right, expected) in _FORM.items():
         if not is_right(facts.get(name)):

@@ -15,7 +15,7 @@ from dlcore.errors import WorkerError
 from dlcore.nn.criterion.criterion import Criterion
 from dlcore.nn.module import Module
 from dlcore.nn.parameter import Parameter
-from dlcore.optim.checkpoint import Checkpoint
+from dlcore.optim.checkpoint import Checkpoint, checkpoint_folder
 from dlcore.optim.crew import Assignment, Crew, StepResult, crew_for
 from dlcore.optim.method import SGD, OptimMethod
 from dlcore.optim.metric import ValidationMethod
@@ -25,6 +25,7 @@ from dlcore.optim.sanity import require_finite, require_labels, required
 from dlcore.optim.schedule import Progress
 from dlcore.optim.scoring import evaluate
 from dlcore.optim.source import as_source, finite_source, records_per_epoch, releasing
+from dlcore.optim.stored_file import Place, below, place_of
 from dlcore.optim.summary import TrainSummary, ValidationSummary
 from dlcore.optim.trigger import MaxEpoch, TrainingState, Trigger, planned_steps, require_trigger
 from dlcore.optim.update import Clipping, Update
@@ -79,9 +80,9 @@ class Optimizer:
         self._take_data(training_rdd, batch_size)
         self.state = TrainingState()
         self._validations: list[_Validation] = []
-        self._checkpoint: tuple[Trigger, Path, bool] | None = None
+        self._checkpoint: tuple[Trigger, Place, bool] | None = None
         self._resume: Checkpoint | None = None
-        self._latest: Path | None = None
+        self._latest: Place | None = None
         self._clipping = Clipping()
         self._train_summary: TrainSummary | None = None
         self._val_summary: ValidationSummary | None = None
@@ -171,16 +172,14 @@ class Optimizer:
         return self
 
     def set_checkpoint(self, trigger: Trigger, path: str | Path, isOverWrite: bool = True) -> Self:
-        """Save to path/checkpoint.npz, or to path/checkpoint-<iteration>.npz without isOverWrite.
+        """Save to path/checkpoint.npz, or to path/checkpoint-<iteration>.npz without isOverWrite; `hdfs://...` will do.
 
         Raises:
             TypeError: no trigger.
             ValueError: the path is a file.
         """
         require_trigger(trigger, "trigger")
-        if Path(path).is_file():
-            raise ValueError(f"set_checkpoint: got the file {path}, expected a folder; it is made if there is none")
-        self._checkpoint = trigger, Path(path), isOverWrite
+        self._checkpoint = trigger, checkpoint_folder(path), isOverWrite
         return self
 
     def resume(self, path: str | Path) -> Self:
@@ -189,7 +188,8 @@ class Optimizer:
         Raises:
             FileNotFoundError, CheckpointError: see `Checkpoint.load`.
         """
-        self._resume, self._latest = Checkpoint.load(Path(path)), Path(path)
+        place = place_of(path)
+        self._resume, self._latest = Checkpoint.load(place), place
         return self
 
     def set_optim_methods(self, methods: OptimMethod | Mapping[str, OptimMethod]) -> Self:
@@ -351,9 +351,9 @@ class Optimizer:
             return
         _, folder, is_overwritten = self._checkpoint
         name = "checkpoint.npz" if is_overwritten else f"checkpoint-{self.state.iteration}.npz"
-        buffers = crew.collect()
-        Checkpoint.of(self.model, buffers, self.methods, self.state, self._fixed()).save(folder / name)
-        self._latest = folder / name
+        place = below(folder, name)
+        Checkpoint.of(self.model, crew.collect(), self.methods, self.state, self._fixed()).save(place)
+        self._latest = place
 
     def _fixed(self) -> dict[str, int]:
         """The settings on which the order of the records hangs: a resumed training needs the same."""
