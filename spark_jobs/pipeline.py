@@ -273,6 +273,15 @@ _ROWS = (
         session="none",
     ),
     Stage(
+        name="train_model",
+        title="Train a network on pictures of the lake, as a file says",
+        dag=MODEL_TRAINING,
+        lists=("withdrawn",),
+        all_days=True,
+        options=("config",),
+        sql=_batches_of(64),
+    ),
+    Stage(
         name="maintain_tables",
         title="Expire snapshots, compact, remove orphans and old index versions",
         dag=HOUSEKEEPING,

@@ -60,6 +60,7 @@ class Settings:
     index_filters: which of these columns, and of the row's other cells, a search can filter by: `shop,owner,price`,
     `none`.
     exports: URI of the folder of CSV files.
+    trainings: URI of the folder of what `train_model` keeps while it trains: checkpoints, TensorBoard's files.
     placeholders: URI of a list of placeholder pictures, one SHA-256 per line; empty for none.
     search_url: address of the search service as browsers reach it, for links from the pages; empty for none.
     partitions: number of tasks that a job divides its rows among, by default two per core of this machine.
@@ -87,6 +88,7 @@ class Settings:
     metadata_columns: str
     index_filters: str
     exports: str
+    trainings: str
     search_url: str
     partitions: int
 
@@ -130,6 +132,7 @@ class Settings:
             metadata_columns=given.get("metadata_columns", ""),
             index_filters=given.get("index_filters", "shop,owner,currency,price"),
             exports=given.get("exports", f"file://{home}/exports"),
+            trainings=given.get("trainings", f"file://{home}/trainings"),
             search_url=given.get("search_url", ""),
             partitions=_whole_number(given, "partitions", 2 * (os.cpu_count() or 1)),
         )

@@ -184,9 +184,18 @@ def _check_truth(settings: Settings, given: Given) -> None:
         raise Mistake(f"there is no truth file {given['truth']!r}, expected a file with one line of JSON per image")
 
 
+def _check_config(settings: Settings, given: Given) -> None:
+    """Check the file that says what is trained; in a DAG run without one, other models are trained."""
+    from spark_jobs.training_config import load_config
+
+    if given.get("config"):
+        load_config(given["config"])
+
+
 CHECKS: Mapping[str, Callable[[Settings, Given], None]] = {
     "codes": _check_codes,
     "truth": _check_truth,
+    "config": _check_config,
     "detector": _check_detector,
     "extractor": _check_extractor,
     "placeholders": _check_placeholders,

@@ -79,6 +79,26 @@ for dag_id, codes, in_use in json.loads(sys.argv[1]):
     answers.append([str(run.state), news])
 print(json.dumps(answers))
 """
+TRAININGS = """
+import json, os
+from airflow.dag_processing.dagbag import DagBag
+from dlcore_airflow.operators import StageOperator
+from spark_jobs.run_reports.writing import write_whole
+from spark_jobs.pipeline import report_uri
+
+def ran(operator, arguments, context, run):
+    told.append([operator.stage.name, [each for each in arguments if each.startswith("--config")]])
+    write_whole(report_uri(os.environ["PIPELINE_REPORTS"], operator.stage.name, None, run), "{}")
+
+StageOperator.run_job = ran
+dag, answers = DagBag("dags").dags["model_training"], []
+dag.deadline = None
+for conf in ({}, {"config": "/srv/train.toml"}):
+    told = []
+    run = dag.test(run_conf=conf)
+    answers.append([str(run.state), told])
+print(json.dumps(answers))
+"""
 SCHEDULING = """
 import json
 from airflow.assets.manager import AssetManager
@@ -261,6 +281,13 @@ def test_only_features_of_the_codes_in_use_are_news(airflow_environment, tmp_pat
     environment = {**airflow_environment, "PIPELINE_REPORTS": f"file://{tmp_path}"}
     found = json.loads(run(["-c", NEWS, json.dumps([asked[:-1] for asked in RUNS.values()])], environment))
     assert dict(zip(RUNS, found, strict=True)) == {name: ["success", asked[-1]] for name, asked in RUNS.items()}
+
+
+def test_a_run_with_a_config_trains_what_it_says_and_nothing_else(airflow_environment, tmp_path):
+    environment = {**airflow_environment, "PIPELINE_REPORTS": f"file://{tmp_path}"}
+    usual, other = json.loads(run(["-c", TRAININGS], environment))
+    assert usual == ["success", [["train_detector", []], ["train_features", []], ["evaluate_models", []]]]
+    assert other == ["success", [["train_model", ["--config=/srv/train.toml"]]]]
 
 
 def test_features_of_many_days_start_one_run_and_no_two_runs_work_at_once(airflow_environment):
