@@ -2,6 +2,7 @@
 broadcast.
 
     .venv/bin/python benchmarks/bench_distributed.py [--json] [--cluster] [--sizes 1e5 1e6 25e6] [--steps 15]
+        [--partitions 2] [--wire fp16]
 
 Two cores of one machine, `local[2]` or (--cluster) a standalone master with two one-core workers. The gradient is a
 fill, the method SGD with momentum, so that a step is synchronisation alone; both take steps in turn, medians are
@@ -22,7 +23,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 os.environ["OMP_NUM_THREADS"] = os.environ["OPENBLAS_NUM_THREADS"] = "1"
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -33,6 +34,7 @@ from bench_distributed_model import Filled
 from dlcore.data.sample import Sample
 from dlcore.nn.criterion import MSECriterion
 from dlcore.optim.crew import Assignment
+from dlcore.optim.exchange import Exchange, WireFormat
 from dlcore.optim.method import SGD
 from dlcore.optim.schedule import Progress
 from dlcore.optim.update import Clipping, Update
@@ -40,7 +42,7 @@ from dlcore.spark.crew import SparkCrew
 from dlcore.spark.dataset import SparkSource
 
 ROOT = Path(__file__).resolve().parents[1]
-PARTITIONS, MOMENTUM, RATE = 2, 0.9, 0.01
+MOMENTUM, RATE = 0.9, 0.01
 WARM = 2
 """Steps that are not counted: the first two have nothing to change, or no blocks to use again."""
 
@@ -88,19 +90,25 @@ def contexts(is_cluster: bool) -> Iterator[Any]:
             yield context
 
 
-def our_step(context: Any, size: int) -> tuple[Callable[[int], None], Callable[[], None], int]:
+def our_step(
+    context: Any, size: int, partitions: int, wire: WireFormat
+) -> tuple[Callable[[int], None], Callable[[], None], int]:
     """A step of ours, its end, and the jobs that it takes."""
     model = Filled(size)
-    source = SparkSource(context.parallelize([Sample.from_ndarray(np.ones(1), 1)] * 4, PARTITIONS), PARTITIONS)
+    samples = [Sample.from_ndarray(np.ones(1), 1)] * 2 * partitions
+    source = SparkSource(context.parallelize(samples, partitions), partitions)
     method = SGD(RATE, momentum=MOMENTUM, dampening=0.0)
     update = Update.of(model, {"": method}, Clipping())
-    crew = SparkCrew(Assignment(model, MSECriterion(), source, PARTITIONS, 1, PARTITIONS, update), source)
+    work = Assignment(
+        model, MSECriterion(), source, partitions, seed=1, workers=partitions, update=update, exchange=Exchange(wire)
+    )
+    crew = SparkCrew(work, source)
     return lambda number: crew.step(number, Progress()) and None, crew.close, crew.jobs
 
 
-def naive_step(context: Any, size: int) -> Callable[[int], None]:
+def naive_step(context: Any, size: int, partitions: int) -> Callable[[int], None]:
     """A step of the plain loop: weights broadcast, gradients added up to the driver, which changes the weights."""
-    base = context.parallelize(range(PARTITIONS), PARTITIONS)
+    base = context.parallelize(range(partitions), partitions)
     weights, velocity = np.zeros(size, np.float32), np.zeros(size, np.float32)
 
     def step(number: int) -> None:
@@ -108,19 +116,20 @@ def naive_step(context: Any, size: int) -> Callable[[int], None]:
         grads = base.map(lambda _: np.full(len(shared.value), 1e-3, np.float32)).treeAggregate(
             np.zeros(1, np.float32), lambda a, b: a + b, lambda a, b: a + b
         )
-        velocity[...] = MOMENTUM * velocity + grads / PARTITIONS
+        velocity[...] = MOMENTUM * velocity + grads / partitions
         weights[...] -= RATE * velocity
         shared.destroy()
 
     return step
 
 
-def measured(context: Any, size: int, steps: int, has_naive: bool) -> Result:
+def measured(context: Any, size: int, arguments: argparse.Namespace) -> Result:
     """Both in turn."""
-    ours, end, jobs = our_step(context, size)
-    contenders = {"ours": ours} | ({"naive": naive_step(context, size)} if has_naive else {})
+    ours, end, jobs = our_step(context, size, arguments.partitions, arguments.wire)
+    has_naive = not arguments.no_naive
+    contenders = {"ours": ours} | ({"naive": naive_step(context, size, arguments.partitions)} if has_naive else {})
     found: dict[str, list[tuple[float, float]]] = {name: [] for name in contenders}
-    for number in range(steps + WARM):
+    for number in range(arguments.steps + WARM):
         for name, step in contenders.items():
             start, computed = time.perf_counter(), cpu_ms()
             step(number)
@@ -141,17 +150,20 @@ def main() -> None:
     parser.add_argument("--cluster", action="store_true")
     parser.add_argument("--sizes", type=float, nargs="+", default=[1e5, 1e6, 25e6])
     parser.add_argument("--steps", type=int, default=15)
+    parser.add_argument("--partitions", type=int, default=2)
+    parser.add_argument("--wire", choices=get_args(WireFormat), default="fp32")
     parser.add_argument("--no-naive", action="store_true")
     arguments = parser.parse_args()
     found: dict[str, Any] = {}
     with contexts(arguments.cluster) as context:
         for size in arguments.sizes:
-            result = measured(context, int(size), arguments.steps, not arguments.no_naive)
+            result = measured(context, int(size), arguments)
             found[f"{size:g}"] = vars(result)
             if not arguments.json:
                 print(f"{size:>10g} parameters: {result}", flush=True)
     if arguments.json:
-        print(json.dumps({"master": "2 workers" if arguments.cluster else "local[2]", "sizes": found}))
+        master = "2 workers" if arguments.cluster else "local[2]"
+        print(json.dumps({"master": master, "wire": arguments.wire, "sizes": found}))
 
 
 if __name__ == "__main__":

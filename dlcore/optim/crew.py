@@ -15,7 +15,7 @@ import sys
 import traceback
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from multiprocessing import connection, get_context
 from typing import Any, Protocol
 
@@ -23,6 +23,7 @@ from dlcore.activity import Array
 from dlcore.errors import TrainingDivergedError, WorkerError
 from dlcore.nn.criterion.criterion import Criterion
 from dlcore.nn.module import Module
+from dlcore.optim.exchange import Exchange
 from dlcore.optim.memory import Memory
 from dlcore.optim.method import Evaluation
 from dlcore.optim.schedule import Progress
@@ -48,6 +49,7 @@ class Assignment:
     update: Update
     iteration: int = 0
     buffers: Array | None = None
+    exchange: Exchange = field(default_factory=Exchange)
 
 
 @dataclass(frozen=True)
@@ -82,10 +84,19 @@ class Crew(Protocol):
 
 def crew_for(assignment: Assignment) -> Crew:
     """The crew that the source brings, where its records are elsewhere; else forked workers, or for one worker this
-    process."""
+    process.
+
+    Raises:
+        ValueError: settings of the exchange, where the workers share one memory.
+    """
     if brought := getattr(assignment.source, "crew", None):
         crew: Crew = brought(assignment)
         return crew
+    if assignment.exchange != Exchange():
+        raise ValueError(
+            f"Optimizer: got {assignment.exchange} with records on this machine, whose workers exchange nothing; "
+            "expected records on Spark, such as an RDD of Samples"
+        )
     return LocalCrew(assignment) if assignment.workers == 1 else ForkedCrew(assignment)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
 from typing import Any, Self
@@ -17,6 +17,7 @@ from dlcore.nn.module import Module
 from dlcore.nn.parameter import Parameter
 from dlcore.optim.checkpoint import Checkpoint, checkpoint_folder
 from dlcore.optim.crew import Assignment, Crew, StepResult, crew_for
+from dlcore.optim.gradient_settings import GradientSettings
 from dlcore.optim.method import SGD, OptimMethod
 from dlcore.optim.metric import ValidationMethod
 from dlcore.optim.named import metrics_of, with_state
@@ -28,7 +29,7 @@ from dlcore.optim.source import as_source, finite_source, records_per_epoch, rel
 from dlcore.optim.stored_file import Place, below, place_of
 from dlcore.optim.summary import TrainSummary, ValidationSummary
 from dlcore.optim.trigger import MaxEpoch, TrainingState, Trigger, planned_steps, require_trigger
-from dlcore.optim.update import Clipping, Update
+from dlcore.optim.update import Update
 
 logger = logging.getLogger(__name__)
 RETRIES = 5
@@ -41,7 +42,7 @@ class _Validation:
     evaluate: Callable[[Module], dict[str, float]]
 
 
-class Optimizer:
+class Optimizer(GradientSettings):
     """Trains a model on one machine, with one or several worker processes.
 
     optim_method: one for all weights, or one for each layer: `{"features": SGD(), "head": Adam()}`; or the name of one,
@@ -83,7 +84,6 @@ class Optimizer:
         self._checkpoint: tuple[Trigger, Place, bool] | None = None
         self._resume: Checkpoint | None = None
         self._latest: Place | None = None
-        self._clipping = Clipping()
         self._train_summary: TrainSummary | None = None
         self._val_summary: ValidationSummary | None = None
 
@@ -202,33 +202,6 @@ class Optimizer:
     setvalidation, setcheckpoint = set_validation, set_checkpoint
     """BigDL 0.1's names."""
 
-    def set_gradclip_const(self, min_value: float, max_value: float) -> Self:
-        """Clip each gradient to [min_value, max_value]; before the norm, if that is limited too.
-
-        Raises:
-            ValueError: min_value is above max_value.
-        """
-        if not min_value <= max_value:
-            raise ValueError(f"set_gradclip_const: got {min_value} to {max_value}, expected the smaller number first")
-        self._clipping = replace(self._clipping, values=(min_value, max_value))
-        return self
-
-    def set_gradclip_l2norm(self, clip_norm: float) -> Self:
-        """Scale the gradient down to this L2 norm.
-
-        Raises:
-            ValueError: it is not above 0.
-        """
-        if not clip_norm > 0:
-            raise ValueError(f"set_gradclip_l2norm: got {clip_norm}, expected a norm above 0")
-        self._clipping = replace(self._clipping, norm=clip_norm)
-        return self
-
-    def disable_gradclip(self) -> Self:
-        """Clip nothing."""
-        self._clipping = Clipping()
-        return self
-
     def set_train_summary(self, summary: TrainSummary) -> Self:
         """Write the steps' scalars there."""
         self._train_summary = required(summary, TrainSummary, "train summary")
@@ -276,7 +249,7 @@ class Optimizer:
         crew = crew_for(
             Assignment(
                 self.model, self.criterion, self.source, self.batch_size, self.seed, self.workers,
-                update, self.state.iteration, buffers,
+                update, self.state.iteration, buffers, self._exchange,
             )
         )  # fmt: skip
         try:

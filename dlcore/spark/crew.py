@@ -20,6 +20,7 @@ from dlcore.spark.dataset import SparkSource
 from dlcore.spark.run import Run, set_slots
 from dlcore.spark.shared import Shared
 from dlcore.spark.slice_store import Sharing, fetched, folder_of, open_block, remove_store
+from dlcore.spark.wire import received
 
 logger = logging.getLogger(__name__)
 
@@ -49,11 +50,15 @@ class SparkCrew:
         self._size = a.update.parts[-1].stop if a.update.parts else 0
         self.jobs = 1 if self._size * source.workers <= ONE_JOB_VALUES else 2
         slices = a.update.slices(source.workers) if self.jobs == 2 else [(0, self._size)]
+        is_rounded = a.exchange.wire == "fp16"
+        if is_rounded and any(parameter.value.dtype != np.float32 for parameter in a.update.parameters):
+            raise ValueError("Optimizer: got the wire format fp16 and weights that are not fp32, expected fp32 weights")
         self._context = source.rdd.ctx
         sharing = Sharing(secrets.token_hex(16), not self._context.master.startswith("local"), APART)
         self._run = Run(
-            sharing, a.model, a.criterion, a.update, a.seed, a.batch_size, source.starts, tuple(slices), a.buffers
-        )
+            sharing, a.model, a.criterion, a.update, a.seed, a.batch_size, source.starts, tuple(slices), a.buffers,
+            is_rounded,
+        )  # fmt: skip
         for parameter in a.update.parameters:
             parameter.forget_grad()
         self._shared = Shared.of(self._context, self._run)
@@ -133,7 +138,7 @@ class SparkCrew:
         self._update.join(pieces)
         for name, method in self._update.methods.items():
             method.current_rate = rates[name]
-        grads = [self._read(path)["grads"] for path in self._change.grads]
+        grads = [received(self._read(path)["grads"]) for path in self._change.grads]
         self._take_grads(combine(grads, self._change.records, np.empty(self._size, grads[0].dtype)))
         buffers = np.stack([np.array(self._read(path)["buffers"]) for path in self._change.grads])
         self._take_buffers(buffers)

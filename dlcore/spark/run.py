@@ -26,12 +26,14 @@ from dlcore.spark.epoch_order import EpochOrder
 from dlcore.spark.sample_file import SampleColumns
 from dlcore.spark.shared import Shared, local_folder
 from dlcore.spark.slice_store import Sharing, SliceStore, open_block
+from dlcore.spark.wire import HALF, received, rounded
 
 
 @dataclass(frozen=True)
 class Run:
     """A training. starts: where each partition's records begin among all, and how many there are. slices: the stretches
-    of the weights, each with an owner. buffers: the partitions' rows (partitions, B) of a resumed training."""
+    of the weights, each with an owner. buffers: the partitions' rows (partitions, B) of a resumed training. is_rounded:
+    gradients and weights go from task to task as the upper 16 bits of fp32."""
 
     sharing: Sharing
     model: Module
@@ -42,6 +44,7 @@ class Run:
     starts: tuple[int, ...]
     slices: tuple[tuple[int, int], ...]
     buffers: Array | None
+    is_rounded: bool = False
 
 
 def seat_of(shared: Shared) -> Seat:
@@ -79,6 +82,15 @@ class Seat:
         copies = 3 * partitions + 9 * partitions // len(self.run.slices)
         return copies * self.size * np.dtype(self.kind).itemsize
 
+    def seen(self, weights: Array) -> Array:
+        """The weights at which gradients are computed, whether or not they have gone from task to task."""
+        return received(rounded(weights)) if self.run.is_rounded else weights
+
+    @cached_property
+    def _unrounded(self) -> Array:
+        """Where the model leaves gradients that are rounded afterwards."""
+        return np.empty(self.size, self.kind)
+
     @cached_property
     def store(self) -> SliceStore:
         """The run's store on this node."""
@@ -90,14 +102,18 @@ class Seat:
         """Leave the gradient of a partition's part of a batch at `weights` in block `name`; gives its path, and the
         loss."""
         start = perf_counter()
-        draft = self.store.draft(name, {"grads": ((self.size,), self.kind), "buffers": (buffers.shape, self.kind)})
+        sent = HALF if self.run.is_rounded else self.kind
+        draft = self.store.draft(name, {"grads": ((self.size,), sent), "buffers": (buffers.shape, self.kind)})
         try:
-            draft.arrays["grads"].fill(0.0)
+            grads = self._unrounded if self.run.is_rounded else draft.arrays["grads"]
+            grads.fill(0.0)
             draft.arrays["buffers"][...] = buffers
-            self._sit(weights, draft.arrays["grads"], draft.arrays["buffers"])
+            self._sit(weights, grads, draft.arrays["buffers"])
             x, target, seeds = self._batch(partition, samples, iteration)
             data_s = perf_counter() - start
             loss = self._loss(partition, iteration, x, target, seeds) if seeds else 0.0
+            if self.run.is_rounded:
+                rounded(grads, draft.arrays["grads"])
             path = draft.publish()
         finally:
             draft.drop()

@@ -21,6 +21,10 @@ from dlcore.spark.blocks import BlockLostError
 from dlcore.spark.run import Seat, seat_of, set_slots, slots_of
 from dlcore.spark.shared import Shared, local_folder
 from dlcore.spark.slice_store import has_block, remove_store
+from dlcore.spark.wire import received, rounded
+
+SENT = "sent"
+"""The array of a slice's block that other tasks fetch where weights are rounded."""
 
 
 @dataclass(frozen=True)
@@ -79,7 +83,7 @@ def whole_step(shared: Shared, iteration: int, change: Change | None) -> Task:
         if change is not None:
             path = changed_slice(seat, change, 0, f"state.{iteration}.{partition}", partition)
             weights = seat.store.open(path)["weights"]
-        answer = _gradient(seat, partition, samples, iteration, weights, change, path)
+        answer = _gradient(seat, partition, samples, iteration, seat.seen(weights), change, path)
         seat.store.free_until(iteration - 2)
         return answer
 
@@ -146,18 +150,18 @@ def remove_step(token: str) -> Callable[[int, Iterator[Any]], Iterator[Any]]:
 
 
 def gathered(seat: Seat, slices: Sequence[str]) -> Array:
-    """All weights, from the slices' blocks."""
+    """All weights at which gradients are computed, from the slices' blocks."""
     if not slices:
-        return seat.initial["weights"]
-    weights = np.empty(seat.size, seat.kind)
+        return seat.seen(seat.initial["weights"])
+    weights, name = np.empty(seat.size, seat.kind), SENT if seat.run.is_rounded else "weights"
     for (low, high), path in zip(seat.run.slices, slices, strict=True):
-        weights[low:high] = seat.store.stretch(path, "weights", 0, high - low)
+        weights[low:high] = received(seat.store.stretch(path, name, 0, high - low))
     return weights
 
 
 def changed_slice(seat: Seat, change: Change, place: int, name: str, replica: int | None = None) -> str:
     """Make the change for slice `place`, in a block `name`; gives its path. replica: which block of the state to look
-    at first."""
+    at first, where each partition has one of all weights, so that none are sent."""
     piece, store = seat.piece(place), seat.store
     old = _state(seat, change, place, replica)
     grads, squared_norm = _combined(seat, change, place)
@@ -168,6 +172,8 @@ def changed_slice(seat: Seat, change: Change, place: int, name: str, replica: in
         set_slots(piece, change.states, draft.arrays)
         piece.change(draft.arrays["weights"], grads, squared_norm, change.progress)
         made = {"weights": draft.arrays["weights"], **slots_of(piece)}
+        if seat.run.is_rounded and replica is None:
+            made[SENT] = rounded(made["weights"])
         if made.keys() == draft.arrays.keys():
             for key, value in made.items():
                 if value.ctypes.data != draft.arrays[key].ctypes.data:  # a method may replace its array
@@ -196,7 +202,7 @@ def _combined(seat: Seat, change: Change, place: int) -> tuple[Array, float]:
 
     def of(number: int) -> tuple[Array, float]:
         low, high = seat.run.slices[number]
-        rows = [seat.store.stretch(address, "grads", low, high) for address in change.grads]
+        rows = [received(seat.store.stretch(address, "grads", low, high)) for address in change.grads]
         grads = combine(rows, change.records, np.empty(high - low, seat.kind))
         return grads, seat.piece(number).clip_values(grads)
 
