@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Self
 
-from dlcore.optim.exchange import Exchange, WireFormat
+from dlcore.optim.exchange import Dropping, Exchange, WireFormat
 from dlcore.optim.update import Clipping
 
 
@@ -52,4 +52,22 @@ class GradientSettings:
             ValueError: another format; from `optimize`, the records are not on Spark or the model is not fp32.
         """
         self._exchange = replace(self._exchange, wire=wire)
+        return self
+
+    def set_drop_module_property(
+        self, drop_percentage: float, max_drop_percentage: float, batchsize: int = 100, warmup_iteration: int = 200
+    ) -> Self:
+        """Let a step on Spark go on without the tasks that compute for too long: BigDL's `setDropModuleProperty`.
+
+        drop_percentage: fraction of all tasks that may be given up. From the times of the latest `batchsize` steps a
+        limit is drawn that so many exceed, every `batchsize` steps, first after more than `warmup_iteration`.
+        max_drop_percentage: a step that would lose a larger fraction is computed again without the limit. The result
+        then depends on the tasks' speed; with drop_percentage 0 nothing is given up.
+
+        Raises:
+            ValueError: not 0 <= drop_percentage <= max_drop_percentage < 1; from `optimize`, the records are not on
+                Spark.
+        """
+        dropping = Dropping(drop_percentage, max_drop_percentage, batchsize, warmup_iteration)
+        self._exchange = replace(self._exchange, dropping=dropping if drop_percentage else None)
         return self

@@ -25,12 +25,14 @@ Batch = tuple[Activity, Activity, float]
 
 @dataclass(frozen=True)
 class PartResult:
-    """One worker's step: mean loss over its records, seconds to build the batch and to compute."""
+    """One worker's step: mean loss over its records, seconds to build the batch and to compute. is_dropped: it was
+    given up, and its gradient is 0 of 0 records."""
 
     loss: float
     records: int
     data_s: float
     compute_s: float
+    is_dropped: bool = False
 
 
 @dataclass

@@ -14,12 +14,14 @@ from dlcore.nn.parameter import stretches
 from dlcore.optim.crew import Assignment, StepResult, mean_loss
 from dlcore.optim.schedule import Progress
 from dlcore.optim.update import combine
+from dlcore.optim.worker import PartResult
 from dlcore.spark import steps
 from dlcore.spark.blocks import BlockLostError
 from dlcore.spark.dataset import SparkSource
-from dlcore.spark.run import Run, set_slots
+from dlcore.spark.run import Run, Turn, set_slots
 from dlcore.spark.shared import Shared
 from dlcore.spark.slice_store import Sharing, fetched, folder_of, open_block, remove_store
+from dlcore.spark.time_limit import TimeLimit
 from dlcore.spark.wire import received
 
 logger = logging.getLogger(__name__)
@@ -62,14 +64,14 @@ class SparkCrew:
         for parameter in a.update.parameters:
             parameter.forget_grad()
         self._shared = Shared.of(self._context, self._run)
+        self._limit = None if a.exchange.dropping is None else TimeLimit(a.exchange.dropping)
         self._change: steps.Change | None = None
         self._slices: tuple[str, ...] = ()
         """Blocks of the weights before `_change`."""
 
     def step(self, iteration: int, progress: Progress) -> StepResult:
         """See `Crew.step`."""
-        answers = self._gradients(iteration)
-        parts = [answer.part for answer in answers if answer.part is not None]
+        answers, parts = self._gradients(iteration)
         loss = mean_loss(parts, iteration)
         records = tuple(part.records for part in parts)
         grads = tuple(answer.grads for answer in answers)
@@ -82,10 +84,25 @@ class SparkCrew:
             self._slices = self._changed(self._change)
         return StepResult(loss, sum(records), rates, parts)
 
-    def _gradients(self, iteration: int) -> list[steps.Answer]:
+    def _gradients(self, iteration: int) -> tuple[list[steps.Answer], list[PartResult]]:
+        """All partitions' gradients, without those of slow tasks if there are enough others."""
+        if self._limit is None:
+            return self._parts(Turn(iteration))
+        answers, parts = self._parts(Turn(iteration, self._limit.seconds))
+        if not self._limit.allows(parts):
+            logger.warning("too many tasks were slow in iteration %d: computing it without a limit", iteration + 1)
+            answers, parts = self._parts(Turn(iteration))
+        self._limit.note(parts)
+        return answers, parts
+
+    def _parts(self, turn: Turn) -> tuple[list[steps.Answer], list[PartResult]]:
+        answers = self._turned(turn)
+        return answers, [answer.part for answer in answers if answer.part is not None]
+
+    def _turned(self, turn: Turn) -> list[steps.Answer]:
         if self.jobs == 2:
-            return self._asked(steps.gradient_step(self._shared, iteration, self._slices, self._change))
-        answers = self._asked(steps.whole_step(self._shared, iteration, self._change))
+            return self._asked(steps.gradient_step(self._shared, turn, self._slices, self._change))
+        answers = self._asked(steps.whole_step(self._shared, turn, self._change))
         if self._change is not None:
             self._slices = tuple(answer.state for answer in answers)
         return answers

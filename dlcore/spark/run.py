@@ -3,6 +3,7 @@ tasks."""
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -26,6 +27,7 @@ from dlcore.spark.epoch_order import EpochOrder
 from dlcore.spark.sample_file import SampleColumns
 from dlcore.spark.shared import Shared, local_folder
 from dlcore.spark.slice_store import Sharing, SliceStore, open_block
+from dlcore.spark.time_limit import TooSlowError, at_most
 from dlcore.spark.wire import HALF, received, rounded
 
 
@@ -45,6 +47,14 @@ class Run:
     slices: tuple[tuple[int, int], ...]
     buffers: Array | None
     is_rounded: bool = False
+
+
+@dataclass(frozen=True)
+class Turn:
+    """A step, by the iteration's number, and for how many seconds a task may compute in it."""
+
+    iteration: int
+    limit_s: float = math.inf
 
 
 def seat_of(shared: Shared) -> Seat:
@@ -97,10 +107,10 @@ class Seat:
         return SliceStore.of(self.run.sharing, local_folder(), self.state_bytes)
 
     def gradient(
-        self, partition: int, samples: str, iteration: int, weights: Array, buffers: Array, name: str
+        self, partition: int, samples: str, turn: Turn, weights: Array, buffers: Array, name: str
     ) -> tuple[str, PartResult]:
         """Leave the gradient of a partition's part of a batch at `weights` in block `name`; gives its path, and the
-        loss."""
+        loss. Beyond the turn's limit of time it is that of no records."""
         start = perf_counter()
         sent = HALF if self.run.is_rounded else self.kind
         draft = self.store.draft(name, {"grads": ((self.size,), sent), "buffers": (buffers.shape, self.kind)})
@@ -109,15 +119,21 @@ class Seat:
             grads.fill(0.0)
             draft.arrays["buffers"][...] = buffers
             self._sit(weights, grads, draft.arrays["buffers"])
-            x, target, seeds = self._batch(partition, samples, iteration)
-            data_s = perf_counter() - start
-            loss = self._loss(partition, iteration, x, target, seeds) if seeds else 0.0
+            x, target, seeds = self._batch(partition, samples, turn.iteration)
+            data_s, is_dropped = perf_counter() - start, False
+            try:
+                with at_most(turn.limit_s):
+                    loss = self._loss(partition, turn.iteration, x, target, seeds) if seeds else 0.0
+            except TooSlowError:
+                loss, seeds, is_dropped = 0.0, [], True
+                grads.fill(0.0)
+                draft.arrays["buffers"][...] = buffers
             if self.run.is_rounded:
                 rounded(grads, draft.arrays["grads"])
             path = draft.publish()
         finally:
             draft.drop()
-        return path, PartResult(loss, len(seeds), data_s, perf_counter() - start - data_s)
+        return path, PartResult(loss, len(seeds), data_s, perf_counter() - start - data_s, is_dropped)
 
     def _loss(self, partition: int, iteration: int, x: Activity, target: Activity, seeds: list[int]) -> float:
         """The loss of a batch; its gradient is added to where the model has it."""

@@ -18,7 +18,7 @@ from dlcore.optim.schedule import Progress
 from dlcore.optim.update import combine
 from dlcore.optim.worker import PartResult
 from dlcore.spark.blocks import BlockLostError
-from dlcore.spark.run import Seat, seat_of, set_slots, slots_of
+from dlcore.spark.run import Seat, Turn, seat_of, set_slots, slots_of
 from dlcore.spark.shared import Shared, local_folder
 from dlcore.spark.slice_store import has_block, remove_store
 from dlcore.spark.wire import received, rounded
@@ -74,30 +74,30 @@ def answered(work: Callable[[int, str], Answer]) -> Task:
     return task
 
 
-def whole_step(shared: Shared, iteration: int, change: Change | None) -> Task:
+def whole_step(shared: Shared, turn: Turn, change: Change | None) -> Task:
     """A step in one job."""
 
     def work(partition: int, samples: str) -> Answer:
         seat, path = seat_of(shared), ""
         weights = seat.initial["weights"]
         if change is not None:
-            path = changed_slice(seat, change, 0, f"state.{iteration}.{partition}", partition)
+            path = changed_slice(seat, change, 0, f"state.{turn.iteration}.{partition}", partition)
             weights = seat.store.open(path)["weights"]
-        answer = _gradient(seat, partition, samples, iteration, seat.seen(weights), change, path)
-        seat.store.free_until(iteration - 2)
+        answer = _gradient(seat, partition, samples, turn, seat.seen(weights), change, path)
+        seat.store.free_until(turn.iteration - 2)
         return answer
 
     return answered(work)
 
 
-def gradient_step(shared: Shared, iteration: int, slices: tuple[str, ...], change: Change | None) -> Task:
+def gradient_step(shared: Shared, turn: Turn, slices: tuple[str, ...], change: Change | None) -> Task:
     """The gradients at the weights in the blocks `slices`, none at the start. change: the one that made them."""
 
     def work(partition: int, samples: str) -> Answer:
         seat = seat_of(shared)
         weights = gathered(seat, slices)
-        answer = _gradient(seat, partition, samples, iteration, weights, change, "")
-        seat.store.free_until(iteration - 2)
+        answer = _gradient(seat, partition, samples, turn, weights, change, "")
+        seat.store.free_until(turn.iteration - 2)
         return answer
 
     return answered(work)
@@ -213,11 +213,11 @@ def _combined(seat: Seat, change: Change, place: int) -> tuple[Array, float]:
 
 
 def _gradient(
-    seat: Seat, partition: int, samples: str, iteration: int, weights: Array, change: Change | None, state: str
+    seat: Seat, partition: int, samples: str, turn: Turn, weights: Array, change: Change | None, state: str
 ) -> Answer:
     buffers = seat.initial["buffers"] if seat.run.buffers is None else seat.run.buffers[partition]
     if change is not None:
         buffers = seat.store.open(change.grads[partition], is_read_whole=False)["buffers"]
-    name = f"grads.{iteration}.{partition}"
-    path, part = seat.gradient(partition, samples, iteration, weights, buffers, name)
+    name = f"grads.{turn.iteration}.{partition}"
+    path, part = seat.gradient(partition, samples, turn, weights, buffers, name)
     return Answer(partition, state, path, part)

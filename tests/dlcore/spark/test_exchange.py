@@ -1,14 +1,19 @@
-"""What Spark's tasks exchange: rounded numbers."""
+"""What Spark's tasks exchange, and for which of them a step waits: rounded numbers, nothing from the slow."""
 
 from __future__ import annotations
 
+import os
+import time
+from dataclasses import dataclass
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from dlcore.nn.criterion import ClassNLLCriterion
 from dlcore.nn.layer import Linear, LogSoftMax, Sequential, Tanh
+from dlcore.nn.module import Module
 from dlcore.optim.method import SGD
 from dlcore.optim.optimizer import MaxIteration, Optimizer, SeveralIteration
 from dlcore.optim.source import prepared
@@ -92,9 +97,48 @@ def test_halves_are_exchanged_and_whole_numbers_changed(context, monkeypatch, tm
     assert 1e-4 < np.abs(whole - found).max() < 0.05
 
 
+@dataclass(eq=False)
+class Uneven(Module):
+    """Passes its input through. Partition 1 takes a second for its first pass; for its fifth an hour, but only when it
+    is tried first. Each pass leaves a file in `folder`."""
+
+    folder: str
+
+    def apply(self, x):
+        from pyspark import TaskContext
+
+        if TaskContext.get().partitionId() == 1:
+            done = len(os.listdir(self.folder))
+            Path(self.folder, str(done)).touch()
+            time.sleep({0: 1.0, 4: 3600.0}.get(done, 0.0))
+        return x, lambda grad: grad
+
+
+@pytest.mark.parametrize(("jobs", "most"), [(1, 0.5), (2, 0.5), (2, 0.2)])
+def test_a_step_goes_on_without_a_slow_task_if_it_may(context, monkeypatch, tmp_path, jobs, most):
+    monkeypatch.setattr(crew, "ONE_JOB_VALUES", 1 << 30 if jobs == 1 else 0)
+    rdd, found = context.parallelize(samples(), 2), {}
+    for steps in (4, 5):
+        folder = tmp_path / str(steps)
+        folder.mkdir()
+        model = network().add(Uneven(str(folder)))
+        made = Optimizer(model, rdd, ClassNLLCriterion(), MaxIteration(steps), RECORDS + 1, SGD(0.2), is_quiet=True)
+        found[steps] = made.set_drop_module_property(0.13, most, 4, 3).optimize()  # one task of eight
+    expected = network()
+    for name, parameter in expected.named_parameters().items():
+        parameter.assign(found[4].named_parameters()[name].value)
+    rest = samples()[: RECORDS // 2] if most == 0.5 else samples()
+    Optimizer(expected, rest, ClassNLLCriterion(), MaxIteration(1), len(rest), SGD(0.2), is_quiet=True).optimize()
+    np.testing.assert_allclose(weights(found[5]), weights(expected), rtol=1e-4, atol=1e-6)
+    assert np.abs(weights(found[5]) - weights(found[4])).max() > 1e-3
+
+
 def test_what_does_not_fit_the_exchange_is_refused(context):
     with pytest.raises(ValueError, match=r"fp16'.* with records on this machine"):
         optimizer(network(), samples()).set_wire_format("fp16").optimize()
+    with pytest.raises(ValueError, match="with records on this machine"):
+        optimizer(network(), samples()).set_drop_module_property(0.04, 0.1).optimize()
+    assert optimizer(network(), samples(), 1).set_drop_module_property(0.0, 0.1).optimize()
     double = Sequential().add(Linear(WIDTH, 2, bigdl_type="double")).add(LogSoftMax())
     with pytest.raises(ValueError, match="weights that are not fp32"):
         optimizer(double, context.parallelize(samples(), 2)).set_wire_format("fp16").optimize()
