@@ -24,6 +24,9 @@ from dlcore.settings import settings
 logger = logging.getLogger(__name__)
 
 SOURCES = Path(__file__).parent / "native"
+CARRIED = Path(__file__).parent / "carried"
+"""The folder of libraries that an archive of dlcore brings along (`dlcore.spark.archive`); elsewhere there is none."""
+OPENMP = "libgomp.so.1"
 TIMEOUT_S = 300
 _COMMON = ("-O3", "-std=gnu++17", "-fPIC", "-fopenmp", "-ffp-contract=fast")
 _EXACT = ("-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math")  # rounds as numpy does, on every CPU
@@ -74,12 +77,23 @@ def compiler() -> str:
 
 
 def library_path() -> Path:
-    """Where the library of these sources, flags and processor family belongs."""
+    """Where the library of these sources, flags and processor family is carried, or else belongs."""
     digest = hashlib.sha256(f"{platform.machine()} {_COMMON} {FLAGS}".encode())
     for source in sorted(SOURCES.iterdir()):
         if source.suffix in (".cpp", ".h"):
             digest.update(source.name.encode() + source.read_bytes())
-    return settings().cache / "native" / f"libdlcore-{digest.hexdigest()[:16]}.so"
+    name = f"libdlcore-{digest.hexdigest()[:16]}.so"
+    return CARRIED / name if (CARRIED / name).exists() else settings().cache / "native" / name
+
+
+def load_openmp() -> None:
+    """Load the carried OpenMP, which carried libraries need, where the system has none."""
+    if not (CARRIED / OPENMP).exists():
+        return
+    try:
+        ctypes.CDLL(OPENMP)
+    except OSError:
+        ctypes.CDLL(str(CARRIED / OPENMP))
 
 
 @contextmanager

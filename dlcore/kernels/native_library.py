@@ -9,7 +9,7 @@ import ctypes
 import logging
 from functools import cache
 
-from dlcore.kernels.native_build import NativeUnavailableError, build
+from dlcore.kernels.native_build import NativeUnavailableError, build, load_openmp
 from dlcore.settings import INSTRUCTION_SETS, settings
 
 logger = logging.getLogger(__name__)
@@ -66,6 +66,7 @@ def library() -> ctypes.CDLL:
         NativeUnavailableError: it cannot be built or loaded.
     """
     try:
+        load_openmp()
         loaded = ctypes.CDLL(str(build()))
     except OSError as error:
         raise NativeUnavailableError(f"cannot load the native kernels: {error}") from error

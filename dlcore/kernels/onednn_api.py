@@ -24,6 +24,7 @@ from dlcore.activity import Array
 from dlcore.errors import DlcoreError
 from dlcore.kernels import cpu
 from dlcore.kernels.memory import empty
+from dlcore.kernels.native_build import CARRIED, load_openmp
 from dlcore.settings import settings
 
 _LARGEST = {"portable": 0x1, "avx2": 0x7, "avx512": 0}
@@ -105,9 +106,10 @@ class OneDnnError(DlcoreError, RuntimeError):
 
 
 def _open() -> ctypes.CDLL:
-    """The library, from the folder of this Python environment or else from the system's path."""
+    """The library that is carried, or that of this Python environment, or else from the system's path."""
     folder = Path(sys.prefix, "lib")
-    for name in (*(str(folder / name) for name in NAMES), *NAMES):
+    load_openmp()
+    for name in (*(str(each / name) for each in (CARRIED, folder) for name in NAMES), *NAMES):
         try:
             return ctypes.CDLL(name)
         except OSError:
