@@ -10,8 +10,10 @@ import queue
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
+from contextlib import suppress
 from typing import Any, TypeVar
 
+LOOK_S = 0.5
 Result = TypeVar("Result")
 
 
@@ -38,7 +40,7 @@ class MainThread:
 
     def run(self) -> None:
         """Make the calls, until `stop`."""
-        while (given := self._calls.get()) is not None:
+        while (given := self._next()) is not None:
             function, answer = given
             if not answer.set_running_or_notify_cancel():
                 continue
@@ -48,6 +50,15 @@ class MainThread:
             except BaseException as error:  # also what ends a decoder that took too long
                 answer.set_exception(error)
             self._busy_since = None
+
+    def _next(self) -> tuple[Callable[[], Any], Future[Any]] | None:
+        """The next call; None after `stop`.
+
+        The wait ends now and then: Python handles a signal that came just before it only when it is over.
+        """
+        while True:
+            with suppress(queue.Empty):
+                return self._calls.get(timeout=LOOK_S)
 
     def stop(self) -> None:
         """Let `run` end after the waiting calls."""

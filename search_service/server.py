@@ -14,6 +14,7 @@ import socket
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from contextlib import suppress
 from types import FrameType
 
@@ -35,6 +36,7 @@ EXIT_STUCK = 70
 SWITCH_S = 0.001
 """How long a thread may keep the interpreter's lock from others: a scan that has ended goes on without delay."""
 _ENDING = (signal.SIGTERM, signal.SIGINT)
+_AWAITED = (*_ENDING, signal.SIGCHLD)
 _YOUNG_S = 5.0
 _PAUSE_S = 1.0
 _POLL_S = 0.5
@@ -50,8 +52,6 @@ def serve(options: Options) -> None:
     with socket.create_server((options.host, options.port), backlog=_BACKLOG, reuse_port=False) as listener:
         counters = Counters(options.workers)
         supervisor = _Supervisor(options, listener, counters)
-        for number in _ENDING:
-            signal.signal(number, supervisor.stop)
         logger.info("listening on http://%s:%d with %d workers", *listener.getsockname()[:2], options.workers)
         supervisor.run()
 
@@ -65,11 +65,32 @@ class _Supervisor:
         self._is_ending = False
 
     def run(self) -> None:
-        """Start the workers, and replace each that ends, until `stop`; return when all have ended."""
-        for row in range(self._options.workers):
-            self._start(row)
-        while self._workers:
-            pid, status = os.wait()
+        """Start the workers, and replace each that ends, until SIGTERM or SIGINT; return when all have ended.
+
+        The signals are blocked and waited for: none can come between a look and the wait, and be seen too late.
+        """
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, _AWAITED)  # workers unblock them when they have handlers
+        try:
+            for row in range(self._options.workers):
+                self._start(row)
+            self._replace_ended()  # also the children of others that ended before the signals were blocked
+            while self._workers:
+                if signal.sigwait(_AWAITED) in _ENDING:
+                    self._stop()
+                self._replace_ended()
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+    def _stop(self) -> None:
+        """Ask the workers to end."""
+        self._is_ending = True
+        for pid in self._workers:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGTERM)
+
+    def _replace_ended(self) -> None:
+        """Start another worker for each that has ended, unless all are to end."""
+        for pid, status in _ended_children():
             if pid not in self._workers:  # as process 1 of a container it is given the children of others
                 continue
             row, began = self._workers.pop(pid)
@@ -80,22 +101,11 @@ class _Supervisor:
                 time.sleep(_PAUSE_S)
             self._start(row)
 
-    def stop(self, number: int, frame: FrameType | None) -> None:
-        """Ask the workers to end."""
-        self._is_ending = True
-        for pid in list(self._workers):
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGTERM)
-
     def _start(self, row: int) -> None:
-        if self._is_ending:
-            return
         parent = os.getpid()
-        signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)  # until the worker has its own handlers
         pid = os.fork()
         if pid:
             self._workers[pid] = row, time.monotonic()
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, _ENDING)
             return
         status = 1
         try:
@@ -105,6 +115,13 @@ class _Supervisor:
         finally:
             logging.shutdown()
             os._exit(status)
+
+
+def _ended_children() -> Iterator[tuple[int, int]]:
+    """The process id and status of each child that has ended."""
+    with suppress(ChildProcessError):
+        while (ended := os.waitpid(-1, os.WNOHANG)) != (0, 0):
+            yield ended
 
 
 def _work(options: Options, listener: socket.socket, counters: Counters, row: int, parent: int) -> int:
@@ -126,7 +143,7 @@ def _work(options: Options, listener: socket.socket, counters: Counters, row: in
 
     signal.signal(signal.SIGTERM, end)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # of the terminal; the supervisor hands on SIGTERM
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, _ENDING)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _AWAITED)
     service.live.start()
     threading.Thread(target=_watch, args=(main_thread, server, parent), name="watch-worker", daemon=True).start()
     threading.Thread(target=_answer, args=(server, main_thread), name="answer").start()

@@ -30,6 +30,8 @@ _LOOPBACK = ("127.0.0.1", "::1", "[::1]")
 _OF_CONNECT = ("SPARK_CONNECT_MODE_ENABLED", "SPARK_LOCAL_REMOTE", "SPARK_REMOTE")
 """Variables that make pyspark refuse a classic session. It sets them itself in a process that connects, and children
 inherit them."""
+_BEFORE = "pipeline.before."
+"""Prefix of the names under which a session keeps what its server says of settings that stages change."""
 _RUN_TIME_DEFAULTS = {"spark.sql.execution.arrow.maxRecordsPerBatch": "10000"}
 
 
@@ -158,12 +160,18 @@ def _classic(stage: Stage, settings: Settings) -> Any:
 
 def _configure(spark: Any, stage: Stage, settings: Settings) -> None:
     """Set the stage's SQL settings on top of the defaults: the task before may have left its own in a shared
-    session."""
+    session. What the server itself says of such a setting is kept in the session, and comes back."""
     partitions = {"spark.sql.shuffle.partitions": str(settings.partitions)}
-    settings_of_stage = _RUN_TIME_DEFAULTS | partitions | dict(stage.sql)
-    for name in {name for each in STAGES.values() for name in each.sql} - set(settings_of_stage):
-        spark.conf.unset(name)
-    for name, value in settings_of_stage.items():
+    always = _RUN_TIME_DEFAULTS | partitions
+    for name, value in always.items():
+        spark.conf.set(name, value)
+    for name in {name for each in STAGES.values() for name in each.sql} - set(always):
+        before = spark.conf.get(_BEFORE + name, None)
+        if before is None and name in stage.sql:
+            spark.conf.set(_BEFORE + name, spark.conf.get(name))
+        if before is not None and name not in stage.sql:
+            spark.conf.set(name, before)
+    for name, value in stage.sql.items():
         spark.conf.set(name, value)
 
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import signal
-
 from deploy.services import interruptible, running
 from deploy.stack import Stack
+from tests.waiting import wait_for_a_signal
 
 if __name__ == "__main__":
     interruptible()
     with running(Stack.from_environment(), ("hbase",)):
         print("running", flush=True)
-        signal.pause()
+        wait_for_a_signal()

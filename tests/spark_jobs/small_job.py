@@ -3,20 +3,23 @@
     python -m tests.spark_jobs.small_job <pause> --run r --day 2026-11-02 --remote ... --rows 5
 
 pause: `before:<module>.<function>` or `after:<module>.<function>` of spark_jobs.running: the process prints `paused`
-there and waits to be killed; `executor`: the rows themselves never come; `none`.
+there and waits to be killed; `none`.
 """
 
 from __future__ import annotations
 
 import importlib
-import signal
+import os
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 from time import sleep
 from typing import Any
 
 from spark_jobs.running import runner
+from tests.waiting import wait_for_a_signal
 
 STAGE = "read_images"
 
@@ -26,13 +29,14 @@ class Options:
     """rows: how many.
     broken: how many of them break the contract.
     other_day: what day to give them.
-    files: at least."""
+    files: at least.
+    stuck: the rows never come; the worker that should make them writes its process id to this file."""
 
     rows: int = 5
     broken: int = 0
     other_day: str | None = None
     files: int = 1
-    is_stuck: bool = False
+    stuck: str | None = None
 
 
 def plan(job: runner.Job[Options]) -> Any:
@@ -50,11 +54,11 @@ def plan(job: runner.Job[Options]) -> Any:
             "map('title', 'a thing') AS metadata",
         )
     )
-    return rows.mapInArrow(_never, job.schema) if options.is_stuck else rows
+    return rows.mapInArrow(partial(_never, options.stuck), job.schema) if options.stuck else rows
 
 
-def _never(batches: Iterator[Any]) -> Iterator[Any]:
-    print("paused", file=sys.stderr, flush=True)
+def _never(told: str, batches: Iterator[Any]) -> Iterator[Any]:
+    Path(told).write_text(str(os.getpid()))
     while True:
         sleep(0.1)
     yield from batches
@@ -62,7 +66,7 @@ def _never(batches: Iterator[Any]) -> Iterator[Any]:
 
 def _pause(*_: Any) -> None:
     print("paused", flush=True)
-    signal.pause()
+    wait_for_a_signal()
 
 
 def pause_at(place: str) -> None:

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -18,7 +19,7 @@ from spark_jobs.running import auditing, publishing, runner
 from spark_jobs.settings import REPOSITORY, static_spark_conf
 from tests.spark_jobs.lake import Lake
 from tests.spark_jobs.small_job import STAGE, Options, plan
-from tests.waiting import LIMIT_S
+from tests.waiting import LIMIT_S, is_running, wait_for
 
 pytestmark = pytest.mark.spark
 
@@ -272,15 +273,17 @@ def test_an_attempt_killed_anywhere_can_be_tried_again(
     assert published(reader, day) == [new] * 7
 
 
-def test_a_job_that_is_told_to_stop_stops_the_server_too(lake: Lake, reader: Any, day: str) -> None:
-    session = str(uuid4())
-    line = ("--day", day, "--run", "stuck", "--remote", lake.remote(session), "--is-stuck")
-    job = lake.python("-m", "tests.spark_jobs.small_job", "after:publishing.wap_id", *line)
-    _wait_for_line(job, "paused")
+def test_a_job_that_is_told_to_stop_stops_the_server_too(lake: Lake, reader: Any, day: str, tmp_path: Path) -> None:
+    session, worker = str(uuid4()), tmp_path / "worker"
+    line = ("--day", day, "--run", "stuck", "--remote", lake.remote(session), "--rows", "1", "--stuck", str(worker))
+    job = lake.python("-m", "tests.spark_jobs.small_job", "none", *line)
+    pid = int(wait_for(lambda: worker.exists() and worker.read_text()))
+    assert is_running(pid)
     job.send_signal(signal.SIGTERM)
     output = job.communicate(timeout=LIMIT_S)[0]
     assert job.returncode == runner.EXIT_TERMINATED, output
     assert json.loads(output.strip().splitlines()[-1])["error"] == "the job was told to stop"
+    wait_for(lambda: not is_running(pid))
     code, report = run(lake, day, "stuck", "--attempt", "2", session=session)
     assert (code, report["status"]) == (EXIT_OK, "published")
 
