@@ -14,11 +14,11 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import typer
@@ -113,15 +113,18 @@ def write_catalogue(
 
 def main(
     folder: Path,
-    first_day: str = "2026-11-01",
+    first_day: Annotated[str, typer.Option(help="as YYYY-MM-DD")] = "2026-11-01",
     days: int = 3,
     per_day: int = 200,
     seed: int = DEMO_SEED,
     workers: int = 2,
 ) -> None:
     """Draw a catalogue of generated product images with its manifest and truth."""
-    first = date.fromisoformat(first_day)
-    manifest = write_catalogue(folder, [first + timedelta(n) for n in range(days)], seed, per_day, workers)
+    try:
+        first = datetime.strptime(first_day, "%Y-%m-%d").date()
+        manifest = write_catalogue(folder, [first + timedelta(n) for n in range(days)], seed, per_day, workers)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
     typer.echo(str(manifest))
 
 

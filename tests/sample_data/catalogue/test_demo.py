@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import subprocess
+import sys
 from collections import Counter
 from datetime import date, timedelta
 from pathlib import Path
@@ -100,3 +102,11 @@ def test_saved_formats_are_what_the_transform_says() -> None:
     by_transform = {entry.transform: entry for entry in plan.entries}
     for transform, name in (("to_png", "PNG"), ("to_webp", "WEBP"), ("crop", "JPEG")):
         assert Image.open(io.BytesIO(draw_entry(by_transform[transform]).data)).format == name
+
+
+@pytest.mark.parametrize("wrong", [("--per-day", "5"), ("--first-day", "x"), ("--first-day", "2026-11-31")])
+def test_what_cannot_be_drawn_is_said_without_a_trace(tmp_path: Path, wrong: tuple[str, str]) -> None:
+    command = [sys.executable, "-m", "sample_data.catalogue.demo", str(tmp_path / "drawn"), *wrong]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 2 and "Traceback" not in done.stderr
+    assert "expected at least" in done.stderr or "out of range" in done.stderr or "does not match" in done.stderr
