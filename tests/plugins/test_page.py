@@ -311,6 +311,8 @@ def test_what_runs_now_says_how_far_it_is_and_whether_it_still_lives():
 
 def test_pictures_of_a_day_are_linked_where_a_search_service_is(monkeypatch):
     first = run("one", "2026-11-03T01:00:00+00:00")
-    assert ">pictures</a>" not in overview_page(first, {}, Asked())
+    readers = for_readers(first, "")
+    assert ">pictures</a>" not in overview_page(first, readers, Asked())
     monkeypatch.setenv("PIPELINE_SEARCH_URL", "https://search.example/shop/")
-    assert "href='https://search.example/shop/day/2026-11-02'" in overview_page(first, {}, Asked())
+    assert "href='https://search.example/shop/day/2026-11-02'" in overview_page(first, readers, Asked())
+    assert ">pictures</a>" not in overview_page(first, {}, Asked())  # a day of which readers get no rows

@@ -29,7 +29,7 @@ def day_section(day: str, reports: Iterable[PastRun], readers: Mapping[str, Past
     readers: stage -> the run whose rows readers get.   may_undo: whether to offer undoing.
     """
     title = "All days" if day == ALL_DAYS else escape(day)
-    pictures = pictures_link(day) if day != ALL_DAYS else ""
+    pictures = pictures_link(day) if day != ALL_DAYS and readers else ""
     shown = f" <a class=side href={in_quotes(pictures)} target=_top>pictures</a>" if pictures else ""
     newest, *older = [_run(run) for run in runs_of(reports)]
     more = ""
