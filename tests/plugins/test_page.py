@@ -132,8 +132,9 @@ def test_nothing_to_read_yet_is_no_failure():
     assert 'pipeline_run_failed{stage="read_images"} 0\n' in text
 
 
-def test_the_page_shows_reports_to_users_and_no_other_file_to_anyone(tmp_path):
-    reports = tmp_path / "reports"
+def written_reports(folder):
+    """REPORTS as files below a folder, with others that no page may show."""
+    reports = folder / "reports"
     for report in REPORTS:
         written = reports / str(report["day"] or "all_days") / str(report["stage"]) / "run.json"
         written.parent.mkdir(parents=True)
@@ -144,35 +145,40 @@ def test_the_page_shows_reports_to_users_and_no_other_file_to_anyone(tmp_path):
     behind = reports / "2026-10-01" / "extract_features" / "run.json"
     behind.parent.mkdir(parents=True)
     behind.write_text(json.dumps(REPORTS[1] | {"day": "2026-10-01", "started_at": "2026-10-02T01:00:00+00:00"}))
-    (tmp_path / "secrets").mkdir()
-    (tmp_path / "secrets" / "secrets.json").write_text(json.dumps({"connect_token": "not for your eyes"}))
-    paths = [
-        "/",
-        "/report?stage=crop_objects&day=2026-11-02&run=run",
-        "/report?stage=crop_objects&day=2026-11-02&run=other",
-        "/report?stage=secrets&day=..&run=secrets",
-        "/report?stage=.&day=../secrets&run=secrets",
-        "/report?stage=../secrets&day=2026-11-02/..&run=secrets",
-        "/metrics",
-    ]
-    paths += [
-        "/reports.csv?stage=crop_objects",
-        "/?stage=crop_objects&result=failed",
-        "/?until=2026-11-01&days=1",
-        "/?until=x",
-        "/?until=2026-11-31",
-        "/?view=table&sort=-images",
-        "/?view=table&sort=secrets",
-        "/compare?run=2026-11-01/run&run=2026-11-02/run",
-        "/compare?run=2026-11-01/run",
-        "/compare?run=../run&run=2026-11-02/run",
-        "/compare?run=2026-11-01/run&run=2026-11-02/other",
-        "/picture/image_pipeline.svg",
-        "/picture/secrets.svg",
-        "/now",
-    ]
-    environment = {"PIPELINE_REPORTS": f"file://{reports}", "PIPELINE_METRICS_TOKEN": "right"}
-    policy, led, scraped, metrics, strangers, statuses, texts = answer(ASK, tmp_path, paths, **environment)
+    (folder / "secrets").mkdir()
+    (folder / "secrets" / "secrets.json").write_text(json.dumps({"connect_token": "not for your eyes"}))
+    return reports
+
+
+ANSWERS = {
+    "/": 200,
+    "/report?stage=crop_objects&day=2026-11-02&run=run": 200,
+    "/report?stage=crop_objects&day=2026-11-02&run=other": 404,
+    "/report?stage=secrets&day=..&run=secrets": 422,
+    "/report?stage=.&day=../secrets&run=secrets": 422,
+    "/report?stage=../secrets&day=2026-11-02/..&run=secrets": 422,
+    "/metrics": 401,
+    "/reports.csv?stage=crop_objects": 200,
+    "/?stage=crop_objects&result=failed": 200,
+    "/?until=2026-11-01&days=1": 200,
+    "/?until=x": 422,
+    "/?until=2026-11-31": 422,
+    "/?view=table&sort=-images": 200,
+    "/?view=table&sort=secrets": 422,
+    "/compare?run=2026-11-01/run&run=2026-11-02/run": 200,
+    "/compare?run=2026-11-01/run": 422,
+    "/compare?run=../run&run=2026-11-02/run": 422,
+    "/compare?run=2026-11-01/run&run=2026-11-02/other": 404,
+    "/picture/image_pipeline.svg": 200,
+    "/picture/secrets.svg": 404,
+    "/now": 200,
+}
+"""What a viewer asks for, and the status of the answer."""
+
+
+def test_the_page_shows_reports_to_users_and_no_other_file_to_anyone(tmp_path):
+    environment = {"PIPELINE_REPORTS": f"file://{written_reports(tmp_path)}", "PIPELINE_METRICS_TOKEN": "right"}
+    policy, led, scraped, metrics, strangers, statuses, texts = answer(ASK, tmp_path, list(ANSWERS), **environment)
     assert "default-src 'none'" in policy and "frame-ancestors 'self'" in policy
     assert led == [
         [307, "/pipeline/"],
@@ -180,23 +186,26 @@ def test_the_page_shows_reports_to_users_and_no_other_file_to_anyone(tmp_path):
         [307, "/api/v2/auth/login?next=%2Fpipeline%2Freport%3Fstage%3Dcrop_objects%26run%3Dr"],
         [200, None],
     ]
-    assert strangers == [401] * len(paths)
+    assert strangers == [401] * len(ANSWERS)
     assert scraped[0] == 200 and 200 not in scraped[1:]
     assert set(METRICS.strip().splitlines()) <= set(metrics[0].splitlines())
     assert METRICS.strip().splitlines()[-1] in metrics[1]
-    assert statuses[:11] == [200, 200, 404, 422, 422, 422, 401, 200, 200, 200, 422]
-    assert statuses[11:] == [422, 200, 422, 200, 422, 422, 404, 200, 404, 200]
-    assert "read_images" in texts[18] and "raw_images" in texts[18]
-    lines = list(csv.DictReader(io.StringIO(texts[7])))
+    assert dict(zip(ANSWERS, statuses, strict=True)) == ANSWERS
+    shown = dict(zip(ANSWERS, texts, strict=True))
+    days, report = shown["/"], shown["/report?stage=crop_objects&day=2026-11-02&run=run"]
+    picture, sheet = shown["/picture/image_pipeline.svg"], shown["/reports.csv?stage=crop_objects"]
+    assert "read_images" in picture and "raw_images" in picture
+    lines = list(csv.DictReader(io.StringIO(sheet)))
     assert [(line["day"], line["reasons"], line["error"]) for line in lines] == [
         ("2026-11-02", "blank=34 ok=1200", "<b>spoilt</b>")
     ]
-    assert "crop_objects</a>" in texts[8] and "extract_features</a>" not in texts[8]
-    assert "<h2>2026-11-01" in texts[9] and "<h2>2026-11-02" not in texts[9]
-    assert "crop_objects" in texts[0] and "ok 1,200" in texts[0] and "blank 34" in texts[0]
-    assert "1,234 images, 1,200 used, 34 refused" in texts[0] and ">3.5<" in texts[0]
-    assert "&lt;b&gt;spoilt" in texts[1] and "<b>spoilt" not in texts[1]
-    assert all("fewer than &lt;i&gt;usual" in text for text in texts[:2])
+    chosen, until = shown["/?stage=crop_objects&result=failed"], shown["/?until=2026-11-01&days=1"]
+    assert "crop_objects</a>" in chosen and "extract_features</a>" not in chosen
+    assert "<h2>2026-11-01" in until and "<h2>2026-11-02" not in until
+    assert "crop_objects" in days and "ok 1,200" in days and "blank 34" in days
+    assert "1,234 images, 1,200 used, 34 refused" in days and ">3.5<" in days
+    assert "&lt;b&gt;spoilt" in report and "<b>spoilt" not in report
+    assert all("fewer than &lt;i&gt;usual" in text for text in (days, report))
     assert not any("not for your eyes" in text for text in texts)
 
 
