@@ -29,6 +29,7 @@ SHARES = {
     "tests/data_contracts/": "Airflow",
     "tests/deploy/": "Airflow",
     "tests/search_service/api/": "Airflow",
+    "tests/search_service/pages/": "pages",
     "tests/search_service/test_pictures.py": "Airflow",
 }
 """Tests that use the same servers, and so go to one process; the first row that fits counts. All others go by their
