@@ -17,7 +17,6 @@ import pyarrow as pa
 from dlcore.interop.artefact import load_artefact
 from sample_data.catalogue.stronger_transforms import STRONGER
 from sample_data.catalogue.transforms import TRANSFORMS, recoloured
-from spark_jobs.pictured_days import BLOCK
 from spark_jobs.pictured_rows import versioned_rows, withdrawn_now
 from spark_jobs.running import runner
 from spark_jobs.running.command_line import DetectorOptions, ExtractorOptions
@@ -30,7 +29,7 @@ from spark_jobs.stages.crop import DETECTION
 from spark_jobs.stages.detect import NO_DETECTOR
 from spark_jobs.stages.duplicates import one_version
 from spark_jobs.stages.extractors import extractor_of_version
-from spark_jobs.stages.pairs import near_batches, step_of
+from spark_jobs.stages.pairs import NEAR_ROW, near_batches, step_of
 from spark_jobs.stages.signature_rows import SIGNATURES, signatures_of
 
 CHANGES = Changes({**TRANSFORMS, **STRONGER}, recoloured)
@@ -39,6 +38,8 @@ SAMPLE = 2048
 are hashes, decide which."""
 COUNTED = 512
 """Number of them whose duplicates are looked for in all of a larger catalogue."""
+_COUNT_ERROR = 0.01  # relative, of the number of distinct pictures
+_SPARE = 8  # times SAMPLE: how many pictures the rows that leave their tasks should show
 _PLACE = ("day", "key")
 
 
@@ -83,35 +84,43 @@ def plan(job: Job[Options]) -> None:
     originals, views = read_copies(copies)
     target = Target(precision=options.precision, candidates=options.candidates)
     pictures = rows.where("picture IS NOT NULL").select("picture", *SIGNATURES)
-    sample = pictures.dropDuplicates(["picture"]).orderBy("picture").limit(SAMPLE).toArrow()
-    population = _population(job, pictures, sample, version)
+    sample, count = sample_of(pictures)
+    population = replace(population_of(pictures, sample, count), before=_distances_before(job, version))
     calibration = calibrate(verifier, version, originals, views, signatures_of(sample), target, population)
     calibration.write(job.settings.index)
     _report(job, calibration, target)
 
 
-def _population(job: Job[Options], pictures: Any, sample: pa.Table, version: str) -> Population:
-    """The catalogue that the sample stands for. If it is larger than the sample, the workers count its pairs: those of
-    a part of the sample with all pictures."""
-    count = len(sample) if len(sample) < SAMPLE else pictures.select("picture").distinct().count()
-    before = _distances_before(job, version)
-    if count <= SAMPLE:
-        return replace(Population.of_whole(signatures_of(sample)), before=before)
+def sample_of(pictures: Any) -> tuple[pa.Table, int]:
+    """Rows (picture, signatures) -> those of SAMPLE distinct pictures, or of all; and about how many there are.
+
+    Those of the lowest names are taken. In a larger catalogue only rows with names about as low leave their tasks.
+    """
+    from pyspark.sql import functions as F
+
+    count = pictures.select(F.approx_count_distinct("picture", _COUNT_ERROR)).collect()[0][0]
+    low = min(_SPARE * SAMPLE / max(count, 1), 1.0)
+    few = pictures if low == 1.0 else pictures.where(F.col("picture") < f"{int(low * 16**8):08x}")
+    sample = few.dropDuplicates(["picture"]).orderBy("picture").limit(SAMPLE).toArrow()
+    return sample, max(count, SAMPLE) if len(sample) == SAMPLE else len(sample)
+
+
+def population_of(pictures: Any, sample: pa.Table, count: int) -> Population:
+    """The catalogue of so many pictures that the sample stands for. If it is larger than the sample, the workers count
+    its pairs: those of a part of the sample with all pictures. The pictures stay where they are read."""
+    if count <= len(sample):
+        return Population.of_whole(signatures_of(sample))
     few = sample.slice(0, COUNTED)
 
     def found(calibration: Calibration) -> Callable[[float], float]:
-        tasks = max(job.settings.partitions, count // BLOCK)
-        count_batches = partial(near_batches, sample=few, calibration=calibration)
-        near = pictures.repartition(tasks, "picture").mapInArrow(count_batches, "step int, pairs bigint")
-        steps = {
-            row["step"]: row["pairs"]
-            for row in near.groupBy("step").agg({"pairs": "sum"}).toDF("step", "pairs").collect()
-        }
+        near = pictures.mapInArrow(partial(near_batches, sample=few, calibration=calibration), NEAR_ROW)
+        counted = near.dropDuplicates(["picture", "other"]).groupBy("step").count().collect()
+        steps = {row["step"]: row["count"] for row in counted}
         return lambda threshold: (
             sum(n for step, n in steps.items() if step >= step_of(threshold)) * count / (2 * len(few))
         )
 
-    return Population(count, found, before)
+    return Population(count, found)
 
 
 def _distances_before(job: Job[Options], version: str) -> tuple[int, int] | None:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from math import isqrt
@@ -40,6 +39,9 @@ PAIRS = pa.schema(
 )
 """Rows of `compared_tiles`: two pictures, the smaller name first, and how alike they are."""
 CANDIDATES = "candidates"
+NEAR = pa.schema([("picture", pa.string()), ("other", pa.string()), ("step", pa.int32())])
+"""Rows of `near_batches`: two pictures, and `step_of` their probability."""
+NEAR_ROW = "picture string, other string, step int"
 
 _BUNDLED = (1 << 20, 1 << 19, 1 << 18, 1 << 17, 1 << 16, 1)  # pictures: a million take some 0.5 GB in the task
 _MOST_PARTS = 4
@@ -221,19 +223,17 @@ def step_of(probability: float) -> int:
 def near_batches(
     batches: Iterable[pa.RecordBatch], sample: pa.Table, calibration: Calibration
 ) -> Iterator[pa.RecordBatch]:
-    """Pictures with their signatures -> rows (step, pairs): how many pairs they form with those of a sample, by
-    `step_of`.
+    """Pictures with their signatures -> rows of NEAR: the pairs that they form with those of a sample.
 
-    All rows of a picture are in one task, which uses one of them.
+    Other tasks may give the same pairs, of other rows of the same pictures.
     """
     few = _bundle(sample)
     seen: set[str] = set(sample.column(PICTURE).to_pylist())
     for rows in _gathered(_unseen(batch, seen) for batch in batches):
         found = pa.Table.from_batches(verified_pairs(_bundle(rows), few, calibration))
         pairs = found.filter(pc.not_equal(found.column(PICTURE), CANDIDATES))
-        steps = Counter(step_of(chance) for chance in pairs.column("probability").to_pylist())
-        counts = [{"step": step, "pairs": count} for step, count in steps.items()]
-        yield pa.RecordBatch.from_pylist(counts, pa.schema([("step", pa.int32()), ("pairs", pa.int64())]))
+        steps = pa.array(map(step_of, pairs.column("probability").to_pylist()), pa.int32())
+        yield from pairs.select([PICTURE, "other"]).append_column("step", steps).cast(NEAR).to_batches()
 
 
 def _unseen(batch: pa.RecordBatch, seen: set[str]) -> pa.RecordBatch:
