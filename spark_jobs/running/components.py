@@ -18,6 +18,7 @@ from scipy.sparse.csgraph import connected_components
 OF_ONE_TASK = 1_000_000
 """Most pairs that one task takes, 70 MB. Beyond that Spark computes, and each of its rounds costs seconds, however few
 pairs there are."""
+_IN_A_BATCH = 100_000
 
 
 def components(pairs: Any, one: str, other: str, of_one_task: int = OF_ONE_TASK) -> Any:
@@ -66,4 +67,7 @@ def component_batches(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBa
     graph = coo_matrix((np.ones(len(ends), bool), (ends[:, 0], ends[:, 1])), shape=(len(names), len(names)))
     _, labels = connected_components(graph, directed=False)
     first = np.unique(labels, return_index=True)[1]  # names are in order
-    yield pa.RecordBatch.from_arrays([pa.array(names), pa.array(names[first[labels]])], names=["node", "component"])
+    roots = names[first[labels]]
+    for start in range(0, len(names), _IN_A_BATCH):  # longer ones pyarrow would make in several chunks
+        columns = [pa.array(column[start : start + _IN_A_BATCH]) for column in (names, roots)]
+        yield pa.RecordBatch.from_arrays(columns, names=["node", "component"])

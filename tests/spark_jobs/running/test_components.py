@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from spark_jobs.running.components import component_batches, components
+from spark_jobs.running.components import OF_ONE_TASK, component_batches, components
 from tests.spark_jobs.lake import Lake
 
 
@@ -40,6 +40,15 @@ def test_in_one_task(seed: int) -> None:
     (found,) = component_batches(table.to_batches(max_chunksize=7))
     assert dict(zip(*found.to_pydict().values(), strict=True)) == searched(pairs)
     assert list(component_batches([])) == []
+
+
+def test_as_many_nodes_as_one_task_takes() -> None:
+    half = OF_ONE_TASK // 2
+    one, other = (np.char.mod("%032d", np.arange(start, start + half)) for start in (0, half))
+    table = pa.table({"one": pa.array(one.tolist()), "other": pa.array(other.tolist())})
+    found = pa.Table.from_batches(component_batches(table.to_batches(max_chunksize=50_000)))
+    np.testing.assert_array_equal(found["node"].to_numpy(), np.concatenate([one, other]))
+    np.testing.assert_array_equal(found["component"].to_numpy(), np.concatenate([one, one]))
 
 
 @pytest.mark.spark
