@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from uuid import uuid4
-
 import pytest
 
 from spark_jobs.pipeline import STAGES
@@ -17,8 +15,8 @@ SIZE = "spark.sql.adaptive.advisoryPartitionSizeInBytes"
 
 @pytest.mark.parametrize("own", [None, "33m"])
 def test_a_stage_leaves_the_servers_own_settings_to_the_next_one(lake: Lake, own: str | None) -> None:
-    remote = lake.remote(str(uuid4()))
-    spark = sessions.connected(remote, lake.settings)
+    spark = lake.connect()
+    remote = lake.remote(spark.session_id)
     if own:
         spark.conf.set(SIZE, own)
     before, seen = spark.conf.get(SIZE), []
@@ -26,4 +24,5 @@ def test_a_stage_leaves_the_servers_own_settings_to_the_next_one(lake: Lake, own
         with sessions.opened(STAGES[stage], lake.settings, remote, is_last=False) as opened:
             seen.append(opened.conf.get(SIZE))
     assert seen == ["16m", before, "16m", "16m", before]
+    spark.stop()
     assert STAGES["compare_pictures"].sql[SIZE] == "16m" != before
