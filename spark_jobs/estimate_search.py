@@ -5,7 +5,7 @@
 The constants below are for one core of an AMD EPYC with AVX-512; `--rate` scales them to another CPU. The rates of
 comparing, scanning and verifying were measured, on a busy machine; the seconds per picture include what Spark adds.
 Both jobs from nothing, forecast and measured on an EPYC without AVX-512 whose two CPUs share a core: a million pictures
-332 and 248 core seconds; ten million 4,960, of which the comparing job took 4,740 and the grouping was not measured. The
+332 and 248 core seconds; ten million 4,960, of which the comparing job took 4,740 (the grouping was not measured). The
 cost of comparing grows with the square of the catalogue, all else with its size.
 """
 
