@@ -87,7 +87,7 @@ def _save(uri: str, model: Module, config: TrainingConfig, data: Labelled, score
     """
     metadata: dict[str, Any] = {
         "kind": KIND,
-        "classes": list(data.classes),
+        "classes": list(data.classes) if config.is_labelled else [],
         "preprocessing": config.preprocessing.metadata(),
         "config": config.values(),
         "pictures": {"training": dict(data.training), "validation": dict(data.validation)},

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -72,7 +73,7 @@ def _pair(
     pixels: NDArray[np.uint8], labels: Array, preprocessing: Preprocessing, is_labelled: bool
 ) -> tuple[Array, Array]:
     x = preprocessing.normalise(pixels)
-    return x, labels if is_labelled else x.reshape(len(x), -1)
+    return x, labels if is_labelled else x.reshape(len(x), math.prod(x.shape[1:]))  # a worker may have none
 
 
 def sample_of_row(row: Any, preprocessing: Preprocessing, is_labelled: bool) -> Sample:

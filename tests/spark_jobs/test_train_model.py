@@ -170,6 +170,21 @@ def test_a_killed_training_goes_on_and_ends_with_the_same_weights(loaded: Lake, 
     assert report["extra"]["version"] == unbroken["extra"]["version"]
 
 
+def test_an_autoencoder_learns_the_pictures_without_labels(loaded: Lake, tmp_path: Path) -> None:
+    text = Path(config(tmp_path, "restored", 5)).read_text()
+    text = text.replace("lenet5", "autoencoder").replace('label = "metadata.shop"', "")
+    (tmp_path / "restored.toml").write_text(text)
+    code, report = train(loaded, "restored", str(tmp_path / "restored.toml"))
+    assert code == EXIT_OK, report["error"]
+    assert report["extra"]["pictures"]["left_out"] == {"empty": 1, "withdrawn": 1}
+    artefact = load_artefact(f"{loaded.settings.models}/restored")
+    assert artefact.metadata["classes"] == [] and set(report["extra"]["scores"]) == {"Loss"}
+    how = Preprocessing.from_metadata(artefact.metadata["preprocessing"])
+    x = how.normalise(read_scaled(picture(np.random.default_rng(9), "north"), how.resize)[None])
+    mistaken = np.square(artefact.model.forward(x) - x.reshape(1, -1)).mean()
+    assert 0 <= x.min() <= x.max() <= 1 and mistaken < np.square(x - 0.5).mean()
+
+
 def test_what_cannot_be_trained_is_refused(loaded: Lake, tmp_path: Path) -> None:
     text = Path(config(tmp_path, "refused")).read_text()
     (tmp_path / "wrong.toml").write_text(text.replace("epochs", "epoch"))
