@@ -137,7 +137,7 @@ def judge(name: str, models: Path, folder: Path, named: str) -> dict[str, Any]:
         **_duplicate_scores(made, truth, look_alikes, find_groups(signatures, calibration)),
         "promised_precision": calibration.expected["precision"],
         "promised_recall": calibration.expected["recall"],
-        "promises": [promise(calibrate_for(Target(precision)), signatures, truth) for precision in PROMISED],
+        "promises": [promise(target, calibrate_for(target), signatures, truth) for target in map(Target, PROMISED)],
         **_retrieval(signatures, truth),
         "any_ap50": any_ap50(cut, made),
         "repeatability": repeatability(cut, made),
@@ -147,11 +147,12 @@ def judge(name: str, models: Path, folder: Path, named: str) -> dict[str, Any]:
     }
 
 
-def promise(calibration: Calibration, signatures: Signatures, truth: Sequence[Truth]) -> dict[str, float]:
-    """What a calibration promises, and what its groups are seen to be."""
+def promise(target: Target, calibration: Calibration, signatures: Signatures, truth: Sequence[Truth]) -> dict[str, Any]:
+    """What a calibration promises, in what it misses its target, and what its groups are seen to be."""
     seen = score_duplicates(truth, _group_names(truth, find_groups(signatures, calibration)))
     promised = {f"promised_{name}": calibration.expected[name] for name in ("precision", "recall")}
-    return {"threshold": calibration.threshold, **promised, "precision": seen["precision"], "recall": seen["recall"]}
+    told = {"threshold": calibration.threshold, "missed": target.missed(calibration.expected), **promised}
+    return {**told, "precision": seen["precision"], "recall": seen["recall"]}
 
 
 def _group_names(truth: Sequence[Truth], found: Sequence[Group]) -> dict[Address, str]:
@@ -268,7 +269,10 @@ def _table(rows: list[dict[str, Any]]) -> Table:
     table.add_row(f"recall {' / '.join(GRADES)}", *(" / ".join(cells) for cells in grades))
     for number in range(len(PROMISED)):
         asked = [row["promises"][number] for row in rows]
-        told = (f"{p['promised_precision']:.3f} / {p['precision']:.3f}, {p['recall']:.2f}" for p in asked)
+        told = (
+            f"{p['promised_precision']:.3f} / {p['precision']:.3f}, {p['recall']:.2f}{', missed' * bool(p['missed'])}"
+            for p in asked
+        )
         table.add_row(f"asked for {PROMISED[number]}: promised / seen, recall", *told)
     table.add_row("look-alikes merged", *(f"{row['look_alikes_merged']} of {row['look_alikes']}" for row in rows))
     for peer in rows[0]["baselines"]:

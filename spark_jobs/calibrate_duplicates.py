@@ -185,6 +185,8 @@ def _report(job: Job[Options], calibration: Calibration, target: Target) -> None
         job.warn(
             f"no threshold reaches its target, the highest gives {missed}; check the groups before relying on them"
         )
+    elif cost := target.cost(calibration.expected):
+        job.warn(f"at the threshold that reaches its target, {calibration.threshold:.4f}, only {cost}")
     job.note("threshold", calibration.threshold)
     job.note("code_distance", calibration.code_distance)
     job.note("hash_distance", calibration.hash_distance)

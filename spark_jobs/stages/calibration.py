@@ -21,7 +21,7 @@ from dlcore.search.codes import Indices, distances, pairs_within
 from dlcore.search.verification import CUES, Signatures, Verifier, cues, joined
 from spark_jobs.run_reports.writing import read_whole, write_whole
 from spark_jobs.stages.candidates import Chance
-from spark_jobs.stages.changed_copies import LOOK_ALIKES, ORIGINAL, RECOLOURED
+from spark_jobs.stages.changed_copies import LOOK_ALIKES, NEW_BACKDROP, ORIGINAL, RECOLOURED
 from spark_jobs.stages.signature_rows import signatures_of
 from spark_jobs.stages.wrong_pairs import LOWEST, by_chance, mixture_of
 
@@ -30,6 +30,7 @@ FILE = "calibration.json"
 Floats = NDArray[np.float64]
 _CODE, _WHOLE = CUES.index("code"), CUES.index("whole")
 _NEAR = 3  # bits
+_FOUND = 0.5  # share of the changed copies below which a threshold is said to find few
 _SUSPECT = 0.2  # P(duplicate) from which on two pictures of the sample may be duplicates
 LEAST = 0.8
 """P(duplicate) below which no pair counts as one, whatever the sample says."""
@@ -109,6 +110,12 @@ class Target:
                 f"{expected[RECOLOURED]:.1%} of recoloured pictures, at most {self.recoloured:.1%} are to pass"
             )
         return " and ".join(misses) or None
+
+    def cost(self, expected: Mapping[str, Any]) -> str | None:
+        """What reaching the targets costs, in words, if less than half of the changed copies are found; else None."""
+        if expected["recall"] >= _FOUND:
+            return None
+        return f"{expected['recall']:.1%} of changed copies are found, so most duplicates will stay apart"
 
 
 @dataclass(frozen=True)
@@ -201,12 +208,22 @@ def _wrong_pairs(
     true: Floats,
 ) -> Callable[[float], float]:
     """How many wrong pairs of a catalogue of so many pictures score at least so many log-odds: the larger of both
-    estimates."""
+    estimates. true: P(duplicate) of the copies with their originals.
+    """
     negatives, tried = _other_pictures(calibration, originals, copies)
     chance = by_chance(_logit(negatives), tried, float(_logit(LEAST)))
-    mixture = mixture_of(lambda score: found(float(_sigmoid(score))), _logit(true))
+    twins = _twin_probabilities(calibration.verifier, copies)
+    mixture = mixture_of(lambda score: found(float(_sigmoid(score))), _logit(true), _logit(twins))
     pairs = pictures * (pictures - 1) / 2
     return lambda score: max(pairs * chance(score), mixture.wrong(score))
+
+
+def _twin_probabilities(verifier: Verifier, copies: ChangedViews) -> Floats:
+    """P(duplicate) of two copies of one picture: each copy and the next one, if that is of the same picture."""
+    rows = np.flatnonzero(~np.isin(copies.change, LOOK_ALIKES))
+    one, other = rows[:-1], rows[1:]
+    is_twin = copies.source[one] == copies.source[other]
+    return verifier.probability(cues(copies.signatures, one[is_twin], other[is_twin]))
 
 
 def _is_within(pair_cues: Floats, limits: tuple[int, int], originals: Signatures) -> NDArray[np.bool_]:
@@ -258,10 +275,10 @@ def _other_pictures(calibration: Calibration, originals: Signatures, copies: Cha
     pairs were tried.
 
     Pictures of the sample that may already be duplicates of each other are left out: each of their copies would count
-    as wrong.
+    as wrong. So are copies before the backdrop of another picture, which they resemble not by chance.
     """
     alike = _alike(calibration, originals, _SUSPECT)
-    rows = np.flatnonzero(~np.isin(copies.change, LOOK_ALIKES))
+    rows = np.flatnonzero(~np.isin(copies.change, (*LOOK_ALIKES, NEW_BACKDROP)))
     near = _is_near(calibration, copies.signatures.take(rows), originals)
     is_other = ~alike[copies.source[rows]]
     row, column = np.nonzero(near & is_other)

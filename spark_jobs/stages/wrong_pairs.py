@@ -3,12 +3,13 @@
 There are two estimates, and the larger counts. By chance: pictures of a sample that no cue takes for duplicates are
 compared with each other's copies; beyond the highest scores, the chance falls exponentially (peaks over a threshold,
 Pickands 1975). This knows nothing of siblings: a shop has a few, a sample hardly any. So the second estimate takes the
-pairs found for a mixture: duplicates score as changed copies do with their originals, others fall off exponentially
-(positive and unlabelled data, Elkan and Noto 2008). Scores are log-odds.
+pairs found for a mixture: duplicates score as changed copies do with their originals or with each other, others fall
+off as a Weibull distribution does (positive and unlabelled data, Elkan and Noto 2008). Scores are log-odds.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -17,12 +18,14 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 
-LOWEST = 0.0
-"""The least score at which pairs are taken for a mixture: P(duplicate) = 0.5."""
+LOWEST = math.log(4.0)
+"""The least score at which pairs are taken for a mixture: P(duplicate) = 0.8. The many below say little of the tail."""
 _PEAKS = 30
 _STEP, _STEPS = 0.5, 26
-_SHARES = np.concatenate([[0.0], np.geomspace(1e-4, 1.0, 120)])
-_DECAYS = np.geomspace(0.4, 3.0, 24)
+_SHARES = np.concatenate([[0.0], np.geomspace(1e-4, 1.0, 80)])
+_DECAYS = np.geomspace(0.4, 3.0, 16)
+_BENDS = np.array([1.0, 1.5, 2.0])
+_TWINS = np.linspace(0.0, 1 / 3, 5)
 
 
 def by_chance(scores: Floats, tried: int, lowest: float) -> Callable[[float], float]:
@@ -49,34 +52,51 @@ def by_chance(scores: Floats, tried: int, lowest: float) -> Callable[[float], fl
 
 @dataclass(frozen=True)
 class Mixture:
-    """Wrong pairs among those found: possible `shares` of all pairs from LOWEST on, which fall at `decays`; `weights`
-    says how likely each is."""
+    """Wrong pairs among those found: possible `shares` of all pairs from LOWEST on, which fall as exp(-(score /
+    decay) ** bend); `weights` says how likely each is."""
 
     total: float
     shares: Floats
     decays: Floats
+    bends: Floats
     weights: Floats
 
     def wrong(self, score: float) -> float:
         """How many wrong pairs score at least so much, on average over the possible mixtures."""
-        left = self.shares * np.exp(-max(score - LOWEST, 0.0) / self.decays)
+        left = self.shares * np.exp(-((max(score - LOWEST, 0.0) / self.decays) ** self.bends))
         return self.total * float((self.weights * left).sum())
 
 
-def mixture_of(found: Callable[[float], float], copies: Floats) -> Mixture:
-    """The mixture that fits the pairs. found: how many score at least s. copies: scores of copies with their
-    originals."""
-    edges = LOWEST + _STEP * np.arange(_STEPS + 1)
-    above = np.array([found(float(edge)) for edge in edges])
-    counts = np.append(-np.diff(above), above[-1])
-    kept = copies[copies >= LOWEST]
-    by_copies = np.array([(kept >= edge).sum() for edge in edges])
-    like_copies = np.append(-np.diff(by_copies), by_copies[-1]) + 1 / len(edges)
-    like_copies = like_copies / like_copies.sum()
-    shares, decays = (grid.ravel() for grid in np.meshgrid(_SHARES, _DECAYS))
-    falling = np.exp(-_STEP * np.arange(_STEPS + 1) / decays[:, None])
+def mixture_of(found: Callable[[float], float], copies: Floats, twins: Floats) -> Mixture:
+    """The mixture that fits the pairs of a catalogue.
+
+    found: how many of them score at least s. copies: scores of changed copies with their originals. twins: scores of
+    changed copies with each other, if they are of one original.
+
+    A catalogue has twins as well, and they score lower, since both were changed: up to a third of its duplicates are
+    taken to be such, which is their share in a group of three. Without this, they would count as wrong. The wrong pairs
+    fall exponentially (bend 1) or faster: with the exponential alone, the many at low scores would make a long tail.
+    """
+    steps = _STEP * np.arange(_STEPS + 1)
+    counts = _per_step(np.array([found(LOWEST + float(step)) for step in steps]))
+    like_copies = _shares_per_step(copies, LOWEST + steps)
+    like_twins = _shares_per_step(twins, LOWEST + steps) if len(twins) else like_copies
+    shares, decays, bends, both = (grid.ravel() for grid in np.meshgrid(_SHARES, _DECAYS, _BENDS, _TWINS))
+    falling = np.exp(-((steps / decays[:, None]) ** bends[:, None]))
     like_others = np.concatenate([-np.diff(falling, axis=1), falling[:, -1:]], axis=1)
-    chances = shares[:, None] * like_others + (1 - shares[:, None]) * like_copies
+    like_right = (1 - both[:, None]) * like_copies + both[:, None] * like_twins
+    chances = shares[:, None] * like_others + (1 - shares[:, None]) * like_right
     likelihood = (counts * np.log(np.maximum(chances, 1e-12))).sum(axis=1)
     weights = np.exp(likelihood - likelihood.max())
-    return Mixture(float(above[0]), shares, decays, weights / weights.sum())
+    return Mixture(float(counts.sum()), shares, decays, bends, weights / weights.sum())
+
+
+def _per_step(above: Floats) -> Floats:
+    """Counts from each edge on, (E,), as counts from each edge to the next, the last one open."""
+    return np.append(-np.diff(above), above[-1])
+
+
+def _shares_per_step(scores: Floats, edges: NDArray[np.floating]) -> Floats:
+    """The share of the scores from the first edge on that lies between each edge and the next; none is quite 0."""
+    shares = _per_step(np.array([(scores >= edge).sum() for edge in edges])) + 1 / len(edges)
+    return np.asarray(shares / shares.sum())

@@ -7,9 +7,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from dlcore.search.verification import CUES, PRODUCTS, Signatures, Verifier
+from dlcore.search.verification import CUES, PRODUCTS, Signatures, Verifier, joined
 from spark_jobs.calibrate_duplicates import CHANGES
-from spark_jobs.stages.calibration import Calibration, ChangedViews, Target, calibrate
+from spark_jobs.stages.calibration import LEAST, Calibration, ChangedViews, Target, calibrate
 from spark_jobs.stages.changed_copies import (
     ANOTHER_THING,
     LOOK_ALIKES,
@@ -124,6 +124,35 @@ def test_duplicates_in_the_sample_are_not_taken_for_wrong_pairs():
     calibration = calibrate(BY_CODE, "model", doubled, views, catalogue(0.08))
     assert calibration.expected["recall"] > 0.95
     assert Target().missed(calibration.expected) is None
+
+
+def test_a_copy_before_the_backdrop_of_another_picture_resembles_it_not_by_chance():
+    originals, copies = sample(0.08, 0.45)
+    behind = toy(0, 0.1, 9, np.roll(originals.codes, -1, axis=0))
+    signatures = joined(copies.signatures, behind)
+    source = np.concatenate([copies.source, np.arange(80)])
+
+    def calibrated(change):
+        views = ChangedViews(signatures, source, np.concatenate([copies.change, np.full(80, change)]))
+        return calibrate(BY_CODE, "model", originals, views, catalogue(0.08))
+
+    before_another = calibrated(NEW_BACKDROP)
+    assert Target().missed(before_another.expected) is None
+    assert before_another.expected["by_transform"].keys() == {"crop", NEW_BACKDROP}
+    assert calibrated("banner").threshold > before_another.threshold
+
+
+def test_copies_of_one_picture_that_are_both_changed_are_no_sign_of_wrong_pairs():
+    """Twins differ in twice as many bits as a copy and its original; half of the catalogue's pairs are such."""
+    originals, copies = sample(0.12, 0.45)
+    catalogue_of_twins = joined(toy(300, 0, 7), toy(0, 0.12, 8, np.repeat(toy(300, 0, 7).codes[:60], 2, axis=0)))
+    calibration = calibrate(BY_CODE, "model", originals, copies, catalogue_of_twins, Target(precision=0.98))
+    assert calibration.threshold == pytest.approx(LEAST)
+
+
+def test_a_threshold_that_finds_few_copies_is_told():
+    assert "31.0% of changed copies" in str(Target().cost({"recall": 0.31}))
+    assert Target().cost({"recall": 0.5}) is None
 
 
 def test_look_alikes_count_neither_as_copies_nor_as_pictures_of_their_own():
