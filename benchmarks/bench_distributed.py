@@ -2,12 +2,14 @@
 broadcast.
 
     .venv/bin/python benchmarks/bench_distributed.py [--json] [--cluster] [--sizes 1e5 1e6 25e6] [--steps 15]
-        [--partitions 2] [--wire fp16]
+        [--partitions 2] [--wire fp16] [--apart]
 
 Two cores of one machine, `local[2]` or (--cluster) a standalone master with two one-core workers. The gradient is a
 fill, the method SGD with momentum, so that a step is synchronisation alone; both take steps in turn, medians are
 compared. sync_ms is by the clock, with the load beside it; cpu_ms is what driver, JVM and workers compute in a step,
-which other programs on the machine change less. --json prints one object alone.
+which other programs on the machine change less. --json prints one object alone. With --cluster --apart the workers
+fetch one another's blocks as from other machines, and loopback_mb is what went through the loopback device in a step,
+other programs' bytes included.
 """
 
 from __future__ import annotations
@@ -38,7 +40,7 @@ from dlcore.optim.exchange import Exchange, WireFormat
 from dlcore.optim.method import SGD
 from dlcore.optim.schedule import Progress
 from dlcore.optim.update import Clipping, Update
-from dlcore.spark.crew import SparkCrew
+from dlcore.spark import crew
 from dlcore.spark.dataset import SparkSource
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -49,12 +51,13 @@ WARM = 2
 
 @dataclass
 class Result:
-    """Medians of a size, in ms by the clock and of the CPU: ours, which takes so many jobs a step, and the naive loop;
-    the load average."""
+    """Medians of a size, in ms by the clock and of the CPU, and in MB: ours, which takes so many jobs a step, and the
+    naive loop; the load average."""
 
     jobs: int
     sync_ms: dict[str, float]
     cpu_ms: dict[str, float]
+    loopback_mb: dict[str, float]
     load: float
 
 
@@ -72,6 +75,12 @@ def cpu_ms() -> float:
         total += sum(times.get(pid, 0) for pid in level)
         level = {pid for pid, parent in parents.items() if parent in level}
     return 1e3 * total / os.sysconf("SC_CLK_TCK")
+
+
+def loopback_mb() -> float:
+    """What the loopback device has received."""
+    rows = (line.split() for line in Path("/proc/net/dev").read_text().splitlines())
+    return next(int(row[1]) for row in rows if row[0] == "lo:") / 1e6
 
 
 @contextmanager
@@ -102,8 +111,8 @@ def our_step(
     work = Assignment(
         model, MSECriterion(), source, partitions, seed=1, workers=partitions, update=update, exchange=Exchange(wire)
     )
-    crew = SparkCrew(work, source)
-    return lambda number: crew.step(number, Progress()) and None, crew.close, crew.jobs
+    made = crew.SparkCrew(work, source)
+    return lambda number: made.step(number, Progress()) and None, made.close, made.jobs
 
 
 def naive_step(context: Any, size: int, partitions: int) -> Callable[[int], None]:
@@ -128,19 +137,19 @@ def measured(context: Any, size: int, arguments: argparse.Namespace) -> Result:
     ours, end, jobs = our_step(context, size, arguments.partitions, arguments.wire)
     has_naive = not arguments.no_naive
     contenders = {"ours": ours} | ({"naive": naive_step(context, size, arguments.partitions)} if has_naive else {})
-    found: dict[str, list[tuple[float, float]]] = {name: [] for name in contenders}
+    found: dict[str, list[tuple[float, ...]]] = {name: [] for name in contenders}
     for number in range(arguments.steps + WARM):
         for name, step in contenders.items():
-            start, computed = time.perf_counter(), cpu_ms()
+            start, computed, moved = time.perf_counter(), cpu_ms(), loopback_mb()
             step(number)
             if number >= WARM:
-                found[name].append((1e3 * (time.perf_counter() - start), cpu_ms() - computed))
+                found[name].append((1e3 * (time.perf_counter() - start), cpu_ms() - computed, loopback_mb() - moved))
     end()
-    clock, cpu = (
+    clock, cpu, moved_mb = (
         {name: round(statistics.median(row[place] for row in rows), 1) for name, rows in found.items()}
-        for place in range(2)
+        for place in range(3)
     )
-    return Result(jobs, clock, cpu, os.getloadavg()[0])
+    return Result(jobs, clock, cpu, moved_mb, os.getloadavg()[0])
 
 
 def main() -> None:
@@ -152,9 +161,11 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=15)
     parser.add_argument("--partitions", type=int, default=2)
     parser.add_argument("--wire", choices=get_args(WireFormat), default="fp32")
+    parser.add_argument("--apart", action="store_true")
     parser.add_argument("--no-naive", action="store_true")
     arguments = parser.parse_args()
     found: dict[str, Any] = {}
+    crew.APART = arguments.apart
     with contexts(arguments.cluster) as context:
         for size in arguments.sizes:
             result = measured(context, int(size), arguments)
