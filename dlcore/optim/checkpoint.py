@@ -62,7 +62,7 @@ class Checkpoint:
             CheckpointError: it is damaged or of another format.
         """
         with brought(path) as local:
-            facts, arrays = read_archive(local, "checkpoint")
+            facts, arrays = read_archive(local, "checkpoint", path)
         if facts.get("format") == 1:
             arrays, facts = _of_one_method(arrays, facts)
         elif facts.get("format") != FORMAT:

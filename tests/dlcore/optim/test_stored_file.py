@@ -11,8 +11,10 @@ import numpy as np
 import pytest
 from fsspec.implementations.memory import MemoryFileSystem
 
+from dlcore.errors import CheckpointError
 from dlcore.nn.criterion import MSECriterion
 from dlcore.nn.layer import Linear
+from dlcore.optim.checkpoint import Checkpoint
 from dlcore.optim.optimizer import SGD, MaxIteration, Optimizer, SeveralIteration
 from dlcore.optim.stored_file import brought, put_whole
 from dlcore.rng import RNG
@@ -77,6 +79,13 @@ def test_a_file_that_a_store_does_not_have_is_named(tmp_path: Path) -> None:
         brought("memory://nowhere/checkpoint.npz"),
     ):
         pass
+
+
+def test_a_damaged_checkpoint_is_called_by_its_uri(tmp_path: Path) -> None:
+    uri = f"memory://{uuid.uuid4().hex}/checkpoint.npz"
+    put(tmp_path / "file", uri, "no archive")
+    with pytest.raises(CheckpointError, match=f"^{uri}: got a damaged checkpoint"):
+        Checkpoint.load(uri)
 
 
 @pytest.mark.parametrize("kind", ["path", "file", "memory"])
