@@ -37,12 +37,12 @@ def put_whole(local: Path, uri: str) -> None:
     import fsspec
 
     files, path = fsspec.core.url_to_fs(uri)
-    folder = path.rpartition("/")[0]
+    folder, _, name = path.rpartition("/")
     files.makedirs(folder, exist_ok=True)
     if type(files).mv is fsspec.AbstractFileSystem.mv:  # an object store: a move is a copy, and a put is whole
         files.put_file(str(local), path)
         return
-    partial, waiting = f"{folder}/.{uuid.uuid4().hex}", f"{path}{_NEXT}"
+    partial, waiting = f"{folder}/.{name}.{uuid.uuid4().hex}", f"{path}{_NEXT}"
     files.put_file(str(local), partial)
     if files.exists(waiting):  # left by a writer that was killed; it is the newer one
         if files.exists(path):

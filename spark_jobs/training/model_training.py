@@ -125,11 +125,12 @@ class TrainingFolder:
         return found
 
     def end(self, word: dict[str, Any]) -> None:
-        """Leave word, and remove the checkpoint."""
+        """Leave word, and remove the checkpoint, with what writers that were killed have left of it."""
         write_whole(f"{self.uri}/{DONE}", json.dumps(word) + "\n")
-        files, path = fsspec.core.url_to_fs(self.checkpoint())
-        for file in files.glob(f"{path}*"):
-            files.rm(file)
+        files, path = fsspec.core.url_to_fs(self.uri)
+        for pattern in (f"{CHECKPOINT}*", f".{CHECKPOINT}.*"):
+            for file in files.glob(f"{path}/{pattern}"):
+                files.rm(file)
 
 
 @dataclass
