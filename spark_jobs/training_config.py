@@ -32,7 +32,7 @@ from spark_jobs.mistakes import Mistake, day_of, nearest
 MOST_BYTES = 64 << 10
 """The size of a file beyond which it is not read."""
 MOST = 10_000
-"""The largest number that an argument of a network may have, and the most classes."""
+"""The largest number that an argument of a network, a mean or a scale may have, and the most classes."""
 DATASETS: Mapping[str, Contract] = {"images": IMAGES, "crops": CROPS}
 """The datasets whose pictures every decoder reads alike."""
 CRITERIONS: Mapping[str, tuple[str, ...]] = {
@@ -219,10 +219,10 @@ def load_config(uri: str) -> TrainingConfig:
         raise Mistake(f"config {uri!r}: got more than {MOST_BYTES} bytes, expected a small TOML file")
     try:
         return parsed(text.decode("utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise Mistake(f"config {uri!r}: {error}; expected TOML, such as docs/train_model.toml") from error
     except Mistake as error:
         raise Mistake(f"config {uri!r}: {error}") from None
+    except (ValueError, RecursionError) as error:  # no TOML, no UTF-8, or a number of thousands of digits
+        raise Mistake(f"config {uri!r}: {error}; expected TOML, such as docs/train_model.toml") from error
 
 
 def parsed(text: str) -> TrainingConfig:
@@ -230,7 +230,7 @@ def parsed(text: str) -> TrainingConfig:
 
     Raises:
         Mistake: an entry is unknown, of another type, or out of range.
-        TOMLDecodeError: it is no TOML.
+        ValueError: it is no TOML that can be read.
     """
     given = tomllib.loads(text)
     known = ("artefact", "model", "method", *TABLES)
@@ -285,6 +285,8 @@ def _value(value: Any, kind: Any, bounds: Mapping[str, Any], where: str) -> Any:
         return tuple(_value(each, float, bounds, where) for each in value)
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     if kind is float and is_number:
+        if not abs(value) <= MOST:  # or it is none, which TOML calls nan
+            raise Mistake(f"{where}: got {value!r:.80}, expected a number up to {MOST:,}")
         value = float(value)
     if type(value) is not kind:
         raise Mistake(f"{where}: got {value!r:.80}, expected {'text in quotes' if kind is str else kind.__name__}")

@@ -49,6 +49,8 @@ def test_the_example_says_what_holds_without_its_other_entries() -> None:
         (("[method]", "[pictures]\nside = 40\n[method]"), "lenet5"),
         (("[method]", "[pictures]\nresize = 32\n[method]"), "centre_crop"),
         (("[method]", "[pictures]\nmean = [1, 2]\n[method]"), "got 2 means"),
+        (("[method]", "[pictures]\nmean = [nan]\n[method]"), "mean: got nan, expected a number up to"),
+        (("[method]", f"[pictures]\nscale = [1{'0' * 400}]\n[method]"), "scale: got 10+, expected a number up to"),
         (("[method]", "[training]\nepochs = 0\n[method]"), "expected 1 to 10,000"),
         (("[method]", "[training]\nepochs = true\n[method]"), "expected int"),
         (("[method]", "[training]\nbatch_size = 65\n[method]"), "multiple of the workers"),
@@ -69,6 +71,7 @@ def test_what_does_not_fit_is_refused_with_what_to_write(tmp_path: Path, entry: 
 
 def test_a_file_that_is_missing_or_no_small_toml_is_refused(tmp_path: Path) -> None:
     contents = {"none": None, "large": b"#" * (MOST_BYTES + 1), "json": b'{"artefact": 1}', "bytes": b"\xff"}
+    contents["digits"] = b"artefact = 1" + b"0" * 5000
     for name, content in contents.items():
         if content is not None:
             (tmp_path / name).write_bytes(content)
