@@ -57,9 +57,11 @@ def plan(job: Job[Options]) -> None:
     job.record.inputs.update(inputs.pinned_together(job.spark, job.settings, stage))
     data = labelled(job, config)
     job.note("pictures", {"training": data.count(False), "validation": data.count(True), "left_out": data.left_out})
-    with TrainingFolder.opened(f"{job.settings.trainings}/{config.artefact}/{config.digest()}-{data.digest}") as folder:
+    spread = is_distributed(job.spark)  # then records come in another order, which no other kind can go on with
+    training = f"{config.digest()}-{data.digest}{'-distributed' if spread else ''}"
+    with TrainingFolder.opened(f"{job.settings.trainings}/{config.artefact}/{training}") as folder:
         job.note("folder", folder.uri)
-        job.note("distributed", is_distributed(job.spark))
+        job.note("distributed", spread)
         done = folder.done()
         if done.get("run") != job.run:
             model, scores = ModelTraining(job, config, data, folder).run()

@@ -217,4 +217,5 @@ def test_a_classic_session_trains_on_its_workers(loaded: Lake, tmp_path: Path) -
     assert done.returncode == 0, (done.stdout + done.stderr)[-6000:]
     told = json.loads(done.stdout.strip().splitlines()[-1])["extra"]
     assert told["distributed"] and told["scores"]["Top1Accuracy"] > 0.9
+    assert told["folder"].endswith("-distributed")  # a training beside the job does not go on there
     assert load_artefact(f"{loaded.settings.models}/spread").version == told["version"]
