@@ -250,7 +250,8 @@ def names(models: str) -> list[str]:
     """The names of the artefacts in a folder of them."""
     files, root = fsspec.core.url_to_fs(models)
     found = files.ls(root, detail=False) if files.isdir(root) else []
-    return [str(path).rstrip("/").rsplit("/", 1)[-1] for path in found if files.exists(f"{path}/{METADATA}")]
+    there = [path for path in found if any(files.exists(f"{path}/{file}") for file in (METADATA, CURRENT))]
+    return [str(path).rstrip("/").rsplit("/", 1)[-1] for path in there]
 
 
 def name_of(models: str, version: str) -> str | None:

@@ -15,7 +15,7 @@ import pytest
 
 from dlcore.errors import ModelFormatError
 from dlcore.interop import artefact as module
-from dlcore.interop.artefact import bring, load_artefact, pinned, promote, save_artefact, versions
+from dlcore.interop.artefact import bring, load_artefact, name_of, names, pinned, promote, save_artefact, versions
 from dlcore.models.deepbit import DeepBitConfig, deepbit_small
 from dlcore.nn.graph import Graph
 from dlcore.rng import RNG
@@ -279,6 +279,7 @@ def test_a_version_is_brought_from_another_folder(cache: Path, tmp_path: Path) -
             assert load_artefact(target).version == other
         assert versions(tmp_path / "a") == [first, other]
         assert versions("memory://models/a") == [other]
+        assert names("memory://models") == ["a"] and name_of("memory://models", other) == "a"
     finally:
         store.rm("/models", recursive=True)
     (tmp_path / "b" / "weights.npz").write_bytes(b"damaged")
