@@ -360,25 +360,6 @@ class Primitive:
         return run
 
 
-class Reorder:
-    """Copies an array into another memory order, unless both are the same."""
-
-    def __init__(self, source: Layout, target: Layout) -> None:
-        self.floats = target.size_bytes // 4
-        self._primitive: Primitive | None = None
-        if source != target:
-            description = Description("reorder", source, engine(), target, engine(), None)
-            self._primitive = Primitive(description, {SRC: source, DST: target})
-
-    def __call__(self, x: Array) -> Array:
-        """The content of `x` as a flat array in the target's order, or `x`."""
-        if self._primitive is None:
-            return x
-        y = empty((self.floats,))
-        self._primitive(address(x), address(y))
-        return y
-
-
 class _Turn:
     """The lock that executions take, new in a forked child, where another thread's hold would last for ever; and the
     memory that they may use while they hold it.

@@ -16,7 +16,8 @@ from dlcore.kernels import onednn_api as api
 from dlcore.kernels import reference
 from dlcore.kernels.interface import Padding, Shape, Sizes
 from dlcore.kernels.memory import channels_last, contiguous, empty, empty_channels_last
-from dlcore.kernels.onednn_api import KEPT, Attributes, Description, Layout, Primitive, Reorder, address
+from dlcore.kernels.onednn_api import KEPT, Attributes, Description, Layout, Primitive, address
+from dlcore.kernels.onednn_reorder import Reorder
 from dlcore.kernels.reference import output_size
 
 Geometry: TypeAlias = tuple[Sizes, Padding, Sizes, int]

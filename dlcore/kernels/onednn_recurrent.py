@@ -17,7 +17,8 @@ from dlcore.kernels import onednn_api as api
 from dlcore.kernels import reference_recurrent
 from dlcore.kernels.interface import Saved
 from dlcore.kernels.memory import contiguous, empty
-from dlcore.kernels.onednn_api import KEPT, Description, Layout, Primitive, Reorder, address
+from dlcore.kernels.onednn_api import KEPT, Description, Layout, Primitive, address
+from dlcore.kernels.onednn_reorder import Reorder
 from dlcore.kernels.prepared import prepared
 
 _STATES = {"lstm": 2, "gru": 1}
