@@ -36,8 +36,7 @@ EXIT_OK = 0
 EXIT_FAILURE = 1
 """A failure that may not happen again: the task may be retried."""
 EXIT_WRONG_LINE = 2
-"""The command line has an unknown option, lacks one, or has a value of the wrong kind, such as a word for a number:
-nothing has run."""
+"""The command line lacks an option, has an unknown one, or a value of the wrong kind: nothing has run."""
 
 EXIT_MISTAKE = 64
 """The request cannot be met (EX_USAGE of sysexits.h): nothing has run, and a retry would end the same way."""
@@ -46,8 +45,7 @@ EXIT_BROKEN_CONTRACT = 65
 """The rows break the contract (EX_DATAERR of sysexits.h): nothing is published; a retry would give the same rows."""
 
 EXIT_NOTHING_YET = 66
-"""No image has ever been loaded, or none of a scheduled day (EX_NOINPUT of sysexits.h): nothing to do, and nothing is
-wrong."""
+"""No image has ever been loaded, or none of a scheduled day (EX_NOINPUT of sysexits.h): there is nothing to do."""
 
 EXIT_TERMINATED = 143
 """The command was told to stop, by SIGTERM or Ctrl-C."""
@@ -116,10 +114,8 @@ class Stage:
         return None if self.writes is None else f"data_contracts.{self.writes}:{self.writes.upper()}"
 
 
-def _batches_of(rows: int) -> Mapping[str, str]:
-    return MappingProxyType({"spark.sql.execution.arrow.maxRecordsPerBatch": str(rows)})
-
-
+_FEW_AT_ONCE = MappingProxyType({"spark.sql.execution.arrow.maxRecordsPerBatch": "64"})
+"""For rows with pictures: a Python worker holds a batch of them."""
 _ROWS = (
     Stage(
         name="read_images",
@@ -128,7 +124,7 @@ _ROWS = (
         writes="raw_images",
         reads_hbase=True,
         options=("table", "limit"),
-        sql=_batches_of(64),
+        sql=_FEW_AT_ONCE,
     ),
     Stage(
         name="preprocess_images",
@@ -137,7 +133,7 @@ _ROWS = (
         reads=("raw_images",),
         writes="images",
         options=("placeholders",),
-        sql=_batches_of(64),
+        sql=_FEW_AT_ONCE,
     ),
     Stage(
         name="detect_objects",
@@ -146,7 +142,7 @@ _ROWS = (
         reads=("images",),
         writes="detections",
         options=("models", "detector"),
-        sql=_batches_of(64),
+        sql=_FEW_AT_ONCE,
     ),
     Stage(
         name="crop_objects",
@@ -155,7 +151,7 @@ _ROWS = (
         reads=("images", "detections"),
         writes="crops",
         options=("margin", "crops_per_image", "fall_back"),
-        sql=_batches_of(64),
+        sql=_FEW_AT_ONCE,
     ),
     Stage(
         name="extract_features",
@@ -164,7 +160,7 @@ _ROWS = (
         reads=("crops", "images"),
         writes="features",
         options=("models", "extractor", "codes"),
-        sql=_batches_of(64),
+        sql=_FEW_AT_ONCE,
     ),
     Stage(
         name="calibrate_duplicates",
@@ -174,7 +170,7 @@ _ROWS = (
         lists=("withdrawn",),
         all_days=True,
         options=("models", "detector", "extractor", "codes"),
-        sql=_batches_of(64),
+        sql=_FEW_AT_ONCE,
     ),
     Stage(
         name="compare_pictures",
@@ -242,7 +238,7 @@ _ROWS = (
         reads=("images", "detections", "crops", "duplicates", "raw_images"),
         all_days=True,
         options=("codes",),
-        sql=_batches_of(64),
+        sql=_FEW_AT_ONCE,
     ),
     Stage(
         name="withdraw",
@@ -279,7 +275,7 @@ _ROWS = (
         lists=("withdrawn",),
         all_days=True,
         options=("config",),
-        sql=_batches_of(64),
+        sql=_FEW_AT_ONCE,
     ),
     Stage(
         name="maintain_tables",
@@ -320,8 +316,7 @@ REFUSED = "refused"
 """The status of a run report whose stage could not meet the request."""
 
 NOTHING_YET = "nothing_yet"
-"""The status of a run report whose stage had nothing to read: before the first image is loaded, or on a scheduled day
-without images."""
+"""The status of a run report whose stage had nothing to read: no image, ever or of a scheduled day."""
 
 
 def stages_of(dag: str) -> tuple[Stage, ...]:
@@ -340,8 +335,7 @@ def stages_of(dag: str) -> tuple[Stage, ...]:
 def is_in_use(report: Mapping[str, Any], codes: str) -> bool:
     """Whether a run report counts as one of the pipeline's, and not of another set of codes, an undone day or a trial.
 
-    codes: name of the set in use, empty for the first. A report without one is of a stage that does not depend on the
-        set.
+    codes: the set in use, empty for the first. A report without one is of a stage that does not depend on it.
 
     >>> find = {"stage": "find_duplicates", "codes": "v2"}
     >>> is_in_use(find, codes=""), is_in_use(find, codes="v2"), is_in_use({"stage": "read_images"}, codes="v2")
