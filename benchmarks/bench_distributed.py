@@ -164,6 +164,8 @@ def main() -> None:
     parser.add_argument("--apart", action="store_true")
     parser.add_argument("--no-naive", action="store_true")
     arguments = parser.parse_args()
+    if arguments.apart and not arguments.cluster:
+        parser.error("got --apart without --cluster, where nothing is fetched: add --cluster")
     found: dict[str, Any] = {}
     crew.APART = arguments.apart
     with contexts(arguments.cluster) as context:
