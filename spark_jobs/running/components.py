@@ -25,7 +25,8 @@ def components(pairs: Any, one: str, other: str, of_one_task: int = OF_ONE_TASK)
     """Pairs of nodes in two string columns -> (`node`, `component`), each node once; a component is named after its
     smallest node."""
     if pairs.count() <= of_one_task:
-        return pairs.select(one, other).coalesce(1).mapInArrow(component_batches, "node string, component string")
+        # The pairs are brought to one task; with coalesce(1), that task would also read the whole table they are in.
+        return pairs.select(one, other).repartition(1).mapInArrow(component_batches, "node string, component string")
     edges = pairs.selectExpr(f"greatest({one}, {other}) AS node", f"least({one}, {other}) AS root").distinct()
     state = None
     while True:
