@@ -97,8 +97,10 @@ class _Supervisor:
             if self._is_ending:
                 continue
             logger.error("worker %d has ended (%s); another one replaces it", pid, os.waitstatus_to_exitcode(status))
-            if time.monotonic() - began < _YOUNG_S:
-                time.sleep(_PAUSE_S)
+            # Here too a signal must be heard: workers that all die at once would be replaced for ever.
+            if time.monotonic() - began < _YOUNG_S and signal.sigtimedwait(_ENDING, _PAUSE_S):
+                self._stop()
+                continue
             self._start(row)
 
     def _start(self, row: int) -> None:

@@ -6,6 +6,8 @@ import asyncio
 import os
 import signal
 import socket
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from pathlib import Path
@@ -18,7 +20,7 @@ from uvicorn.server import ServerState
 
 from search_service import protocol
 from tests.search_service.serving import free_port, is_ready, nearest_by_loop, publish_random, serving
-from tests.waiting import wait_for
+from tests.waiting import LIMIT_S, wait_for
 
 CLIENTS, REQUESTS, KILLS = 8, 1000, 4
 
@@ -100,6 +102,23 @@ def test_workers_end_when_their_supervisor_is_killed(index, tmp_path):
         workers = served.workers()
         served.process.kill()
         wait_for(lambda: not [pid for pid in workers if os.path.exists(f"/proc/{pid}")])
+
+
+def test_it_ends_though_its_workers_die_at_once():
+    program = """
+from types import SimpleNamespace
+from search_service import server
+server._work = lambda *_: 3
+server._Supervisor(SimpleNamespace(workers=3), None, None).run()
+"""
+    with subprocess.Popen([sys.executable, "-c", program], stderr=subprocess.PIPE, text=True) as process:
+        try:
+            assert "has ended (3); another one replaces it" in process.stderr.readline()
+            process.send_signal(signal.SIGTERM)
+            process.communicate(timeout=LIMIT_S)
+            assert process.returncode == 0
+        finally:
+            process.kill()
 
 
 def test_children_of_others_do_not_end_it(index, tmp_path):
