@@ -35,6 +35,9 @@ PARTS = pa.schema([("part", pa.string())])
 """The parts of an index that a task has written, each as JSON."""
 MOST_PAIRS = 10_000
 """Most pairs of a group that the list names."""
+LISTED = 1 << 20
+"""Members and pairs of groups after which a part of the list is written, since they are Python objects until then: some
+0.3 GB. A million members may have 50 million pairs."""
 SEGMENT_BYTES = 256 << 20
 """Most bytes of memory for the rows of a segment, without their thumbnails: a million rows take half of it."""
 
@@ -131,10 +134,17 @@ def group_parts(batches: Iterable[pa.RecordBatch], uri: str) -> Iterator[pa.Reco
 
 
 def list_parts(batches: Iterable[pa.RecordBatch], uri: str) -> Iterator[pa.RecordBatch]:
-    """Rows (group, day, place, shop, evidence) in order of group and place, a group's all here -> the part of the group
-    list with them."""
+    """Rows (group, day, place, shop, evidence) in order of group and place, a group's all here -> the parts of the
+    group list with them, as rows of PARTS."""
     rows = (row for batch in batches for row in batch.to_pylist())
-    groups = [_group(name, list(members)) for name, members in groupby(rows, key=lambda row: row["group"])]
+    groups: list[Group] = []
+    held = 0
+    for name, members in groupby(rows, key=lambda row: row["group"]):
+        groups.append(_group(name, list(members)))
+        held += len(groups[-1].members) + len(groups[-1].pairs)
+        if held >= LISTED:
+            yield _row_of(write_group_list(Store(uri), groups))
+            groups, held = [], 0
     if groups:
         yield _row_of(write_group_list(Store(uri), groups))
 

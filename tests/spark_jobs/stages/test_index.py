@@ -110,7 +110,10 @@ def test_groups_are_found_by_place(tmp_path: Path) -> None:
     assert [index.item(n).group for n in range(5)] == ["", "g1", "", "g3", ""]
 
 
-def test_groups_are_listed_with_each_pair_once(tmp_path: Path) -> None:
+@pytest.mark.parametrize("held", [index_stage.LISTED, 4])
+def test_groups_are_listed_with_each_pair_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, held: int) -> None:
+    monkeypatch.setattr(index_stage, "LISTED", held)
+
     def told(key: str, distance: int) -> dict[str, object]:
         return {"day": date(2026, 11, 1), "key": key, "crop": 0, "distance": distance, "similarity": 1 - distance / 64}
 
@@ -127,6 +130,7 @@ def test_groups_are_listed_with_each_pair_once(tmp_path: Path) -> None:
     ]
     store = Store(f"file://{tmp_path}")
     found = parts(list_parts((pa.RecordBatch.from_pylist([each]) for each in given), store.uri))
+    assert [part.count for part in found] == ([2] if held > 6 else [1, 1])  # "g" has three members and three pairs
     listed = open_group_list(store, found, "test")
     first, second = listed.find("g"), listed.find("h")
     assert first is not None and second is not None
