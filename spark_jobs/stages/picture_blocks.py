@@ -218,7 +218,9 @@ def _places(number: int, block: Block, names: NDArray[np.bytes_], listed: pa.Tab
 
 def name_batches(batches: Iterable[pa.RecordBatch], index: str, folder: str) -> Iterator[pa.RecordBatch]:
     """Names of pictures, one column -> a file of them in a folder, as a row `file`; no row if there is no name."""
-    names = np.array([name for batch in batches for name in batch.column(0).to_pylist()], np.bytes_)
+    # One batch at a time: as texts of Python, ten million names take a gigabyte.
+    parts = [np.array(batch.column(0).to_pylist(), np.bytes_) for batch in batches]
+    names = np.concatenate([np.empty(0, "S1"), *parts])
     if len(names):
         file = f"{folder}/{uuid4().hex}.npy"
         held = io.BytesIO()
@@ -229,7 +231,8 @@ def name_batches(batches: Iterable[pa.RecordBatch], index: str, folder: str) -> 
 
 @lru_cache(2)
 def _names_in(index: str, file: str) -> NDArray[np.bytes_]:
-    names: NDArray[np.bytes_] = np.load(Store(index).local(file), allow_pickle=False)
+    """The names in a file, mapped: a day may have ten million, and each task of a machine looks for them."""
+    names: NDArray[np.bytes_] = np.load(Store(index).local(file), mmap_mode="r", allow_pickle=False)
     return names
 
 
