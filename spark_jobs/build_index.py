@@ -114,7 +114,7 @@ def _segments(job: Job[Options], changed: Iterable[str], rows: int, states: dict
     """Write the segments of the changed days."""
     of_days = " OR ".join(f"day = DATE '{day}'" for day in changed)
     items = _items(job, (*_PLACE, "label", "code")).where(of_days)
-    pictures = _thumbnails(job, of_days)
+    pictures = _thumbnails(job, of_days, rows)
     items = (
         items.join(pictures, list(_PLACE), "left")
         if pictures is not None
@@ -127,10 +127,11 @@ def _segments(job: Job[Options], changed: Iterable[str], rows: int, states: dict
     return _parts(ordered.select(*ROW, *told.columns[2:]).mapInArrow(write, "part string"))
 
 
-def _thumbnails(job: Job[Options], of_days: str) -> Any:
+def _thumbnails(job: Job[Options], of_days: str, rows: int) -> Any:
     if not job.options.thumbnails:
         return None
-    crops = job.read("crops", (*_PLACE, "reason", "image")).where(of_days).repartition(job.settings.partitions)
+    tasks = max(job.settings.partitions, rows // _DRAWN + 1)
+    crops = job.read("crops", (*_PLACE, "reason", "image")).where(of_days).repartition(tasks)
     return crops.mapInArrow(thumbnail_batches, "day date, key string, crop int, thumbnail binary")
 
 
@@ -169,6 +170,8 @@ def _compacted(job: Job[Options], segments: list[Part], code_bytes: int) -> list
 
 _FEW = 10_000
 """Items that one task writes."""
+_DRAWN = 20_000
+"""Thumbnails that a task draws, from a gigabyte of crops: the first index of a large catalogue draws them all."""
 
 
 def _parts(frame: Any) -> list[Part]:
