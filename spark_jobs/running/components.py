@@ -12,12 +12,13 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 
 OF_ONE_TASK = 1_000_000
-"""Most pairs that one task takes, 70 MB. Beyond that Spark computes, and each of its rounds costs seconds, however few
-pairs there are."""
+"""Most pairs that one task takes, some 0.3 GB. Beyond that Spark computes, and each of its rounds costs seconds,
+however few pairs there are."""
 _IN_A_BATCH = 100_000
 
 
@@ -60,15 +61,14 @@ def _small_star(edges: Any) -> Any:
 
 def component_batches(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
     """All pairs of a graph, two columns of names -> rows (node, component)."""
-    pairs = [np.stack([column.to_numpy(zero_copy_only=False) for column in batch.columns], axis=1) for batch in batches]
-    if not pairs:
+    given = list(batches)
+    if not given:
         return
-    names, ends = np.unique(np.concatenate(pairs).astype(np.str_), return_inverse=True)
-    ends = ends.reshape(-1, 2)
-    graph = coo_matrix((np.ones(len(ends), bool), (ends[:, 0], ends[:, 1])), shape=(len(names), len(names)))
+    ends = [pa.chunked_array([batch.column(side) for batch in given]) for side in (0, 1)]
+    names = pa.chunked_array([chunk for column in ends for chunk in column.chunks]).unique().sort()
+    one, other = (pc.index_in(column, value_set=names).to_numpy() for column in ends)
+    graph = coo_matrix((np.ones(len(one), bool), (one, other)), shape=(len(names), len(names)))
     _, labels = connected_components(graph, directed=False)
     first = np.unique(labels, return_index=True)[1]  # names are in order
-    roots = names[first[labels]]
-    for start in range(0, len(names), _IN_A_BATCH):  # longer ones pyarrow would make in several chunks
-        columns = [pa.array(column[start : start + _IN_A_BATCH]) for column in (names, roots)]
-        yield pa.RecordBatch.from_arrays(columns, names=["node", "component"])
+    found = pa.table({"node": names, "component": names.take(pa.array(first[labels]))})
+    yield from found.to_batches(max_chunksize=_IN_A_BATCH)
