@@ -99,8 +99,8 @@ def test_halves_are_exchanged_and_whole_numbers_changed(context, monkeypatch, tm
 
 @dataclass(eq=False)
 class Uneven(Module):
-    """Passes its input through. Partition 1 takes a second for its first pass; for its fifth an hour, but only when it
-    is tried first. Each pass leaves a file in `folder`."""
+    """Passes its input through. Partition 1 takes three seconds for its first pass; for its fifth an hour, but only when
+    it is tried first. Each pass leaves a file in `folder`."""
 
     folder: str
 
