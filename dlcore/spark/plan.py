@@ -56,7 +56,7 @@ class Machine:
 
 
 MACHINE = Machine(
-    "one core of an AMD EPYC with AVX-512, whose two cores had other work too",
+    "one of two CPUs of an AMD EPYC with AVX2 that share a core and had other work too",
     job_ms=163.0,
     task_ms=0.98,
     add_ms=0.95,
