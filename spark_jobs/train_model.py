@@ -16,7 +16,7 @@ from typing import Any
 
 from dlcore.interop.artefact import bring, metadata_of, promote, save_artefact
 from dlcore.nn.module import Module
-from dlcore.optim.stored_file import place_of
+from dlcore.stored_file import place_of
 from spark_jobs.mistakes import Mistake
 from spark_jobs.running import inputs, runner
 from spark_jobs.running.runner import Job

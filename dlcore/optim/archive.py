@@ -14,8 +14,8 @@ import numpy as np
 
 from dlcore.activity import Array
 from dlcore.errors import CheckpointError
-from dlcore.optim.stored_file import Place, put_whole
 from dlcore.settings import settings
+from dlcore.stored_file import Place, put_whole
 
 
 def write_archive(path: Place, facts: Mapping[str, Any], arrays: Mapping[str, Array]) -> None:

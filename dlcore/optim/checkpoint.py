@@ -14,8 +14,8 @@ from dlcore.errors import CheckpointError
 from dlcore.nn.module import Module
 from dlcore.optim.archive import read_archive, write_archive
 from dlcore.optim.method import OptimMethod
-from dlcore.optim.stored_file import Place, brought, place_of
 from dlcore.optim.trigger import TrainingState
+from dlcore.stored_file import Place, brought, place_of
 
 FORMAT = 2
 

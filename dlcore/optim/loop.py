@@ -26,10 +26,10 @@ from dlcore.optim.sanity import require_finite, require_labels, required
 from dlcore.optim.schedule import Progress
 from dlcore.optim.scoring import evaluate
 from dlcore.optim.source import as_source, finite_source, records_per_epoch, releasing
-from dlcore.optim.stored_file import Place, below, place_of
 from dlcore.optim.summary import TrainSummary, ValidationSummary
 from dlcore.optim.trigger import MaxEpoch, TrainingState, Trigger, planned_steps, require_trigger
 from dlcore.optim.update import Update
+from dlcore.stored_file import Place, below, place_of
 
 logger = logging.getLogger(__name__)
 RETRIES = 5

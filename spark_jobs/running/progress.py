@@ -16,8 +16,8 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
+from dlcore.stored_file import remove, write_whole
 from spark_jobs.pipeline import running_uri
-from spark_jobs.run_reports.writing import remove, write_whole
 from spark_jobs.running.run_report import RunReport
 
 logger = logging.getLogger(__name__)

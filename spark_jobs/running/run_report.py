@@ -14,9 +14,9 @@ from typing import Any, Literal
 
 import fsspec
 
+from dlcore.stored_file import write_whole
 from spark_jobs.pipeline import report_uri
 from spark_jobs.run_reports.reading import readable
-from spark_jobs.run_reports.writing import write_whole
 from spark_jobs.running.code_version import code_version
 
 Status = Literal[

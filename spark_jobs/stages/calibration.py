@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from dlcore.search.codes import Indices, distances, pairs_within
 from dlcore.search.verification import CUES, Signatures, Verifier, cues, joined
-from spark_jobs.run_reports.writing import read_whole, write_whole
+from dlcore.stored_file import read_whole, write_whole
 from spark_jobs.stages.candidates import Chance
 from spark_jobs.stages.changed_copies import LOOK_ALIKES, NEW_BACKDROP, ORIGINAL, RECOLOURED
 from spark_jobs.stages.signature_rows import signatures_of

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 
 import fsspec
 
-from spark_jobs.run_reports.writing import read_whole, write_whole
+from dlcore.stored_file import read_whole, write_whole
 
 FILE = "withdrawn.json"
 FRESH_S = 30.0

@@ -30,12 +30,11 @@ from dlcore.optim.loop import Optimizer
 from dlcore.optim.metric import Loss, Top1Accuracy, Top5Accuracy, ValidationMethod
 from dlcore.optim.scoring import evaluate
 from dlcore.optim.source import ArraySource, BatchRequest, finite_source
-from dlcore.optim.stored_file import below, place_of, put_whole
 from dlcore.optim.summary import TrainSummary, ValidationSummary
 from dlcore.optim.trigger import EveryEpoch, MaxEpoch, SeveralIteration, Trigger, TriggerOr
 from dlcore.rng import RNG
+from dlcore.stored_file import below, place_of, put_whole, read_whole, write_whole
 from dlcore.vision.preprocessing import Preprocessing
-from spark_jobs.run_reports.writing import read_whole, write_whole
 from spark_jobs.running.runner import Job
 from spark_jobs.training.labelled_pictures import PLACE, Labelled
 from spark_jobs.training_config import TrainingConfig

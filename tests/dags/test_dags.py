@@ -59,7 +59,7 @@ from airflow.dag_processing.dagbag import DagBag
 from airflow.models.asset import AssetEvent
 from airflow.utils.session import create_session
 from dlcore_airflow.operators import StageOperator
-from spark_jobs.run_reports.writing import write_whole
+from dlcore.stored_file import write_whole
 from spark_jobs.pipeline import report_uri
 from sqlalchemy import select
 
@@ -83,7 +83,7 @@ TRAININGS = """
 import json, os
 from airflow.dag_processing.dagbag import DagBag
 from dlcore_airflow.operators import StageOperator
-from spark_jobs.run_reports.writing import write_whole
+from dlcore.stored_file import write_whole
 from spark_jobs.pipeline import report_uri
 
 def ran(operator, arguments, context, run):

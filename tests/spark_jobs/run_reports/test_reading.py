@@ -129,6 +129,6 @@ def test_a_report_that_is_too_large_is_left_out(reports: str, caplog: pytest.Log
 
 def test_airflow_reads_reports_without_loading_a_file_system_first() -> None:
     program = """
-import sys, spark_jobs.run_reports.reading, spark_jobs.run_reports.writing, spark_jobs.run_reports.durations
+import sys, spark_jobs.run_reports.reading, spark_jobs.run_reports.durations
 print(sorted({"fsspec", "numpy", "pyarrow", "pyspark", "dlcore"} & set(sys.modules)))"""
     assert subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout == "[]\n"

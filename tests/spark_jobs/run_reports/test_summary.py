@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from dlcore.stored_file import write_whole
 from spark_jobs.pipeline import running_uri
 from spark_jobs.run_reports.summary import RunSummary, silence_of, state_of
-from spark_jobs.run_reports.writing import write_whole
 from spark_jobs.running.progress import as_json
 from spark_jobs.running.run_report import RunReport
 from spark_jobs.settings import REPOSITORY
