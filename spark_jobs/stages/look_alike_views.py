@@ -11,6 +11,7 @@ Then a thing can be put before another's backdrop, in place of another thing, or
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -66,20 +67,24 @@ def filled(pixels: Pixels, hole: NDArray[np.bool_]) -> Pixels:
     while max(levels[-1].shape[:2]) > 1:
         levels.append(_halved(levels[-1]))
     colours = levels[-1][..., :3] / np.maximum(levels[-1][..., 3:], 1e-6)
-    for level in levels[-2::-1]:
-        size = level.shape[1::-1]
-        smooth = np.clip(np.round(colours), 0, 255).astype(np.uint8)
-        wide = np.asarray(Image.fromarray(smooth).resize(size, Image.Resampling.BILINEAR), np.float32)
-        colours = level[..., :3] + wide * (1 - level[..., 3:])
-    return np.clip(np.round(colours), 0, 255).astype(np.uint8)
+    for level in levels[-2:0:-1]:
+        colours = level[..., :3] + _widened(colours, level) * (1 - level[..., 3:])
+    return np.where(hole[..., None], _widened(colours, known), pixels)
+
+
+def _widened(colours: NDArray[np.floating[Any]], level: NDArray[np.float32]) -> Pixels:
+    """Colours (H, W, 3) smoothly enlarged to the size of a level."""
+    smooth = np.clip(np.round(colours), 0, 255).astype(np.uint8)
+    return np.asarray(Image.fromarray(smooth).resize(level.shape[1::-1], Image.Resampling.BILINEAR))
 
 
 def _halved(level: NDArray[np.float32]) -> NDArray[np.float32]:
     """Colours times their weight, and the weight, (H, W, 4) -> the same of squares of four pixels, each known if any of
     the four is."""
     height, width = level.shape[:2]
-    even = np.pad(level, ((0, height % 2), (0, width % 2), (0, 0)))
-    sums = even.reshape(even.shape[0] // 2, 2, even.shape[1] // 2, 2, 4).sum(axis=(1, 3))
+    even = np.pad(level, ((0, height % 2), (0, width % 2), (0, 0))) if height % 2 or width % 2 else level
+    rows = even[::2] + even[1::2]
+    sums = rows[:, ::2] + rows[:, 1::2]
     return np.asarray(sums / np.maximum(sums[..., 3:], 1.0))
 
 
