@@ -4,7 +4,7 @@
 
 The calibration's own kind of data: pictures of a catalogue drawn from a seed that no model was trained on, and changed
 copies of them.
-All codes are of the shipped extractor: 64 of its 128 bits, all of them, two thresholds for each of its numbers (256
+All codes are of deepbit-small: 64 of its 128 bits, all of them, two thresholds for each of its numbers (256
 bits of the same numbers), and its bits of the crop and of the whole picture side by side (256 bits). `independent` is
 of how many independent bits the distances of unrelated pictures spread as. Recall is by the code alone, without the
 whole picture's hash.

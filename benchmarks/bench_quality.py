@@ -49,7 +49,7 @@ from spark_jobs.calibrate_duplicates import CHANGES  # noqa: E402
 from spark_jobs.scoring.baselines import baselines  # noqa: E402
 from spark_jobs.scoring.evaluation import Address, Truth, labels_of, score_codes, score_duplicates  # noqa: E402
 from spark_jobs.stages.calibration import Calibration, ChangedViews, Target, calibrate, verifier_from  # noqa: E402
-from spark_jobs.stages.changed_copies import Picture, changed_views, cut_by, signed_views  # noqa: E402
+from spark_jobs.stages.changed_copies import Picture, changed_views, cut_by, signed  # noqa: E402
 from spark_jobs.stages.crop import WHOLE_IMAGE, Crop, CropPolicy, choose_crops  # noqa: E402
 from spark_jobs.stages.duplicates import find_groups  # noqa: E402
 from spark_jobs.stages.extractors import usual_extractor  # noqa: E402
@@ -105,7 +105,8 @@ def calibrated(
     parts, sources, changes = [], [], []
     for place, (row, picture, other) in enumerate(zip(rows, pictures, others, strict=True)):
         views = changed_views(picture, other, CHANGES, np.random.default_rng(int(row)), _COPIES)
-        parts.append(signed_views(views, cut_by(detector), extractor))
+        changed = [view.pixels for view in views]
+        parts.append(signed(cut_by(detector)(changed), changed, extractor))
         sources += [place] * len(views)
         changes += [view.change for view in views]
     changed = ChangedViews(reduce(joined, parts), np.array(sources), np.array(changes))

@@ -1,8 +1,8 @@
 """How fast the search service answers, beside FAISS behind the same HTTP server.
 
 Run in the environment of the benchmarks: `.venv-bench/bin/python benchmarks/bench_service.py [--json] [--items
-10000000]`.
-Random codes of 128 bits, in segments of a million without thumbnails. Ours and FAISS (IndexBinaryFlat, in place of our
+10000000] [--extractor NAME]`.
+Random codes, as long as those of the extractor, in segments of a million without thumbnails. Ours and FAISS (IndexBinaryFlat, in place of our
 scan, fed by the same batches) serve at once and are asked alternately, round by round; medians over rounds, and the
 distances that both find are checked to be equal. Clients are threads with bare sockets on the same cores. The targets
 are those of two idle cores; `..._cpu_ms`, the time of the CPU that the workers spend on one query, and `ratio`, FAISS's
@@ -37,12 +37,14 @@ from dlcore.search.index import open_index
 from dlcore.search.manifest import publish_manifest, read_manifest
 from dlcore.search.segment import SEGMENT_ITEMS, write_segment
 from dlcore.search.store import Store
-from dlcore.vision.extractor import load_extractor
+from dlcore.interop.artefact import load_artefact
+from dlcore.vision.extractor import code_bits
+from spark_jobs.stages.extractors import usual_extractor
 
 ROOT = Path(__file__).resolve().parents[1]
 TOKEN = "token-of-the-benchmark"
 MODELS = f"file://{ROOT}/models"
-CODE_BYTES, K = 16, 10
+K = 10
 CLIENTS, PICTURE_CLIENTS = 8, 2
 
 
@@ -73,14 +75,14 @@ class Result:
     load_before: float
 
 
-def write_index(uri: str, items: int, generator: np.random.Generator) -> np.ndarray:
-    """Publish random items -> their codes (N, B)."""
-    store, segments = Store(uri), []
-    codes = generator.integers(0, 256, (items, CODE_BYTES), np.uint8)
+def write_index(uri: str, items: int, generator: np.random.Generator, extractor: str) -> np.ndarray:
+    """Publish random items of an extractor, which codes the pictures that are searched for -> their codes (N, B)."""
+    store, segments, made_by = Store(uri), [], load_artefact(f"{MODELS}/{extractor}")
+    codes = generator.integers(0, 256, (items, code_bits(made_by.metadata) // 8), np.uint8)
     for start in range(0, items, SEGMENT_ITEMS):
         entries = entries_of(codes[start : start + SEGMENT_ITEMS], start)
         segments.append(write_segment(store, entries))
-    publish_manifest(store, model_version(), CODE_BYTES, segments, [])
+    publish_manifest(store, made_by.version, codes.shape[1], segments, [])
     return codes
 
 
@@ -94,11 +96,6 @@ def entries_of(codes: np.ndarray, start: int) -> Entries:
     return Entries(
         codes, days, keys, np.zeros(count, np.int16), labels, none, np.zeros(count, np.int64), np.empty(0, np.uint8)
     )
-
-
-def model_version() -> str:
-    """The version of the shipped extractor, which codes the pictures that are searched for."""
-    return load_extractor(f"{MODELS}/deepbit-small").version
 
 
 @dataclass
@@ -280,7 +277,7 @@ def seconds_until_visible(index: str, port: int, codes: np.ndarray) -> float:
     store, opened = Store(index), open_index(index)
     manifest = read_manifest(store, opened.version)
     segment = write_segment(store, entries_of(codes, len(opened)))
-    version = publish_manifest(store, manifest.model_version, CODE_BYTES, [*manifest.segments, segment], [])
+    version = publish_manifest(store, manifest.model_version, manifest.code_bytes, [*manifest.segments, segment], [])
     started = time.perf_counter()
     asked = request("/api/v1/search", by_code(codes[0]), "application/json")
     while any(json.loads(Client(port).ask(asked))["index"] != version for _ in range(4)):
@@ -293,14 +290,14 @@ def by_code(code: np.ndarray) -> bytes:
     return json.dumps({"queries": [{"code": code.tobytes().hex()}], "k": K}).encode()
 
 
-def measure(items: int, rounds: int, seconds: float) -> Result:
+def measure(items: int, rounds: int, seconds: float, extractor: str) -> Result:
     """All figures."""
     load_before, generator = os.getloadavg()[0], np.random.default_rng(7)
     with tempfile.TemporaryDirectory(prefix="bench-service-") as name, ExitStack() as stack:
         folder = Path(name)
         index = f"file://{folder}/index"
-        codes = write_index(index, items, generator)
-        changed = np.bitwise_and.reduce(generator.integers(0, 256, (500, CODE_BYTES, 4), np.uint8), axis=2)
+        codes = write_index(index, items, generator, extractor)
+        changed = np.bitwise_and.reduce(generator.integers(0, 256, (500, codes.shape[1], 4), np.uint8), axis=2)
         queries = codes[generator.integers(0, items, 500)] ^ changed
         requests = [request("/api/v1/search", by_code(code), "application/json") for code in queries]
         by_picture = [
@@ -335,8 +332,9 @@ def main() -> None:
     parser.add_argument("--items", type=int, default=10_000_000)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=8.0, help="of each round")
+    parser.add_argument("--extractor", default=usual_extractor(MODELS)[0], help="name of its artefact")
     given = parser.parse_args()
-    r = measure(given.items, given.rounds, given.seconds)
+    r = measure(given.items, given.rounds, given.seconds, given.extractor)
     if given.json:
         print(json.dumps(asdict(r), indent=1))
         return

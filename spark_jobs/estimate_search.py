@@ -1,6 +1,6 @@
 """Estimate what search and duplicates of a large catalogue need: memory, hours and machines.
 
-    python -m spark_jobs.estimate_search --pictures 380e6 --day 1e6 --bits 128 --cores 1200
+    python -m spark_jobs.estimate_search --pictures 380e6 --day 1e6 --bits 256 --cores 1200
 
 The constants below are for one core of an AMD EPYC with AVX-512; `--rate` scales them to another CPU. The rates of
 comparing, scanning and verifying were measured, on a busy machine; the seconds per picture include what Spark adds.
@@ -103,7 +103,7 @@ def queries_s(catalogue: Catalogue) -> float:
 def main(
     pictures: Annotated[float, typer.Option(help="number of distinct pictures in all, for example 380e6")],
     day: Annotated[float, typer.Option(help="number of new pictures per day")] = 1e6,
-    bits: Annotated[int, typer.Option(help="bits of a code: 64, 128, 256 or 512")] = 128,
+    bits: Annotated[int, typer.Option(help="bits of a code: 64, 128, 256 or 512")] = 256,
     cores: Annotated[int, typer.Option(help="number of cores of the cluster")] = 2,
     cores_each: Annotated[int, typer.Option(help="number of cores of each machine")] = 32,
     rate: Annotated[float, typer.Option(help="speed of one core of the cluster, relative to the measured core")] = 1.0,

@@ -25,13 +25,13 @@ from sample_data.catalogue.demo import HELD_OUT_SEED
 from spark_jobs.mistakes import Mistake
 from spark_jobs.running import runner
 from spark_jobs.running.command_line import DetectorOptions, ExtractorOptions
+from spark_jobs.running.extractors import pinned_extractor
 from spark_jobs.running.runner import Job
 from spark_jobs.scoring.evaluation import Address, Truth, read_look_alikes, read_truth
 from spark_jobs.scoring.published_scores import found_objects, score_published
 from spark_jobs.scoring.report_scores import score_published_reports
 from spark_jobs.settings import artefact_uri
 from spark_jobs.stages.calibration import verifier_from
-from spark_jobs.stages.extractors import usual_extractor
 from spark_jobs.training.detection_training import catalogue_test_set
 from spark_jobs.training.feature_judging import evaluate, judged_catalogue
 
@@ -101,7 +101,7 @@ def _published(job: Job[Options]) -> dict[str, Any]:
 def _held_out(job: Job[Options]) -> dict[str, Any]:
     """Scores of the artefacts on a generated catalogue that no training or threshold has seen."""
     options = job.options
-    uri = _artefact(job, options.extractor or usual_extractor(options.models or job.settings.models)[0])
+    uri = _artefact(job, pinned_extractor(job, options.models or job.settings.models, options.extractor))
     verifier = verifier_from(load_artefact(uri).metadata["verifier"])
     cutter = _artefact(job, options.detector)
     judged = judged_catalogue(HELD_OUT_SEED, options.pictures, HASH_SIDE, options.workers, detector=cutter)

@@ -1,8 +1,8 @@
 """Move the name of a model to another of its versions, or to a version copied from another folder.
 
-    python -m spark_jobs.promote_model deepbit-small                          which versions there are
-    python -m spark_jobs.promote_model deepbit-small --version 3f1c...        back, or on
-    python -m spark_jobs.promote_model deepbit-small --source models/deepbit-small
+    python -m spark_jobs.promote_model deepbit-lite0                          which versions there are
+    python -m spark_jobs.promote_model deepbit-lite0 --version 3f1c...        back, or on
+    python -m spark_jobs.promote_model deepbit-lite0 --source models/deepbit-lite0
 
 Nothing is overwritten: the version that made earlier rows stays, and can be loaded by its hash.
 """

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from dlcore.search.signatures import luminance_hash
-from dlcore.search.verification import Signatures, joined
+from dlcore.search.verification import Signatures
 from dlcore.vision.detector import Detector, load_detector
 from dlcore.vision.extractor import HASH_SIDE, Extractor, load_extractor
 from dlcore.vision.pixels import Pixels, resized
@@ -150,10 +150,9 @@ def _recoloured(
             yield RECOLOURED_ELSEWHERE, placed(turned, foreign.backdrop.resize(image.size), own.box)
 
 
-def signed_views(views: Sequence[View], cut: Cut, extractor: Extractor) -> Signatures:
-    """The signatures of changed pictures, each cut anew."""
-    pictures = [view.pixels for view in views]
-    return extractor.signatures(cut(pictures), luminance_hash(_small(pictures)), pictures)
+def signed(crops: Sequence[Pixels], pictures: Sequence[Pixels], extractor: Extractor) -> Signatures:
+    """The signatures of crops (H, W, 3) and of the pictures they were cut from, one for each."""
+    return extractor.signatures(crops, luminance_hash(_small(pictures)), pictures)
 
 
 def _small(pictures: Sequence[Pixels]) -> Pixels:
@@ -185,8 +184,9 @@ def _copies(row: dict[str, Any], extractor: Extractor, cut: Cut, changes: Change
     rng = np.random.default_rng(zlib.crc32(f"{row['day']}/{row['key']}".encode()))
     picture = _picture(row, "")
     views = changed_views(picture, _other(row), changes, rng, copies)
-    original = extractor.signatures([picture.crop], luminance_hash(_small([picture.pixels])), [picture.pixels])
-    signatures = joined(original, signed_views(views, cut, extractor))
+    changed = [view.pixels for view in views]
+    # All at once: a batch of the network that is not full costs as much as a full one.
+    signatures = signed([picture.crop, *cut(changed)], [picture.pixels, *changed], extractor)
     arrays = [
         pa.array([row["day"]] * len(signatures), pa.date32()),
         pa.array([row["key"]] * len(signatures)),

