@@ -21,6 +21,8 @@ from spark_jobs.running.auditing import load_contract
 STYLE = Path(__file__).with_name("report.css")
 _METHODS = {
     "deepbit": "DeepBit, verified",
+    "crop_bits": "its bits of the crop alone",
+    "whole_bits": "its bits of the whole image alone",
     "itq": "ITQ",
     "random_projection": "random projection",
     "phash": "pHash 64",
@@ -28,7 +30,9 @@ _METHODS = {
 }
 _MEASURES = (
     ("precision", "Precision of pairs", 3, max),
+    ("promised_precision", "the same, as the calibration promised it", 3, None),
     ("recall", "Recall of pairs", 3, max),
+    ("promised_recall", "the same, as the calibration promised it", 3, None),
     ("false_merges", "Groups of different things", 0, min),
     ("look_alikes_grouped", "Look-alikes in one group", 3, min),
     ("recall_at_10", "Recall in the 10 nearest", 3, max),
@@ -203,7 +207,8 @@ def _bars(runs: Mapping[tuple[str, str], PastRun], stage: str, longest: float) -
 
 
 def _quality(figures: Mapping[str, Any]) -> str:
-    ours = {**figures["features"], **figures["duplicates"]}
+    promised = {f"promised_{name}": value for name, value in figures["promised"].items()}
+    ours = {**figures["features"], **figures["duplicates"], **promised}
     scores = {"deepbit": ours, **figures["baselines"]}
     methods = [name for name in _METHODS if name in scores]
     return parts.section(
@@ -255,6 +260,8 @@ def _report_rows(score: Mapping[str, Any]) -> Iterator[list[str]]:
 def _measures(scores: Mapping[str, Any], methods: Sequence[str]) -> Iterator[list[str]]:
     for key, title, digits, better in _MEASURES:
         values = [scores[method].get(key) for method in methods]
+        if all(value is None for value in values):
+            continue
         best = better(value for value in values if value is not None) if better and any(values) else None
         texts = ("" if value is None else f"{value:,.{digits}f}" for value in values)
         cells = [

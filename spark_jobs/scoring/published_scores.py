@@ -15,13 +15,14 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from data_contracts.features import CODE_LENGTHS
 from data_contracts.reasons import Reason
 from dlcore.vision.detection_output import Detections
 from dlcore.vision.detection_score import TrueObjects, all_kept, mean_average_precision
 from dlcore.vision.extractor import HASH_SIDE, Extractor
 from dlcore.vision.pixels import resized
 from spark_jobs.scoring.baselines import baselines
-from spark_jobs.scoring.evaluation import Address, Truth, labels_of, score_codes, score_duplicates
+from spark_jobs.scoring.evaluation import Address, Truth, labels_of, score_baseline, score_codes, score_duplicates
 from spark_jobs.settings import artefact_uri
 from spark_jobs.stages.decode import read_pixels
 from spark_jobs.stages.duplicates import one_version
@@ -115,13 +116,14 @@ def score_published(
 
     look_alikes: pairs that must not share a group.
     extractor: the one that made the features, whose pooled features ITQ and random projection turn into codes; None
-    leaves the baselines out.
+    leaves these and pHash out.
     """
+    compared = score_baselines(published, truth, look_alikes, extractor) if extractor else {}
     return {
         "detector": score_detector(published.detections, truth),
         "features": score_features(published.features, truth),
         "duplicates": score_duplicates(truth, published.groups(), look_alikes),
-        "baselines": score_baselines(published, truth, look_alikes, extractor) if extractor else {},
+        "baselines": score_parts(published.features, truth, look_alikes) | compared,
     }
 
 
@@ -188,6 +190,20 @@ def counted(truth: Sequence[Truth]) -> list[Truth]:
 def _code(features: Mapping[Address, Row], row: Truth) -> bytes | None:
     found = features.get(row.address)
     return found["code"] if found else None
+
+
+def score_parts(
+    features: Mapping[Address, Row], truth: Sequence[Truth], look_alikes: Sequence[Pair]
+) -> dict[str, Any]:
+    """Scores of the crops' bits and of the whole images' bits by themselves; empty if the codes are of crops alone."""
+    judged = [row for row in counted(truth) if _code(features, row) is not None]
+    codes = [_code(features, row) or b"" for row in judged]
+    of_crop, of_both = CODE_LENGTHS
+    if len(judged) < 2 or {len(code) for code in codes} != {of_both}:
+        return {}
+    rows = np.stack([np.frombuffer(code, np.uint8) for code in codes])
+    parts = {"crop_bits": rows[:, :of_crop], "whole_bits": rows[:, of_crop:]}
+    return {name: score_baseline(part, judged, look_alikes) for name, part in parts.items()}
 
 
 def score_baselines(

@@ -94,6 +94,18 @@ def test_scores_are_those_of_the_published_rows(published):
     assert scores["features"]["bits"] == 8 and scores["features"]["map"] == 1.0
 
 
+def test_the_bits_of_crop_and_whole_image_are_also_scored_by_themselves(published):
+    # The crop's bits say that a's copy is nearest to it, those of the whole image say that it is the farthest.
+    codes = {A: (0, 0), COPY: (1, 255), B: (255, 1), LONE: (254, 254)}
+    rows = {at: {"reason": "ok", "code": bytes([crop] * 16 + [whole] * 16)} for at, (crop, whole) in codes.items()}
+    scores = score_published(replace(published, features=rows), TRUTH, [], None)
+    assert scores["features"]["bits"] == 256
+    assert {name: (row["bits"], row["map"]) for name, row in scores["baselines"].items()} == {
+        "crop_bits": (128, 1.0),
+        "whole_bits": (128, pytest.approx(1 / 3)),
+    }
+
+
 def test_things_are_found_whatever_their_labels(published):
     renamed = [replace(row, labels=("thing",) * len(row.labels)) for row in TRUTH]
     scores = score_detector(published.detections, renamed)
@@ -156,6 +168,16 @@ def test_figures_add_up_over_days():
     assert found["reasons"] == {"read_images": {"ok": 40}}
     assert found["seconds"] == {"read_images": 16.0} and found["images_per_second"] == {"read_images": 5.0}
     assert elapsed_seconds(runs, "image_pipeline") == 68.0
+
+
+def test_what_the_calibration_promised_stands_beside_what_was_seen(published):
+    run = report("calibrate_duplicates", None) | {"extra": {"expected": {"precision": 0.9514, "recall": 0.87}}}
+    promised = figures([run], {})["promised"]
+    assert promised == {"precision": 0.9514, "recall": 0.87}
+    whole = content(published)
+    assert "promised it" not in page(whole)
+    whole.figures["promised"] = promised
+    assert "<td class='n'>0.951</td>" in page(whole)
 
 
 def test_warnings_of_the_runs_are_shown(published):
