@@ -2,11 +2,11 @@
 
 Run in the environment of the benchmarks: `.venv-bench/bin/python benchmarks/bench_service.py [--json] [--items
 10000000] [--extractor NAME]`.
-Random codes, as long as those of the extractor, in segments of a million without thumbnails. Ours and FAISS (IndexBinaryFlat, in place of our
-scan, fed by the same batches) serve at once and are asked alternately, round by round; medians over rounds, and the
-distances that both find are checked to be equal. Clients are threads with bare sockets on the same cores. The targets
-are those of two idle cores; `..._cpu_ms`, the time of the CPU that the workers spend on one query, and `ratio`, FAISS's
-of it over ours, hardly depend on what else runs.
+Random codes, as long as those of the extractor, in segments of a million without thumbnails. Ours and FAISS
+(IndexBinaryFlat, in place of our scan, fed by the same batches) serve at once and are asked alternately, round by
+round; medians over rounds, and the distances that both find are checked to be equal. Clients are threads with bare
+sockets on the same cores. The targets are those of two idle cores; `..._cpu_ms`, the time of the CPU that the workers
+spend on one query, and `ratio`, FAISS's of it over ours, hardly depend on what else runs.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import numpy as np
 
+from dlcore.interop.artefact import load_artefact
 from dlcore.search.byte_strings import ByteStrings
 from dlcore.search.entries import Entries
 from dlcore.search.index import open_index
 from dlcore.search.manifest import publish_manifest, read_manifest
 from dlcore.search.segment import SEGMENT_ITEMS, write_segment
 from dlcore.search.store import Store
-from dlcore.interop.artefact import load_artefact
 from dlcore.vision.extractor import code_bits
 from spark_jobs.stages.extractors import usual_extractor
 

@@ -24,6 +24,9 @@ from dlcore.vision.preprocessing import Preprocessing
 
 BATCH = 16
 """Number of crops that the network sees at a time."""
+BATCH_WITH_WHOLES = 4
+"""The same for a network that sees the whole pictures too. Each of them costs about as much in a batch of 4 as in one
+of 16, and less is spent on filling up the last batch."""
 HASH_SIDE = 96
 """Side, in pixels, of the picture that luminance hashes and colour grids are made from."""
 
@@ -90,10 +93,12 @@ def _input(preprocessing: Preprocessing, pictures: Pictures) -> Array:
     return preprocessing.normalise(np.stack([resized(picture, preprocessing.resize) for picture in pictures]))
 
 
-def extractor_of(model: Module, metadata: Mapping[str, Any], version: str, batch: int = BATCH) -> Extractor:
-    """The extractor of a model, described by the metadata of its artefact and compiled for so many crops at a time."""
+def extractor_of(model: Module, metadata: Mapping[str, Any], version: str, batch: int = 0) -> Extractor:
+    """The extractor of a model, described by the metadata of its artefact and compiled for so many crops at a time; 0:
+    BATCH, or BATCH_WITH_WHOLES."""
     crop = Preprocessing.from_metadata(metadata["preprocessing"])
     whole = Preprocessing.from_metadata(metadata["whole"]) if metadata.get("whole") else None
+    batch = batch or (BATCH_WITH_WHOLES if whole else BATCH)
     shapes = [(batch, 3, each.size, each.size) for each in (crop, whole) if each]
     plan = plan_of(model, metadata, shapes if whole else shapes[0])
     return Extractor(crop, plan.predict, float(metadata["threshold"]), version, whole)
@@ -109,10 +114,11 @@ def wants_wholes(metadata: Mapping[str, Any]) -> bool:
     return bool(metadata.get("whole"))
 
 
-def load_extractor(uri: str, batch: int = BATCH) -> Extractor:
+def load_extractor(uri: str, batch: int = 0) -> Extractor:
     """The extractor of an artefact, compiled once per process, version and batch.
 
-    batch: crops that the network sees at a time; use 1 if they come one by one, since padding costs as much as crops.
+    batch: crops that the network sees at a time, as in `extractor_of`; use 1 if they come one by one, since padding
+        costs as much as crops.
 
     Raises:
         ModuleNotFoundError: the extractor builds on published weights whose package is not installed.

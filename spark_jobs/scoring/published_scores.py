@@ -192,9 +192,7 @@ def _code(features: Mapping[Address, Row], row: Truth) -> bytes | None:
     return found["code"] if found else None
 
 
-def score_parts(
-    features: Mapping[Address, Row], truth: Sequence[Truth], look_alikes: Sequence[Pair]
-) -> dict[str, Any]:
+def score_parts(features: Mapping[Address, Row], truth: Sequence[Truth], look_alikes: Sequence[Pair]) -> dict[str, Any]:
     """Scores of the crops' bits and of the whole images' bits by themselves; empty if the codes are of crops alone."""
     judged = [row for row in counted(truth) if _code(features, row) is not None]
     codes = [_code(features, row) or b"" for row in judged]
