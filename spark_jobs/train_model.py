@@ -53,11 +53,16 @@ def plan(job: Job[Options]) -> None:
     config = load_config(job.options.config)
     uri = artefact_uri(job.settings.models, config.artefact)
     _check_free(uri)
+    spread = is_distributed(job.spark)  # then records come in another order, which no other kind can go on with
+    if spread and config.made_method().evaluates_again:
+        raise Mistake(
+            f"[method] got {config.method}, which looks at the loss several times in a step, on a cluster; "
+            "take another method, or a connection of type spark_connect"
+        )
     stage = replace(job.stage, reads=datasets(config.rows))
     job.record.inputs.update(inputs.pinned_together(job.spark, job.settings, stage))
     data = labelled(job, config)
     job.note("pictures", {"training": data.count(False), "validation": data.count(True), "left_out": data.left_out})
-    spread = is_distributed(job.spark)  # then records come in another order, which no other kind can go on with
     training = f"{config.digest()}-{data.digest}{'-distributed' if spread else ''}"
     with TrainingFolder.opened(f"{job.settings.trainings}/{config.artefact}/{training}") as folder:
         job.note("folder", folder.uri)

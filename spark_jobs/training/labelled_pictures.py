@@ -31,7 +31,9 @@ WITHDRAWN = "withdrawn"
 PIECE_BYTES = 256 << 20
 """How much of the pixels is brought to one process at a time."""
 MOST_BYTES = 8 << 30
-"""Pixels that one process trains on, at most."""
+"""Memory for the pixels that one process trains on, at most."""
+ON_CLUSTER = 8
+"""Bytes that a worker needs for a byte of its pixels while it writes them down: as floats, as records and together."""
 _OF_SPLIT = 1_000_000
 
 
@@ -63,21 +65,31 @@ class Labelled:
         chosen = self.rows.where(f"is_validation = {str(is_validation).lower()} AND {condition}")
         return chosen.select(*PLACE, "label", "image").mapInArrow(made, from_arrow_schema(PIXELS))
 
+    def require_room(self, side: int, is_validation: bool, workers: int = 0) -> None:
+        """Refuse more pictures than one process holds in memory, or each of a cluster's `workers` does.
+
+        Raises:
+            Mistake: they are more.
+        """
+        count = self.count(is_validation)
+        size = count * side * side * 3 * (ON_CLUSTER if workers else 1) / max(workers, 1)
+        if size > MOST_BYTES:
+            advice = "more workers" if workers else "a cluster (a connection of type spark)"
+            raise Mistake(
+                f"got {count:,} pictures of {side} pixels, {size / 2**30:.1f} GB of memory for each process, expected "
+                f"at most {MOST_BYTES >> 30} GB; train on {advice}, or take fewer days or a smaller side"
+            )
+
     def brought(self, side: int, is_validation: bool) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
         """The pictures (N, side, side, 3) and labels (N,) of one side of the split, in an order that depends on the
         rows alone.
 
         Raises:
-            Mistake: they are more than one process trains on.
+            Mistake: see `require_room`.
         """
+        self.require_room(side, is_validation)
         count = self.count(is_validation)
         size = count * side * side * 3
-        if size > MOST_BYTES:
-            raise Mistake(
-                f"got {count:,} pictures of {side} pixels, {size / 2**30:.1f} GB for one process, expected at most "
-                f"{MOST_BYTES >> 30} GB; train on a cluster (a connection of type spark), or take fewer days or a "
-                f"smaller side"
-            )
         pixels, labels, filled = np.empty((count, side * side * 3), np.uint8), np.empty(count, np.float32), 0
         pieces = -(-size // PIECE_BYTES)
         for piece in range(pieces):

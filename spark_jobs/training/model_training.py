@@ -194,6 +194,8 @@ class ModelTraining:
             return PixelSource(pixels, labels, preprocessing, is_labelled, asked.batch_size, asked.seed)
         from pyspark import StorageLevel
 
+        if not is_validation:  # records to be judged on are read as they come
+            self.data.require_room(preprocessing.resize, is_validation, asked.workers)
         rows = self.data.pixels(preprocessing.resize, is_validation)
         rows = rows.repartition(asked.workers, *PLACE).sortWithinPartitions(*PLACE)
         made = partial(sample_of_row, preprocessing=preprocessing, is_labelled=self.config.is_labelled)
