@@ -1,15 +1,15 @@
-"""What a step of a distributed training costs beside the gradient: ours and the plain loop of treeAggregate and
-broadcast.
+"""What a step of a distributed training costs beside the gradient: ours, ours as a gang, and the plain loop of
+treeAggregate and broadcast.
 
     .venv/bin/python benchmarks/bench_distributed.py [--json] [--cluster] [--sizes 1e5 1e6 25e6] [--steps 15]
         [--partitions 2] [--wire fp16] [--apart]
 
 Two cores of one machine, `local[2]` or (--cluster) a standalone master with two one-core workers. The gradient is a
-fill, the method SGD with momentum, so that a step is synchronisation alone; both take steps in turn, medians are
-compared. sync_ms is by the clock, with the load beside it; cpu_ms is what driver, JVM and workers compute in a step,
-which other programs on the machine change less. --json prints one object alone. With --cluster --apart the workers
-fetch one another's blocks as from other machines, and loopback_mb is what went through the loopback device in a step,
-other programs' bytes included.
+fill, the method SGD with momentum, so that a step is synchronisation alone. All take some steps in turn, three times,
+and medians are compared. sync_ms is by the clock, with the load beside it; cpu_ms is what driver, JVM and workers
+compute in a step, which other programs on the machine change less. --json prints one object alone. With --cluster
+--apart the workers fetch one another's blocks as from other machines, and loopback_mb is what went through the loopback
+device in a step, other programs' bytes included.
 """
 
 from __future__ import annotations
@@ -45,14 +45,24 @@ from dlcore.spark.dataset import SparkSource
 
 ROOT = Path(__file__).resolve().parents[1]
 MOMENTUM, RATE = 0.9, 0.01
-WARM = 2
-"""Steps that are not counted: the first two have nothing to change, or no blocks to use again."""
+TURNS = 3
+WARM = 4
+"""Steps of a turn that are not counted: the first have nothing to change, no blocks to use again, or call a gang."""
+
+
+@dataclass
+class Contender:
+    """A way to train: a step, by its number; what lets others have Spark; its end."""
+
+    step: Callable[[int], None]
+    rest: Callable[[], None] = lambda: None
+    end: Callable[[], None] = lambda: None
 
 
 @dataclass
 class Result:
-    """Medians of a size, in ms by the clock and of the CPU, and in MB: ours, which takes so many jobs a step, and the
-    naive loop; the load average."""
+    """Medians of a size, in ms by the clock and of the CPU, and in MB, of ours, which takes so many jobs a step, of the
+    gang and of the naive loop; the load average."""
 
     jobs: int
     sync_ms: dict[str, float]
@@ -99,20 +109,18 @@ def contexts(is_cluster: bool) -> Iterator[Any]:
             yield context
 
 
-def our_step(
-    context: Any, size: int, partitions: int, wire: WireFormat
-) -> tuple[Callable[[int], None], Callable[[], None], int]:
-    """A step of ours, its end, and the jobs that it takes."""
+def our_training(context: Any, size: int, partitions: int, exchange: Exchange) -> tuple[Contender, int]:
+    """Ours, and the jobs of a step."""
     model = Filled(size)
     samples = [Sample.from_ndarray(np.ones(1), 1)] * 2 * partitions
     source = SparkSource(context.parallelize(samples, partitions), partitions)
     method = SGD(RATE, momentum=MOMENTUM, dampening=0.0)
     update = Update.of(model, {"": method}, Clipping())
     work = Assignment(
-        model, MSECriterion(), source, partitions, seed=1, workers=partitions, update=update, exchange=Exchange(wire)
+        model, MSECriterion(), source, partitions, seed=1, workers=partitions, update=update, exchange=exchange
     )
     made = crew.SparkCrew(work, source)
-    return lambda number: made.step(number, Progress()) and None, made.close, made.jobs
+    return Contender(lambda number: made.step(number, Progress()) and None, made.rest, made.close), made.jobs
 
 
 def naive_step(context: Any, size: int, partitions: int) -> Callable[[int], None]:
@@ -133,23 +141,34 @@ def naive_step(context: Any, size: int, partitions: int) -> Callable[[int], None
 
 
 def measured(context: Any, size: int, arguments: argparse.Namespace) -> Result:
-    """Both in turn."""
-    ours, end, jobs = our_step(context, size, arguments.partitions, arguments.wire)
-    has_naive = not arguments.no_naive
-    contenders = {"ours": ours} | ({"naive": naive_step(context, size, arguments.partitions)} if has_naive else {})
+    """All in turn."""
+    ours, jobs = our_training(context, size, arguments.partitions, Exchange(arguments.wire))
+    gang, _ = our_training(context, size, arguments.partitions, Exchange(arguments.wire, gang=True))
+    contenders = {"ours": ours, "gang": gang}
+    if not arguments.no_naive:
+        contenders["naive"] = Contender(naive_step(context, size, arguments.partitions))
     found: dict[str, list[tuple[float, ...]]] = {name: [] for name in contenders}
-    for number in range(arguments.steps + WARM):
-        for name, step in contenders.items():
-            start, computed, moved = time.perf_counter(), cpu_ms(), loopback_mb()
-            step(number)
-            if number >= WARM:
-                found[name].append((1e3 * (time.perf_counter() - start), cpu_ms() - computed, loopback_mb() - moved))
-    end()
+    for turn in range(TURNS):
+        for name, contender in contenders.items():
+            found[name] += timed(contender, turn, arguments.steps // TURNS)
+    for contender in contenders.values():
+        contender.end()
     clock, cpu, moved_mb = (
         {name: round(statistics.median(row[place] for row in rows), 1) for name, rows in found.items()}
         for place in range(3)
     )
     return Result(jobs, clock, cpu, moved_mb, os.getloadavg()[0])
+
+
+def timed(contender: Contender, turn: int, steps: int) -> list[tuple[float, ...]]:
+    """The milliseconds, those of the CPU and the megabytes of each of a turn's steps that count."""
+    found = []
+    for number in range(WARM + steps):
+        start, computed, moved = time.perf_counter(), cpu_ms(), loopback_mb()
+        contender.step(turn * (WARM + steps) + number)
+        found.append((1e3 * (time.perf_counter() - start), cpu_ms() - computed, loopback_mb() - moved))
+    contender.rest()
+    return found[WARM:]
 
 
 def main() -> None:

@@ -40,6 +40,7 @@ class Dropping:
 @dataclass(frozen=True)
 class Exchange:
     """wire: "fp32", or "fp16", the upper 16 bits of fp32 numbers, rounded to nearest. dropping: none unless given.
+    gang: Spark's tasks stay from step to step.
 
     Raises:
         ValueError: another format.
@@ -47,6 +48,7 @@ class Exchange:
 
     wire: WireFormat = "fp32"
     dropping: Dropping | None = None
+    gang: bool = False
 
     def __post_init__(self) -> None:
         if self.wire not in get_args(WireFormat):

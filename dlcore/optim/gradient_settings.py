@@ -71,3 +71,16 @@ class GradientSettings:
         dropping = Dropping(drop_percentage, max_drop_percentage, batchsize, warmup_iteration)
         self._exchange = replace(self._exchange, dropping=dropping if drop_percentage else None)
         return self
+
+    def set_gang(self, gang: bool = True) -> Self:
+        """Let Spark's tasks stay from step to step, as one barrier stage: for steps of tens of milliseconds, of which
+        starting tasks would take most.
+
+        The arithmetic, and so the result, is that of steps which are jobs of their own. While it trains, every
+        partition takes a slot of Spark's; validations and checkpoints give them back for their time.
+
+        Raises:
+            ValueError: from `optimize`, the records are not on Spark, or it has fewer slots than they have partitions.
+        """
+        self._exchange = replace(self._exchange, gang=gang)
+        return self

@@ -21,6 +21,9 @@ from dlcore.nn.parameter import Parameter
 from dlcore.optim.method import Evaluation, OptimMethod
 from dlcore.optim.schedule import Progress
 
+_AT_ONCE = 1 << 14
+"""Numbers that are added at once: a processor's cache holds them."""
+
 
 @dataclass(frozen=True)
 class Clipping:
@@ -175,9 +178,13 @@ def combine(rows: Sequence[Array] | Array, records: Sequence[int], out: Array | 
         if out is not None:
             out[...] = rows[0]
         return into
-    np.multiply(rows[0], kind(records[0] / total), out=into)
-    for row, count in zip(rows[1:], records[1:], strict=True):
-        into += row * kind(count / total)
+    scratch = np.empty(min(_AT_ONCE, into.size), into.dtype)
+    for start in range(0, into.size, _AT_ONCE):
+        some = into[start : start + _AT_ONCE]
+        np.multiply(rows[0][start : start + _AT_ONCE], kind(records[0] / total), out=some)
+        for row, count in zip(rows[1:], records[1:], strict=True):
+            share = np.multiply(row[start : start + _AT_ONCE], kind(count / total), out=scratch[: some.size])
+            some += share
     return into
 
 

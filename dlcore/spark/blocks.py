@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import json
 import mmap
+import os
 import struct
+from collections import OrderedDict
 from collections.abc import Mapping
 from typing import Any
 
@@ -18,6 +20,8 @@ from dlcore.errors import DlcoreError
 
 _ALIGNED = 64
 _LENGTH = struct.Struct("<Q")
+_KEPT = 64
+"""Files that a process keeps mapped: the latest."""
 Layout = Mapping[str, tuple[tuple[int, ...], Any]]
 """Name -> shape and type."""
 
@@ -51,3 +55,24 @@ def views(area: Any, places: Mapping[str, Any]) -> dict[str, Array]:
         count = int(np.prod(shape, dtype=np.int64))
         found[name] = np.frombuffer(area, np.dtype(kind), count, offset).reshape(shape)
     return found
+
+
+class Mappings:
+    """Files in memory. A step's blocks lie in the memory of earlier ones, so a file that is still mapped costs no page
+    faults."""
+
+    def __init__(self) -> None:
+        self._areas: OrderedDict[tuple[int, int, int, bool], mmap.mmap] = OrderedDict()
+
+    def of(self, file: Any, is_written: bool = False, is_whole: bool = True) -> mmap.mmap:
+        """A file, to be read, or to be written too. is_whole: all of it will be; else pages are mapped as they are."""
+        found = os.fstat(file.fileno())
+        place = found.st_dev, found.st_ino, found.st_size, is_written  # no other file's as long as it is mapped
+        if place not in self._areas:
+            flags = mmap.MAP_SHARED | (mmap.MAP_POPULATE if is_whole else 0)
+            prot = mmap.PROT_READ | (mmap.PROT_WRITE if is_written else 0)
+            self._areas[place] = mmap.mmap(file.fileno(), 0, flags=flags, prot=prot)
+        self._areas.move_to_end(place)
+        while len(self._areas) > _KEPT:
+            self._areas.popitem(last=False)
+        return self._areas[place]

@@ -1,10 +1,12 @@
-"""The crew of a distributed training: each step is one Spark job, or two where the weights are many."""
+"""The crew of a distributed training: each step is one Spark job, or two where the weights are many; or one or two
+orders to tasks that stay."""
 
 from __future__ import annotations
 
 import logging
 import secrets
 import tempfile
+from functools import partial
 
 import numpy as np
 
@@ -18,6 +20,7 @@ from dlcore.optim.worker import PartResult
 from dlcore.spark import steps
 from dlcore.spark.blocks import BlockLostError
 from dlcore.spark.dataset import SparkSource
+from dlcore.spark.gang import Gang
 from dlcore.spark.run import Run, Turn, set_slots
 from dlcore.spark.shared import Shared
 from dlcore.spark.slice_store import Sharing, fetched, folder_of, open_block, remove_store
@@ -65,6 +68,7 @@ class SparkCrew:
             parameter.forget_grad()
         self._shared = Shared.of(self._context, self._run)
         self._limit = None if a.exchange.dropping is None else TimeLimit(a.exchange.dropping)
+        self._gang = Gang(source, self._shared, sharing.token) if a.exchange.gang else None
         self._change: steps.Change | None = None
         self._slices: tuple[str, ...] = ()
         """Blocks of the weights before `_change`."""
@@ -101,34 +105,37 @@ class SparkCrew:
 
     def _turned(self, turn: Turn) -> list[steps.Answer]:
         if self.jobs == 2:
-            return self._asked(steps.gradient_step(self._shared, turn, self._slices, self._change))
-        answers = self._asked(steps.whole_step(self._shared, turn, self._change))
+            return self._asked(steps.Order(steps.gradient_step, (turn, self._slices, self._change)))
+        answers = self._asked(steps.Order(steps.whole_step, (turn, self._change)))
         if self._change is not None:
             self._slices = tuple(answer.state for answer in answers)
         return answers
 
     def _changed(self, change: steps.Change) -> tuple[str, ...]:
-        answers = self._asked(steps.change_step(self._shared, change))
+        answers = self._asked(steps.Order(steps.change_step, (change,)))
         return tuple(answer.state for answer in answers if answer.state)
 
-    def _asked(self, task: steps.Task, partitions: list[int] | None = None) -> list[steps.Answer]:
-        """The answers of a job of `task`, in the order of the partitions. If something was lost it is asked once more;
-        with new files of samples, if a task does not run where its samples are.
+    def _asked(self, order: steps.Order, partitions: list[int] | None = None) -> list[steps.Answer]:
+        """The answers to an order, of all partitions unless given, in their order. If something was lost it is asked
+        once more; with new files of samples, if a task does not run where its samples are.
 
         Raises:
             WorkerError: Spark gave up, or a block is lost for good.
         """
-        found = self._run_job(task, partitions)
+        found = self._answers(order, partitions)
         if any(answer.lost for answer in found):
             if not all(answer.has_samples for answer in found):
+                self.rest()
                 self._source.keep_again()
-            found = self._run_job(task, partitions)
+            found = self._answers(order, partitions)
         if lost := [answer for answer in found if answer.lost]:
             raise WorkerError(f"training on Spark lost what it had on partition {lost[0].partition}: {lost[0].lost}")
         return sorted(found, key=lambda answer: answer.partition)
 
-    def _run_job(self, task: steps.Task, partitions: list[int] | None) -> list[steps.Answer]:
-        job = self._source.kept.mapPartitionsWithIndex(task)
+    def _answers(self, order: steps.Order, partitions: list[int] | None) -> list[steps.Answer]:
+        if self._gang is not None and partitions is None:
+            return self._gang.answers(order)
+        job = self._source.kept.mapPartitionsWithIndex(partial(steps.on_spark, self._shared, order))
         try:
             found: list[steps.Answer] = (
                 job.collect() if partitions is None else self._context.runJob(job, list, partitions)
@@ -137,10 +144,16 @@ class SparkCrew:
             raise WorkerError(f"training on Spark failed: {error}") from error
         return found
 
+    def rest(self) -> None:
+        """Give a gang's slots to Spark's other jobs, until the next step."""
+        if self._gang is not None:
+            self._gang.dismiss()
+
     # --- looking at it ----------------------------------------------------------------------------------------------
 
     def collect(self) -> Array:
         """See `Crew.collect`."""
+        self.rest()
         if self._change is None:
             rows = self._initial_buffers()
             self._take_buffers(rows)
@@ -165,7 +178,7 @@ class SparkCrew:
         """The blocks of the weights after the latest step."""
         if self.jobs == 2:
             return self._slices
-        return (self._asked(steps.change_alone(self._shared, change), [0])[0].state,)
+        return (self._asked(steps.Order(steps.change_alone, (change,)), [0])[0].state,)
 
     def _read(self, path: str) -> dict[str, Array]:
         """The arrays of a block.
@@ -216,6 +229,7 @@ class SparkCrew:
         """See `Crew.close`; the weights are those of the last `collect`."""
         for parameter in self._update.parameters:
             parameter.forget_grad()
+        self.rest()
         try:
             self._source.kept.mapPartitionsWithIndex(steps.remove_step(self._run.sharing.token)).collect()
             self._shared.destroy()

@@ -65,6 +65,11 @@ def seat_of(shared: Shared) -> Seat:
     return _SEATS[shared.token]
 
 
+def leave_seats() -> None:
+    """Let go of the memory of a run that has ended."""
+    _SEATS.clear()
+
+
 @dataclass
 class Seat:
     """A run in a Python worker: the model, whose weights are seen where the store has them."""

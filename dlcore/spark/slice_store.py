@@ -9,17 +9,16 @@ its node serves it, if it does, and its path, apart by "|": on its node it is ma
 from __future__ import annotations
 
 import hashlib
-import mmap
 import os
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from dlcore.activity import Array
 from dlcore.spark import keeper
-from dlcore.spark.blocks import BlockLostError, Layout, arrays_in, header_of, views
+from dlcore.spark.blocks import BlockLostError, Layout, Mappings, arrays_in, header_of, views
 
 MEMORY = Path("/dev/shm")
 
@@ -60,6 +59,7 @@ class SliceStore:
     folder: Path
     sharing: Sharing
     endpoint: str = ""
+    mappings: Mappings = field(default_factory=Mappings, compare=False, repr=False)
 
     @classmethod
     def of(cls, sharing: Sharing, local: str, wanted_bytes: int) -> SliceStore:
@@ -88,7 +88,7 @@ class SliceStore:
         endpoint, _, path = address.partition("|")
         if not self._is_foreign(address):
             try:
-                return open_block(address, is_read_whole)
+                return open_block(address, is_read_whole, self.mappings)
             except BlockLostError:
                 if not endpoint:
                     raise
@@ -103,7 +103,7 @@ class SliceStore:
         endpoint, _, path = address.partition("|")
         if not self._is_foreign(address):
             try:
-                return open_block(address, is_read_whole=False)[name][low:high]
+                return open_block(address, False, self.mappings)[name][low:high]
             except BlockLostError:
                 if not endpoint:
                     raise
@@ -122,7 +122,7 @@ class SliceStore:
         header, places, size = header_of(layout)
         draft = self.folder / f"{name}.{os.getpid()}"
         with _opened(self._freed(size, draft), size) as file:
-            area = mmap.mmap(file.fileno(), size, flags=mmap.MAP_SHARED | mmap.MAP_POPULATE)
+            area = self.mappings.of(file, is_written=True)
         area[: len(header)] = header
         return Draft(views(area, places), self.folder / name, draft, self.endpoint)
 
@@ -168,9 +168,9 @@ def has_block(address: str) -> bool:
     return Path(address.rpartition("|")[2]).exists()
 
 
-def open_block(address: str, is_read_whole: bool = True) -> dict[str, Array]:
+def open_block(address: str, is_read_whole: bool = True, mappings: Mappings | None = None) -> dict[str, Array]:
     """The arrays of a block of this node, to read. is_read_whole: all of it will be; else pages are mapped as they are
-    read.
+    read. mappings: those of a process that opens blocks step by step.
 
     Raises:
         BlockLostError: it is not there.
@@ -178,8 +178,7 @@ def open_block(address: str, is_read_whole: bool = True) -> dict[str, Array]:
     path = address.rpartition("|")[2]
     try:
         with open(path, "rb") as file:
-            flags = mmap.MAP_SHARED | (mmap.MAP_POPULATE if is_read_whole else 0)
-            area = mmap.mmap(file.fileno(), 0, flags=flags, prot=mmap.PROT_READ)
+            area = (mappings or Mappings()).of(file, is_whole=is_read_whole)
     except OSError as error:
         raise BlockLostError(f"got no block {path} ({error}), expected it on this node") from error
     return arrays_in(area)
@@ -210,7 +209,9 @@ def _opened(path: Path, size: int) -> Any:
     """A file with room for `size` bytes: without the room a task would be killed where it writes."""
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
     try:
-        os.posix_fallocate(descriptor, 0, size)
+        found = os.fstat(descriptor)
+        if found.st_size != size or found.st_blocks * 512 < size:
+            os.posix_fallocate(descriptor, 0, size)
     except OSError as error:
         os.close(descriptor)
         path.unlink()

@@ -18,7 +18,7 @@ from dlcore.optim.schedule import Progress
 from dlcore.optim.update import combine
 from dlcore.optim.worker import PartResult
 from dlcore.spark.blocks import BlockLostError
-from dlcore.spark.run import Seat, Turn, seat_of, set_slots, slots_of
+from dlcore.spark.run import Seat, Turn, leave_seats, seat_of, set_slots, slots_of
 from dlcore.spark.shared import Shared, local_folder
 from dlcore.spark.slice_store import has_block, remove_store
 from dlcore.spark.wire import received, rounded
@@ -57,75 +57,62 @@ class Answer:
     has_samples: bool = True
 
 
-Task = Callable[[int, Iterator[Any]], Iterator[Answer]]
+@dataclass(frozen=True)
+class Order:
+    """What the tasks of all partitions are to do: `work`, a function of this file, and what it is told beside its
+    seat, its partition and the path of its samples."""
 
+    work: Callable[..., Answer]
+    told: tuple[Any, ...]
 
-def answered(work: Callable[[int, str], Answer]) -> Task:
-    """A task of `work`, a function of the partition and the path of its samples. A block that is lost is an answer, no
-    failure, which Spark would try again in vain."""
-
-    def task(partition: int, kept: Iterator[Any]) -> Iterator[Answer]:
-        (samples,) = (each.path for each in kept)
+    def done(self, seat: Seat, partition: int, samples: str) -> Answer:
+        """Do it. A block that is lost is an answer, no failure, which Spark would try again in vain."""
         try:
-            yield work(partition, samples)
+            return self.work(seat, partition, samples, *self.told)
         except BlockLostError as error:
-            yield Answer(partition, lost=str(error), has_samples=has_block(samples))
-
-    return task
+            return Answer(partition, lost=str(error), has_samples=has_block(samples))
 
 
-def whole_step(shared: Shared, turn: Turn, change: Change | None) -> Task:
+def on_spark(shared: Shared, order: Order, partition: int, kept: Iterator[Any]) -> Iterator[Answer]:
+    """A Spark task that does an order and ends."""
+    (samples,) = (each.path for each in kept)
+    yield order.done(seat_of(shared), partition, samples)
+
+
+def whole_step(seat: Seat, partition: int, samples: str, turn: Turn, change: Change | None) -> Answer:
     """A step in one job."""
-
-    def work(partition: int, samples: str) -> Answer:
-        seat, path = seat_of(shared), ""
-        weights = seat.initial["weights"]
-        if change is not None:
-            path = changed_slice(seat, change, 0, f"state.{turn.iteration}.{partition}", partition)
-            weights = seat.store.open(path)["weights"]
-        answer = _gradient(seat, partition, samples, turn, seat.seen(weights), change, path)
-        seat.store.free_until(turn.iteration - 2)
-        return answer
-
-    return answered(work)
+    path, weights = "", seat.initial["weights"]
+    if change is not None:
+        path = changed_slice(seat, change, 0, f"state.{turn.iteration}.{partition}", partition)
+        weights = seat.store.open(path)["weights"]
+    answer = _gradient(seat, partition, samples, turn, seat.seen(weights), change, path)
+    seat.store.free_until(turn.iteration - 2)
+    return answer
 
 
-def gradient_step(shared: Shared, turn: Turn, slices: tuple[str, ...], change: Change | None) -> Task:
-    """The gradients at the weights in the blocks `slices`, none at the start. change: the one that made them."""
-
-    def work(partition: int, samples: str) -> Answer:
-        seat = seat_of(shared)
-        weights = gathered(seat, slices)
-        answer = _gradient(seat, partition, samples, turn, weights, change, "")
-        seat.store.free_until(turn.iteration - 2)
-        return answer
-
-    return answered(work)
+def gradient_step(
+    seat: Seat, partition: int, samples: str, turn: Turn, slices: tuple[str, ...], change: Change | None
+) -> Answer:
+    """The gradient at the weights in the blocks `slices`, none at the start. change: the one that made them."""
+    weights = gathered(seat, slices)
+    answer = _gradient(seat, partition, samples, turn, weights, change, "")
+    seat.store.free_until(turn.iteration - 2)
+    return answer
 
 
-def change_step(shared: Shared, change: Change) -> Task:
+def change_step(seat: Seat, partition: int, samples: str, change: Change) -> Answer:
     """The change, by the owners of the slices."""
-
-    def work(partition: int, samples: str) -> Answer:
-        seat = seat_of(shared)
-        if partition >= len(seat.run.slices):
-            return Answer(partition)
-        path = changed_slice(seat, change, partition, f"slice.{change.iteration}.{partition}")
-        seat.store.free_until(change.iteration - 2)
-        return Answer(partition, path)
-
-    return answered(work)
+    if partition >= len(seat.run.slices):
+        return Answer(partition)
+    path = changed_slice(seat, change, partition, f"slice.{change.iteration}.{partition}")
+    seat.store.free_until(change.iteration - 2)
+    return Answer(partition, path)
 
 
-def change_alone(shared: Shared, change: Change) -> Task:
+def change_alone(seat: Seat, partition: int, samples: str, change: Change) -> Answer:
     """The change of all weights by one task, for the driver to look at, which copies them before it asks again."""
-
-    def work(partition: int, samples: str) -> Answer:
-        seat = seat_of(shared)
-        seat.store.free("shown")
-        return Answer(partition, changed_slice(seat, change, 0, "shown", partition))
-
-    return answered(work)
+    seat.store.free("shown")
+    return Answer(partition, changed_slice(seat, change, 0, "shown", partition))
 
 
 def read_step(shared: Shared, address: str) -> Callable[[int, Iterator[Any]], Iterator[Any]]:
@@ -143,6 +130,7 @@ def remove_step(token: str) -> Callable[[int, Iterator[Any]], Iterator[Any]]:
 
     def task(partition: int, kept: Iterator[Any]) -> Iterator[Any]:
         list(kept)
+        leave_seats()
         remove_store(token, local_folder())
         yield partition
 
