@@ -86,6 +86,10 @@ def joined(
     Raises:
         ValueError: with these chunks, pairs would be missed.
     """
+    if second is not None and len(first) > len(second):  # a code of the first is looked up in many buckets
+        for i, j, apart in joined(second, first, radius, chunks, part):
+            yield j, i, apart
+        return
     chunks = chosen(first, second, radius) if chunks is None else chunks
     if not chunks:
         yield from _compared(first, second, radius, part)
