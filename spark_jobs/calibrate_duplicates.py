@@ -23,6 +23,7 @@ from spark_jobs.running.command_line import DetectorOptions, ExtractorOptions
 from spark_jobs.running.extractors import pinned_extractor
 from spark_jobs.running.runner import Job
 from spark_jobs.settings import artefact_uri
+from spark_jobs.sql import literal
 from spark_jobs.stages.calibration import Calibration, Population, Target, calibrate, read_copies, verifier_from
 from spark_jobs.stages.changed_copies import BOX, SCHEMA, Changes, copy_batches
 from spark_jobs.stages.crop import DETECTION
@@ -111,16 +112,15 @@ def population_of(pictures: Any, sample: pa.Table, count: int) -> Population:
     if count <= len(sample):
         return Population.of_whole(signatures_of(sample))
     few = sample.slice(0, COUNTED)
+    scale = count / (2 * len(few))  # each pair of two of them is seen from both
 
     def found(calibration: Calibration) -> Callable[[float], float]:
         near = pictures.mapInArrow(partial(near_batches, sample=few, calibration=calibration), NEAR_ROW)
         counted = near.dropDuplicates(["picture", "other"]).groupBy("step").count().collect()
         steps = {row["step"]: row["count"] for row in counted}
-        return lambda threshold: (
-            sum(n for step, n in steps.items() if step >= step_of(threshold)) * count / (2 * len(few))
-        )
+        return lambda threshold: scale * sum(n for step, n in steps.items() if step >= step_of(threshold))
 
-    return Population(count, found)
+    return Population(count, found, scale=scale)
 
 
 def _distances_before(job: Job[Options], version: str) -> tuple[int, int] | None:
@@ -163,12 +163,20 @@ def _sample(job: Job[Options], crops: pa.Table) -> Any:
     """The pictures to change with their boxes, each with another one, whose thing and backdrop make look-alikes of
     it."""
     named = crops.select([*_PLACE, *BOX])
-    days, keys = (sorted(set(named.column(name).to_pylist())) for name in _PLACE)
-    images = job.read("images", (*_PLACE, "image"))
-    near = images.where(images["day"].isin(days) & images["key"].isin(keys))
+    near = job.read("images", (*_PLACE, "image")).where(_of_crops(named))
     own = near.join(job.spark.createDataFrame(_with_others(named)), list(_PLACE))
     others = [near[name].alias(f"other_{name}") for name in (*_PLACE, "image")]
     return own.join(near.select(*others), [f"other_{name}" for name in _PLACE], "left")
+
+
+def _of_crops(crops: pa.Table) -> str:
+    """Spark SQL for the images of these crops. Each day is asked for its own keys only, so that of its files just the
+    parts with these keys are read."""
+    keys: dict[Any, set[str]] = {}
+    for day, key in zip(*(crops.column(name).to_pylist() for name in _PLACE), strict=True):
+        keys.setdefault(day, set()).add(key)
+    of_day = (f"(day = DATE '{day}' AND key IN ({', '.join(map(literal, sorted(keys[day])))}))" for day in sorted(keys))
+    return " OR ".join(of_day) or "false"
 
 
 def _with_others(crops: pa.Table) -> pa.Table:

@@ -127,11 +127,13 @@ class Population:
         probability.
     before: the distances in use. They are kept while those that would be chosen are near: with larger ones, all
         pictures must be compared anew.
+    scale: how many of the pairs that `found` counts each pair that was seen stands for.
     """
 
     pictures: int
     found: Callable[[Calibration], Callable[[float], float]]
     before: tuple[int, int] | None = None
+    scale: float = 1.0
 
     @classmethod
     def of_whole(cls, catalogue: Signatures) -> Population:
@@ -179,7 +181,7 @@ def calibrate(
     )
     unset = Calibration(verifier, float(_sigmoid(LOWEST)), *limits, model_version)
     found = population.found(unset)
-    wrong = _wrong_pairs(unset, originals, copies, population.pictures, found, true[is_copy])
+    wrong = _wrong_pairs(unset, originals, copies, population, found, true[is_copy])
     expected: dict[str, Any] = {}
     for threshold in _sigmoid(np.linspace(_logit(LEAST), 9, 80)):
         expected = _expected(threshold, true, copies)
@@ -203,18 +205,18 @@ def _wrong_pairs(
     calibration: Calibration,
     originals: Signatures,
     copies: ChangedViews,
-    pictures: int,
+    population: Population,
     found: Callable[[float], float],
     true: Floats,
 ) -> Callable[[float], float]:
-    """How many wrong pairs of a catalogue of so many pictures score at least so many log-odds: the larger of both
-    estimates. true: P(duplicate) of the copies with their originals.
+    """How many wrong pairs of a catalogue score at least so many log-odds: the larger of both estimates. found: how
+    many of its pairs have at least a probability. true: P(duplicate) of the copies with their originals.
     """
     negatives, tried = _other_pictures(calibration, originals, copies)
     chance = by_chance(_logit(negatives), tried, float(_logit(LEAST)))
     twins = _twin_probabilities(calibration.verifier, copies)
-    mixture = mixture_of(lambda score: found(float(_sigmoid(score))), _logit(true), _logit(twins))
-    pairs = pictures * (pictures - 1) / 2
+    mixture = mixture_of(lambda score: found(float(_sigmoid(score))), _logit(true), _logit(twins), population.scale)
+    pairs = population.pictures * (population.pictures - 1) / 2
     return lambda score: max(pairs * chance(score), mixture.wrong(score))
 
 

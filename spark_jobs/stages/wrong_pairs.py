@@ -67,18 +67,19 @@ class Mixture:
         return self.total * float((self.weights * left).sum())
 
 
-def mixture_of(found: Callable[[float], float], copies: Floats, twins: Floats) -> Mixture:
+def mixture_of(found: Callable[[float], float], copies: Floats, twins: Floats, scale: float = 1.0) -> Mixture:
     """The mixture that fits the pairs of a catalogue.
 
     found: how many of them score at least s. copies: scores of changed copies with their originals. twins: scores of
-    changed copies with each other, if they are of one original.
+    changed copies with each other, if they are of one original. scale: how many of the pairs `found` each pair that was
+    seen stands for; only those seen are evidence.
 
     A catalogue has twins as well, and they score lower, since both were changed: up to a third of its duplicates are
     taken to be such, which is their share in a group of three. Without this, they would count as wrong. The wrong pairs
     fall exponentially (bend 1) or faster: with the exponential alone, the many at low scores would make a long tail.
     """
     steps = _STEP * np.arange(_STEPS + 1)
-    counts = _per_step(np.array([found(LOWEST + float(step)) for step in steps]))
+    seen = _per_step(np.array([found(LOWEST + float(step)) for step in steps])) / scale
     like_copies = _shares_per_step(copies, LOWEST + steps)
     like_twins = _shares_per_step(twins, LOWEST + steps) if len(twins) else like_copies
     shares, decays, bends, both = (grid.ravel() for grid in np.meshgrid(_SHARES, _DECAYS, _BENDS, _TWINS))
@@ -86,9 +87,9 @@ def mixture_of(found: Callable[[float], float], copies: Floats, twins: Floats) -
     like_others = np.concatenate([-np.diff(falling, axis=1), falling[:, -1:]], axis=1)
     like_right = (1 - both[:, None]) * like_copies + both[:, None] * like_twins
     chances = shares[:, None] * like_others + (1 - shares[:, None]) * like_right
-    likelihood = (counts * np.log(np.maximum(chances, 1e-12))).sum(axis=1)
+    likelihood = (seen * np.log(np.maximum(chances, 1e-12))).sum(axis=1)
     weights = np.exp(likelihood - likelihood.max())
-    return Mixture(float(counts.sum()), shares, decays, bends, weights / weights.sum())
+    return Mixture(scale * float(seen.sum()), shares, decays, bends, weights / weights.sum())
 
 
 def _per_step(above: Floats) -> Floats:

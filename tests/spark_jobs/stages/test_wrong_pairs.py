@@ -75,6 +75,20 @@ def test_whatever_is_found_wrong_pairs_are_some_of_it_and_fewer_at_higher_scores
     assert wrong == sorted(wrong, reverse=True)
 
 
+def test_pairs_that_a_sample_shows_are_evidence_once_however_many_they_stand_for():
+    rng = np.random.default_rng(0)
+    copies = likely(rng, 2000)
+    few = counter(np.concatenate([likely(rng, 40), rng.exponential(1.3, 4)]))
+    seen = mixture_of(few, copies, np.empty(0))
+    scaled = mixture_of(lambda score: 1000 * few(score), copies, np.empty(0), scale=1000)
+    for score in (LOWEST, 2.0, 4.0):
+        assert scaled.wrong(score) == pytest.approx(1000 * seen.wrong(score))
+    # Many alike would leave hardly a doubt about the tail.
+    assert mixture_of(lambda score: 1000 * few(score), copies, np.empty(0)).wrong(6.0) != pytest.approx(
+        scaled.wrong(6.0)
+    )
+
+
 def test_nothing_found_is_nothing_wrong():
     for copies in (np.array([3.0]), np.empty(0)):
         assert mixture_of(lambda score: 0.0, copies, np.empty(0)).wrong(2.0) == 0.0
