@@ -35,6 +35,7 @@ from spark_jobs.stages.signature_rows import HAS_LENGTHS, SIGNATURES
 BLOCK = 65536
 """Pictures in a block: 32 MB, and 4 billion comparisons with another block."""
 _SMALLEST = 4096
+_MOST_SMALL = 16  # blocks of a day below the full size: a shop has hundreds of days, and each task knows all blocks
 _OF_ONE_TASK = 1 << 20
 _BLOCK_AND_ROW = (
     f"CAST(shiftright(number, {ROW_BITS}) AS int) AS block",
@@ -126,7 +127,7 @@ def _written(job: Job[Any], days: dict[str, PictureDay], missing: Sequence[str],
         return {}
     rows = {day: days[day].rows for day in missing}
     count = {
-        day: max(math.ceil(n / BLOCK), min(job.settings.partitions, math.ceil(n / _SMALLEST)), 1)
+        day: max(math.ceil(n / BLOCK), min(job.settings.partitions, math.ceil(n / _SMALLEST), _MOST_SMALL), 1)
         for day, n in rows.items()
     }
     buckets = job.spark.createDataFrame(

@@ -29,8 +29,14 @@ def pinned_together(spark: Any, settings: Settings, stage: Stage) -> dict[str, i
     return lineage.as_made(spark, tables, newest, whole)
 
 
+def row_count(job: Any) -> int:
+    """How many rows the first input of a stage has over all days. job: a `runner.Job`, here and below."""
+    first = job.stage.reads[0]
+    return publishing.row_count(job.spark, job.settings.table(first), job.record.inputs[first])
+
+
 def states_of(job: Any) -> dict[str, State | None]:
-    """For a daily stage: whose rows its inputs have for the day. job: a `runner.Job`, here and below."""
+    """For a daily stage: whose rows its inputs have for the day."""
     return {
         dataset: lineage.state_of(job.spark, job.settings.table(dataset), snapshot, job.day)
         for dataset, snapshot in job.record.inputs.items()

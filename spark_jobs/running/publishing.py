@@ -140,6 +140,12 @@ def current_snapshot(spark: Any, table: str) -> int | None:
     return rows[0][0] if rows else None
 
 
+def row_count(spark: Any, table: str, snapshot: int) -> int:
+    """How many rows a snapshot has, by its summary: those that a merge has since marked as gone count too."""
+    total = f"SELECT summary['total-records'] FROM {table}.snapshots WHERE snapshot_id = {snapshot}"
+    return int(spark.sql(total).collect()[0][0] or 0)
+
+
 def has_published(spark: Any, table: str) -> bool:
     """Whether any run has ever published rows to a table that `ensure_table` made, even if none of them is left."""
     first = (

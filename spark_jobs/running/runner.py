@@ -245,6 +245,8 @@ def _attempt(stage: Stage, plan: Plan, attempt: Attempt, options: Any, settings:
                 check_workers(spark, settings.partitions)
             job.found.update(inputs.found_in(job))
             report.inputs = inputs.pinned_together(spark, settings, stage)
+            if stage.all_days and stage.reads:
+                sessions.divide_by_rows(spark, settings, inputs.row_count(job))
             job.input_states.update(inputs.states_of(job))
         if contract is None or gx_import is None:
             with report.phase("stage"):

@@ -7,6 +7,7 @@ closes its client without releasing the session; the last task releases it.
 from __future__ import annotations
 
 import logging
+import math
 import os
 import re
 import socket
@@ -23,6 +24,9 @@ logger = logging.getLogger(__name__)
 PROBE_TIMEOUT_S = 5.0
 RETRIES = 6
 LONGEST_PAUSE_MS = 2000
+ROWS_OF_TASK = 1 << 18
+"""Most rows that a task of a shuffle is to have: with all their signatures 150 MB."""
+_SHUFFLE = "spark.sql.shuffle.partitions"
 _KEPT: list[Any] = []
 """Every client, kept until its process ends. When one is collected, pyspark shuts down a pool of threads that all
 clients share; if that happens while another client submits to the pool, the pool waits for itself."""
@@ -120,6 +124,11 @@ def _in_clear_text(url: str) -> Any:
     return builder.channelBuilder(ClearTextChannel(url)).create()
 
 
+def divide_by_rows(spark: Any, settings: Settings, rows: int) -> None:
+    """Let shuffles of so many rows have enough tasks that each fits a worker's memory, and no fewer than usual."""
+    spark.conf.set(_SHUFFLE, str(max(settings.partitions, math.ceil(rows / ROWS_OF_TASK))))
+
+
 def probe(remote: str) -> None:
     """Open and close a TCP connection to the server of a Connect URL.
 
@@ -161,7 +170,7 @@ def _classic(stage: Stage, settings: Settings) -> Any:
 def _configure(spark: Any, stage: Stage, settings: Settings) -> None:
     """Set the stage's SQL settings on top of the defaults: the task before may have left its own in a shared
     session. What the server itself says of such a setting is kept in the session, and comes back."""
-    partitions = {"spark.sql.shuffle.partitions": str(settings.partitions)}
+    partitions = {_SHUFFLE: str(settings.partitions)}
     always = _RUN_TIME_DEFAULTS | partitions
     for name, value in always.items():
         spark.conf.set(name, value)

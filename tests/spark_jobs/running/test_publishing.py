@@ -22,6 +22,7 @@ from spark_jobs.running.publishing import (
     ensure_table,
     publish,
     published_by,
+    row_count,
     stage_rows,
     wap_id,
 )
@@ -97,6 +98,7 @@ def test_rows_take_the_place_of_those_with_the_same_keys_and_are_read_when_they_
         first = stage_rows(decisions(spark, ("a", "1"), ("b", "1"), ("c", "1")), WHOLE, wap_id("run-1", 1), None)
         assert first is not None
         publish(spark, WHOLE, first.snapshot)
+        assert row_count(spark, WHOLE, first.snapshot) == 3
         changed, told = decisions(spark, ("b", "2"), ("d", "2")), {f"{TOLD}list": "of days", f"{INPUT}features": "7"}
         before = current_snapshot(spark, WHOLE)
         part = Part(keys=("key",))
