@@ -15,7 +15,18 @@ from spark_jobs.running.command_line import NoOptions
 from spark_jobs.running.publishing import Part
 from spark_jobs.running.runner import Job
 from spark_jobs.stages.calibration import Calibration
-from spark_jobs.stages.pairs import CANDIDATES, PAIRS, Limits, bundles_of, compared_tiles, part_count, tile_count
+from spark_jobs.stages.pairs import (
+    FILE_ROW,
+    PAIR_ROW,
+    PAIRS,
+    Limits,
+    bundles_of,
+    compared_tiles,
+    pair_files,
+    pairs_of_files,
+    part_count,
+    tile_count,
+)
 from spark_jobs.stages.picture_blocks import (
     BLOCK_ROW,
     PICTURE,
@@ -58,7 +69,7 @@ def _whole(job: Job[Any], days: PictureDays, published: Any, folder: str, calibr
         first_places(job, blocks).join(known, PICTURE, "left").selectExpr("block", "row", "is_known IS NULL AS is_new")
     )
     compared = _parts(job, told, folder, blocks)
-    found = _found(job, compared, calibration)
+    found = _found(job, compared, folder, calibration)
     near = f"other IS NOT NULL AND (distance <= {limits.code} OR whole_distance <= {limits.whole})"
     pairs = before.where(near).select(*PAIRS.names).unionByName(found)
     pictures, ends = places(job, blocks), pairs.select(PICTURE).union(pairs.select("other")).distinct()
@@ -78,7 +89,7 @@ def _added(job: Job[Any], days: PictureDays, added: Sequence[str], folder: str, 
     told = firsts.join(known.distinct(), ["block", "row"], "left_anti").withColumn("is_new", F.lit(True))
     compared = _parts(job, told, folder, new) + old
     # A picture of several old days is compared several times.
-    found = _found(job, compared, calibration).dropDuplicates([PICTURE, "other"]).localCheckpoint()
+    found = _found(job, compared, folder, calibration).dropDuplicates([PICTURE, "other"])
     ends = found.select(PICTURE).union(found.select("other"))
     job.replaces(Part.of_days(added))
     return _rows(pictures, _placed(found, _firsts(look_up(job, folder, ends, days.blocks()))), Limits.of(calibration))
@@ -102,8 +113,9 @@ def _parts(job: Job[Any], told: Any, folder: str, blocks: Sequence[Block]) -> li
     return sorted((Block(**row.asDict()) for row in found), key=lambda block: (block.rows, block.name))
 
 
-def _found(job: Job[Any], blocks: list[Block], calibration: Calibration) -> Any:
-    """The verified pairs of the new pictures with all; each task compares two bundles of blocks."""
+def _found(job: Job[Any], blocks: list[Block], folder: str, calibration: Calibration) -> Any:
+    """The verified pairs of the new pictures with all; each task compares two bundles of blocks and writes what it
+    finds to the folder."""
     new, every = (sum(block.rows for block in blocks if block.is_new or not is_new) for is_new in (True, False))
     job.note("pictures", {"new": new, "all": every})
     # Two tasks a core, less one: with two cores half of the pictures with the other half takes as long as both with
@@ -111,12 +123,14 @@ def _found(job: Job[Any], blocks: list[Block], calibration: Calibration) -> Any:
     bundles = bundles_of(blocks, job.settings.partitions - 1)
     parts = part_count(bundles, job.settings.partitions)
     tasks = tile_count(bundles) * parts
-    compare = partial(compared_tiles, index=job.settings.index, bundles=bundles, calibration=calibration, parts=parts)
-    schema = "picture string, other string, distance int, whole_distance int, similarity float, probability double"
-    pairs = job.spark.range(0, tasks, 1, max(tasks, 1)).mapInArrow(compare, schema).localCheckpoint()
-    verified = pairs.where(f"picture = '{CANDIDATES}'").selectExpr("sum(probability)").collect()[0][0]
-    job.note("candidates", {"verified": int(verified or 0), "per_new_picture": round((verified or 0) / max(new, 1), 2)})
-    return pairs.where(f"picture <> '{CANDIDATES}'")
+    index = job.settings.index
+    compare = partial(compared_tiles, index=index, bundles=bundles, calibration=calibration, parts=parts)
+    write = partial(pair_files, index=index, folder=folder, compared=compare)
+    told = job.spark.range(0, tasks, 1, max(tasks, 1)).mapInArrow(write, FILE_ROW).collect()
+    verified, files = sum(row["candidates"] for row in told), [row["file"] for row in told if row["file"]]
+    job.note("candidates", {"verified": verified, "per_new_picture": round(verified / max(new, 1), 2)})
+    read = job.spark.range(0, len(files), 1, max(1, min(len(files), 4 * job.settings.partitions)))
+    return read.mapInArrow(partial(pairs_of_files, index=index, files=files), PAIR_ROW)
 
 
 def _placed(pairs: Any, firsts: Any) -> Any:

@@ -10,9 +10,10 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from math import isqrt
+from uuid import uuid4
 
 import numpy as np
 import pyarrow as pa
@@ -21,6 +22,7 @@ from numpy.typing import NDArray
 
 from dlcore.search.codes import Codes, Indices
 from dlcore.search.join import joined
+from dlcore.search.store import Store
 from dlcore.search.verification import CUES, cues, plain_cues
 from dlcore.search.verification import joined as joined_signatures
 from spark_jobs.stages.calibration import LEAST, Calibration
@@ -38,7 +40,12 @@ PAIRS = pa.schema(
     ]
 )
 """Rows of `compared_tiles`: two pictures, the smaller name first, and how alike they are."""
+PAIR_ROW = "picture string, other string, distance int, whole_distance int, similarity float, probability double"
+"""The same, for Spark."""
 CANDIDATES = "candidates"
+FILES = pa.schema([("file", pa.string()), ("candidates", pa.int64())])
+"""Rows of `pair_files`: a file of pairs, null if there are none, and how many candidates were verified for them."""
+FILE_ROW = "file string, candidates bigint"
 NEAR = pa.schema([("picture", pa.string()), ("other", pa.string()), ("step", pa.int32())])
 """Rows of `near_batches`: two pictures, and `step_of` their probability."""
 NEAR_ROW = "picture string, other string, step int"
@@ -47,6 +54,7 @@ _BUNDLED = (1 << 20, 1 << 19, 1 << 18, 1 << 17, 1 << 16, 1)  # pictures: a milli
 _MOST_PARTS = 4
 _DIVIDED = 1 << 18  # pictures of a bundle that several tasks may share
 _GATHERED = 16384
+_IN_FILE = 1 << 19  # pairs: 100 MB
 _STEPS = 400
 _AT_ONCE = 65536
 _DIGITS = 6  # of what is kept: the last ones depend on how many pairs are looked at at once
@@ -141,8 +149,8 @@ def compared_tiles(
     calibration: Calibration,
     parts: int = 1,
 ) -> Iterator[pa.RecordBatch]:
-    """Numbers of tasks (`id`) -> rows of PAIRS, and for each a row CANDIDATES, whose `probability` is how many were
-    verified. parts: how many tasks share a tile.
+    """Numbers of tasks (`id`) -> rows of PAIRS, and for each a last row CANDIDATES, whose `probability` is how many
+    were verified. parts: how many tasks share a tile.
     """
     for batch in batches:
         for number in batch.column("id").to_pylist():
@@ -150,6 +158,45 @@ def compared_tiles(
             left, right = (Bundle([open_block(index, block.name) for block in blocks]) for blocks in (one, another))
             part = number % parts, parts
             yield from verified_pairs(left, None if one == another else right, calibration, part)
+
+
+def pair_files(
+    batches: Iterable[pa.RecordBatch], index: str, folder: str, compared: Callable[..., Iterator[pa.RecordBatch]]
+) -> Iterator[pa.RecordBatch]:
+    """Numbers of tasks (`id`) -> rows of FILES: the pairs that `compared` finds, as files of a folder below an index.
+
+    The comparison takes hours, so its pairs must not be lost with the machine that found them.
+    """
+    for batch in batches:
+        for number in range(len(batch)):
+            waiting: list[pa.RecordBatch] = []
+            verified = 0
+            for pairs in compared([batch.slice(number, 1)]):
+                is_count = pc.equal(pairs.column(PICTURE), CANDIDATES)
+                verified += int(pc.sum(pairs.filter(is_count).column("probability")).as_py() or 0)
+                waiting.append(pairs.filter(pc.invert(is_count)))
+                if sum(map(len, waiting)) >= _IN_FILE:
+                    yield _file_row(index, folder, waiting, 0)
+                    waiting = []
+            yield _file_row(index, folder, waiting, verified)
+
+
+def _file_row(index: str, folder: str, pairs: Sequence[pa.RecordBatch], candidates: int) -> pa.RecordBatch:
+    table = pa.Table.from_batches(pairs, PAIRS)
+    file = f"{folder}/{uuid4().hex}.arrow" if len(table) else None
+    if file:
+        sink = pa.BufferOutputStream()
+        with pa.ipc.new_file(sink, PAIRS) as writer:
+            writer.write_table(table)
+        Store(index).write(file, memoryview(sink.getvalue()))
+    return pa.RecordBatch.from_pylist([{"file": file, "candidates": candidates}], FILES)
+
+
+def pairs_of_files(batches: Iterable[pa.RecordBatch], index: str, files: Sequence[str]) -> Iterator[pa.RecordBatch]:
+    """Numbers of files (`id`) -> their rows of PAIRS."""
+    for batch in batches:
+        for number in batch.column("id").to_pylist():
+            yield from pa.ipc.open_file(Store(index).read(files[number])).read_all().to_batches()
 
 
 def verified_pairs(

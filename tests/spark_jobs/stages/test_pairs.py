@@ -17,7 +17,17 @@ from hypothesis import strategies as st
 from dlcore.search.verification import cues
 from spark_jobs.stages.block_writing import block_batches
 from spark_jobs.stages.duplicates import find_groups, group_batches
-from spark_jobs.stages.pairs import CANDIDATES, bundles_of, compared_tiles, part_count, tile, tile_count
+from spark_jobs.stages.pairs import (
+    CANDIDATES,
+    PAIRS,
+    bundles_of,
+    compared_tiles,
+    pair_files,
+    pairs_of_files,
+    part_count,
+    tile,
+    tile_count,
+)
 from spark_jobs.stages.picture_blocks import (
     Block,
     found_batches,
@@ -78,9 +88,10 @@ def compared(index: str, chosen: list[tuple[dict, bool]], blocks: list[Block], o
     batches = pa.Table.from_pylist(told, PART_ROWS).to_batches(max_chunksize=9)
     parts = blocks_in(part_batches(batches, index, "parts", blocks)) + old
     bundles = bundles_of(parts, 2)
-    tasks = numbers(3 * tile_count(bundles))
-    found = rows_of(compared_tiles(tasks, index, bundles, CALIBRATION, parts=3)) if bundles else []
-    return [row for row in found if row["picture"] != CANDIDATES]
+    tasks = numbers(3 * tile_count(bundles)) if bundles else []
+    compare = partial(compared_tiles, index=index, bundles=bundles, calibration=CALIBRATION, parts=3)
+    files = [row["file"] for row in rows_of(pair_files(tasks, index, "parts", compare)) if row["file"]]
+    return rows_of(pairs_of_files(numbers(len(files)), index, files))
 
 
 def whole(index: str, pairs: dict, known: set[str], blocks: list[Block]) -> dict:
@@ -150,6 +161,25 @@ def test_days_that_come_go_and_are_replaced_leave_the_pairs_of_all_with_all(tmp_
         days = later
         every = pa.concat_tables([pictures_of([POOL[day].slice(0, 0)]), *rows.values()])
         assert {ends: row["distance"] for ends, row in pairs.items()} == all_with_all(every)
+
+
+def test_pairs_lie_in_files_of_bounded_size_and_all_candidates_are_counted(tmp_path, monkeypatch):
+    monkeypatch.setattr("spark_jobs.stages.pairs._IN_FILE", 3)
+    row = {"other": "z", "distance": 1, "whole_distance": 2, "similarity": 0.5, "probability": 0.875}
+    end = {"picture": CANDIDATES, "probability": 70}
+
+    def compare(batches):
+        for number in rows_of(batches):
+            for size in (2, 2, 1)[: number["id"]]:
+                yield pa.RecordBatch.from_pylist([{"picture": f"{number['id']}", **row}] * size, PAIRS)
+            yield pa.RecordBatch.from_pylist([end], PAIRS)
+
+    told = rows_of(pair_files(numbers(4), f"file://{tmp_path}", "parts", compare))
+    files = [row["file"] for row in told if row["file"]]
+    assert sum(row["candidates"] for row in told) == 4 * 70
+    assert len(files) == len(set(files)) == len(list((tmp_path / "parts").iterdir())) == 4
+    found = rows_of(pairs_of_files(numbers(len(files)), f"file://{tmp_path}", files))
+    assert found == [{"picture": name, **row} for name in "11222233333"]
 
 
 def test_joint_codes_of_crop_and_whole_image_are_compared_as_one_and_grouped(tmp_path):
