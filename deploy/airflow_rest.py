@@ -71,6 +71,22 @@ class Airflow:
         """Let a DAG's runs start."""
         self._request("PATCH", f"/api/v2/dags/{dag}", {"is_paused": False})
 
+    def is_paused(self, dag: str) -> bool:
+        """Whether no run of a DAG may start: neither its own schedule nor an asset starts one."""
+        return bool(self._request("GET", f"/api/v2/dags/{dag}")["is_paused"])
+
+    def announce(self, asset: str) -> None:
+        """Say that an asset is new, as a task that writes it does.
+
+        Raises:
+            AirflowError: no DAG knows the asset.
+        """
+        found = self._request("GET", f"/api/v2/assets?name_pattern={quote(asset)}")["assets"]
+        numbers = [each["id"] for each in found if each["name"] == asset]
+        if not numbers:
+            raise AirflowError(f"got no asset {asset!r}, expected one that a DAG writes or waits for")
+        self._request("POST", "/api/v2/assets/events", {"asset_id": numbers[0], "extra": {}})
+
     def backfill(
         self,
         dag: str,

@@ -211,7 +211,6 @@ def _backfill(airflow: Airflow, days: list[date], console: Console) -> None:
     """
     _await_dags(airflow)
     before = {run.name for run in _runs(airflow) if run.state in FINISHED}
-    airflow.unpause(SIMILAR_IMAGES)
     airflow.unpause(IMAGE_PIPELINE)
     # All days at once: while one starts a job, another computes.
     backfill = airflow.backfill(IMAGE_PIPELINE, days[0], days[-1], at_once=len(days))
@@ -219,6 +218,10 @@ def _backfill(airflow: Airflow, days: list[date], console: Console) -> None:
     with RunDisplay(airflow, (IMAGE_PIPELINE, SIMILAR_IMAGES), stages, console) as display:
         display.wait_until(lambda: airflow.is_completed(backfill), _RUNS_LIMIT_S, "the backfill")
         if all(run.state == "success" for run in _runs_of(airflow, days, before) if run.dag == IMAGE_PIPELINE):
+            if airflow.is_paused(SIMILAR_IMAGES):
+                # Had it not been paused, the first day's features would have started a run, and the others' another.
+                airflow.unpause(SIMILAR_IMAGES)
+                airflow.announce("features")
             display.wait_until(lambda: _has_settled(airflow), _RUNS_LIMIT_S, "similar images")
     _check_runs(airflow, _runs_of(airflow, days, before), len(days), console)
 
