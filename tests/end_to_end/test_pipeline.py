@@ -93,9 +93,9 @@ def pipeline(lake: Lake, hbase: Stack, catalogue: Catalogue) -> Chain:
 
 @pytest.fixture(scope="module")
 def published(pipeline: Chain) -> Chain:
-    """The pipeline after the three days have been run side by side, every job a process, and then the duplicates."""
+    """The pipeline after the three days have been run side by side, every day a process, and then the duplicates."""
     pipeline.run_days_at_once("first", DAYS)
-    pipeline.run_here(SIMILAR, "first")
+    pipeline.run_here(SIMILAR, "first", until="find_duplicates")
     return pipeline
 
 
@@ -132,7 +132,7 @@ def test_days_in_another_order_give_the_same_codes_and_groups(published: Chain) 
     in_turn = Chain.in_namespace(published.lake, "days_in_turn", TABLE)
     for day in (DAYS[2], DAYS[0], DAYS[1]):
         in_turn.run_here(PIPELINE, f"in_turn__{day}", day)
-    in_turn.run_here(SIMILAR, "in_turn")
+    in_turn.run_here(SIMILAR, "in_turn", until="find_duplicates")
     assert in_turn.rows("features") == published.rows("features")
     groups = in_turn.rows("duplicates")
     assert groups == published.rows("duplicates")
