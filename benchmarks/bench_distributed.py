@@ -100,6 +100,7 @@ def contexts(is_cluster: bool) -> Iterator[Any]:
 
     os.environ["PYTHONPATH"] = f"{ROOT}{os.pathsep}{ROOT / 'benchmarks'}"
     settings = {"spark.executorEnv.PYTHONPATH": os.environ["PYTHONPATH"], "spark.driver.maxResultSize": "4g"}
+    settings["spark.driver.memory"] = "4g"  # for the naive loop's results beside the broadcast models
     with tempfile.TemporaryDirectory() as folder:
         if not is_cluster:
             with context_on("local[2]", Path(folder), **settings) as context:
