@@ -271,8 +271,7 @@ class Stack:
             "AIRFLOW__LOGGING__BASE_LOG_FOLDER": str(self.home / "logs" / "airflow"),
             "AIRFLOW__LOGGING__DAG_PROCESSOR_CHILD_PROCESS_LOG_DIRECTORY": str(self.home / "logs" / "dag_processor"),
             "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "30",
-            # A file that changes is read at the next look in any case. To read all of them every 30 s, as Airflow
-            # does, takes a tenth of a core for nothing.
+            # A file that changes is read at the next look in any case; Airflow itself reads all of them every 30 s.
             "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "300",
             # A machine of two cores is at times so busy that the usual limits would fail a task for nothing.
             "AIRFLOW__DAG_PROCESSOR__DAG_FILE_PROCESSOR_TIMEOUT": "180",
