@@ -145,26 +145,42 @@ def for_readers(reports: Iterable[PastRun], codes: str) -> dict[str, dict[str, P
     return dict(found)
 
 
-def newest_published(reports: str, stage: str, codes: str) -> PastRun | None:
+def newest_published(
+    reports: str, stage: str, codes: str, is_wanted: Callable[[PastRun], bool] = bool
+) -> PastRun | None:
     """The report of the newest day that a stage published in the set `codes`, among MAX_DAYS_BACK days; None if there
-    is none."""
-    return next(iter(newest_published_by_day(reports, stage, codes, most=1).values()), None)
+    is none.
+
+    is_wanted: which of these reports count; by default all.
+    """
+    found = newest_published_by_day(reports, stage, codes, most=1, is_wanted=is_wanted)
+    return next(iter(found.values()), None)
 
 
 def newest_published_by_day(
-    reports: str, stage: str, codes: str, most: int = MAX_DAYS_BACK, statuses: Collection[str] = PUBLISHED
+    reports: str,
+    stage: str,
+    codes: str,
+    most: int = MAX_DAYS_BACK,
+    statuses: Collection[str] = PUBLISHED,
+    is_wanted: Callable[[PastRun], bool] = bool,
 ) -> dict[str, PastRun]:
     """Day -> the report that a stage published last in the set `codes`, newest day first; at most `most` days, of
     MAX_DAYS_BACK.
 
     statuses: which reports count, by default those of rows that readers got.
+    is_wanted: which of these count; by default all.
     For a stage that does not depend on the set of codes, the set is ignored.
     """
+
+    def counts(report: PastRun) -> bool:
+        return is_in_use(report, codes) and report.get("status") in statuses and is_wanted(report)
+
     found: dict[str, PastRun] = {}
     files, folders = _days(reports)
     for folder in [folder for folder in folders if is_day(_name(folder))][:MAX_DAYS_BACK]:
         entries = files.glob(f"{folder}/{stage}/*.json", detail=True).values()
-        report = _newest(files, entries, lambda report: is_in_use(report, codes) and report.get("status") in statuses)
+        report = _newest(files, entries, counts)
         if report is not None:
             found[_name(folder)] = report
         if len(found) == most:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dlcore.interop.artefact import missing_weights, name_of, names, with_version
 from dlcore.interop.published import Published
-from spark_jobs.run_reports.reading import newest_published
+from spark_jobs.run_reports.reading import PastRun, newest_published
 from spark_jobs.settings import Settings, artefact_uri
 
 SHIPPED = "deepbit-lite0"
@@ -24,11 +24,19 @@ def usual_extractor(models: str) -> tuple[str, Published | None]:
 
 def extractor_in_use(settings: Settings, models: str) -> str:
     """The name of the extractor of the newest day with codes in the settings' set; empty if there is no such day, or if
-    the extractor is not in `models`."""
-    newest = newest_published(settings.reports, _EXTRACTION, settings.codes)
-    used = (newest or {}).get("extra", {}).get("artefacts", {})
-    name = next(iter(used), "").partition("@")[0]
+    the extractor is not in `models`.
+
+    A day that was published empty names none, nor does one whose job was killed before it could report.
+    """
+    newest = newest_published(settings.reports, _EXTRACTION, settings.codes, lambda report: bool(_artefacts(report)))
+    name = next(iter(_artefacts(newest or {})), "").partition("@")[0]
     return name if name and name in names(models) else ""
+
+
+def _artefacts(report: PastRun) -> dict[str, str]:
+    """What a run has computed with: names, with their versions."""
+    found: dict[str, str] = report.get("extra", {}).get("artefacts", {})
+    return found
 
 
 def extractor_of_version(models: str, version: str, asked: str = "") -> str:

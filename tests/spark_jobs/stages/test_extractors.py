@@ -11,7 +11,7 @@ from dlcore.interop.artefact import save_artefact
 from dlcore.interop.published import Backbone
 from dlcore.models.pretrained import LITE0_WEIGHTS
 from dlcore.nn.layer import Linear
-from spark_jobs.running.run_report import RunReport
+from spark_jobs.running.run_report import RunReport, Status
 from spark_jobs.settings import Settings
 from spark_jobs.stages import extractors
 from spark_jobs.stages.extractors import extractor_in_use, extractor_of_version, usual_extractor
@@ -27,9 +27,11 @@ def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
     return Settings.from_environment({"PIPELINE_HOME": str(tmp_path), "PIPELINE_MODELS": f"file://{tmp_path}/models"})
 
 
-def publish(settings: Settings, day: str, artefacts: dict[str, str], codes: str = "") -> None:
+def publish(
+    settings: Settings, day: str, artefacts: dict[str, str], codes: str = "", status: Status = "published"
+) -> None:
     report = RunReport("extract_features", f"r-{day}", 1, day, "image_pipeline", "features", codes, False)
-    report.status, report.extra = "published", {"artefacts": artefacts}
+    report.status, report.extra = status, {"artefacts": artefacts} if artefacts else {}
     report.finish()
     report.write(settings.reports)
 
@@ -43,6 +45,13 @@ def test_a_set_of_codes_stays_with_its_extractor(settings: Settings) -> None:
     assert extractor_in_use(settings.with_codes("v2"), settings.models) == "shipped"
     publish(settings, "2026-11-04", {"gone": "0" * 64})
     assert extractor_in_use(settings, settings.models) == ""
+
+
+def test_days_that_name_no_extractor_do_not_begin_with_the_shipped_one(settings: Settings) -> None:
+    publish(settings, "2026-11-01", {"spare": "0" * 64})
+    publish(settings, "2026-11-02", {}, status="empty")
+    publish(settings, "2026-11-03", {}, status="already_published")
+    assert extractor_in_use(settings, settings.models) == "spare"
 
 
 def test_the_spare_one_serves_without_the_published_weights(settings: Settings, tmp_path: Path) -> None:
