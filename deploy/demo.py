@@ -252,9 +252,12 @@ def _await_dags(airflow: Airflow) -> None:
 
 
 def _has_settled(airflow: Airflow) -> bool:
-    """Whether the features of every day have been handled: a run has ended, none is under way, none is requested."""
+    """Whether the features of every day have been handled: none are waiting, a run has ended, none is under way."""
+    if airflow.awaits_assets(SIMILAR_IMAGES):
+        return False
+    # Looked at afterwards: in one transaction features cease to wait and their run begins.
     runs = airflow.runs(SIMILAR_IMAGES)
-    return bool(runs) and all(run.state in FINISHED for run in runs) and not airflow.awaits_assets(SIMILAR_IMAGES)
+    return bool(runs) and all(run.state in FINISHED for run in runs)
 
 
 def _check_runs(airflow: Airflow, runs: list[Run], days: int, console: Console) -> None:

@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import pytest
 
 from deploy.airflow_rest import Run
-from deploy.demo import Site, _runs_of, demo_stack
+from deploy.demo import Site, _has_settled, _runs_of, demo_stack
 from deploy.stack import Stack
 from spark_jobs.settings import Settings
 
@@ -63,3 +63,15 @@ def test_what_somebody_runs_by_hand_meanwhile_is_not_the_demos() -> None:
     by_hand = Run(dag, "manual__1", "manual", "running", "2026-11-05")
     airflow = SimpleNamespace(runs=lambda name: [own, scheduled, earlier, by_hand] if name == dag else [])
     assert _runs_of(airflow, [date(2026, 11, 1)], {own.name, earlier.name}) == [own, scheduled]
+
+
+def test_a_run_that_begins_while_it_looks_has_not_settled() -> None:
+    runs = [Run("similar_images", "asset_triggered__1", "asset_triggered", "success", "2026-11-01")]
+
+    def begin(dag: str) -> bool:
+        """The scheduler takes up the waiting features just before the answer."""
+        runs.append(Run(dag, "asset_triggered__2", "asset_triggered", "queued", "2026-11-01"))
+        return False
+
+    airflow = SimpleNamespace(runs=lambda dag: list(runs), awaits_assets=begin)
+    assert not _has_settled(airflow)
