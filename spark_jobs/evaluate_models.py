@@ -4,6 +4,9 @@ file.
     python -m spark_jobs.evaluate_models --run manual --attempt 1
     python -m spark_jobs.evaluate_models --run manual --attempt 1 --truth truth.jsonl
 
+The extractor is the one that is asked for, else that of the codes in use; in a run of the DAG `model_training`, the one
+that it has trained and promoted.
+
 A truth file has one JSON line per image: day, key, boxes, labels, group (sample_data/catalogue/demo.py writes one);
 pairs that must not share a group may stand in `look_alikes.jsonl` beside it. The second form needs the Spark Connect
 server.
@@ -17,12 +20,14 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from dlcore.interop.artefact import load_artefact
+from dlcore.interop.artefact import load_artefact, name_of, with_version
 from dlcore.vision.detection_score import mean_average_precision
 from dlcore.vision.detector import load_detector
 from dlcore.vision.extractor import HASH_SIDE, load_extractor
 from sample_data.catalogue.demo import HELD_OUT_SEED
 from spark_jobs.mistakes import Mistake
+from spark_jobs.pipeline import MODEL_TRAINING
+from spark_jobs.run_reports.reading import report_of
 from spark_jobs.running import runner
 from spark_jobs.running.command_line import DetectorOptions, ExtractorOptions
 from spark_jobs.running.extractors import pinned_extractor
@@ -101,7 +106,8 @@ def _published(job: Job[Options]) -> dict[str, Any]:
 def _held_out(job: Job[Options]) -> dict[str, Any]:
     """Scores of the artefacts on a generated catalogue that no training or threshold has seen."""
     options = job.options
-    uri = _artefact(job, pinned_extractor(job, options.models or job.settings.models, options.extractor))
+    asked = options.extractor or trained_extractor(job)
+    uri = _artefact(job, pinned_extractor(job, options.models or job.settings.models, asked))
     verifier = verifier_from(load_artefact(uri).metadata["verifier"])
     cutter = _artefact(job, options.detector)
     judged = judged_catalogue(HELD_OUT_SEED, options.pictures, HASH_SIDE, options.workers, detector=cutter)
@@ -113,6 +119,16 @@ def _held_out(job: Job[Options]) -> dict[str, Any]:
         "duplicates": {name: ours[name] for name in _DUPLICATES},
         "baselines": scores,
     }
+
+
+def trained_extractor(job: Job[Options]) -> str:
+    """The extractor that this run of `model_training` has promoted, as name@version; empty if there is none."""
+    if job.attempt.dag != MODEL_TRAINING:
+        return ""
+    trained = report_of(job.settings.reports, "train_features", None, job.run) or {}
+    version = str(trained.get("extra", {}).get("version", ""))
+    name = name_of(job.settings.models, version) if version else None
+    return with_version(name, version) if name else ""
 
 
 def _score_detector(job: Job[Options]) -> dict[str, Any]:
