@@ -4,10 +4,10 @@
 
 The calibration's own kind of data: pictures of a catalogue drawn from a seed that no model was trained on, and changed
 copies of them.
-All codes are of deepbit-small: 64 of its 128 bits, all of them, two thresholds for each of its numbers (256
-bits of the same numbers), and its bits of the crop and of the whole picture side by side (256 bits). `independent` is
-of how many independent bits the distances of unrelated pictures spread as. Recall is by the code alone, without the
-whole picture's hash.
+All codes are of deepbit-small: 64 of its 128 bits, all of them, two thresholds for each of its numbers (256 bits of the
+same numbers), and its bits of the crop and of the whole picture side by side (256 bits). `independent` is of how many
+independent bits the distances of unrelated pictures spread as. Recall is by the code alone, without the whole picture's
+hash.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ def lengths(judged: Judged, models: str) -> tuple[dict[str, Views], NDArray[np.i
     codes = [s.codes for s in (every, originals, copies.signatures)]
     named = {
         "half of the bits": [np.packbits(np.unpackbits(each, axis=1)[:, ::2], axis=1) for each in codes],
-        "as shipped": codes,
+        "all bits": codes,
         "two thresholds": [np.packbits(np.hstack([each > low, each > high]), axis=1) for each in numbers],
         "crop and whole": [np.hstack([code, whole]) for code, whole in zip(codes, wholes, strict=True)],
     }
