@@ -25,7 +25,7 @@ from dlcore.optim.worker import PartResult, leave_gradient
 from dlcore.rng import RNG
 from dlcore.spark.epoch_order import EpochOrder
 from dlcore.spark.sample_file import SampleColumns
-from dlcore.spark.shared import Shared, local_folder
+from dlcore.spark.shared import Shared, forget, local_folder
 from dlcore.spark.slice_store import Sharing, SliceStore, open_block
 from dlcore.spark.time_limit import TooSlowError, at_most
 from dlcore.spark.wire import HALF, received, rounded
@@ -58,15 +58,17 @@ class Turn:
 
 
 def seat_of(shared: Shared) -> Seat:
-    """The run in this worker, which takes it in once."""
+    """The run in this worker, which takes it in once, until another run takes its seat."""
     if shared.token not in _SEATS:
-        _SEATS.clear()
+        leave_seats()
         _SEATS[shared.token] = Seat(shared.value())
     return _SEATS[shared.token]
 
 
 def leave_seats() -> None:
-    """Let go of the memory of a run that has ended."""
+    """Let go of a run and its memory; one that comes back is unpickled anew, for steps have changed its model."""
+    for token in _SEATS:
+        forget(token)
     _SEATS.clear()
 
 

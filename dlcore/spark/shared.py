@@ -45,6 +45,11 @@ class Shared:
         self.pickled.destroy()
 
 
+def forget(token: str) -> None:
+    """Let this worker go of an object; who asks for it again gets it as it was broadcast."""
+    _VALUES.pop(token, None)
+
+
 def spare_tasks_time() -> None:
     """Spare the coming tasks of this worker what pyspark does at the start and at the end of each.
 
