@@ -9,6 +9,7 @@ import json
 import mmap
 import os
 import struct
+import weakref
 from collections import OrderedDict
 from collections.abc import Mapping
 from typing import Any
@@ -59,20 +60,30 @@ def views(area: Any, places: Mapping[str, Any]) -> dict[str, Array]:
 
 class Mappings:
     """Files in memory. A step's blocks lie in the memory of earlier ones, so a file that is still mapped costs no page
-    faults."""
+    faults. A file that was removed would keep its memory as long as it is mapped, so those are let go."""
 
     def __init__(self) -> None:
-        self._areas: OrderedDict[tuple[int, int, int, bool], mmap.mmap] = OrderedDict()
+        self._areas: OrderedDict[tuple[int, int, int, bool], tuple[mmap.mmap, int]] = OrderedDict()
+        """With a descriptor of each file, that is open as long as the area is."""
 
     def of(self, file: Any, is_written: bool = False, is_whole: bool = True) -> mmap.mmap:
         """A file, to be read, or to be written too. is_whole: all of it will be; else pages are mapped as they are."""
         found = os.fstat(file.fileno())
         place = found.st_dev, found.st_ino, found.st_size, is_written  # no other file's as long as it is mapped
         if place not in self._areas:
+            self._forget_removed()
             flags = mmap.MAP_SHARED | (mmap.MAP_POPULATE if is_whole else 0)
             prot = mmap.PROT_READ | (mmap.PROT_WRITE if is_written else 0)
-            self._areas[place] = mmap.mmap(file.fileno(), 0, flags=flags, prot=prot)
+            area = mmap.mmap(file.fileno(), 0, flags=flags, prot=prot)
+            descriptor = os.dup(file.fileno())
+            weakref.finalize(area, os.close, descriptor)
+            self._areas[place] = area, descriptor
         self._areas.move_to_end(place)
         while len(self._areas) > _KEPT:
             self._areas.popitem(last=False)
-        return self._areas[place]
+        return self._areas[place][0]
+
+    def _forget_removed(self) -> None:
+        for place, (_, descriptor) in list(self._areas.items()):
+            if not os.fstat(descriptor).st_nlink:
+                del self._areas[place]

@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+from contextlib import suppress
 from itertools import pairwise
 
 import numpy as np
@@ -51,6 +52,25 @@ def test_memory_of_a_freed_block_serves_the_next(store):
     store.free("never written")
     store.write("second", {**ARRAYS, "weights": ARRAYS["weights"] + 1})
     assert (store.folder / "second").stat().st_ino == place and held[0] == 1
+
+
+def test_memory_of_what_was_removed_or_replaced_is_given_back(store):
+    for _ in range(5):  # a step that is done again writes its block again
+        draft = store.draft("dropped", {"weights": ((70_000,), np.float32)})
+        draft.drop()
+        del draft
+        store.stretch(store.write("grads.1.0", ARRAYS), "weights", 0, 9)
+    held = [path for path in opened_files() if path.startswith(str(store.folder))]
+    assert held and not [path for path in held if path.endswith("(deleted)")]
+
+
+def opened_files():
+    """What this process has open, by path."""
+    found = []
+    for name in os.listdir("/proc/self/fd"):
+        with suppress(OSError):
+            found.append(os.readlink(f"/proc/self/fd/{name}"))
+    return found
 
 
 def test_a_keeper_that_does_not_start_says_why(tmp_path):
