@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from functools import partial
 from multiprocessing import AuthenticationError
 from multiprocessing.connection import Connection, answer_challenge, deliver_challenge, wait
+from time import monotonic, sleep
 from typing import Any, TypeAlias
 
 from dlcore.errors import WorkerError
@@ -28,6 +29,8 @@ TRIES = 4
 """How often an order is given, as often as Spark tries a task."""
 LOOK_EVERY_S = 0.2
 """How often the driver looks whether the stage has ended, while it waits for its tasks."""
+COME_S = 60
+"""How long executors may take to come, at the start or after one was lost."""
 STRANGER_S = 10
 """How long who connects may take to show the token."""
 Driver: TypeAlias = "Connection[Any, Any]"
@@ -41,22 +44,26 @@ class Gang:
     """The tasks of a training, one for each partition of `source`; they come with the first order.
 
     Raises:
-        ValueError: Spark has fewer slots than there are partitions.
+        ValueError: Spark has fewer slots than there are partitions, on a cluster after COME_S seconds.
     """
 
     def __init__(self, source: SparkSource, shared: Shared, token: str) -> None:
         self._source, self._shared, self._key = source, shared, token.encode()
         self._context = source.rdd.ctx
-        scala = self._context._jsc.sc()
-        slots = scala.maxNumConcurrentTasks(scala.resourceProfileManager().defaultResourceProfile())
-        if slots < source.workers:
-            raise ValueError(
-                f"Optimizer: got {source.workers} partitions for a gang and {slots} slots of Spark's, expected a slot "
-                "for each; repartition the RDD, or train without set_gang"
-            )
+        self._require_slots()
         self._members: dict[int, Driver] = {}
         self._stage: Any = None
         self._error: Exception | None = None
+
+    def _require_slots(self) -> None:
+        limit = monotonic() + (0 if self._context.master.startswith("local") else COME_S)
+        while (slots := _slots(self._context)) < self._source.workers:
+            if monotonic() >= limit:
+                raise ValueError(
+                    f"Optimizer: got {self._source.workers} partitions for a gang and {slots} slots of Spark's, "
+                    "expected a slot for each; repartition the RDD, or train without set_gang"
+                )
+            sleep(LOOK_EVERY_S)
 
     def answers(self, order: steps.Order) -> list[steps.Answer]:
         """What all partitions answer to an order.
@@ -167,6 +174,12 @@ def _next(driver: Driver) -> steps.Order | None:
     except (EOFError, ConnectionError):
         return None
     return found
+
+
+def _slots(context: Any) -> int:
+    """How many tasks Spark runs at once, with the executors that it has."""
+    scala = context._jsc.sc()
+    return int(scala.maxNumConcurrentTasks(scala.resourceProfileManager().defaultResourceProfile()))
 
 
 def _answer_at_once(line: socket.socket) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -113,3 +114,15 @@ def test_a_gang_that_is_larger_than_spark_is_refused(context):
     with pytest.raises(ValueError, match="with records on this machine"):
         optimizer(small(), samples(), 1, Adam()).set_gang().optimize()
     assert made.set_gang(False).optimize() is made.model
+
+
+def test_executors_that_come_late_are_waited_for(monkeypatch):
+    slots = iter([0, 1, 2])
+    monkeypatch.setattr(gang, "_slots", lambda context: next(slots))
+    monkeypatch.setattr(gang, "LOOK_EVERY_S", 0.0)
+    source = SimpleNamespace(workers=2, rdd=SimpleNamespace(ctx=SimpleNamespace(master="spark://somewhere")))
+    gang.Gang(source, None, "a token")
+    monkeypatch.setattr(gang, "COME_S", 0.0)
+    monkeypatch.setattr(gang, "_slots", lambda context: 1)
+    with pytest.raises(ValueError, match="got 2 partitions for a gang and 1 slots"):
+        gang.Gang(source, None, "a token")
