@@ -71,7 +71,7 @@ def read_whole(uri: str) -> str:
 def remove(uri: str) -> None:
     """Remove a file; do nothing if there is none."""
     files, path = _opened(uri)
-    for name in (path, f"{path}{_NEXT}"):
+    for name in reversed(_names(files, path)):
         if files.exists(name):
             files.rm(name)
 
@@ -91,12 +91,10 @@ def _replace(uri: str, put: Callable[[Any, str], object]) -> None:
     name of its own while the older one is removed. A writer may be killed between any two changes: of two files the
     waiting one is the newer, for readers and for the next writer.
     """
-    from fsspec import AbstractFileSystem
-
     files, path = _opened(uri)
     folder, _, name = path.rpartition("/")
     files.makedirs(folder, exist_ok=True)
-    if type(files).mv is AbstractFileSystem.mv:  # which copies
+    if not _renames(files):
         put(files, path)
         return
     written, waiting = f"{folder}/.{name}.{uuid.uuid4().hex}", f"{path}{_NEXT}"
@@ -112,6 +110,17 @@ def _replace(uri: str, put: Callable[[Any, str], object]) -> None:
     _take_place(files, written, path)
 
 
+def _renames(files: Any) -> bool:
+    from fsspec import AbstractFileSystem
+
+    return type(files).mv is not AbstractFileSystem.mv  # which copies
+
+
+def _names(files: Any, path: str) -> tuple[str, ...]:
+    """The names that a file may have, that of the newer one first; without renames none waits."""
+    return (f"{path}{_NEXT}", path) if _renames(files) else (path,)
+
+
 def _take_place(files: Any, newer: str, path: str) -> None:
     if files.exists(path):
         files.rm(path)
@@ -125,7 +134,7 @@ def _newest(uri: str, take: Callable[[Any, str], Any]) -> Any:
         FileNotFoundError: there is none.
     """
     files, path = _opened(uri)
-    for name in (f"{path}{_NEXT}", path) * 2:  # it may be moved between the two looks
+    for name in _names(files, path) * 2:  # it may be moved between the two looks
         with suppress(FileNotFoundError):
             return take(files, name)
     raise FileNotFoundError(f"{uri}: got no such file, expected one that was saved")

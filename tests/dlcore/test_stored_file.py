@@ -160,6 +160,19 @@ def test_a_file_of_an_object_store_is_never_gone_while_it_is_replaced(monkeypatc
     assert len(files.ls(path.rpartition("/")[0])) == 1
 
 
+def test_an_object_store_is_asked_for_the_file_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    uri, look = f"memory://{uuid.uuid4().hex}/file.json", MemoryFileSystem.cat_file
+    write_whole(uri, "text")
+
+    def look_at_what_is_there(self: MemoryFileSystem, path: str, **options: Any) -> bytes:
+        if not self.exists(path):
+            raise PermissionError("403, which S3 says of what is not there to who may not list")
+        return bytes(look(self, path, **options))
+
+    monkeypatch.setattr(MemoryFileSystem, "cat_file", look_at_what_is_there)
+    assert read_whole(uri) == "text"
+
+
 def test_a_file_on_the_disk_is_renamed_into_place(tmp_path: Path) -> None:
     for text in ("first", "second"):
         write_whole(f"file://{tmp_path}/new/report.json", text)
