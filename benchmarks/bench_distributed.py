@@ -151,7 +151,7 @@ def measured(context: Any, size: int, arguments: argparse.Namespace) -> Result:
     found: dict[str, list[tuple[float, ...]]] = {name: [] for name in contenders}
     for turn in range(TURNS):
         for name, contender in contenders.items():
-            found[name] += timed(contender, turn, arguments.steps // TURNS)
+            found[name] += timed(contender, turn, -(-arguments.steps // TURNS))
     for contender in contenders.values():
         contender.end()
     clock, cpu, moved_mb = (
