@@ -30,12 +30,11 @@ def test_a_stage_leaves_the_servers_own_settings_to_the_next_one(lake: Lake, own
 
 def test_shuffles_of_many_rows_have_more_tasks_and_the_next_stage_has_the_usual_number(lake: Lake) -> None:
     spark = lake.connect()
-    remote, seen = lake.remote(spark.session_id), []
-    for rows in (0, 1000, 10_000_000, 0):
+    remote, seen, usual = lake.remote(spark.session_id), [], lake.settings.partitions
+    for rows in (0, 1000, 3 * usual * sessions.ROWS_OF_TASK + 1, 0):
         with sessions.opened(STAGES["find_duplicates"], lake.settings, remote, is_last=False) as opened:
             seen.append(int(opened.conf.get("spark.sql.shuffle.partitions")))
             sessions.divide_by_rows(opened, lake.settings, rows)
             seen.append(int(opened.conf.get("spark.sql.shuffle.partitions")))
     spark.stop()
-    usual = lake.settings.partitions
-    assert seen == [usual, usual, usual, usual, usual, 39, usual, usual]
+    assert seen == [usual, usual, usual, usual, usual, 3 * usual + 1, usual, usual]
