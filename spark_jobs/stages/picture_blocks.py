@@ -9,6 +9,7 @@ picture. A block never changes. If the file system is not local, each machine co
 from __future__ import annotations
 
 import io
+import logging
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property, lru_cache
@@ -24,6 +25,8 @@ from dlcore.search.codes import Codes, Indices
 from dlcore.search.store import Store
 from dlcore.search.verification import Signatures
 from spark_jobs.stages.signature_rows import SIGNATURES
+
+logger = logging.getLogger(__name__)
 
 PICTURE = "picture"
 KEPT = "pictures"
@@ -337,7 +340,11 @@ def folder_of_run() -> str:
 
 
 def remove_folder(index: str, folder: str) -> None:
-    """Remove the folder of a run, if it exists."""
+    """Remove the folder of a run, if it exists. If tasks of a run that was told to stop still write there, or another
+    user has made it, it stays for `maintain_tables`: how the run ended must not depend on it."""
     store = Store(index)
-    if folder in store.names():
-        store.remove(folder)
+    try:
+        if folder in store.names():
+            store.remove(folder)
+    except OSError as error:
+        logger.warning("%s/%s: cannot be removed (%s); maintain_tables tries again in a week", index, folder, error)

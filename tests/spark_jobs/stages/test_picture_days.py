@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 
 from dlcore.search.manifest import remove_old
+from dlcore.search.store import Store
 from spark_jobs.stages.pairs import Limits
-from spark_jobs.stages.picture_blocks import KEPT, folder_of_run, open_block
+from spark_jobs.stages.picture_blocks import KEPT, folder_of_run, open_block, remove_folder
 from spark_jobs.stages.picture_days import Kind, PictureDay, PictureDays, lists, newest, remove_left_behind, usual_size
 
 DAY_S = 24 * 3600
@@ -121,3 +122,20 @@ def test_what_is_named_or_young_stays_and_what_killed_runs_left_goes(tmp_path: P
     named = {block.name for name in lists(uri) for block in PictureDays.read(uri, name).blocks()}
     assert {f"{KEPT}/{name}" for name in blocks} == named | {f"{KEPT}/young.arrow"}
     assert remove_left_behind(uri) == []
+
+
+def test_a_folder_of_a_run_that_cannot_be_removed_stays_and_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def refused(store: Store, name: str) -> None:
+        raise OSError("Directory not empty")
+
+    index, folder = f"file://{tmp_path}", folder_of_run()
+    remove_folder(index, folder)
+    Store(index).write(f"{folder}/part.arrow", b"pictures")
+    with monkeypatch.context() as patched:
+        patched.setattr(Store, "remove", refused)
+        remove_folder(index, folder)
+    assert (tmp_path / folder).exists() and "Directory not empty" in caplog.text
+    remove_folder(index, folder)
+    assert not (tmp_path / folder).exists()
