@@ -93,9 +93,12 @@ class Store:
 
     def is_older(self, name: str, age_s: float) -> bool:
         """Whether a file, or everything in a folder, has been unchanged for so long; False if the store does not
-        say."""
+        say, or if it has just been removed."""
         path = f"{self.root}/{name}"
-        entries = [self.files.info(path), *self.files.find(path, detail=True).values()]
+        try:
+            entries = [self.files.info(path), *self.files.find(path, detail=True).values()]
+        except FileNotFoundError:
+            return False
         times = [time_s for entry in entries if (time_s := time_of(entry)) is not None]
         return max(times, default=math.inf) < time.time() - age_s
 

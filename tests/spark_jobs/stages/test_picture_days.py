@@ -122,6 +122,7 @@ def test_what_is_named_or_young_stays_and_what_killed_runs_left_goes(tmp_path: P
     named = {block.name for name in lists(uri) for block in PictureDays.read(uri, name).blocks()}
     assert {f"{KEPT}/{name}" for name in blocks} == named | {f"{KEPT}/young.arrow"}
     assert remove_left_behind(uri) == []
+    assert not Store(uri).is_older("folder of a run that has just ended", 0)
 
 
 def test_a_folder_of_a_run_that_cannot_be_removed_stays_and_is_told(
