@@ -220,10 +220,12 @@ def _places(number: int, block: Block, names: NDArray[np.bytes_], listed: pa.Tab
 
 
 def name_batches(batches: Iterable[pa.RecordBatch], index: str, folder: str) -> Iterator[pa.RecordBatch]:
-    """Names of pictures, one column -> a file of them in a folder, as a row `file`; no row if there is no name."""
+    """Names of pictures, one column -> a file of them, in order, in a folder, as a row `file`; no row if there is no
+    name."""
     # One batch at a time: as texts of Python, ten million names take a gigabyte.
     parts = [np.array(batch.column(0).to_pylist(), np.bytes_) for batch in batches]
     names = np.concatenate([np.empty(0, "S1"), *parts])
+    names.sort()
     if len(names):
         file = f"{folder}/{uuid4().hex}.npy"
         held = io.BytesIO()
@@ -315,17 +317,20 @@ def _part(index: str, folder: str, block: Block, rows: Indices) -> Block:
 
 
 def found_rows(names: NDArray[np.bytes_], wanted: NDArray[np.bytes_]) -> tuple[Indices, Indices]:
-    """Where sorted names (N,) have the wanted ones (M,): rows of the names, and which of the wanted each is."""
+    """Where names (N,) have the wanted ones (M,), both in order: rows of the names, and which of the wanted each is."""
+    if len(wanted) > len(names):  # a search costs more than a name to search among
+        which, rows = found_rows(wanted, names)
+        return rows, which
     words, asked = _words(names), _words(wanted)
     start, end = np.searchsorted(words, asked, "left"), np.searchsorted(words, asked, "right")
-    rows, which = [], []
+    found, asked_for = [], []
     for step in range(int((end - start).max(initial=0))):  # names that begin alike are few
         here = np.flatnonzero(start + step < end)
         here = here[names[start[here] + step] == wanted[here]]
-        rows.append(start[here] + step)
-        which.append(here)
+        found.append(start[here] + step)
+        asked_for.append(here)
     none = np.empty(0, np.int64)
-    return np.concatenate([none, *rows]), np.concatenate([none, *which])
+    return np.concatenate([none, *found]), np.concatenate([none, *asked_for])
 
 
 def _words(names: NDArray[np.bytes_]) -> NDArray[np.uint64]:

@@ -31,6 +31,7 @@ from spark_jobs.stages.pairs import (
 from spark_jobs.stages.picture_blocks import (
     Block,
     found_batches,
+    found_rows,
     known_batches,
     name_batches,
     part_batches,
@@ -199,7 +200,7 @@ def test_pictures_are_found_by_name_in_the_blocks_that_have_them(tmp_path):
     tables = [pictures_of([POOL[day]]) for day in DAYS[:2]]
     blocks = [block for rows in tables for block in blocks_of(index, rows, 2)]
     asked = sorted({name for rows in tables for name in rows.column("picture").to_pylist()[::3]})
-    batches = pa.table({"picture": asked}).to_batches(max_chunksize=4)
+    batches = pa.table({"picture": asked[::-1]}).to_batches(max_chunksize=4)
     ((told),) = rows_of(name_batches(batches, index, "names"))
     found = rows_of(found_batches(numbers(len(blocks)), index, blocks, told["file"]))
     expected = [row for rows in tables for row in rows.to_pylist() if row["picture"] in asked]
@@ -208,6 +209,17 @@ def test_pictures_are_found_by_name_in_the_blocks_that_have_them(tmp_path):
     assert told == sorted((row["day"], row["key"], row["crop"], row["code"]) for row in expected)
     assert all(row["copies"] == len(row["keys"]) and row["key"] == row["keys"][0] for row in found)
     assert not rows_of(found_batches(numbers(len(blocks)), index, blocks, ""))
+
+
+NAMES = st.lists(st.integers(0, 40), unique=True).map(lambda numbers: [f"{n % 5:08}{n:024}" for n in numbers])
+
+
+@given(NAMES, NAMES)
+def test_names_in_order_are_found_among_others_whichever_are_more_and_though_some_begin_alike(names, wanted):
+    names, wanted = (np.sort(np.array(some, "S32")) for some in (names, wanted))
+    rows, which = found_rows(names, wanted)
+    expected = [(i, j) for i, one in enumerate(names) for j, other in enumerate(wanted) if one == other]
+    assert sorted(zip(rows.tolist(), which.tolist(), strict=True)) == expected
 
 
 def test_every_pair_of_blocks_with_a_new_one_is_one_tile():
