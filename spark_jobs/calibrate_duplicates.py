@@ -112,7 +112,7 @@ def population_of(pictures: Any, sample: pa.Table, count: int) -> Population:
     if count <= len(sample):
         return Population.of_whole(signatures_of(sample))
     few = sample.slice(0, COUNTED)
-    scale = count / (2 * len(few))  # each pair of two of them is seen from both
+    scale = count * (count - 1) / 2 / (len(few) * (count - len(few)))  # the few are compared with all others
 
     def found(calibration: Calibration) -> Callable[[float], float]:
         near = pictures.mapInArrow(partial(near_batches, sample=few, calibration=calibration), NEAR_ROW)

@@ -64,7 +64,7 @@ def test_a_sample_stands_for_a_larger_catalogue(lake: Lake, monkeypatch: pytest.
     likely = CALIBRATION.verifier.probability(cues(signatures_of(every), i, j))
     for threshold in (0.8, 0.9, 0.99):
         expected = sum(step_of(p) >= step_of(threshold) for p in likely[likely >= 0.8])
-        assert found(threshold) == pytest.approx(expected * count / 30) and expected
+        assert found(threshold) == pytest.approx(expected * count * (count - 1) / 2 / (15 * (count - 15))) and expected
 
 
 @pytest.mark.spark
