@@ -98,10 +98,19 @@ def _inner_box(box: Box | None, width: int, height: int) -> Box:
 
 def _outline(differs: NDArray[np.bool_]) -> Image.Image:
     """The mask (L) of a thing, from the pixels that differ; an ellipse if hardly any do."""
-    mask = Image.fromarray(differs.astype(np.uint8) * 255)
-    for smoothing in (ImageFilter.MedianFilter(5), ImageFilter.MaxFilter(5), ImageFilter.MinFilter(3)):
-        mask = mask.filter(smoothing)
-    if np.asarray(mask).mean() < 255 * _LEAST_SHARE:
+    most = _counted(differs, 5) > 12
+    closed = _counted(_counted(most, 5) > 0, 3) == 9
+    mask = Image.fromarray(closed.astype(np.uint8) * 255)
+    if closed.mean() < _LEAST_SHARE:
         mask = Image.new("L", mask.size)
         ImageDraw.Draw(mask).ellipse((0, 0, mask.width - 1, mask.height - 1), fill=255)
     return mask.filter(ImageFilter.GaussianBlur(1))
+
+
+def _counted(mask: NDArray[np.bool_], side: int) -> NDArray[np.uint8]:
+    """How many pixels of a mask (H, W) are in the square of `side` around each; beyond its edge the mask goes on as
+    there."""
+    height, width = mask.shape
+    around = np.pad(mask.astype(np.uint8), side // 2, mode="edge")
+    rows = np.sum([around[n : n + height] for n in range(side)], axis=0, dtype=np.uint8)
+    return np.asarray(np.sum([rows[:, n : n + width] for n in range(side)], axis=0, dtype=np.uint8))

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from PIL import Image, ImageFilter
 
-from spark_jobs.stages.look_alike_views import filled, placed, taken_apart
+from spark_jobs.stages.look_alike_views import _counted, filled, placed, taken_apart
 
 
 def slope(height=120, width=160):
@@ -28,6 +29,16 @@ def test_a_hole_is_filled_as_its_surroundings_go_on():
 def test_what_is_known_everywhere_stays(size):
     pixels = np.random.default_rng(0).integers(0, 256, (*size, 3), np.uint8)
     np.testing.assert_array_equal(filled(pixels, np.zeros(size, bool)), pixels)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (3, 2), (2, 30), (60, 50)])
+@pytest.mark.parametrize("share", [0.1, 0.5, 0.9])
+def test_squares_are_counted_as_rank_filters_rank_them(size, share):
+    mask = np.random.default_rng(0).random(size) < share
+    picture = Image.fromarray(mask.astype(np.uint8))
+    np.testing.assert_array_equal(_counted(mask, 5) > 12, np.asarray(picture.filter(ImageFilter.MedianFilter(5))))
+    np.testing.assert_array_equal(_counted(mask, 5) > 0, np.asarray(picture.filter(ImageFilter.MaxFilter(5))))
+    np.testing.assert_array_equal(_counted(mask, 3) == 9, np.asarray(picture.filter(ImageFilter.MinFilter(3))))
 
 
 def test_a_thing_is_cut_out_along_its_outline():
