@@ -31,7 +31,8 @@ def days_of(reports: Iterable[PastRun]) -> list[str]:
 
 def figures(reports: Sequence[PastRun], in_hbase: dict[str, int]) -> Figures:
     """`rows` by stage and day; `reasons`, `seconds` and `images_per_second` by stage, over all days; `warnings` of the
-    runs; `promised`: precision and recall of pairs that the calibration expects, if it has run.
+    runs; `promised`: precision and recall of pairs that the calibration expects, if it has run; `repeatability`: the
+    mean overlap of a changed copy's crop with its picture's, as the calibration saw it.
 
     in_hbase: rows of the image table, by day.
     """
@@ -50,12 +51,18 @@ def figures(reports: Sequence[PastRun], in_hbase: dict[str, int]) -> Figures:
             f"{report['stage']}, {day_of(report)}: {said}" for report in reports for said in report.get("warnings", [])
         ],
         "promised": _promised(of_stage.get("calibrate_duplicates", [])),
+        "repeatability": _repeatability(of_stage.get("calibrate_duplicates", [])),
     }
 
 
 def _promised(calibrations: Sequence[PastRun]) -> dict[str, float]:
     expected = [report.get("extra", {}).get("expected", {}) for report in calibrations]
     return {name: float(found[name]) for found in expected for name in ("precision", "recall") if name in found}
+
+
+def _repeatability(calibrations: Sequence[PastRun]) -> float | None:
+    seen = [report.get("extra", {}).get("repeatability") for report in calibrations]
+    return next((float(value) for value in reversed(seen) if value is not None), None)
 
 
 def _rate(reports: Sequence[PastRun]) -> float | None:

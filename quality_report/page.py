@@ -39,6 +39,7 @@ _MEASURES = (
     ("map", "Retrieval mAP", 3, max),
     ("entropy_mean", "Entropy of a bit", 3, max),
     ("bits", "Bits", 0, None),
+    ("repeatability", "Overlap (IoU) of a changed copy's crop with its picture's", 3, None),
 )
 _REPORTS = {"price_monitoring": "Price monitoring", "copyright": "Pictures under another name"}
 _SIMPLE = {"sha256": "same file (SHA-256)", "phash": "pHash 64", "title": "same title"}
@@ -208,7 +209,7 @@ def _bars(runs: Mapping[tuple[str, str], PastRun], stage: str, longest: float) -
 
 def _quality(figures: Mapping[str, Any]) -> str:
     promised = {f"promised_{name}": value for name, value in figures["promised"].items()}
-    ours = {**figures["features"], **figures["duplicates"], **promised}
+    ours = {**figures["features"], **figures["duplicates"], **promised, "repeatability": figures["repeatability"]}
     scores = {"deepbit": ours, **figures["baselines"]}
     methods = [name for name in _METHODS if name in scores]
     return parts.section(

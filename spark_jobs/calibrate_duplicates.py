@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from dlcore.interop.artefact import load_artefact
 from sample_data.catalogue.stronger_transforms import STRONGER
@@ -90,6 +91,9 @@ def plan(job: Job[Options]) -> None:
     calibration = calibrate(verifier, version, originals, views, signatures_of(sample), target, population)
     calibration.write(job.settings.index)
     _report(job, calibration, target)
+    overlap = pc.mean(copies.column("overlap")).as_py()
+    if overlap is not None:
+        job.note("repeatability", round(overlap, 3))
 
 
 def sample_of(pictures: Any) -> tuple[pa.Table, int]:
@@ -202,7 +206,7 @@ def _report(job: Job[Options], calibration: Calibration, target: Target) -> None
 
 
 def _spark_schema() -> str:
-    kinds = {"date32[day]": "date", "string": "string", "binary": "binary"}
+    kinds = {"date32[day]": "date", "string": "string", "binary": "binary", "float": "float"}
     return ", ".join(f"{column.name} {kinds[str(column.type)]}" for column in SCHEMA)
 
 

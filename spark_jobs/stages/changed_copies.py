@@ -18,6 +18,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from PIL import Image
 
+from dlcore.boxes import iou
 from dlcore.search.signatures import luminance_hash
 from dlcore.search.verification import Signatures
 from dlcore.vision.detector import Detector, load_detector
@@ -37,9 +38,12 @@ another backdrop; another thing in its place."""
 SCHEMA = pa.schema(
     [("day", pa.date32()), ("key", pa.string()), ("change", pa.string())]
     + [(name, pa.binary()) for name in ("code", "descriptor", "luminance_hash", "whole_hash", "chroma")]
+    + [("overlap", pa.float32())]
 )
-"""Rows of `copy_batches`: the signatures of a picture (change `original`), of a changed copy or of a look-alike of
-it."""
+"""Rows of `copy_batches`: the signatures of a picture (change `original`), of a changed copy or of a look-alike of it.
+
+overlap: IoU of the crop that the detector cuts of a copy with the picture's own crop, carried along by the change; null
+for what is no copy, and without a detector."""
 
 BOX = ("x_min", "y_min", "x_max", "y_max")
 _COLOURFUL = 20  # mean chroma of the part where a thing is, of 255
@@ -98,15 +102,25 @@ class View(NamedTuple):
 
 def cut_by(detector: Detector | None) -> Cut:
     """Crops as the pipeline would choose them; whole pictures without a detector."""
-    return list if detector is None else lambda pictures: _cut(detector, pictures)
+    return list if detector is None else lambda pictures: _parts(pictures, _boxes(detector, pictures))
 
 
-def _cut(detector: Detector, pictures: Sequence[Pixels]) -> list[Pixels]:
-    parts = []
+def _boxes(detector: Detector, pictures: Sequence[Pixels]) -> list[Box]:
+    boxes = []
     for pixels, found in zip(pictures, detector.find(pictures), strict=True):
         crop = choose_crops(found.objects, pixels.shape[1], pixels.shape[0], CropPolicy())[0]
-        parts.append(pixels[crop.y_min : crop.y_max, crop.x_min : crop.x_max])
-    return parts
+        boxes.append((crop.x_min, crop.y_min, crop.x_max, crop.y_max))
+    return boxes
+
+
+def _parts(pictures: Sequence[Pixels], boxes: Sequence[Box]) -> list[Pixels]:
+    return [picture[box[1] : box[3], box[0] : box[2]] for picture, box in zip(pictures, boxes, strict=True)]
+
+
+def _overlap(view: View, box: Box) -> float | None:
+    if view.change in LOOK_ALIKES:
+        return None
+    return float(iou(view.box[None], np.array([box], np.float32))[0, 0])
 
 
 def changed_views(
@@ -174,24 +188,30 @@ def copy_batches(
     detector: name of one with its version, or NO_DETECTOR.
     """
     loaded = load_extractor(artefact_uri(models, extractor))
-    cut = cut_by(None if detector == NO_DETECTOR else load_detector(artefact_uri(models, detector)))
+    cutter = None if detector == NO_DETECTOR else load_detector(artefact_uri(models, detector))
     for batch in batches:
         for row in batch.to_pylist():
-            yield _copies(row, loaded, cut, changes, copies)
+            yield _copies(row, loaded, cutter, changes, copies)
 
 
-def _copies(row: dict[str, Any], extractor: Extractor, cut: Cut, changes: Changes, copies: int) -> pa.RecordBatch:
+def _copies(
+    row: dict[str, Any], extractor: Extractor, detector: Detector | None, changes: Changes, copies: int
+) -> pa.RecordBatch:
     rng = np.random.default_rng(zlib.crc32(f"{row['day']}/{row['key']}".encode()))
     picture = _picture(row, "")
     views = changed_views(picture, _other(row), changes, rng, copies)
     changed = [view.pixels for view in views]
+    boxes = None if detector is None else _boxes(detector, changed)
+    parts = changed if boxes is None else _parts(changed, boxes)
+    overlaps = [None] * len(views) if boxes is None else list(map(_overlap, views, boxes))
     # All at once: a batch of the network that is not full costs as much as a full one.
-    signatures = signed([picture.crop, *cut(changed)], [picture.pixels, *changed], extractor)
+    signatures = signed([picture.crop, *parts], [picture.pixels, *changed], extractor)
     arrays = [
         pa.array([row["day"]] * len(signatures), pa.date32()),
         pa.array([row["key"]] * len(signatures)),
         pa.array([ORIGINAL, *(view.change for view in views)]),
         *(pa.array([value.tobytes() for value in column], pa.binary()) for column in signatures.arrays()),
+        pa.array([None, *overlaps], pa.float32()),
     ]
     return pa.RecordBatch.from_arrays(arrays, schema=SCHEMA)
 

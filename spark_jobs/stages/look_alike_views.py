@@ -112,5 +112,6 @@ def _counted(mask: NDArray[np.bool_], side: int) -> NDArray[np.uint8]:
     there."""
     height, width = mask.shape
     around = np.pad(mask.astype(np.uint8), side // 2, mode="edge")
-    rows = np.sum([around[n : n + height] for n in range(side)], axis=0, dtype=np.uint8)
-    return np.asarray(np.sum([rows[:, n : n + width] for n in range(side)], axis=0, dtype=np.uint8))
+    rows = np.stack([around[n : n + height] for n in range(side)]).sum(axis=0, dtype=np.uint8)
+    counts: NDArray[np.uint8] = np.stack([rows[:, n : n + width] for n in range(side)]).sum(axis=0, dtype=np.uint8)
+    return counts

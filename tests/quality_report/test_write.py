@@ -180,6 +180,15 @@ def test_what_the_calibration_promised_stands_beside_what_was_seen(published):
     assert "<td class='n'>0.951</td>" in page(whole)
 
 
+def test_how_alike_copies_are_cut_is_shown_if_the_calibration_has_seen_it(published):
+    runs = [report("calibrate_duplicates", None) | {"extra": extra} for extra in ({"repeatability": 0.8769}, {})]
+    assert figures(runs[1:], {})["repeatability"] is None
+    whole = content(published)
+    assert "Overlap (IoU)" not in page(whole)
+    whole.figures["repeatability"] = figures(runs, {})["repeatability"]
+    assert "<td class='n'>0.877</td>" in page(whole)
+
+
 def test_warnings_of_the_runs_are_shown(published):
     run = report("calibrate_duplicates", None) | {"warnings": ["0.5 < 0.99"]}
     assert figures([run], {})["warnings"] == ["calibrate_duplicates, all_days: 0.5 < 0.99"]

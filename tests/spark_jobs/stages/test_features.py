@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import shutil
 
 import numpy as np
 import pyarrow as pa
@@ -21,7 +22,8 @@ from dlcore.vision.extractor import BATCH, load_extractor
 from dlcore.vision.pixels import resized
 from dlcore.vision.preprocessing import Preprocessing
 from spark_jobs.calibrate_duplicates import CHANGES
-from spark_jobs.stages.changed_copies import ORIGINAL, copy_batches
+from spark_jobs.settings import REPOSITORY
+from spark_jobs.stages.changed_copies import LOOK_ALIKES, ORIGINAL, copy_batches
 from spark_jobs.stages.decode import read_scaled
 from spark_jobs.stages.detect import NO_DETECTOR
 from spark_jobs.stages.features import WHOLE, feature_batches
@@ -116,7 +118,16 @@ def test_copies_of_a_picture_are_the_same_each_time(models):
     )
     assert first == second
     assert first[0]["change"] == ORIGINAL
-    assert len(first) >= 4
+    assert len(first) >= 4 and not any(row["overlap"] for row in first)
+
+
+def test_copies_say_how_much_of_them_the_detector_cuts_as_of_their_picture(models):
+    shutil.copytree(REPOSITORY / "models/detector-small", f"{models.removeprefix('file://')}/detector-small")
+    rows = next(copy_batches([batch_of([crop_row(6)])], models, "tiny", "detector-small", CHANGES, 6)).to_pylist()
+    overlaps = {row["change"]: row["overlap"] for row in rows}
+    copies = overlaps.keys() - {ORIGINAL, *LOOK_ALIKES}
+    assert len(copies) == 6 and all(0 < overlaps[change] <= 1 for change in copies)
+    assert not any(overlaps[change] for change in overlaps.keys() - copies)
 
 
 def test_a_joint_code_is_of_the_crop_and_of_its_whole_image(models):
