@@ -59,7 +59,7 @@ class Job(Generic[Options]):
     replaced: the one part of these that the stage's rows replace; empty: all.
     told: what else their snapshot says.
     when_empty: called before a day without rows is refused; raises NothingYet if that is no fault.
-    at_end: closes or removes things when the attempt ends, however it ends.
+    at_end: closes or removes things when the attempt has ended, however it ended, and its session is closed.
     """
 
     spark: Any
@@ -235,11 +235,11 @@ def _terminated(signum: int, frame: object) -> None:
 def _attempt(stage: Stage, plan: Plan, attempt: Attempt, options: Any, settings: Settings, report: RunReport) -> int:
     contract = auditing.load_contract(stage)
     gx_import = auditing.import_in_background() if contract else None
-    with report.phase("total"), ExitStack() as stack:
+    with report.phase("total"), ExitStack() as at_end, ExitStack() as stack:
         with report.phase("connect"):
             spark = stack.enter_context(_session(stage, settings, attempt))
         stack.enter_context(progress.told(report, settings.reports, spark))
-        job = Job(spark, stage, settings, attempt, options, contract, report, at_end=stack)
+        job = Job(spark, stage, settings, attempt, options, contract, report, at_end=at_end)
         with report.phase("pin"):
             if spark is not None:
                 check_workers(spark, settings.partitions)
