@@ -8,6 +8,7 @@ another one: what the steps before have made is in the slice store.
 from __future__ import annotations
 
 import logging
+import pickle
 import socket
 import struct
 from collections.abc import Iterator
@@ -84,8 +85,9 @@ class Gang:
             self._gather()
         found: list[steps.Answer] = []
         try:
+            packed = pickle.dumps(order)  # once: it names blocks of all partitions
             for member in self._members.values():
-                member.send(order)
+                member.send_bytes(packed)
             missing: list[Any] = list(self._members.values())
             while missing:
                 self._require_stage()
