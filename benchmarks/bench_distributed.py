@@ -130,6 +130,7 @@ def naive_step(context: Any, size: int, partitions: int) -> Callable[[int], None
     weights, velocity = np.zeros(size, np.float32), np.zeros(size, np.float32)
 
     def step(number: int) -> None:
+        """Change the weights once."""
         shared = context.broadcast(weights)
         grads = base.map(lambda _: np.full(len(shared.value), 1e-3, np.float32)).treeAggregate(
             np.zeros(1, np.float32), lambda a, b: a + b, lambda a, b: a + b

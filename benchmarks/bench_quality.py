@@ -247,6 +247,7 @@ def _beside(
 
 
 def main() -> None:
+    """Measure the sets of the command line and print their rows."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n")[0])
     parser.add_argument("--json", action="store_true", help="print the rows as JSON, and nothing else on stdout")
     parser.add_argument("--sets", nargs="+", choices=SETS, default=list(SETS))

@@ -38,6 +38,7 @@ def told(report: RunReport, reports: str, spark: Any) -> Iterator[None]:
     tasks, ended = _tasks_of(spark), threading.Event()
 
     def tell() -> None:
+        """Write it until the block is left, or the store refuses."""
         while not ended.wait(EVERY_S):
             try:
                 write_whole(uri, as_json(report, tasks()))

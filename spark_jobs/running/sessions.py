@@ -112,6 +112,8 @@ def _in_clear_text(url: str) -> Any:
     from pyspark.sql.connect.session import SparkSession
 
     class ClearTextChannel(DefaultChannelBuilder):
+        """The channel of a Connect URL, without TLS, with its token among the metadata of each request."""
+
         def toChannel(self) -> Any:
             return self._insecure_channel(self.endpoint)
 
